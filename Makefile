@@ -1,0 +1,38 @@
+# PYTHON is only used to create the environment; everything else runs inside it.
+PYTHON ?= python3
+BIN := .venv/bin
+TRAINING := span_categorizer_training.ipynb
+# Show what the notebook prints instead of a bar that counts cells.
+PAPERMILL := $(BIN)/papermill --no-progress-bar --stdout-file /dev/stdout
+
+.PHONY: run test lab squad lint clean
+
+run: .venv/run.stamp  ## out-of-fold probabilities of the embedded demo
+	$(PAPERMILL) notebooks/$(TRAINING) outputs/$(TRAINING)
+
+test: .venv/test.stamp  ## the whole test suite
+	$(BIN)/python -m pytest
+
+lab: .venv/run.stamp  ## JupyterLab on the project
+	$(BIN)/jupyter lab notebooks/$(TRAINING)
+
+squad: .venv/run.stamp  ## the published tutorial's configuration; needs the Hub, or its cache
+	$(PAPERMILL) notebooks/$(TRAINING) outputs/squad.ipynb -f notebooks/squad.yaml
+
+lint: .venv/test.stamp  ## style and formatting
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+clean:  ## remove the environment, trained folds and outputs
+	rm -rf .venv
+	find folds outputs -mindepth 1 ! -name .gitkeep -delete
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/run.stamp: .venv/bin/python requirements.txt constraints.txt pyproject.toml
+	$(BIN)/python -m pip install -q -r requirements.txt
+	touch $@
+
+.venv/test.stamp: .venv/run.stamp requirements-test.txt
+	$(BIN)/python -m pip install -q -r requirements-test.txt
+	touch $@
