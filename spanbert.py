@@ -1,0 +1,406 @@
+"""A thin wrapper around BERT for span classification: `QA` predicts, `QATrainer` trains.
+
+>>> qa = QA()  # the embedded backbone
+>>> QATrainer(qa, 384, {"O": 0, "ANS": 1}).train(dataset, "my_model", num_train_epochs=4)
+>>> pred_probs, tokens, labels = QA("my_model").predict(dataset[0])
+"""
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoTokenizer, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+from alignment import DEFAULT_LABEL_MAP, check_label_map
+from atomic_files import check_writable, finish_folder, partial_folder
+from checkpoints import EMBEDDED_BACKBONE, LABEL_MAP_FILE, check_same_labels, fingerprint, resolve_checkpoint
+from predictions import SpanPrediction, join_windows
+from span_model import (
+    BertForSpanClassification,
+    check_finite_weights,
+    freeze_layers,
+    load_network,
+    quiet_transformers,
+    start_at_base_rate,
+)
+from windows import (
+    TokenizedExample,
+    WindowCollator,
+    build_windows,
+    check_window_size,
+    model_inputs,
+    tokenize_examples,
+    training_item,
+)
+
+__all__ = ["QA", "BertForSpanClassification", "QATrainer", "SpanPrediction", "TrainingReport"]
+
+DEFAULT_MAX_LENGTH = 384
+SETTINGS_FILE = "spanbert.json"
+SEEN_CONTEXTS_FILE = "seen_contexts.json"
+
+
+class QA:
+    """A span classification model with its tokenizer, ready to predict.
+
+    Parameters
+    ----------
+    model_path : str or Path
+        `"embedded"`, the folder of a checkpoint or of something that `QATrainer` wrote, or a name on
+        the Hugging Face Hub.
+    label_map : dict, optional
+        Name of each class to its column; that of the checkpoint, or `{"O": 0, "ANS": 1}`.
+    max_length : int, optional
+        Tokens of a window; what the model was trained with, or 384 (less if the model has fewer
+        positions).
+    doc_stride : int, optional
+        Context tokens that neighbouring windows share; what the model was trained with, or a third of
+        `max_length`.
+    answers : {"first", "all"}, optional
+        Which of several answers label tokens; what the model was trained with, or `"first"`.
+    seed : int
+        Initialises the head of a checkpoint that has none.
+    revision : str, optional
+        Branch, tag or commit on the Hub.
+
+    Raises
+    ------
+    FileNotFoundError, ConnectionError, ValueError
+        As `checkpoints.resolve_checkpoint`, and if `label_map` is not that of the checkpoint.
+    """
+
+    def __init__(
+        self,
+        model_path: str | Path = EMBEDDED_BACKBONE,
+        *,
+        label_map: dict[str, int] | None = None,
+        max_length: int | None = None,
+        doc_stride: int | None = None,
+        answers: str | None = None,
+        seed: int = 0,
+        revision: str | None = None,
+    ):
+        self.model_path = str(model_path)
+        self.checkpoint = resolve_checkpoint(model_path, revision)
+        self.fingerprint = fingerprint(self.checkpoint.path)
+        self.label_map = check_label_map(label_map or self.checkpoint.label_map or DEFAULT_LABEL_MAP)
+        check_same_labels(self.checkpoint, self.label_map)
+        saved = _read_settings(self.checkpoint.path)
+        default_length = min(DEFAULT_MAX_LENGTH, self.checkpoint.max_positions)
+        self.max_length = max_length or saved.get("max_length", default_length)
+        self.doc_stride = saved.get("doc_stride", self.max_length // 3) if doc_stride is None else doc_stride
+        self.answers = answers or saved.get("answers", "first")
+        self.seed = seed
+        check_window_size(self.max_length, self.doc_stride, self.checkpoint.max_positions)
+        with quiet_transformers():
+            self.tokenizer = AutoTokenizer.from_pretrained(
+                self.checkpoint.path, local_files_only=True, trust_remote_code=False
+            )
+        self._model: BertForSpanClassification | None = None
+
+    @property
+    def model(self) -> BertForSpanClassification:
+        """The network, on the machine's accelerator if it has one; loaded when first asked for."""
+        if self._model is None:
+            device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+            self._model = load_network(self.checkpoint, self.label_map, self.seed).to(device).eval()
+        return self._model
+
+    def predict(self, example: dict) -> SpanPrediction:
+        """Predict one example; see `predict_batch`."""
+        return self.predict_batch([example])[0]
+
+    def predict_batch(self, examples: Iterable[dict], batch_size: int = 32, on_batch=None) -> list[SpanPrediction]:
+        """Predict examples.
+
+        Windows of similar length share a batch, which is padded to its longest only.
+
+        Parameters
+        ----------
+        examples : iterable of dict
+            In the SQuAD schema; without `answers`, nothing is labelled.
+        batch_size : int
+            Windows a batch.
+        on_batch : callable, optional
+            Called with the share of windows done, from 0 to 1, after each batch.
+
+        Returns
+        -------
+        list of SpanPrediction
+            In the order of `examples`; equal to one-at-a-time prediction within 1e-5.
+        """
+        examples = list(examples)
+        tokenized = tokenize_examples(
+            self.tokenizer, examples, self.label_map, max_length=self.max_length, answers=self.answers
+        )
+        windows = build_windows(tokenized, self.tokenizer, max_length=self.max_length, doc_stride=self.doc_stride)
+        collate = WindowCollator(self.tokenizer.pad_token_id)
+        window_probs: list[np.ndarray] = [np.empty(0)] * len(windows)
+        longest_first = sorted(range(len(windows)), key=lambda index: -len(windows[index].input_ids))
+        for batch_start in range(0, len(windows), batch_size):
+            batch = longest_first[batch_start : batch_start + batch_size]
+            probs = self._window_probs(collate([model_inputs(windows[index]) for index in batch]))
+            for window_index, padded_probs in zip(batch, probs, strict=True):
+                window_probs[window_index] = padded_probs[: len(windows[window_index].input_ids)]
+            if on_batch is not None:
+                on_batch(min(1.0, (batch_start + batch_size) / len(windows)))
+        return join_windows(examples, tokenized, windows, window_probs, self.tokenizer, self.label_map)
+
+    @torch.inference_mode()
+    def _window_probs(self, batch: dict[str, torch.Tensor]) -> np.ndarray:
+        inputs = {name: tensor.to(self.model.device) for name, tensor in batch.items()}
+        return torch.sigmoid(self.model(**inputs).logits.float()).cpu().numpy()
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """What a call of `QATrainer.train` did."""
+
+    output_dir: Path
+    num_windows: int
+    num_questions_cut: int  # questions of more than half a window
+    seconds: float
+    loss_history: list[tuple[float, float]] = field(default_factory=list)  # (epoch, mean loss since the last entry)
+
+
+class QATrainer:
+    """Train span classification models, each from the checkpoint that `qa` was made from.
+
+    Parameters
+    ----------
+    qa : QA
+        Names the checkpoint, and gives `doc_stride` and `answers`; its own model is neither used nor
+        changed.
+    max_seq_length : int
+        Tokens of a window.
+    label_map : dict
+        Name of each class to its column, such as `{"O": 0, "ANS": 1}`.
+    """
+
+    def __init__(self, qa: QA, max_seq_length: int, label_map: dict[str, int]):
+        self.qa = qa
+        self.max_seq_length = max_seq_length
+        self.label_map = check_label_map(label_map)
+        check_same_labels(qa.checkpoint, self.label_map)
+        check_window_size(max_seq_length, qa.doc_stride, qa.checkpoint.max_positions)
+
+    def settings(self) -> dict:
+        """Return what a trained model depends on besides data, seed and the arguments of `train`."""
+        return {
+            "checkpoint": self.qa.fingerprint,
+            "label_map": self.label_map,
+            "max_length": self.max_seq_length,
+            "doc_stride": self.qa.doc_stride,
+            "answers": self.qa.answers,
+        }
+
+    def load(self, output_dir: str | Path) -> QA:
+        """Load a model that `train` wrote."""
+        return QA(output_dir)
+
+    def tokenize(self, dataset: Iterable[dict]) -> list[TokenizedExample]:
+        """Tokenize and label examples as `train` does; raises what it would raise."""
+        return tokenize_examples(
+            self.qa.tokenizer, list(dataset), self.label_map, max_length=self.max_seq_length, answers=self.qa.answers
+        )
+
+    def check(
+        self,
+        dataset: Iterable[dict],
+        *,
+        head_learning_rate: float | None = None,
+        frozen_layers: int = 0,
+        dropout: float | None = None,
+        **training_arguments,
+    ) -> None:
+        """Raise what `train` would raise for this data and these arguments, before anything is trained."""
+        self.tokenize(dataset)
+        self.training_arguments("unused", **training_arguments)
+        freeze_layers(load_network(self.qa.checkpoint, self.label_map, 0, dropout), frozen_layers)
+
+    def training_arguments(self, output_dir: str | Path, **training_arguments) -> TrainingArguments:
+        """Return the arguments of `Trainer`: the given ones over this project's defaults.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `TrainingArguments` knows no such field, or not such a value.
+        """
+        defaults = {
+            "dataloader_pin_memory": torch.accelerator.is_available(),
+            "train_sampling_strategy": "group_by_length",
+            "save_strategy": "no",
+            "report_to": "none",
+            "disable_tqdm": True,
+            "logging_steps": 0.05,
+            # Trainer hides NaN losses from the log by default; here they must be seen.
+            "logging_nan_inf_filter": False,
+        }
+        return TrainingArguments(output_dir=str(output_dir), **{**defaults, **training_arguments})
+
+    def train(
+        self,
+        dataset: Sequence[dict],
+        output_dir: str | Path,
+        num_train_epochs: float = 3,
+        *,
+        seed: int = 0,
+        head_learning_rate: float | None = None,
+        frozen_layers: int = 0,
+        dropout: float | None = None,
+        callbacks: Sequence[TrainerCallback] = (),
+        **training_arguments,
+    ) -> TrainingReport:
+        """Train a model from the start checkpoint and save it.
+
+        The same call gives the same weights, bit for bit, on the same CPU and number of threads.
+
+        Parameters
+        ----------
+        dataset : datasets.Dataset or sequence of dict
+            In the SQuAD schema.
+        output_dir : str or Path
+            Gets the weights (safetensors), the tokenizer, `label_map.json` and the window settings, all
+            at once when training has ended: `QA(output_dir)` loads it. A model that was there is
+            replaced.
+        num_train_epochs : float
+        seed : int
+            Of the head's weights, dropout and the order of the data.
+        head_learning_rate : float, optional
+            Highest learning rate of the head, if not that of the encoder. A new head that may take some
+            hundred steps only needs a much higher one than the encoder bears.
+        frozen_layers : int
+            Keep the embeddings and this many of the lowest layers as they are; 0 trains everything.
+        dropout : float, optional
+            Instead of the checkpoint's own dropout probabilities.
+        callbacks : sequence of transformers.TrainerCallback
+        **training_arguments
+            Any other field of `transformers.TrainingArguments`, such as `learning_rate` or
+            `per_device_train_batch_size`.
+
+        Returns
+        -------
+        TrainingReport
+
+        Raises
+        ------
+        FloatingPointError
+            If the loss or a weight is not a finite number.
+        FileExistsError
+            If `output_dir` holds something that `train` did not write, or the start checkpoint.
+        ValueError
+            If an example cannot be labelled, or the start checkpoint changed since `qa` was made.
+        """
+        started = time.perf_counter()
+        output_dir = Path(output_dir)
+        self._check_output_dir(output_dir)
+        tokenized = self.tokenize(dataset)
+        windows = build_windows(
+            tokenized, self.qa.tokenizer, max_length=self.max_seq_length, doc_stride=self.qa.doc_stride
+        )
+        items = [training_item(window, tokenized[window.example_index].labels) for window in windows]
+        if not items:
+            raise ValueError("expected at least one example to train on, found none")
+
+        partial = partial_folder(output_dir)
+        arguments = self.training_arguments(
+            partial, num_train_epochs=num_train_epochs, seed=seed, data_seed=seed, **training_arguments
+        )
+        network = load_network(self.qa.checkpoint, self.label_map, seed, dropout)
+        if self.qa.checkpoint.label_map is None:
+            start_at_base_rate(network, np.concatenate([example.labels for example in tokenized]))
+        freeze_layers(network, frozen_layers)
+        with quiet_transformers():
+            trainer = Trainer(
+                model=network,
+                args=arguments,
+                train_dataset=items,
+                data_collator=WindowCollator(self.qa.tokenizer.pad_token_id),
+                processing_class=self.qa.tokenizer,
+                callbacks=[_FiniteLoss(), *callbacks],
+            )
+            # It would print every log entry as a dict; the caller's callbacks show progress.
+            trainer.remove_callback(PrinterCallback)
+            if head_learning_rate is not None:
+                _set_head_learning_rate(trainer, head_learning_rate)
+            trainer.train()
+            check_finite_weights(network)
+            self._save(trainer, partial, dataset)
+        finish_folder(partial, output_dir)
+        return TrainingReport(
+            output_dir=output_dir,
+            num_windows=len(windows),
+            num_questions_cut=sum(example.num_question_tokens_cut > 0 for example in tokenized),
+            seconds=time.perf_counter() - started,
+            loss_history=[(log["epoch"], log["loss"]) for log in trainer.state.log_history if "loss" in log],
+        )
+
+    def seen_contexts(self) -> set[str]:
+        """Return the hashes of the contexts that the start checkpoint was trained on, as far as it says."""
+        file = self.qa.checkpoint.path / SEEN_CONTEXTS_FILE
+        return set(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else set()
+
+    def _check_output_dir(self, output_dir: Path) -> None:
+        if output_dir.resolve() == self.qa.checkpoint.path:
+            raise FileExistsError(f"{output_dir}: this is the checkpoint that training starts from; choose another")
+        if output_dir.exists() and any(output_dir.iterdir()) and not (output_dir / SETTINGS_FILE).is_file():
+            raise FileExistsError(f"{output_dir}: holds files that QATrainer did not write; choose another output_dir")
+        check_writable(output_dir.parent)
+        if fingerprint(self.qa.checkpoint.path) != self.qa.fingerprint:
+            raise ValueError(
+                f"{self.qa.checkpoint.path}: the checkpoint changed since QA({self.qa.model_path!r}) was made; "
+                "make the QA and the QATrainer again"
+            )
+
+    def _save(self, trainer: Trainer, folder: Path, dataset: Sequence[dict]) -> None:
+        trainer.model.save_pretrained(folder)
+        self.qa.tokenizer.save_pretrained(folder)
+        seen = sorted({context_hash(example["context"]) for example in dataset} | self.seen_contexts())
+        settings = self.settings()
+        for name, content in (
+            (LABEL_MAP_FILE, self.label_map),
+            (SEEN_CONTEXTS_FILE, seen),
+            (SETTINGS_FILE, {name: settings[name] for name in ("max_length", "doc_stride", "answers")}),
+        ):
+            (folder / name).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+        # Trainer's pickle of its arguments; nothing of this project reads or keeps pickles.
+        (folder / "training_args.bin").unlink(missing_ok=True)
+
+
+class _FiniteLoss(TrainerCallback):
+    """Stop a run whose loss is no number, instead of training on for nothing."""
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        loss = (logs or {}).get("loss", 0.0)
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"expected a finite loss, found {loss} in epoch {state.epoch:.2f}; try a learning_rate below "
+                f"{args.learning_rate:g}, or warmup_steps"
+            )
+
+
+def context_hash(context: str) -> str:
+    """Return a hash that names a context without holding its text."""
+    return hashlib.sha256(context.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _set_head_learning_rate(trainer: Trainer, learning_rate: float) -> None:
+    """Move the head's parameters into groups of their own, before the scheduler reads the learning rates."""
+    optimizer = trainer.create_optimizer()
+    head = {id(parameter) for parameter in trainer.model.classifier.parameters()}
+    for group in list(optimizer.param_groups):
+        of_head = [parameter for parameter in group["params"] if id(parameter) in head]
+        if of_head:
+            group["params"] = [parameter for parameter in group["params"] if id(parameter) not in head]
+            optimizer.add_param_group({**group, "params": of_head, "lr": learning_rate})
+
+
+def _read_settings(path: Path) -> dict:
+    file = path / SETTINGS_FILE
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

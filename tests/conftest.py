@@ -1,0 +1,91 @@
+"""Fixtures: a tiny BERT built here, and data small enough to train on in a second."""
+
+import json
+import os
+from pathlib import Path
+
+# Before anything imports the hub's libraries: no test may wait for a network.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+import torch
+from transformers import BertConfig, BertModel, BertTokenizer
+
+ROOT = Path(__file__).resolve().parents[1]
+SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+WORDS = """
+    the a in of is was who what when where how many capital river city book man woman and by to on at year
+    paris london rome berlin oslo lima cairo delhi notre dame c # . , ? ' - ##s ##ing ##ed
+""".split()
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory) -> Path:
+    """Folder of an untrained BERT: 2 layers, 32 wide, 64 positions, whole words and single characters."""
+    folder = tmp_path_factory.mktemp("tiny_bert")
+    characters = [chr(code) for code in range(ord("0"), ord("z") + 1) if chr(code).isalnum()]
+    characters = sorted({character.lower() for character in characters})
+    vocabulary = dict.fromkeys([*SPECIAL_TOKENS, *WORDS, *characters, *(f"##{c}" for c in characters)])
+    tokenizer = BertTokenizer(vocab={word: index for index, word in enumerate(vocabulary)}, do_lower_case=True)
+    config = BertConfig(
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=64, max_position_embeddings=64, hidden_dropout_prob=0.1,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def make_example(example_id: str, context: str, question: str, *answers: str, title: str = "Title") -> dict:
+    """An example whose answers are labelled where they first occur."""
+    return {
+        "id": example_id,
+        "title": title,
+        "context": context,
+        "question": question,
+        "answers": {"text": list(answers), "answer_start": [context.index(answer) for answer in answers]},
+    }
+
+
+def twelve_examples() -> list[dict]:
+    """Twelve questions on six paragraphs of three articles."""
+    cities = ["Paris", "London", "Rome", "Berlin", "Oslo", "Lima"]
+    made = []
+    for number, city in enumerate(cities):
+        context = f"The capital is {city}. The man was in the city by the river in the year {1900 + number}."
+        title = f"Article {number // 2}"
+        made.append(make_example(f"{number}a", context, "What is the capital?", city, title=title))
+        made.append(
+            make_example(f"{number}b", context, "When was the man in the city?", str(1900 + number), title=title)
+        )
+    return made
+
+
+@pytest.fixture
+def examples() -> list[dict]:
+    """Twelve questions on six paragraphs of three articles."""
+    return twelve_examples()
+
+
+def squad_document(examples: list[dict]) -> dict:
+    """Nest examples as a SQuAD file does, a paragraph a context."""
+    articles: dict[str, dict[str, list]] = {}
+    for example in examples:
+        questions = articles.setdefault(example["title"], {}).setdefault(example["context"], [])
+        columns = example["answers"]
+        answers = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        questions.append({"id": example["id"], "question": example["question"], "answers": answers})
+    data = [
+        {"title": title, "paragraphs": [{"context": context, "qas": qas} for context, qas in paragraphs.items()]}
+        for title, paragraphs in articles.items()
+    ]
+    return {"version": "1.1", "data": data}
+
+
+@pytest.fixture
+def squad_file(tmp_path, examples) -> Path:
+    """The twelve examples as a SQuAD v1.1 file."""
+    file = tmp_path / "squad.json"
+    file.write_text(json.dumps(squad_document(examples)), encoding="utf-8")
+    return file

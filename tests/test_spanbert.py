@@ -1,0 +1,364 @@
+"""The wrapper: prediction, training, and what is saved."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_example
+from datasets import Dataset
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from span_model import BertForSpanClassification, freeze_layers, load_network
+from spanbert import QA, QATrainer
+from squad import squad_features
+from windows import IGNORED_LABEL, build_windows, tokenize_examples
+
+LABEL_MAP = {"O": 0, "ANS": 1}
+FAST = {"learning_rate": 1e-3, "per_device_train_batch_size": 4}
+
+
+@pytest.fixture(scope="module")
+def qa(tiny_bert) -> QA:
+    return QA(tiny_bert, max_length=48, doc_stride=8)
+
+
+@pytest.fixture
+def dataset(examples) -> Dataset:
+    return Dataset.from_list(examples, squad_features())
+
+
+@pytest.fixture
+def trained(qa, examples, tmp_path):
+    QATrainer(qa, 48, LABEL_MAP).train(examples, tmp_path / "model", 1, **FAST)
+    return tmp_path / "model"
+
+
+def weights_of(folder) -> bytes:
+    return (folder / "model.safetensors").read_bytes()
+
+
+# --- prediction ---------------------------------------------------------------------------------
+
+
+def test_prediction_lays_out_question_and_context(qa):
+    example = make_example("1", "Notre Dame is in Paris.", "Where is it?", "Paris")
+    prediction = qa.predict(example)
+    pred_probs, tokens, labels = prediction
+
+    where_is_it = ["Where", "is", "i", "t", "?"]  # "it" is no word of the tiny vocabulary
+    assert tokens == ["[CLS]", *where_is_it, "[SEP]", "Notre", "Dame", "is", "in", "Paris", ".", "[SEP]"]
+    assert pred_probs.shape == labels.shape == (14, 2)
+    assert labels[:, 1].tolist() == [0] * 11 + [1, 0, 0]
+    assert labels[:, 0].tolist() == [1] * 11 + [0, 1, 1]
+    assert np.flatnonzero(prediction.is_context).tolist() == [7, 8, 9, 10, 11, 12]
+    assert prediction.char_start.tolist() == [0, 0, 6, 9, 10, 11, 0, 0, 6, 11, 14, 17, 22, 0]
+    assert prediction.char_end.tolist() == [0, 5, 8, 10, 11, 12, 0, 5, 10, 13, 16, 22, 23, 0]
+    assert ((pred_probs > 0) & (pred_probs < 1)).all()
+
+
+def test_prediction_is_what_the_network_says(qa):
+    example = make_example("1", "The capital is Paris.", "What is the capital?", "Paris")
+    encoded = qa.tokenizer(example["question"], example["context"], return_tensors="pt")
+    with torch.no_grad():
+        expected = torch.sigmoid(qa.model(**encoded).logits[0]).numpy()
+    np.testing.assert_allclose(qa.predict(example).pred_probs, expected, atol=1e-6)
+
+
+def test_question_that_holds_a_separator_cannot_move_the_context(qa):
+    prediction = qa.predict(make_example("1", "In Paris [SEP] in London.", "What [SEP] is [CLS]?", "Paris"))
+    assert prediction.tokens.index("[SEP]") == np.flatnonzero(prediction.is_context)[0] - 1
+    assert prediction.context_only().tokens[:2] == ["In", "Paris"]
+
+
+def test_batched_prediction_equals_single_prediction(qa, examples):
+    long_context = "The capital is Paris. " * 20
+    examples = [*examples, make_example("long", long_context, "What is the capital?", "Paris"), examples[0]]
+    batched = qa.predict_batch(examples, batch_size=5)
+    assert len(batched) == len(examples)
+    for example, from_batch in zip(examples, batched, strict=True):
+        alone = qa.predict(example)
+        assert from_batch.tokens == alone.tokens
+        np.testing.assert_allclose(from_batch.pred_probs, alone.pred_probs, atol=1e-5)
+        np.testing.assert_array_equal(from_batch.labels, alone.labels)
+
+
+def test_each_context_token_has_the_probability_of_the_window_that_shows_most_around_it(qa):
+    context = " ".join(["paris london rome berlin oslo"] * 16)  # 80 tokens
+    example = make_example("1", context, "What is it?", "rome")
+    prediction = qa.predict(example).context_only()
+    assert len(prediction.tokens) == 80
+
+    # By hand: 6 question tokens (w h a t is a word; "it" is two), so a window holds 48 - 3 - 5 = 40 context
+    # tokens and advances by 40 - 8 = 32: [0, 40), [32, 72), [64, 80).
+    question = qa.tokenizer(example["question"], add_special_tokens=False)["input_ids"]
+    assert len(question) == 5
+    context_ids = qa.tokenizer(context, add_special_tokens=False)["input_ids"]
+    windows = [(0, 40), (32, 72), (64, 80)]
+    for token_index in range(80):
+        start, end = max(
+            (window for window in windows if window[0] <= token_index < window[1]),
+            key=lambda window: (min(token_index - window[0], window[1] - 1 - token_index), -window[0]),
+        )
+        ids = [qa.tokenizer.cls_token_id, *question, qa.tokenizer.sep_token_id, *context_ids[start:end]]
+        ids.append(qa.tokenizer.sep_token_id)
+        types = [0] * 7 + [1] * (end - start + 1)
+        with torch.no_grad():
+            logits = qa.model(torch.tensor([ids]), token_type_ids=torch.tensor([types])).logits[0]
+        expected = torch.sigmoid(logits[7 + token_index - start]).numpy()
+        np.testing.assert_allclose(prediction.pred_probs[token_index], expected, atol=1e-5)
+
+
+def test_example_without_answers_can_be_predicted(qa):
+    prediction = qa.predict({"id": "1", "question": "What?", "context": "The capital is Paris."})
+    assert prediction.labels[:, 1].sum() == 0
+
+
+def test_progress_is_told_up_to_one(qa, examples):
+    shares = []
+    qa.predict_batch(examples, batch_size=5, on_batch=shares.append)
+    assert shares == [5 / 12, 10 / 12, 1.0]
+
+
+def test_window_larger_than_the_model_is_refused(tiny_bert):
+    with pytest.raises(ValueError, match="max_length: expected at most 64, the positions that the model has, found 65"):
+        QA(tiny_bert, max_length=65)
+
+
+# --- loss ---------------------------------------------------------------------------------------
+
+
+def test_loss_counts_each_owned_context_token_and_class_once(qa, tiny_bert):
+    network = load_network(qa.checkpoint, LABEL_MAP, seed=0).eval()
+    labels = torch.full((2, 6, 2), float(IGNORED_LABEL))
+    labels[0, 3] = torch.tensor([0.0, 1.0])
+    labels[1, 4] = torch.tensor([1.0, 0.0])
+    input_ids = torch.arange(12).reshape(2, 6)
+    with torch.no_grad():
+        output = network(input_ids, labels=labels)
+        expected = sum(
+            binary_cross_entropy_with_logits(output.logits[row, token, column], labels[row, token, column])
+            for row, token in ((0, 3), (1, 4))
+            for column in (0, 1)
+        )
+        in_accumulation = network(input_ids, labels=labels, num_items_in_batch=8).loss
+    assert output.loss.item() == pytest.approx(expected.item() / 4, rel=1e-5)
+    assert in_accumulation.item() == pytest.approx(expected.item() / 8, rel=1e-5)
+
+
+def test_gradient_accumulation_gives_the_same_loss_and_weights(qa, examples, tmp_path):
+    """Batches of unequal numbers of counted tokens: a mean of means would differ."""
+    examples = [*examples[:7], make_example("x", "In Paris.", "Where?", "Paris")]
+    trainer = QATrainer(qa, 48, LABEL_MAP)
+    common = {"dropout": 0.0, "learning_rate": 1e-3, "train_sampling_strategy": "sequential", "logging_steps": 1}
+    whole = trainer.train(examples, tmp_path / "8x1", 1, per_device_train_batch_size=8, **common)
+    parts = trainer.train(
+        examples, tmp_path / "2x4", 1, per_device_train_batch_size=2, gradient_accumulation_steps=4, **common
+    )
+    assert parts.loss_history == [(1.0, pytest.approx(whole.loss_history[0][1], abs=2e-4))]
+    first, second = (QA(folder).predict(examples[0]).pred_probs for folder in (tmp_path / "8x1", tmp_path / "2x4"))
+    np.testing.assert_allclose(first, second, atol=1e-5)
+
+
+# --- training -----------------------------------------------------------------------------------
+
+
+def test_training_twice_gives_the_same_bytes(qa, dataset, tmp_path):
+    trainer = QATrainer(qa, 48, LABEL_MAP)
+    for name in ("first", "second"):
+        trainer.train(dataset, tmp_path / name, 2, seed=5, **FAST)
+        torch.rand(3)  # the global random state must not matter
+    names = sorted(file.name for file in (tmp_path / "first").iterdir())
+    assert names == sorted(file.name for file in (tmp_path / "second").iterdir())
+    for name in names:
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes(), name
+
+
+def test_seed_changes_the_weights(qa, dataset, tmp_path):
+    trainer = QATrainer(qa, 48, LABEL_MAP)
+    for seed in (0, 1):
+        trainer.train(dataset, tmp_path / str(seed), 1, seed=seed, **FAST)
+    assert weights_of(tmp_path / "0") != weights_of(tmp_path / "1")
+
+
+def test_every_call_starts_from_the_checkpoint(qa, examples, tmp_path):
+    """The older recipe's leak: one model carried from fold to fold."""
+    trainer = QATrainer(qa, 48, LABEL_MAP)
+    before = copy.deepcopy(qa.model.state_dict())
+    trainer.train(examples[:6], tmp_path / "first", 1, **FAST)
+    trainer.train(examples[6:], tmp_path / "after_first", 1, **FAST)
+    QATrainer(qa, 48, LABEL_MAP).train(examples[6:], tmp_path / "alone", 1, **FAST)
+    assert weights_of(tmp_path / "after_first") == weights_of(tmp_path / "alone")
+    assert all(torch.equal(before[name], tensor) for name, tensor in qa.model.state_dict().items())
+
+
+def test_training_learns_its_examples(qa, examples, tmp_path):
+    report = QATrainer(qa, 48, LABEL_MAP).train(examples, tmp_path / "model", 40, learning_rate=3e-3, dropout=0.0)
+    assert report.loss_history[-1][1] < report.loss_history[0][1] / 4
+    for prediction in QA(tmp_path / "model").predict_batch(examples):
+        context = prediction.context_only()
+        np.testing.assert_array_equal(context.pred_probs > 0.5, context.labels.astype(bool))
+
+
+def test_new_head_starts_at_the_base_rate(qa, examples, tmp_path):
+    trainer = QATrainer(qa, 48, LABEL_MAP)
+    trainer.train(examples, tmp_path / "model", 1, learning_rate=1e-9)
+    counted = np.concatenate([example.labels for example in trainer.tokenize(examples)])
+    probs = np.concatenate([p.context_only().pred_probs for p in QA(tmp_path / "model").predict_batch(examples)])
+    np.testing.assert_allclose(probs.mean(axis=0), counted.mean(axis=0), atol=0.05)
+
+
+def test_head_learning_rate_moves_the_head_only(qa, examples, tmp_path):
+    QATrainer(qa, 48, LABEL_MAP).train(
+        examples,
+        tmp_path / "model",
+        1,
+        learning_rate=0.0,
+        head_learning_rate=1e-2,
+        seed=3,
+        per_device_train_batch_size=4,
+    )
+    start = load_network(qa.checkpoint, LABEL_MAP, seed=3).state_dict()
+    trained = QA(tmp_path / "model").model.state_dict()
+    changed = {name for name in start if not torch.equal(start[name], trained[name].cpu())}
+    assert changed == {"classifier.weight", "classifier.bias"}
+
+
+@pytest.mark.parametrize(
+    ("num_layers", "frozen"), [(0, []), (1, ["embeddings", "layer.0."]), (2, ["embeddings", "layer."])]
+)
+def test_frozen_layers_stay_as_they_are(qa, examples, tmp_path, num_layers, frozen):
+    QATrainer(qa, 48, LABEL_MAP).train(examples, tmp_path / "model", 1, frozen_layers=num_layers, **FAST)
+    start = load_network(qa.checkpoint, LABEL_MAP, seed=0).state_dict()
+    trained = QA(tmp_path / "model").model.state_dict()
+    for name in start:
+        is_frozen = any(part in name for part in frozen)
+        # Words and positions that do not occur get no gradient; whole matrices always do.
+        if is_frozen or name.endswith("dense.weight"):
+            assert torch.equal(start[name], trained[name].cpu()) == is_frozen, name
+
+
+def test_more_frozen_layers_than_there_are_is_refused(qa):
+    network = load_network(qa.checkpoint, LABEL_MAP, seed=0)
+    with pytest.raises(ValueError, match="frozen_layers: expected 0 to 2, the layers of the model, found 3"):
+        freeze_layers(network, 3)
+
+
+def test_answer_behind_the_window_is_trained_on(qa):
+    context = "paris " * 70 + "london ."
+    windows = build_windows(
+        tokenize_examples(qa.tokenizer, [make_example("1", context, "Where?", "london")], LABEL_MAP, max_length=48),
+        qa.tokenizer,
+        max_length=48,
+        doc_stride=8,
+    )
+    assert len(windows) > 1
+    assert windows[-1].owned[-2]  # "london", behind token 48
+
+
+def test_model_is_saved_as_safetensors_with_all_that_loading_needs(trained):
+    names = {file.name for file in trained.iterdir()}
+    assert {"model.safetensors", "config.json", "tokenizer.json", "label_map.json", "spanbert.json"} <= names
+    assert not [name for name in names if name.endswith((".bin", ".pt", ".pkl", ".pth"))]
+    assert json.loads((trained / "label_map.json").read_text()) == LABEL_MAP
+    reloaded = QA(trained)
+    assert (reloaded.max_length, reloaded.doc_stride, reloaded.answers) == (48, 8, "first")
+    assert isinstance(reloaded.model, BertForSpanClassification)
+
+
+def test_trained_model_does_not_forget_its_head(trained, examples):
+    """A head that is drawn anew on loading would give other probabilities for another seed."""
+    np.testing.assert_array_equal(
+        QA(trained, seed=0).predict(examples[0]).pred_probs, QA(trained, seed=1).predict(examples[0]).pred_probs
+    )
+
+
+def test_several_classes_overlap(tiny_bert, tmp_path):
+    label_map = {"O": 0, "PER": 1, "LOC": 2}
+    context = "The man in Paris was in Rome."
+    example = {
+        "id": "1", "title": "", "context": context, "question": "Who and where?",
+        "answers": {"text": ["The man in Paris", "Paris", "Rome"], "answer_start": [0, 11, 24],
+                    "label": ["PER", "LOC", "LOC"]},
+    }  # fmt: skip
+    tokens = ["The", "man", "in", "Paris", "was", "in", "Rome", "."]
+    for answers, locations in (("first", ["Paris"]), ("all", ["Paris", "Rome"])):
+        qa = QA(tiny_bert, label_map=label_map, max_length=48, answers=answers)
+        labels = qa.predict(example).context_only().labels
+        assert [token for token, row in zip(tokens, labels, strict=True) if row[1]] == ["The", "man", "in", "Paris"]
+        assert [token for token, row in zip(tokens, labels, strict=True) if row[2]] == locations
+        assert (labels[:, 0] == 1 - labels[:, 1:].max(axis=1)).all()
+    QATrainer(qa, 48, label_map).train([example], tmp_path / "model", 1)
+    assert QA(tmp_path / "model").predict(example).pred_probs.shape[1] == 3
+
+
+def test_arguments_of_trainer_reach_it(qa, examples, tmp_path):
+    trainer = QATrainer(qa, 48, LABEL_MAP)
+    report = trainer.train(examples, tmp_path / "model", 1, per_device_train_batch_size=3, logging_steps=1)
+    assert len(report.loss_history) == report.num_windows / 3 == 4
+    with pytest.raises(TypeError, match="evaluation_strategy"):
+        trainer.train(examples, tmp_path / "other", 1, evaluation_strategy="epoch")
+    assert not (tmp_path / "other").exists()
+
+
+def test_long_question_is_cut_and_counted(qa, examples, tmp_path):
+    long_question = {**examples[0], "question": "what " * 30}
+    report = QATrainer(qa, 48, LABEL_MAP).train([*examples, long_question], tmp_path / "model", 1)
+    assert report.num_questions_cut == 1
+    assert qa.predict(long_question).tokens.index("[SEP]") == 1 + (48 - 3) // 2
+
+
+# --- what goes wrong ----------------------------------------------------------------------------
+
+
+def test_loss_that_is_no_number_stops_training_and_leaves_no_model(qa, examples, tmp_path):
+    with pytest.raises(FloatingPointError, match=r"expected a finite loss, found nan .*; try a learning_rate below 1e"):
+        QATrainer(qa, 48, LABEL_MAP).train(examples, tmp_path / "model", 5, learning_rate=1e30, max_grad_norm=0.0)
+    assert not (tmp_path / "model").exists()
+
+
+def test_weights_that_are_no_numbers_are_not_saved(qa, examples, tmp_path, monkeypatch):
+    monkeypatch.setattr("transformers.Trainer.train", lambda self: self.model.classifier.bias.data.fill_(float("nan")))
+    with pytest.raises(FloatingPointError, match=r"finite weights after .* NaN or infinity in classifier\.bias"):
+        QATrainer(qa, 48, LABEL_MAP).train(examples, tmp_path / "model", 1)
+    assert not (tmp_path / "model").exists()
+
+
+def test_folder_of_someone_else_is_not_overwritten(qa, examples, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.txt").write_text("text")
+    with pytest.raises(FileExistsError, match="holds files that QATrainer did not write"):
+        QATrainer(qa, 48, LABEL_MAP).train(examples, tmp_path / "thesis", 1)
+    assert (tmp_path / "thesis" / "chapter1.txt").read_text() == "text"
+
+
+def test_start_checkpoint_is_not_overwritten(trained, examples):
+    before = weights_of(trained)
+    with pytest.raises(FileExistsError, match="this is the checkpoint that training starts from"):
+        QATrainer(QA(trained), 48, LABEL_MAP).train(examples, trained, 1)
+    assert weights_of(trained) == before
+
+
+def test_checkpoint_that_changes_under_the_trainer_is_noticed(qa, trained, examples, tmp_path):
+    trainer = QATrainer(QA(trained), 48, LABEL_MAP)
+    QATrainer(qa, 48, LABEL_MAP).train(examples, trained, 1, seed=9, **FAST)
+    with pytest.raises(ValueError, match=r"the checkpoint changed since QA.* was made"):
+        trainer.train(examples, tmp_path / "next", 1)
+
+
+def test_model_of_other_labels_is_refused(trained):
+    with pytest.raises(ValueError, match=r"expected the label map \{'O': 0, 'PER': 1\}, found a model trained with"):
+        QA(trained, label_map={"O": 0, "PER": 1})
+    with pytest.raises(ValueError, match="expected the label map"):
+        QATrainer(QA(trained), 48, {"O": 0, "PER": 1})
+
+
+def test_no_example_is_refused(qa, tmp_path):
+    with pytest.raises(ValueError, match="expected at least one example to train on, found none"):
+        QATrainer(qa, 48, LABEL_MAP).train([], tmp_path / "model", 1)
+
+
+def test_context_without_a_token_names_the_example(qa):
+    with pytest.raises(ValueError, match=r"example 0 \(id 'empty'\): expected a context of at least one token"):
+        qa.predict(make_example("empty", "\u200b", "What?"))
