@@ -1,0 +1,171 @@
+"""Write what cross-validation found: arrays for cleanlab, a table, and a record of the run."""
+
+import json
+import platform
+import shutil
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from alignment import answer_spans, span_classes
+from atomic_files import check_writable, partial_folder
+from checkpoints import file_sha256
+from cross_validation import OutOfFold
+from span_classification_tutorial_utils import to_dict
+
+RUN_FILE = "run.json"
+TABLE_FILE = "out_of_fold.parquet"
+_LIBRARIES = ("cleanlab", "datasets", "numpy", "scikit-learn", "tokenizers", "torch", "torchmetrics", "transformers")
+
+
+def write_outputs(
+    outputs_dir: str | Path, dataset: Sequence[dict], out_of_fold: OutOfFold, parameters: dict, seconds: float
+) -> list[Path]:
+    """Write the results of a run, all of them or none.
+
+    Parameters
+    ----------
+    outputs_dir : str or Path
+        Gets, for n examples of C context tokens each:
+
+        - `pred_probs.npz`: keys `"0"` … `str(n - 1)`, each P(span class) of shape (C,), float32;
+        - `labels.npz`: the same keys, 0 or 1 of shape (C,), int64;
+        - `tokens.npz`: the same keys, the texts of the tokens, of shape (C,);
+        - `questions.npz`: the same keys, each a 0-dimensional string;
+        - `out_of_fold.parquet`: a row an example;
+        - `run.json`: parameters, versions, hashes, splits, figures, times.
+
+        With several span classes the first two have a file a class, `pred_probs_PER.npz`.
+    dataset : sequence of dict
+        n examples in the SQuAD schema.
+    out_of_fold : OutOfFold
+    parameters : dict
+        What the run was asked for, as JSON.
+    seconds : float
+        How long the run took.
+
+    Returns
+    -------
+    list of Path
+        The files written. Files that an earlier run listed in its `run.json` and this one does not
+        write are removed, so that nothing stale stands beside the new files.
+    """
+    folder = check_writable(outputs_dir)
+    examples = list(dataset)
+    staging = partial_folder(folder / "files")
+    try:
+        for name, arrays in _arrays(examples, out_of_fold).items():
+            np.savez(staging / name, **arrays)
+        pa.parquet.write_table(out_of_fold_table(examples, out_of_fold), staging / TABLE_FILE)
+        names = sorted(file.name for file in staging.iterdir())
+        record = _record(out_of_fold, parameters, seconds)
+        record["files"] = {name: file_sha256(staging / name) for name in names}
+        (staging / RUN_FILE).write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
+
+        stale = set(_files_of_earlier_run(folder)) - set(names)
+        # The record goes first and comes last: while files change, none vouches for them.
+        for name in [RUN_FILE, *sorted(stale)]:
+            (folder / name).unlink(missing_ok=True)
+        for name in [*names, RUN_FILE]:
+            (staging / name).replace(folder / name)
+    finally:
+        shutil.rmtree(staging)
+    return [folder / name for name in [*names, RUN_FILE]]
+
+
+def out_of_fold_table(examples: Sequence[dict], out_of_fold: OutOfFold) -> pa.Table:
+    """Return a table with a row an example.
+
+    Returns
+    -------
+    pyarrow.Table
+        `id`, `title`, `question`, `context`; `given_answer`, `given_start` (character offset) and
+        `given_label` of the answers that label tokens, as lists; `fold`; and for the C context tokens the lists
+        `tokens`, `char_start`, `char_end`, and for each span class `labels_<class>` and
+        `pred_probs_<class>`.
+    """
+    label_map, answers = out_of_fold.label_map, out_of_fold.reports[0]["trainer"]["answers"]
+    given = [answer_spans(example, label_map, answers) for example in examples]
+    predictions = out_of_fold.predictions
+    columns = {
+        **{name: [example[name] for example in examples] for name in ("id", "title", "question", "context")},
+        "given_answer": [
+            [example["context"][span.char_start : span.char_end] for span in spans]
+            for example, spans in zip(examples, given, strict=True)
+        ],
+        "given_start": [[span.char_start for span in spans] for spans in given],
+        "given_label": [[span.class_name for span in spans] for spans in given],
+        "fold": out_of_fold.fold,
+        "tokens": [prediction.tokens for prediction in predictions],
+        "char_start": [prediction.char_start for prediction in predictions],
+        "char_end": [prediction.char_end for prediction in predictions],
+    }
+    types = {
+        "given_answer": pa.list_(pa.string()), "given_start": pa.list_(pa.int64()),
+        "given_label": pa.list_(pa.string()), "tokens": pa.list_(pa.string()),
+    }  # fmt: skip
+    for class_name in span_classes(label_map):
+        column = label_map[class_name]
+        columns[f"labels_{class_name}"] = [prediction.labels[:, column] for prediction in predictions]
+        columns[f"pred_probs_{class_name}"] = [prediction.pred_probs[:, column] for prediction in predictions]
+    return pa.table({name: pa.array(values, type=types.get(name)) for name, values in columns.items()})
+
+
+def _arrays(examples: Sequence[dict], out_of_fold: OutOfFold) -> dict[str, dict[str, np.ndarray]]:
+    """Return the content of each `.npz` file."""
+    classes, predictions = span_classes(out_of_fold.label_map), out_of_fold.predictions
+    files = {
+        "tokens.npz": [np.array(prediction.tokens, dtype=np.str_) for prediction in predictions],
+        "questions.npz": [np.array(example["question"], dtype=np.str_) for example in examples],
+    }
+    for class_name in classes:
+        column = out_of_fold.label_map[class_name]
+        suffix = f"_{class_name}" if len(classes) > 1 else ""
+        files[f"pred_probs{suffix}.npz"] = [prediction.pred_probs[:, column] for prediction in predictions]
+        files[f"labels{suffix}.npz"] = [prediction.labels[:, column] for prediction in predictions]
+    return {name: to_dict(arrays) for name, arrays in files.items()}
+
+
+def _record(out_of_fold: OutOfFold, parameters: dict, seconds: float) -> dict:
+    first = out_of_fold.reports[0]
+    return {
+        "parameters": parameters,
+        "num_examples": len(out_of_fold.predictions),
+        "data_sha256": first["data"],
+        "checkpoint_sha256": first["trainer"]["checkpoint"],
+        "label_map": out_of_fold.label_map,
+        "code": {"commit": code_commit(), **first["code"]},
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+        "folds": [
+            {name: report[name] for name in ("fold", "folder", "seed", "train_indices", "validation_indices",
+                                             "figures", "loss_history", "num_questions_cut", "seconds")}
+            for report in out_of_fold.reports
+        ],
+        "seconds": seconds,
+    }  # fmt: skip
+
+
+def code_commit() -> str | None:
+    """Return the commit of this project's checkout, with `-dirty` if files differ; None outside git."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--match="]
+    try:
+        described = subprocess.run(
+            command, cwd=Path(__file__).resolve().parent, capture_output=True, text=True, timeout=30, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        # A copy without git, or git not installed: the module hashes in run.json still name the code.
+        return None
+    return described.stdout.strip()
+
+
+def _files_of_earlier_run(folder: Path) -> list[str]:
+    try:
+        files = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError):
+        return []
+    return [Path(name).name for name in files]

@@ -1,0 +1,211 @@
+"""Check the parameters of the training notebook before anything is computed from them."""
+
+import ast
+import difflib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+from alignment import check_label_map
+from cross_validation import GROUP_BY
+from windows import check_window_size
+
+PROJECT_ROOT = Path(__file__).resolve().parent
+_FILE_SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet")
+
+
+class ParameterError(ValueError):
+    """Raised when notebook parameters are unknown, missing, of the wrong type or out of range."""
+
+
+def _integer(low: int, *, optional: bool = False) -> Callable[[object], str | None]:
+    def check(value: object) -> str | None:
+        good = isinstance(value, int) and not isinstance(value, bool) and value >= low
+        return None if good or (optional and value is None) else f"an integer of at least {low}" + _or_none(optional)
+
+    return check
+
+
+def _number(low: float, high: float = math.inf, *, above: bool = False, optional: bool = False):
+    def check(value: object) -> str | None:
+        good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        good = good and low <= value <= high and not (above and value == low)
+        upper = "" if high == math.inf else f" and at most {high:g}"
+        expected = f"a number {'above' if above else 'of at least'} {low:g}{upper}"
+        return None if good or (optional and value is None) else expected + _or_none(optional)
+
+    return check
+
+
+def _one_of(*choices: object) -> Callable[[object], str | None]:
+    return lambda value: None if value in choices else "one of " + ", ".join(map(repr, choices))
+
+
+def _text(value: object) -> str | None:
+    return None if isinstance(value, str) and value.strip() else "a text that is not empty"
+
+
+def _truth(value: object) -> str | None:
+    return None if isinstance(value, bool) else "True or False"
+
+
+def _arguments(value: object) -> str | None:
+    good = isinstance(value, dict) and all(isinstance(name, str) for name in value)
+    return None if good else "a dict of transformers.TrainingArguments fields"
+
+
+def _label_map(value: object) -> str | None:
+    try:
+        check_label_map(value)
+    except ValueError as error:
+        return str(error).removeprefix("label_map: expected ")
+    return None
+
+
+def _or_none(optional: bool) -> str:
+    return " or None" if optional else ""
+
+
+def _checked(check: Callable[[object], str | None]):
+    return field(metadata={"check": check})
+
+
+@dataclass(frozen=True)
+class TrainingParameters:
+    """The parameters of `span_categorizer_training.ipynb`; its parameters cell says what each is for."""
+
+    dataset: str = _checked(_text)
+    num_examples: int | None = _checked(_integer(2, optional=True))
+    on_invalid: str = _checked(_one_of("raise", "drop"))
+    answers: str = _checked(_one_of("first", "all"))
+    label_map: dict = _checked(_label_map)
+    num_splits: int = _checked(_integer(2))
+    group_by: str = _checked(_one_of(*GROUP_BY))
+    shuffle: bool = _checked(_truth)
+    model_checkpoint: str = _checked(_text)
+    max_length: int = _checked(_integer(5))
+    doc_stride: int = _checked(_integer(0))
+    num_train_epochs: float = _checked(_number(0, above=True))
+    learning_rate: float = _checked(_number(0, above=True))
+    head_learning_rate: float | None = _checked(_number(0, above=True, optional=True))
+    batch_size: int = _checked(_integer(1))
+    frozen_layers: int = _checked(_integer(0))
+    dropout: float | None = _checked(_number(0, 0.99, optional=True))
+    training_arguments: dict = _checked(_arguments)
+    seed: int = _checked(_integer(0))
+    folds_dir: str = _checked(_text)
+    outputs_dir: str = _checked(_text)
+
+    @classmethod
+    def from_notebook(cls, namespace: Mapping[str, object]) -> "TrainingParameters":
+        """Take the parameters from a notebook's variables.
+
+        Parameters
+        ----------
+        namespace : mapping
+            `globals()` of the notebook, after the parameters cell and the one that papermill injects.
+
+        Returns
+        -------
+        TrainingParameters
+            Relative paths are taken from the project's root, wherever the notebook runs.
+
+        Raises
+        ------
+        ParameterError
+            Names every parameter that is unknown, missing or wrong.
+        """
+        known = [parameter.name for parameter in fields(cls)]
+        problems = [_unknown(name, known) for name in injected_names(namespace) if name not in known]
+        problems += [f"{name}: missing; run the parameters cell first" for name in known if name not in namespace]
+        for parameter in fields(cls):
+            if parameter.name in namespace:
+                value = namespace[parameter.name]
+                expected = parameter.metadata["check"](value)
+                problems += [f"{parameter.name}: expected {expected}, found {_found(value)}"] if expected else []
+        if not problems:
+            try:
+                check_window_size(namespace["max_length"], namespace["doc_stride"])
+            except ValueError as error:
+                problems = [str(error)]
+        if problems:
+            raise ParameterError("the parameters of this notebook are wrong:\n  " + "\n  ".join(problems))
+        values = {name: namespace[name] for name in known}
+        for name in ("dataset", "model_checkpoint"):
+            values[name] = from_project_root(values[name], always=False)
+        for name in ("folds_dir", "outputs_dir"):
+            values[name] = from_project_root(values[name])
+        return cls(**values)
+
+    def split_options(self) -> dict:
+        """Return what `cross_validation.make_splits` takes."""
+        return {name: getattr(self, name) for name in ("num_splits", "group_by", "shuffle", "seed")}
+
+    def train_options(self) -> dict:
+        """Return what `spanbert.QATrainer.train` takes."""
+        names = ("num_train_epochs", "learning_rate", "head_learning_rate", "frozen_layers", "dropout")
+        options = {name: getattr(self, name) for name in names}
+        return {**options, "per_device_train_batch_size": self.batch_size, **self.training_arguments}
+
+    def as_json(self) -> dict:
+        """Return the parameters as they go into `run.json`: paths inside the project without its folder."""
+        return {
+            name: value.removeprefix(f"{PROJECT_ROOT}/") if isinstance(value, str) else value
+            for name, value in asdict(self).items()
+        }
+
+
+def injected_names(namespace: Mapping[str, object]) -> list[str]:
+    """Return the names that papermill assigned in the cell that it injects.
+
+    papermill only warns of a parameter that the notebook does not know. Its cell is found among the
+    notebook's inputs by the comment that papermill starts it with.
+    """
+    sources = [source for source in namespace.get("In", []) if source.startswith("# Parameters\n")]
+    if not sources:
+        return []
+    return [
+        target.id
+        for statement in ast.parse(sources[-1]).body
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
+        if isinstance(target, ast.Name)
+    ]
+
+
+def from_project_root(path: str, *, always: bool = True) -> str:
+    """Return a relative path as an absolute one below the project's root.
+
+    Parameters
+    ----------
+    path : str
+    always : bool
+        If false, only what is there, or can be nothing but a path; a name on the Hub stays as it is.
+    """
+    is_path = path.startswith((".", "~")) or path.endswith(_FILE_SUFFIXES) or (PROJECT_ROOT / path).exists()
+    if not (always or (is_path and path not in ("demo", "embedded"))):
+        return path
+    return str((PROJECT_ROOT / Path(path).expanduser()).resolve())
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
+    return f"{name}: no such parameter; {hint}"
+
+
+def _found(value: object) -> str:
+    hint = ""
+    if isinstance(value, str) and _is_literal(value):
+        # papermill's -p passes true, none and lists as text, and so it does with NumPy's numbers.
+        hint = ", a text; with papermill give numbers bare, and other values as -y 'name: value'"
+    return f"{value!r} ({type(value).__name__}{hint})"
+
+
+def _is_literal(text: str) -> bool:
+    try:
+        ast.literal_eval({"true": "True", "false": "False", "none": "None", "null": "None"}.get(text.lower(), text))
+    except (ValueError, SyntaxError):
+        return False
+    return True
