@@ -5,6 +5,8 @@ All offsets are half-open character ranges of the original text: a token is the 
 `[UNK]`).
 """
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -50,10 +52,15 @@ def check_label_map(label_map: dict[str, int]) -> dict[str, int]:
     Raises
     ------
     ValueError
-        If `O` or a span class is missing, or the columns are not 0 … K-1.
+        If `O` or a span class is missing, the columns are not 0 … K-1, or a name could not be part of
+        a file's name.
     """
     if not isinstance(label_map, dict) or not all(isinstance(name, str) and name for name in label_map):
         raise ValueError(f"label_map: expected a dict such as {DEFAULT_LABEL_MAP}, found {label_map!r}")
+    for name in label_map:
+        # Classes become columns of tables and parts of file names.
+        if not re.fullmatch(r"\w[\w .-]*", name):
+            raise ValueError(f"label_map: expected class names of letters, digits, '_', '-' and '.', found {name!r}")
     if OUTSIDE not in label_map or len(label_map) < 2:
         raise ValueError(f"label_map: expected {OUTSIDE!r} and at least one span class, found {label_map!r}")
     columns = list(label_map.values())
@@ -98,10 +105,24 @@ def tokenize_texts(tokenizer, texts: Sequence[str]) -> list[TokenizedText]:
         verbose=False,
     )
     tokenized = []
-    for token_ids, offsets in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
+    for text, token_ids, offsets in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True):
         offsets = np.asarray(offsets, dtype=np.int64).reshape(-1, 2)
-        tokenized.append(TokenizedText(np.asarray(token_ids, dtype=np.int64), offsets[:, 0], offsets[:, 1]))
+        char_start, char_end = offsets[:, 0], offsets[:, 1]
+        if not text.isascii():
+            char_end = np.array([_with_combining_marks(text, end) for end in char_end], dtype=np.int64)
+        tokenized.append(TokenizedText(np.asarray(token_ids, dtype=np.int64), char_start, char_end))
     return tokenized
+
+
+def _with_combining_marks(text: str, char_end: int) -> int:
+    """Return where the character before `char_end` really ends.
+
+    A tokenizer that strips accents leaves a combining mark at a token's end out of its offsets, and
+    the token would lose its accent.
+    """
+    while 0 < char_end < len(text) and unicodedata.category(text[char_end]).startswith("M"):
+        char_end += 1
+    return char_end
 
 
 def answer_spans(example: dict, label_map: dict[str, int], answers: str = "first") -> list[AnswerSpan]:
@@ -138,7 +159,7 @@ def answer_spans(example: dict, label_map: dict[str, int], answers: str = "first
             class_name = classes[0]
         if class_name not in classes:
             raise ValueError(
-                f"example {example.get('id')!r}: expected the label of each answer to be one of {classes}, "
+                f"expected the label of each answer to be one of {classes}, "
                 f"found {class_name!r}; pass the label_map that belongs to this data"
             )
         if answers == "all" or class_name not in {span.class_name for span in spans}:

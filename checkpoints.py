@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import huggingface_hub
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError, safe_open
+from transformers import BertConfig
 
 EMBEDDED_BACKBONE = "embedded"
 # all-MiniLM-L6-v2 as published by sentence-transformers.
@@ -22,8 +22,9 @@ WEIGHTS_FILE = "model.safetensors"
 LABEL_MAP_FILE = "label_map.json"
 SENTENCE_ENCODER_FILE = "modules.json"  # written by sentence-transformers
 _HUB_FILES = ["config.json", "*.safetensors", "model.safetensors.index.json", "tokenizer*.json", "vocab.txt",
-              "special_tokens_map.json", SENTENCE_ENCODER_FILE]  # fmt: skip
+              "special_tokens_map.json", "added_tokens.json", SENTENCE_ENCODER_FILE]  # fmt: skip
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
+_TOKENIZER_OPTIONS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _OUR_ARCHITECTURE = "BertForSpanClassification"
 
 
@@ -65,23 +66,23 @@ def resolve_checkpoint(model_path: str | Path, revision: str | None = None) -> C
     config = _read_json(path / "config.json", "a model's configuration")
     if config.get("model_type") != "bert":
         raise ValueError(f"{path}: expected a BERT checkpoint (model_type 'bert'), found {config.get('model_type')!r}")
-    weights = weight_files(path)
+    names = tensor_names(weight_files(path))
     if not any((path / name).is_file() for name in _TOKENIZER_FILES):
         raise FileNotFoundError(f"{path}: expected a tokenizer ({' or '.join(_TOKENIZER_FILES)}), found none")
     label_map = None
     if config.get("architectures") == [_OUR_ARCHITECTURE]:
         label_map = _read_json(path / LABEL_MAP_FILE, "the label map that QATrainer writes")
-    elif "classifier.weight" in tensor_names(weights):
+    elif "classifier.weight" in names:
         raise ValueError(
-            f"{path}: expected a checkpoint without a head, or one that QATrainer wrote; found a head for other "
-            f"labels ({config.get('architectures')}, {list(config.get('id2label', {}).values())}). To start from its "
+            f"{path}: expected a checkpoint without a head, or one that QATrainer wrote; found a head for other labels "
+            f"({config.get('architectures')}, {list((config.get('id2label') or {}).values())}). To start from its "
             f"encoder alone: transformers.BertModel.from_pretrained({str(model_path)!r}).save_pretrained(NEW_FOLDER), "
             "and copy the tokenizer's files there"
         )
     return Checkpoint(
         path,
         label_map,
-        max_positions=config["max_position_embeddings"],
+        max_positions=config.get("max_position_embeddings", BertConfig().max_position_embeddings),
         one_segment=(path / SENTENCE_ENCODER_FILE).is_file() or config.get("type_vocab_size", 2) < 2,
     )
 
@@ -101,7 +102,10 @@ def weight_files(path: Path) -> list[Path]:
     if (path / WEIGHTS_FILE).is_file():
         return [path / WEIGHTS_FILE]
     if index.is_file():
-        shards = sorted(set(_read_json(index, "the index of the shards")["weight_map"].values()))
+        weight_map = _read_json(index, "the index of the shards").get("weight_map")
+        if not isinstance(weight_map, dict):
+            raise ValueError(f"{index}: expected a 'weight_map' of tensors to files, found {weight_map!r}")
+        shards = sorted(set(weight_map.values()))
         return [path / Path(shard).name for shard in shards]
     found = sorted(file.name for file in path.glob("*") if file.suffix in (".bin", ".pt", ".pth", ".h5", ".msgpack"))
     raise FileNotFoundError(
@@ -124,7 +128,7 @@ def tensor_names(weights: Iterable[Path]) -> set[str]:
 
 def fingerprint(path: Path) -> str:
     """Return the SHA-256 of everything in a checkpoint folder that shapes what a model does."""
-    names = ["config.json", LABEL_MAP_FILE, SENTENCE_ENCODER_FILE, "tokenizer_config.json", *_TOKENIZER_FILES]
+    names = ["config.json", LABEL_MAP_FILE, SENTENCE_ENCODER_FILE, *_TOKENIZER_FILES, *_TOKENIZER_OPTIONS]
     files = weight_files(path) + [path / name for name in names if (path / name).is_file()]
     digests = {file.name: file_sha256(file) for file in files}
     return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
@@ -177,7 +181,8 @@ def _embedded_folder() -> Path:
 def _hub_folder(name: str, revision: str | None) -> Path:
     try:
         return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+    except Exception as error:
+        # The Hub's client lets errors of its HTTP library through, whose types are not its interface.
         raise ConnectionError(
             f"{name}: no such folder, and not to be had from the Hugging Face Hub "
             f"({type(error).__name__}: {error}).\n"

@@ -67,6 +67,9 @@ def write_outputs(
         record["files"] = {name: file_sha256(staging / name) for name in names}
         (staging / RUN_FILE).write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
 
+        for name in [*names, RUN_FILE]:
+            if (folder / name).is_dir():
+                raise IsADirectoryError(f"{folder / name}: expected a file or nothing there, found a folder; move it")
         stale = set(_files_of_earlier_run(folder)) - set(names)
         # The record goes first and comes last: while files change, none vouches for them.
         for name in [RUN_FILE, *sorted(stale)]:
@@ -165,7 +168,9 @@ def code_commit() -> str | None:
 
 def _files_of_earlier_run(folder: Path) -> list[str]:
     try:
-        files = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError):
+        record = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        # No earlier run, or a record that this project did not write: nothing is known to be ours.
         return []
-    return [Path(name).name for name in files]
+    files = record.get("files", {}) if isinstance(record, dict) else {}
+    return [name for name in files if name == Path(name).name and (folder / name).is_file()]

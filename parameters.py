@@ -2,7 +2,9 @@
 
 import ast
 import difflib
+import json
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -13,6 +15,15 @@ from windows import check_window_size
 
 PROJECT_ROOT = Path(__file__).resolve().parent
 _FILE_SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet")
+# Fields of TrainingArguments that have a parameter of their own.
+_SET_ELSEWHERE = {
+    "output_dir": "folds_dir",
+    "seed": "seed",
+    "data_seed": "seed",
+    "num_train_epochs": "num_train_epochs",
+    "learning_rate": "learning_rate",
+    "per_device_train_batch_size": "batch_size",
+}
 
 
 class ParameterError(ValueError):
@@ -29,8 +40,8 @@ def _integer(low: int, *, optional: bool = False) -> Callable[[object], str | No
 
 def _number(low: float, high: float = math.inf, *, above: bool = False, optional: bool = False):
     def check(value: object) -> str | None:
-        good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        good = good and low <= value <= high and not (above and value == low)
+        good = isinstance(value, int | float) and not isinstance(value, bool)
+        good = good and low <= value <= min(high, sys.float_info.max) and not (above and value == low)
         upper = "" if high == math.inf else f" and at most {high:g}"
         expected = f"a number {'above' if above else 'of at least'} {low:g}{upper}"
         return None if good or (optional and value is None) else expected + _or_none(optional)
@@ -51,15 +62,23 @@ def _truth(value: object) -> str | None:
 
 
 def _arguments(value: object) -> str | None:
-    good = isinstance(value, dict) and all(isinstance(name, str) for name in value)
-    return None if good else "a dict of transformers.TrainingArguments fields"
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+        return "a dict of transformers.TrainingArguments fields"
+    for name in value:
+        if name in _SET_ELSEWHERE:
+            return f"fields that no other parameter sets (not {name!r}: use {_SET_ELSEWHERE[name]})"
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return "values that JSON can hold"
+    return None
 
 
 def _label_map(value: object) -> str | None:
     try:
         check_label_map(value)
     except ValueError as error:
-        return str(error).removeprefix("label_map: expected ")
+        return str(error).removeprefix("label_map: expected ").split(", found ")[0]
     return None
 
 
@@ -150,10 +169,11 @@ class TrainingParameters:
 
     def as_json(self) -> dict:
         """Return the parameters as they go into `run.json`: paths inside the project without its folder."""
-        return {
-            name: value.removeprefix(f"{PROJECT_ROOT}/") if isinstance(value, str) else value
-            for name, value in asdict(self).items()
-        }
+        values = asdict(self)
+        for name in ("dataset", "model_checkpoint", "folds_dir", "outputs_dir"):
+            if Path(values[name]).is_relative_to(PROJECT_ROOT):
+                values[name] = str(Path(values[name]).relative_to(PROJECT_ROOT))
+        return values
 
 
 def injected_names(namespace: Mapping[str, object]) -> list[str]:

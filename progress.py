@@ -51,7 +51,7 @@ class TrainingProgress(TrainerCallback):
 
 
 def bar(share: float, width: int = 20) -> str:
-    """Draw a share from 0 to 1, such as `█████░░░░░ 50 %`."""
+    """Draw a share from 0 to 1, such as `█████░░░░░  50%`."""
     full = round(share * width)
     return f"{'█' * full}{'░' * (width - full)} {share:4.0%}"
 

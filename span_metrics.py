@@ -30,15 +30,16 @@ def best_span(probs: np.ndarray, max_tokens: int = MAX_ANSWER_TOKENS) -> tuple[i
     Returns
     -------
     (token_start, token_end) or None
-        Half-open. None if "no answer" has the higher expected F1, which is the probability that no
-        token is labelled, taking tokens as independent. Of equally good spans, the shortest and then
-        the first.
+        Half-open. None unless a span's expected F1 is higher than that of "no answer", which is the
+        probability that no token is labelled, taking tokens as independent. Of equally good spans,
+        the shortest and then the first.
     """
     probs = np.asarray(probs, dtype=np.float64)
     cumulative = np.concatenate([[0.0], np.cumsum(probs)])
     best, best_f1 = None, float(np.prod(1.0 - probs))
     for length in range(1, min(max_tokens, len(probs)) + 1):
         f1 = 2.0 * (cumulative[length:] - cumulative[:-length]) / (length + cumulative[-1])
+        f1 = f1.round(12)  # differences of sums are not exact, and ties must stay ties
         token_start = int(np.argmax(f1))
         if f1[token_start] > best_f1:
             best, best_f1 = (token_start, token_start + length), float(f1[token_start])

@@ -102,11 +102,12 @@ def load_network(
         If weights of the encoder are missing: they would silently be random.
     """
     options = {"num_labels": len(label_map), "label2id": label_map, "id2label": {v: k for k, v in label_map.items()}}
-    if checkpoint.label_map is None:
-        options["one_segment"] = checkpoint.one_segment
     if dropout is not None:
         options |= {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
     config = BertConfig.from_pretrained(checkpoint.path, local_files_only=True, **options)
+    if checkpoint.label_map is None:
+        # Set afterwards: from_pretrained drops names that a configuration does not know.
+        config.one_segment = checkpoint.one_segment
     with quiet_transformers(), torch.random.fork_rng():
         torch.manual_seed(seed)
         network, report = BertForSpanClassification.from_pretrained(

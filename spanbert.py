@@ -178,7 +178,7 @@ class QATrainer:
         Names the checkpoint, and gives `doc_stride` and `answers`; its own model is neither used nor
         changed.
     max_seq_length : int
-        Tokens of a window.
+        Tokens of a window. If it is not that of `qa`, windows share at most a third of it.
     label_map : dict
         Name of each class to its column, such as `{"O": 0, "ANS": 1}`.
     """
@@ -188,7 +188,9 @@ class QATrainer:
         self.max_seq_length = max_seq_length
         self.label_map = check_label_map(label_map)
         check_same_labels(qa.checkpoint, self.label_map)
-        check_window_size(max_seq_length, qa.doc_stride, qa.checkpoint.max_positions)
+        same_length = max_seq_length == qa.max_length
+        self.doc_stride = qa.doc_stride if same_length else min(qa.doc_stride, max_seq_length // 3)
+        check_window_size(max_seq_length, self.doc_stride, qa.checkpoint.max_positions)
 
     def settings(self) -> dict:
         """Return what a trained model depends on besides data, seed and the arguments of `train`."""
@@ -196,7 +198,7 @@ class QATrainer:
             "checkpoint": self.qa.fingerprint,
             "label_map": self.label_map,
             "max_length": self.max_seq_length,
-            "doc_stride": self.qa.doc_stride,
+            "doc_stride": self.doc_stride,
             "answers": self.qa.answers,
         }
 
@@ -302,7 +304,7 @@ class QATrainer:
         self._check_output_dir(output_dir)
         tokenized = self.tokenize(dataset)
         windows = build_windows(
-            tokenized, self.qa.tokenizer, max_length=self.max_seq_length, doc_stride=self.qa.doc_stride
+            tokenized, self.qa.tokenizer, max_length=self.max_seq_length, doc_stride=self.doc_stride
         )
         items = [training_item(window, tokenized[window.example_index].labels) for window in windows]
         if not items:

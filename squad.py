@@ -6,6 +6,7 @@ is checked before anything is computed from it.
 """
 
 import json
+import re
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -69,10 +70,10 @@ class InvalidDatasetError(ValueError):
 
     def __init__(self, source: str, problems: list[InvalidExample], num_examples: int):
         self.problems = problems
-        super().__init__(
-            f"{_summary(source, problems, num_examples)}\n"
-            'Correct them, or pass on_invalid="drop" to go on without them.'
-        )
+        advice = "Correct them"
+        if len(problems) < num_examples:
+            advice += ', or pass on_invalid="drop" to go on without them'
+        super().__init__(f"{_summary(source, problems, num_examples)}\n{advice}.")
 
 
 def load_squad(
@@ -197,6 +198,8 @@ def _problem_of(row: object) -> tuple[str, str] | None:
             return f"{name!r} to be a string", _describe(row[name])
         if name != "title" and not row[name].strip():
             return f"a {name!r} that is not empty", _describe(row[name])
+        if not _is_unicode(row[name]):
+            return f"{name!r} to be Unicode text", f"half of a surrogate pair in {_describe(row[name])}"
     problem = _problem_of_answers(row["answers"], row["context"])
     if problem is None and row.get("is_impossible") and row["answers"]["text"]:
         problem = ("no answer where is_impossible is true", f"{len(row['answers']['text'])} answers")
@@ -224,7 +227,7 @@ def _problem_of_answers(answers: object, context: str) -> tuple[str, str] | None
         if found_text != text:
             return (
                 f"the answer {_shorten(text)!r} at offset {char_start}",
-                f"{_shorten(found_text)!r}{_where_else(text, context)}",
+                f"{_shorten(found_text)!r}{_where_else(text, char_start, context)}",
             )
     for label in answers.get("label", []):
         if not isinstance(label, str):
@@ -232,9 +235,20 @@ def _problem_of_answers(answers: object, context: str) -> tuple[str, str] | None
     return None
 
 
-def _where_else(text: str, context: str) -> str:
-    char_start = context.find(text)
-    return f" (the text is at offset {char_start})" if char_start >= 0 else " (the text is not in the context)"
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _where_else(text: str, char_start: int, context: str) -> str:
+    found_starts = [match.start() for match in re.finditer(f"(?={re.escape(text)})", context)]
+    if not found_starts:
+        return " (the text is not in the context)"
+    nearest = min(found_starts, key=lambda found: abs(found - char_start))
+    return f" (the text is at offset {nearest})"
 
 
 def _describe(value: object) -> str:
@@ -308,11 +322,12 @@ def _rows_of_hub(source: str, num_examples: int | None) -> list[dict]:
     repository = HUB_ALIASES.get(name, name)
     try:
         loaded = datasets.load_dataset(repository, split=split or "train")
-    except (OSError, ValueError) as error:
-        # `datasets` raises subclasses of these for an unknown name, a missing split, no network and
-        # offline mode alike; the reason it gives is kept, and what can be done without the Hub is added.
+    except Exception as error:
+        # An unknown name, a missing split, no network, offline mode and a proxy that refuses have no
+        # common type; the reason is kept, and what can be done without the Hub is added.
         raise ConnectionError(
-            f"{source}: could not load {repository!r} from the Hugging Face Hub ({type(error).__name__}: {error}).\n"
+            f"{source}: no such file or folder, and could not load {repository!r} from the Hugging Face Hub "
+            f"({type(error).__name__}: {error}).\n"
             "If this machine cannot reach the Hub, download the data set on one that can and pass the file's path, "
             f'set HF_HUB_OFFLINE=1 to use files that are already in the cache, or use "{DEMO_SOURCE}".'
         ) from error
@@ -326,9 +341,12 @@ def _head(dataset: Dataset, num_examples: int | None) -> list[dict]:
 
 def _parse_json(content: bytes, where: str) -> object:
     try:
-        return json.loads(content.decode("utf-8"))
+        # With -sig, a byte-order mark as Windows tools write it is no part of the text.
+        return json.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ValueError(f"{where}: expected UTF-8 text; {error}") from error
+    except RecursionError as error:
+        raise ValueError(f"{where}: expected JSON; it is nested too deeply to be read") from error
     except json.JSONDecodeError as error:
         hint = "; is it JSON Lines? Then name it .jsonl" if error.msg == "Extra data" else ""
         raise ValueError(f"{where}: expected JSON; {error}{hint}") from error

@@ -176,8 +176,7 @@ def build_windows(
     Returns
     -------
     list of Window
-        Those of one example follow each other. A window that owns no token is left out: nobody would
-        read its result.
+        Those of one example follow each other, and each owns at least one token.
     """
     check_window_size(max_length, doc_stride)
     cls_id, sep_id = [tokenizer.cls_token_id], [tokenizer.sep_token_id]
@@ -189,9 +188,8 @@ def build_windows(
         owner = owning_window(ranges)
         for window_index, (token_start, token_end) in enumerate(ranges):
             owned = owner[token_start:token_end] == window_index
-            if owned.any():
-                input_ids = np.concatenate([prefix, example.context.token_ids[token_start:token_end], sep_id])
-                windows.append(Window(example_index, token_start, token_end, input_ids, len(prefix), owned))
+            input_ids = np.concatenate([prefix, example.context.token_ids[token_start:token_end], sep_id])
+            windows.append(Window(example_index, token_start, token_end, input_ids, len(prefix), owned))
     return windows
 
 

