@@ -277,12 +277,12 @@ def out_of_fold_predictions(
         fold = _finished_fold(folder, configuration, examples, title, log)
         if fold is None:
             fold = _make_fold(folder, fold_index, configuration, examples, trainer, title, line)
+            line.clear()
             log(f"{title}: {_describe(fold.report)}")
         for example_index, prediction in zip(split.validation_indices, fold.predictions, strict=True):
             predictions[example_index] = prediction
         fold_of_example[split.validation_indices] = fold_index
         reports.append(fold.report)
-    line.clear()
     return OutOfFold(predictions, fold_of_example, splits, reports, trainer.label_map)
 
 

@@ -22,6 +22,7 @@ _SET_ELSEWHERE = {
     "data_seed": "seed",
     "num_train_epochs": "num_train_epochs",
     "learning_rate": "learning_rate",
+    "warmup_steps": "warmup_steps",
     "per_device_train_batch_size": "batch_size",
 }
 
@@ -108,6 +109,7 @@ class TrainingParameters:
     num_train_epochs: float = _checked(_number(0, above=True))
     learning_rate: float = _checked(_number(0, above=True))
     head_learning_rate: float | None = _checked(_number(0, above=True, optional=True))
+    warmup_steps: float = _checked(_number(0))
     batch_size: int = _checked(_integer(1))
     frozen_layers: int = _checked(_integer(0))
     dropout: float | None = _checked(_number(0, 0.99, optional=True))
@@ -163,7 +165,9 @@ class TrainingParameters:
 
     def train_options(self) -> dict:
         """Return what `spanbert.QATrainer.train` takes."""
-        names = ("num_train_epochs", "learning_rate", "head_learning_rate", "frozen_layers", "dropout")
+        names = (
+            "num_train_epochs", "learning_rate", "head_learning_rate", "warmup_steps", "frozen_layers", "dropout",
+        )  # fmt: skip
         options = {name: getattr(self, name) for name in names}
         return {**options, "per_device_train_batch_size": self.batch_size, **self.training_arguments}
 

@@ -30,9 +30,9 @@ class ProgressLine:
         elif sys.stderr.isatty():
             print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
-    def clear(self, text: str = "") -> None:
-        """End the progress, leaving `text`."""
-        self.update(text, force=True)
+    def clear(self) -> None:
+        """Empty the line, so that what is printed next stands alone."""
+        self.update("", force=True)
 
 
 class TrainingProgress(TrainerCallback):

@@ -463,7 +463,7 @@ def test_progress_is_silent_without_terminal_and_notebook(capfd):
     line = ProgressLine()
     line.update("one")
     line.update("two", force=True)
-    line.clear("end")
+    line.update("end", force=True)
     assert capfd.readouterr() == ("", "")
 
 
@@ -486,7 +486,7 @@ def test_progress_is_shown_twice_a_second_at_most(monkeypatch):
     for now in (100.0, 100.4, 100.6, 101.0, 101.1):
         clock.now = now
         line.update(f"{now}")
-    line.clear("end")
+    line.update("end", force=True)
     assert terminal.getvalue().split("\r\033[K") == ["", "100.0", "100.6", "101.1", "end"]
 
 
@@ -501,7 +501,7 @@ def test_progress_replaces_one_output_of_a_notebook(monkeypatch, capfd, shell, i
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     line = ProgressLine()
     line.update("one")
-    line.clear("end")
+    line.update("end", force=True)
     assert shown == (["one", "end"] if is_notebook else [])
     assert capfd.readouterr() == ("", "")
 

@@ -87,12 +87,14 @@ def test_configuration_of_the_published_tutorial_is_accepted():
         ("num_train_epochs", 0.01),
         ("learning_rate", 1),
         ("head_learning_rate", None),
+        ("warmup_steps", 0),
+        ("warmup_steps", 100),
         ("batch_size", 1),
         ("frozen_layers", 0),
         ("dropout", None),
         ("dropout", 0),
         ("dropout", 0.99),
-        ("training_arguments", {"warmup_steps": 3}),
+        ("training_arguments", {"weight_decay": 0.3}),
         ("seed", 0),
     ],
 )
@@ -153,6 +155,8 @@ WRONG = [
     ("learning_rate", None, "a number above 0"),
     ("head_learning_rate", 0, "a number above 0 or None"),
     ("head_learning_rate", float("nan"), "a number above 0 or None"),
+    ("warmup_steps", -1, "a number of at least 0"),
+    ("warmup_steps", None, "a number of at least 0"),
     ("batch_size", 0, _INTEGER.format(1)),
     ("batch_size", None, _INTEGER.format(1)),
     ("frozen_layers", -1, _INTEGER.format(0)),
@@ -277,7 +281,7 @@ def test_injected_names_are_those_of_the_last_papermill_cell():
 def test_values_that_papermill_injected_are_taken():
     given = {
         "dataset": 'a "quoted" \\ name', "num_examples": None, "label_map": {"O": 0, "Zürich": 1},
-        "shuffle": False, "learning_rate": 5e-05, "training_arguments": {"warmup_steps": 3, "optim": None},
+        "shuffle": False, "learning_rate": 5e-05, "training_arguments": {"weight_decay": 0.3, "optim": None},
     }  # fmt: skip
     found = dataclasses.asdict(TrainingParameters.from_notebook(after_papermill(**given)))
     assert {name: found[name] for name in given} == given
@@ -357,10 +361,24 @@ def test_record_of_the_parameters_gives_the_same_parameters_again():
 
 
 def test_options_of_splits_and_training():
-    changes = {"batch_size": 5, "num_splits": 4, "seed": 9, "training_arguments": {"warmup_steps": 3}}
+    changes = {"batch_size": 5, "num_splits": 4, "seed": 9, "training_arguments": {"weight_decay": 0.3}}
     found = TrainingParameters.from_notebook({**notebook_defaults(), **changes})
     assert found.split_options() == {"num_splits": 4, "group_by": "context", "shuffle": True, "seed": 9}
     assert found.train_options() == {
         "num_train_epochs": 4, "learning_rate": 3e-4, "head_learning_rate": 1e-2, "frozen_layers": 2,
-        "dropout": 0.0, "per_device_train_batch_size": 5, "warmup_steps": 3,
+        "dropout": 0.0, "per_device_train_batch_size": 5, "warmup_steps": 0.1, "weight_decay": 0.3,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"seed": 3}, "not 'seed': use seed"),
+        ({"num_train_epochs": 9}, "not 'num_train_epochs': use num_train_epochs"),
+        ({"per_device_train_batch_size": 9}, "not 'per_device_train_batch_size': use batch_size"),
+        ({"optim": object()}, "values that JSON can hold"),
+    ],
+)
+def test_training_arguments_cannot_contradict_other_parameters(arguments, message):
+    with pytest.raises(ParameterError, match=message):
+        TrainingParameters.from_notebook({**notebook_defaults(), "training_arguments": arguments})

