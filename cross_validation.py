@@ -272,7 +272,7 @@ def out_of_fold_predictions(
             "train_indices": split.train_indices.tolist(),
             "validation_indices": split.validation_indices.tolist(),
         }
-        title = f"fold {fold_index + 1} of {num_splits}"
+        title = f"fold {fold_index} ({fold_index + 1} of {num_splits})"
         folder = fold_folder(folds_dir, fold_index, num_splits, fold_key(configuration))
         fold = _finished_fold(folder, configuration, examples, title, log)
         if fold is None:

@@ -262,7 +262,9 @@ def test_second_run_trains_and_predicts_nothing(trainer, examples, tmp_path, mon
     monkeypatch.setattr(QATrainer, "train", forbid)
     monkeypatch.setattr(QA, "predict_batch", forbid)
     second, lines = run(trainer, examples, tmp_path)
-    assert [line.split(" (")[0] for line in lines] == [f"fold {i} of 3: already trained, skipping" for i in (1, 2, 3)]
+    for fold, line in enumerate(lines):
+        assert line.startswith(f"fold {fold} ({fold + 1} of 3): already trained, skipping (fold_{fold}_of_3-")
+    assert len(lines) == 3
     same_predictions(finished, second)
     assert finished.reports == second.reports
 
@@ -325,7 +327,7 @@ def test_damaged_fold_alone_is_made_again(trainer, examples, tmp_path, finished,
     assert "already trained" in lines[0]
     assert "cannot be used, training again" in lines[1]
     assert reason in lines[1]
-    assert lines[2].startswith("fold 2 of 3: trained on 8 examples")
+    assert lines[2].startswith("fold 1 (2 of 3): trained on 8 examples")
     assert "already trained" in lines[3]
     same_predictions(finished, second)
 

@@ -85,7 +85,7 @@ def test_notebook_writes_what_it_says(arguments, tmp_path, examples):
         assert questions[index] == example["question"]
     text = text_of(notebook)
     assert "12 questions on 6 paragraphs of 3 articles" in text
-    assert "fold 3 of 3: trained on 8 examples" in text
+    assert "fold 2 (3 of 3): trained on 8 examples" in text
     images = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs if "image/png" in o.get("data", {})]
     assert len(images) == 2
     errors = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs if o.get("name") == "stderr"]
