@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from alignment import check_label_map
+from atomic_files import check_writable
 from cross_validation import GROUP_BY
 from windows import check_window_size
 
@@ -158,6 +159,11 @@ class TrainingParameters:
         for name in ("folds_dir", "outputs_dir"):
             values[name] = from_project_root(values[name])
         return cls(**values)
+
+    def prepare_folders(self) -> None:
+        """Create the folders for folds and outputs; raises OSError if one cannot be written."""
+        for folder in (self.folds_dir, self.outputs_dir):
+            check_writable(folder)
 
     def split_options(self) -> dict:
         """Return what `cross_validation.make_splits` takes."""

@@ -7,6 +7,7 @@ script of Devlin et al. 2019, arXiv 1810.04805): its probability is read there, 
 there in training.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -88,7 +89,8 @@ def tokenize_examples(
     label_map : dict
         K classes.
     max_length : int
-        Window size in tokens. A question of more than half a window is cut there; the context is not.
+        Window size in tokens. A question of more than half a window is cut there, with a warning that
+        counts such questions; the context is never cut.
     answers : {"first", "all"}
         See `alignment.answer_spans`.
 
@@ -104,7 +106,7 @@ def tokenize_examples(
     questions = tokenize_texts(tokenizer, [example["question"] for example in examples])
     contexts = tokenize_texts(tokenizer, [example["context"] for example in examples])
     limit = max_question_tokens(max_length)
-    tokenized = []
+    tokenized: list[TokenizedExample] = []
     for example_index, (example, question, context) in enumerate(zip(examples, questions, contexts, strict=True)):
         where = f"example {example_index} (id {example.get('id')!r})"
         if not len(context.token_ids):
@@ -116,6 +118,14 @@ def tokenize_examples(
         num_cut = max(0, len(question.token_ids) - limit)
         question = TokenizedText(*(array[:limit] for array in question))
         tokenized.append(TokenizedExample(question, context, labels, num_cut))
+    cut = [index for index, example in enumerate(tokenized) if example.num_question_tokens_cut]
+    if cut:
+        warnings.warn(
+            f"{len(cut)} of {len(tokenized)} questions are longer than {limit} tokens, half a window of "
+            f"max_length={max_length}, and were cut there; the first is example {cut[0]} "
+            f"(id {examples[cut[0]].get('id')!r})",
+            stacklevel=2,
+        )
     return tokenized
 
 

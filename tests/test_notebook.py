@@ -120,6 +120,13 @@ def test_wrong_values_stop_the_run_before_training(arguments, tmp_path):
     assert not (tmp_path / "folds").exists()
 
 
+def test_outputs_folder_that_cannot_be_written_is_known_before_training(arguments, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(PapermillExecutionError, match="expected a folder that can be written"):
+        execute({**arguments, "outputs_dir": str(tmp_path / "file" / "outputs")}, tmp_path)
+    assert list((tmp_path / "folds").iterdir()) == []
+
+
 def test_several_classes_and_dropped_examples(arguments, tmp_path, examples):
     for number, example in enumerate(examples):
         example["answers"]["label"] = ["LOC" if number % 2 == 0 else "YEAR"]

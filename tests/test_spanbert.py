@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from conftest import make_example
 from datasets import Dataset
 from torch.nn.functional import binary_cross_entropy_with_logits
+from transformers import BertModel
 
 from span_model import BertForSpanClassification, freeze_layers, load_network
 from spanbert import QA, QATrainer
@@ -143,8 +145,11 @@ def test_loss_counts_each_owned_context_token_and_class_once(qa, tiny_bert):
             for column in (0, 1)
         )
         in_accumulation = network(input_ids, labels=labels, num_items_in_batch=8).loss
+        # As DataParallel hands the number to a replica.
+        in_replica = network(input_ids, labels=labels, num_items_in_batch=torch.tensor([[8]])).loss
     assert output.loss.item() == pytest.approx(expected.item() / 4, rel=1e-5)
     assert in_accumulation.item() == pytest.approx(expected.item() / 8, rel=1e-5)
+    assert in_replica.item() == pytest.approx(expected.item() / 8, rel=1e-5)
 
 
 def test_gradient_accumulation_gives_the_same_loss_and_weights(qa, examples, tmp_path):
@@ -267,6 +272,13 @@ def test_model_is_saved_as_safetensors_with_all_that_loading_needs(trained):
     assert isinstance(reloaded.model, BertForSpanClassification)
 
 
+def test_half_precision_checkpoint_is_read_in_float32(tiny_bert, tmp_path):
+    """from_pretrained would take the checkpoint's own precision."""
+    shutil.copytree(tiny_bert, tmp_path, dirs_exist_ok=True)
+    BertModel.from_pretrained(tiny_bert, add_pooling_layer=False).half().save_pretrained(tmp_path)
+    assert {weights.dtype for weights in QA(tmp_path).model.parameters()} == {torch.float32}
+
+
 def test_trained_model_does_not_forget_its_head(trained, examples):
     """A head that is drawn anew on loading would give other probabilities for another seed."""
     np.testing.assert_array_equal(
@@ -304,9 +316,15 @@ def test_arguments_of_trainer_reach_it(qa, examples, tmp_path):
 
 def test_long_question_is_cut_and_counted(qa, examples, tmp_path):
     long_question = {**examples[0], "question": "what " * 30}
-    report = QATrainer(qa, 48, LABEL_MAP).train([*examples, long_question], tmp_path / "model", 1)
+    with pytest.warns(
+        UserWarning, match=r"1 of 13 questions are longer than 22 tokens.*first is example 12 \(id '0a'\)"
+    ):
+        report = QATrainer(qa, 48, LABEL_MAP).train([*examples, long_question], tmp_path / "model", 1)
     assert report.num_questions_cut == 1
-    assert qa.predict(long_question).tokens.index("[SEP]") == 1 + (48 - 3) // 2
+    with pytest.warns(UserWarning, match="1 of 1 questions are longer"):
+        prediction = qa.predict(long_question)
+    assert prediction.tokens.index("[SEP]") == 1 + 22
+    assert prediction.context_only().tokens == qa.predict(examples[0]).context_only().tokens
 
 
 # --- what goes wrong ----------------------------------------------------------------------------

@@ -359,7 +359,8 @@ def test_question_of_more_than_half_a_window_is_cut_and_counted(tiny_tokenizer):
         make_example("long", "in paris", "who was the man in the city", "paris"),
         make_example("fits", "in paris", "who was the", "paris"),
     ]
-    long, fits = tokenize_examples(tiny_tokenizer, examples, DEFAULT_LABEL_MAP, max_length=10)
+    with pytest.warns(UserWarning, match=r"1 of 2 questions are longer than 3 tokens.* example 0 \(id 'long'\)"):
+        long, fits = tokenize_examples(tiny_tokenizer, examples, DEFAULT_LABEL_MAP, max_length=10)
     expected = tiny_tokenizer.convert_tokens_to_ids(["who", "was", "the"])
     assert long.question.token_ids.tolist() == fits.question.token_ids.tolist() == expected
     assert long.question.texts(examples[0]["question"]) == ["who", "was", "the"]
