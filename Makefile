@@ -14,7 +14,7 @@ test: .venv/test.stamp  ## the whole test suite
 	$(BIN)/python -m pytest
 
 lab: .venv/run.stamp  ## JupyterLab on the project
-	$(BIN)/jupyter lab notebooks/$(TRAINING)
+	$(BIN)/jupyter lab --ServerApp.root_dir=. notebooks/$(TRAINING)
 
 squad: .venv/run.stamp  ## the published tutorial's configuration; needs the Hub, or its cache
 	$(PAPERMILL) notebooks/$(TRAINING) outputs/squad.ipynb -f notebooks/squad.yaml

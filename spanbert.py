@@ -1,7 +1,7 @@
 """A thin wrapper around BERT for span classification: `QA` predicts, `QATrainer` trains.
 
 >>> qa = QA()  # the embedded backbone
->>> QATrainer(qa, 384, {"O": 0, "ANS": 1}).train(dataset, "my_model", num_train_epochs=4)
+>>> QATrainer(qa, 384, {"O": 0, "ANS": 1}).train(dataset, "my_model", **EMBEDDED_RECIPE)
 >>> pred_probs, tokens, labels = QA("my_model").predict(dataset[0])
 """
 
@@ -39,10 +39,21 @@ from windows import (
     training_item,
 )
 
-__all__ = ["QA", "BertForSpanClassification", "QATrainer", "SpanPrediction", "TrainingReport"]
+__all__ = ["EMBEDDED_RECIPE", "QA", "BertForSpanClassification", "QATrainer", "SpanPrediction", "TrainingReport"]
 
 DEFAULT_MAX_LENGTH = 384
 SETTINGS_FILE = "spanbert.json"
+# Arguments of QATrainer.train that were measured to serve the embedded backbone and some hundred
+# examples well; those of TrainingArguments alone are meant for larger models and more data.
+EMBEDDED_RECIPE = {
+    "num_train_epochs": 4,
+    "learning_rate": 3e-4,
+    "head_learning_rate": 1e-2,
+    "warmup_steps": 0.1,
+    "per_device_train_batch_size": 8,
+    "frozen_layers": 2,
+    "dropout": 0.0,
+}
 SEEN_CONTEXTS_FILE = "seen_contexts.json"
 
 

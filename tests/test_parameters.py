@@ -13,6 +13,7 @@ from papermill.translators import PythonTranslator
 
 import parameters
 from parameters import PROJECT_ROOT, ParameterError, TrainingParameters, from_project_root, injected_names
+from spanbert import EMBEDDED_RECIPE
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOK = ROOT / "notebooks" / "span_categorizer_training.ipynb"
@@ -382,3 +383,7 @@ def test_options_of_splits_and_training():
 def test_training_arguments_cannot_contradict_other_parameters(arguments, message):
     with pytest.raises(ParameterError, match=message):
         TrainingParameters.from_notebook({**notebook_defaults(), "training_arguments": arguments})
+
+
+def test_defaults_of_the_notebook_are_the_embedded_recipe():
+    assert TrainingParameters.from_notebook(notebook_defaults()).train_options() == EMBEDDED_RECIPE
