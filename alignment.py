@@ -60,7 +60,9 @@ def check_label_map(label_map: dict[str, int]) -> dict[str, int]:
     for name in label_map:
         # Classes become columns of tables and parts of file names.
         if not re.fullmatch(r"\w[\w .-]*", name):
-            raise ValueError(f"label_map: expected class names of letters, digits, '_', '-' and '.', found {name!r}")
+            raise ValueError(
+                f"label_map: expected class names of letters, digits, '_', '-', '.' and spaces, found {name!r}"
+            )
     if OUTSIDE not in label_map or len(label_map) < 2:
         raise ValueError(f"label_map: expected {OUTSIDE!r} and at least one span class, found {label_map!r}")
     columns = list(label_map.values())
@@ -69,6 +71,13 @@ def check_label_map(label_map: dict[str, int]) -> dict[str, int]:
     ):
         raise ValueError(f"label_map: expected the columns 0 to {len(columns) - 1}, found {label_map!r}")
     return dict(sorted(label_map.items(), key=lambda item: item[1]))
+
+
+def check_answers(answers: str) -> str:
+    """Return `answers` if it is "first" or "all", which of several answers label tokens."""
+    if answers not in ("first", "all"):
+        raise ValueError(f'answers: expected "first" or "all", found {answers!r}')
+    return answers
 
 
 def span_classes(label_map: dict[str, int]) -> list[str]:
@@ -148,8 +157,7 @@ def answer_spans(example: dict, label_map: dict[str, int], answers: str = "first
     ValueError
         If an answer names no class of the label map.
     """
-    if answers not in ("first", "all"):
-        raise ValueError(f'answers: expected "first" or "all", found {answers!r}')
+    check_answers(answers)
     given = example.get("answers") or {"text": [], "answer_start": []}
     classes = span_classes(label_map)
     class_names = given.get("label") or [""] * len(given["text"])

@@ -1,8 +1,9 @@
 """Write files and folders whole or not at all: under another name first, then renamed."""
 
+import contextlib
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -26,16 +27,6 @@ def check_writable(folder: str | Path) -> Path:
     return folder
 
 
-def write_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write(temporary_path)` write a file, then give it its name."""
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def partial_folder(path: Path) -> Path:
     """Return a new, empty folder beside `path` to prepare its content in.
 
@@ -48,13 +39,23 @@ def partial_folder(path: Path) -> Path:
     return partial
 
 
-def finish_folder(partial: Path, path: Path) -> None:
-    """Give a prepared folder its name; a folder that has the name already is replaced."""
-    outdated = path.with_name(f".{path.name}.outdated")
-    if outdated.exists():
-        shutil.rmtree(outdated)
-    if path.exists():
-        path.rename(outdated)
-    partial.rename(path)
-    if outdated.exists():
-        shutil.rmtree(outdated)
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder that gets its name `path` if the block ends well, and is removed if not.
+
+    A folder that had the name is replaced.
+    """
+    partial = partial_folder(path)
+    try:
+        yield partial
+        outdated = path.with_name(f".{path.name}.outdated")
+        if outdated.exists():
+            shutil.rmtree(outdated)
+        if path.exists():
+            path.rename(outdated)
+        partial.rename(path)
+        if outdated.exists():
+            shutil.rmtree(outdated)
+    finally:
+        if partial.exists():
+            shutil.rmtree(partial)

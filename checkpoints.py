@@ -20,9 +20,12 @@ EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d
 
 WEIGHTS_FILE = "model.safetensors"
 LABEL_MAP_FILE = "label_map.json"
+SETTINGS_FILE = "spanbert.json"
+SEEN_CONTEXTS_FILE = "seen_contexts.json"
 SENTENCE_ENCODER_FILE = "modules.json"  # written by sentence-transformers
 _HUB_FILES = ["config.json", "*.safetensors", "model.safetensors.index.json", "tokenizer*.json", "vocab.txt",
-              "special_tokens_map.json", "added_tokens.json", SENTENCE_ENCODER_FILE]  # fmt: skip
+              "special_tokens_map.json", "added_tokens.json", SENTENCE_ENCODER_FILE, LABEL_MAP_FILE,
+              SETTINGS_FILE, SEEN_CONTEXTS_FILE]  # fmt: skip
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
 _TOKENIZER_OPTIONS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _OUR_ARCHITECTURE = "BertForSpanClassification"
@@ -62,6 +65,8 @@ def resolve_checkpoint(model_path: str | Path, revision: str | None = None) -> C
     ValueError
         If the checkpoint is not BERT, has a head for other labels, or is damaged.
     """
+    if not isinstance(model_path, str | Path):
+        raise TypeError(f"model_path: expected a text or a Path, found {type(model_path).__name__}")
     path = _find_folder(str(model_path), revision)
     config = _read_json(path / "config.json", "a model's configuration")
     if config.get("model_type") != "bert":

@@ -1,7 +1,7 @@
 """Out-of-fold probabilities: every example judged by a model that saw neither it nor its paragraph."""
 
-import shutil
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import KFold
 
-from atomic_files import check_writable, finish_folder
+from atomic_files import check_writable, new_folder
 from fold_store import Fold, code_fingerprint, data_fingerprint, fold_folder, fold_key, load_fold, save_fold
 from predictions import SpanPrediction
 from progress import ProgressLine, TrainingProgress, bar
 from span_metrics import evaluate_predictions
 from spanbert import QATrainer, context_hash
+from squad import normalized_text
+from windows import QuestionCutWarning
 
 GROUP_BY = ("context", "title", "none")
 
@@ -44,7 +46,7 @@ class OutOfFold:
         Which fold held the example out.
     splits : list of Split
     reports : list of dict
-        One a fold: what made it, its figures on the held-out part, loss history, times.
+        One a fold: what made it, its metrics on the held-out part, loss history, times.
     label_map : dict
     """
 
@@ -54,19 +56,19 @@ class OutOfFold:
     reports: list[dict]
     label_map: dict[str, int]
 
-    def figures(self) -> pd.DataFrame:
-        """Return the held-out figures, a row for each fold and span class."""
+    def metrics(self) -> pd.DataFrame:
+        """Return the held-out metrics, a row for each fold and span class."""
         return pd.DataFrame(
             {
                 "fold": report["fold"],
                 "class": class_name,
                 "examples": len(report["validation_indices"]),
-                "loss": report["figures"]["loss"],
-                **figures,
+                "loss": report["metrics"]["loss"],
+                **of_class,
                 "train_seconds": report["seconds"]["train"],
             }
             for report in self.reports
-            for class_name, figures in report["figures"]["classes"].items()
+            for class_name, of_class in report["metrics"]["classes"].items()
         )
 
 
@@ -77,8 +79,8 @@ def group_labels(examples: Sequence[dict], group_by: str = "context") -> np.ndar
     ----------
     examples : sequence of dict
     group_by : {"context", "title", "none"}
-        Examples on the same paragraph (white space and case do not tell paragraphs apart), of the
-        same article, or none at all.
+        Examples on the same paragraph (see `squad.normalized_text`), of the same article (articles
+        that share a paragraph count as one), or none at all.
 
     Returns
     -------
@@ -89,7 +91,21 @@ def group_labels(examples: Sequence[dict], group_by: str = "context") -> np.ndar
         raise ValueError(f"group_by: expected one of {GROUP_BY}, found {group_by!r}")
     if group_by == "none":
         return np.arange(len(examples))
-    keys = [" ".join(example[group_by].split()).casefold() for example in examples]
+    paragraphs = _numbered([normalized_text(example["context"]) for example in examples])
+    if group_by == "context":
+        return paragraphs
+    # A paragraph that stands under two titles joins them: it must not be cut either.
+    groups = _numbered([normalized_text(example["title"]) for example in examples])
+    while True:
+        of_paragraph = pd.Series(groups).groupby(paragraphs).transform("min")
+        joined = of_paragraph.groupby(groups).transform("min").to_numpy()
+        if np.array_equal(joined, groups):
+            return _numbered(groups)
+        groups = joined
+
+
+def _numbered(keys: Sequence) -> np.ndarray:
+    """Number equal keys alike, in the order in which they first appear."""
     return pd.factorize(np.array(keys, dtype=object))[0].astype(np.int64)
 
 
@@ -310,51 +326,50 @@ def _make_fold(
     title: str,
     line: ProgressLine,
 ) -> Fold:
-    work = folder.with_name(f".{folder.name}.unfinished")
-    if work.exists():
-        shutil.rmtree(work)
     held_out = [examples[i] for i in configuration["validation_indices"]]
-    training = trainer.train(
-        [examples[i] for i in configuration["train_indices"]],
-        work,
-        seed=configuration["seed"],
-        callbacks=[TrainingProgress(line, title)],
-        **configuration["training"],
-    )
-    started = time.perf_counter()
-    # Read back from the files, so that what is predicted is what was saved.
-    predictions = trainer.load(work).predict_batch(
-        held_out, on_batch=lambda share: line.update(f"{title} · predicting {bar(share)}")
-    )
-    predictions = [prediction.context_only() for prediction in predictions]
-    report = {
-        "fold": fold_index,
-        "key": fold_key(configuration),
-        **configuration,
-        "figures": evaluate_predictions(held_out, predictions, trainer.label_map),
-        "loss_history": training.loss_history,
-        "num_training_windows": training.num_windows,
-        "num_questions_cut": training.num_questions_cut,
-        "seconds": {"train": training.seconds, "predict": time.perf_counter() - started},
-        "folder": folder.name,
-    }
-    save_fold(work, report, held_out, predictions)
-    finish_folder(work, folder)
+    with new_folder(folder) as work, warnings.catch_warnings():
+        # Said once for the whole data set already.
+        warnings.simplefilter("ignore", QuestionCutWarning)
+        training = trainer.train(
+            [examples[i] for i in configuration["train_indices"]],
+            work,
+            seed=configuration["seed"],
+            callbacks=[TrainingProgress(line, title)],
+            **configuration["training"],
+        )
+        started = time.perf_counter()
+        # Read back from the files, so that what is predicted is what was saved.
+        predictions = trainer.load(work).predict_batch(
+            held_out, on_batch=lambda share: line.update(f"{title} · predicting {bar(share)}")
+        )
+        predictions = [prediction.context_only() for prediction in predictions]
+        report = {
+            "fold": fold_index,
+            "key": fold_key(configuration),
+            **configuration,
+            "metrics": evaluate_predictions(held_out, predictions, trainer.label_map),
+            "loss_history": training.loss_history,
+            "num_training_windows": training.num_windows,
+            "num_training_questions_cut": training.num_questions_cut,
+            "seconds": {"train": training.seconds, "predict": time.perf_counter() - started},
+            "folder": folder.name,
+        }
+        save_fold(work, report, held_out, predictions)
     # Loaded as a later run will load it, so that a resumed run cannot differ.
     return load_fold(folder, report["key"], held_out)
 
 
 def _describe(report: dict) -> str:
-    figures = [
-        f"{class_name}: token AP {_number(of_class['average_precision'])} (chance {of_class['base_rate']:.2f}), "
+    metrics = [
+        f"{class_name}: token AP {_rounded(of_class['average_precision'])} (chance {of_class['base_rate']:.2f}), "
         f"exact match {of_class['exact_match']:.0f} %, F1 {of_class['f1']:.0f} %"
-        for class_name, of_class in report["figures"]["classes"].items()
+        for class_name, of_class in report["metrics"]["classes"].items()
     ]
     return (
         f"trained on {len(report['train_indices'])} examples in {report['seconds']['train']:.0f} s; on the "
-        f"{len(report['validation_indices'])} held out: loss {report['figures']['loss']:.4f}, {'; '.join(figures)}"
+        f"{len(report['validation_indices'])} held out: loss {report['metrics']['loss']:.4f}, {'; '.join(metrics)}"
     )
 
 
-def _number(value: float | None) -> str:
+def _rounded(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.2f}"

@@ -16,6 +16,7 @@ from alignment import answer_spans, span_classes
 from atomic_files import check_writable, partial_folder
 from checkpoints import file_sha256
 from cross_validation import OutOfFold
+from fold_store import data_fingerprint
 from span_classification_tutorial_utils import to_dict
 
 RUN_FILE = "run.json"
@@ -38,7 +39,7 @@ def write_outputs(
         - `tokens.npz`: the same keys, the texts of the tokens, of shape (C,);
         - `questions.npz`: the same keys, each a 0-dimensional string;
         - `out_of_fold.parquet`: a row an example;
-        - `run.json`: parameters, versions, hashes, splits, figures, times.
+        - `run.json`: parameters, versions, hashes, splits, metrics, times.
 
         With several span classes the first two have a file a class, `pred_probs_PER.npz`.
     dataset : sequence of dict
@@ -57,6 +58,11 @@ def write_outputs(
     """
     folder = check_writable(outputs_dir)
     examples = list(dataset)
+    if data_fingerprint(examples) != out_of_fold.reports[0]["data"]:
+        raise ValueError(
+            "expected the data that out_of_fold was made from, found other data (changed since?); run "
+            "out_of_fold_predictions again"
+        )
     staging = partial_folder(folder / "files")
     try:
         for name, arrays in _arrays(examples, out_of_fold).items():
@@ -146,7 +152,7 @@ def _record(out_of_fold: OutOfFold, parameters: dict, seconds: float) -> dict:
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
         "folds": [
             {name: report[name] for name in ("fold", "folder", "seed", "train_indices", "validation_indices",
-                                             "figures", "loss_history", "num_questions_cut", "seconds")}
+                                             "metrics", "loss_history", "num_training_questions_cut", "seconds")}
             for report in out_of_fold.reports
         ],
         "seconds": seconds,

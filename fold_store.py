@@ -15,9 +15,12 @@ from predictions import SpanPrediction
 
 FOLD_FILE = "fold.json"
 PREDICTIONS_FILE = "predictions.npz"
-# What shapes weights and probabilities. A change in one of these makes every fold stale.
-_CODE = ("alignment.py", "windows.py", "span_model.py", "spanbert.py")
-_LIBRARIES = ("torch", "transformers", "tokenizers")
+# What shapes weights, probabilities and metrics. A change in one of these makes every fold stale.
+_CODE = (
+    "alignment.py", "checkpoints.py", "cross_validation.py", "predictions.py", "span_metrics.py", "span_model.py",
+    "spanbert.py", "windows.py",
+)  # fmt: skip
+_LIBRARIES = ("accelerate", "numpy", "scikit-learn", "tokenizers", "torch", "torchmetrics", "transformers")
 _ARRAYS = ("example_index", "num_tokens", "char_start", "char_end", "pred_probs", "labels")
 
 
@@ -38,11 +41,29 @@ def data_fingerprint(examples: Sequence[dict]) -> str:
     return digest.hexdigest()
 
 
-def code_fingerprint() -> dict[str, str]:
-    """Return what hashes and versions say of the code that makes a fold."""
+def _hash_of_modules() -> str:
     here = Path(__file__).resolve().parent
-    digest = hashlib.sha256(b"".join(file_sha256(here / name).encode() for name in _CODE))
-    return {"modules": digest.hexdigest(), **{name: importlib.metadata.version(name) for name in _LIBRARIES}}
+    return hashlib.sha256(b"".join(file_sha256(here / name).encode() for name in _CODE)).hexdigest()
+
+
+# Taken on import: what runs is what was imported, whatever is edited afterwards.
+_IMPORTED_MODULES = _hash_of_modules()
+
+
+def code_fingerprint() -> dict[str, str]:
+    """Return what hashes and versions say of the code that makes a fold.
+
+    Raises
+    ------
+    RuntimeError
+        If the code on disk is no longer the code that was imported.
+    """
+    if _hash_of_modules() != _IMPORTED_MODULES:
+        raise RuntimeError(
+            f"expected {', '.join(_CODE)} as they were imported, found them changed on disk; restart the kernel, "
+            "so that folds are made by the code that they are filed under"
+        )
+    return {"modules": _IMPORTED_MODULES, **{name: importlib.metadata.version(name) for name in _LIBRARIES}}
 
 
 def fold_key(configuration: dict) -> str:
@@ -105,7 +126,10 @@ def load_fold(folder: Path, key: str, examples: Sequence[dict]) -> Fold:
         raise ValueError(f"{FOLD_FILE} cannot be read: {error}") from error
     if not isinstance(report, dict) or report.get("key") != key:
         raise ValueError(f"{FOLD_FILE} is of another configuration")
-    for name, expected in report["files"].items():
+    files = report.get("files")
+    if not isinstance(files, dict) or PREDICTIONS_FILE not in files:
+        raise ValueError(f"{FOLD_FILE} does not list the fold's files")
+    for name, expected in files.items():
         file = folder / Path(name).name
         if not file.is_file():
             raise ValueError(f"{name} is missing")

@@ -5,17 +5,18 @@ import difflib
 import json
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from alignment import check_label_map
 from atomic_files import check_writable
+from checkpoints import EMBEDDED_BACKBONE
 from cross_validation import GROUP_BY
+from squad import DEMO_SOURCE, FILE_SUFFIXES
 from windows import check_window_size
 
 PROJECT_ROOT = Path(__file__).resolve().parent
-_FILE_SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet")
 # Fields of TrainingArguments that have a parameter of their own.
 _SET_ELSEWHERE = {
     "output_dir": "folds_dir",
@@ -25,6 +26,9 @@ _SET_ELSEWHERE = {
     "learning_rate": "learning_rate",
     "warmup_steps": "warmup_steps",
     "per_device_train_batch_size": "batch_size",
+    "head_learning_rate": "head_learning_rate",
+    "frozen_layers": "frozen_layers",
+    "dropout": "dropout",
 }
 
 
@@ -106,7 +110,7 @@ class TrainingParameters:
     shuffle: bool = _checked(_truth)
     model_checkpoint: str = _checked(_text)
     max_length: int = _checked(_integer(5))
-    doc_stride: int = _checked(_integer(0))
+    doc_stride: int | None = _checked(_integer(0, optional=True))
     num_train_epochs: float = _checked(_number(0, above=True))
     learning_rate: float = _checked(_number(0, above=True))
     head_learning_rate: float | None = _checked(_number(0, above=True, optional=True))
@@ -139,7 +143,7 @@ class TrainingParameters:
             Names every parameter that is unknown, missing or wrong.
         """
         known = [parameter.name for parameter in fields(cls)]
-        problems = [_unknown(name, known) for name in injected_names(namespace) if name not in known]
+        problems = [_unknown(name, known) for name in assigned_names(namespace, known) if name not in known]
         problems += [f"{name}: missing; run the parameters cell first" for name in known if name not in namespace]
         for parameter in fields(cls):
             if parameter.name in namespace:
@@ -148,9 +152,15 @@ class TrainingParameters:
                 problems += [f"{parameter.name}: expected {expected}, found {_found(value)}"] if expected else []
         if not problems:
             try:
-                check_window_size(namespace["max_length"], namespace["doc_stride"])
+                check_window_size(namespace["max_length"], namespace["doc_stride"] or 0)
             except ValueError as error:
                 problems = [str(error)]
+            problems += [
+                f"{name}: {namespace[name]!r} is in the working directory, but relative paths start at the project's "
+                f"root ({PROJECT_ROOT}); give the absolute path"
+                for name in ("dataset", "model_checkpoint")
+                if _is_only_here(from_project_root(namespace[name], always=False))
+            ]
         if problems:
             raise ParameterError("the parameters of this notebook are wrong:\n  " + "\n  ".join(problems))
         values = {name: namespace[name] for name in known}
@@ -186,22 +196,28 @@ class TrainingParameters:
         return values
 
 
-def injected_names(namespace: Mapping[str, object]) -> list[str]:
-    """Return the names that papermill assigned in the cell that it injects.
+def assigned_names(namespace: Mapping[str, object], known: Sequence[str]) -> list[str]:
+    """Return the names that the notebook's parameters cell and papermill's injected cell assign.
 
-    papermill only warns of a parameter that the notebook does not know. Its cell is found among the
-    notebook's inputs by the comment that papermill starts it with.
+    papermill only warns of a parameter that the notebook does not know, and a typing error in the
+    cell itself would go unnoticed. Both cells are found among the notebook's inputs: the injected one
+    by the comment that papermill starts it with, the other because it annotates known parameters. Of
+    each kind, the one that ran last counts.
     """
-    sources = [source for source in namespace.get("In", []) if source.startswith("# Parameters\n")]
-    if not sources:
-        return []
-    return [
-        target.id
-        for statement in ast.parse(sources[-1]).body
-        if isinstance(statement, ast.Assign)
-        for target in statement.targets
-        if isinstance(target, ast.Name)
-    ]
+    injected, own = [], []
+    for source in namespace.get("In", []):
+        try:
+            statements = ast.parse(source).body
+        except SyntaxError:
+            continue  # a cell with a magic command
+        plain = [target for node in statements if isinstance(node, ast.Assign) for target in node.targets]
+        annotated = [node.target for node in statements if isinstance(node, ast.AnnAssign)]
+        names = [target.id for target in (*plain, *annotated) if isinstance(target, ast.Name)]
+        if source.startswith("# Parameters\n"):
+            injected = names
+        elif {target.id for target in annotated if isinstance(target, ast.Name)} & set(known):
+            own = names
+    return own + injected
 
 
 def from_project_root(path: str, *, always: bool = True) -> str:
@@ -213,10 +229,14 @@ def from_project_root(path: str, *, always: bool = True) -> str:
     always : bool
         If false, only what is there, or can be nothing but a path; a name on the Hub stays as it is.
     """
-    is_path = path.startswith((".", "~")) or path.endswith(_FILE_SUFFIXES) or (PROJECT_ROOT / path).exists()
-    if not (always or (is_path and path not in ("demo", "embedded"))):
+    is_path = path.startswith((".", "~")) or path.endswith(FILE_SUFFIXES) or (PROJECT_ROOT / path).exists()
+    if not (always or (is_path and path not in (DEMO_SOURCE, EMBEDDED_BACKBONE))):
         return path
     return str((PROJECT_ROOT / Path(path).expanduser()).resolve())
+
+
+def _is_only_here(path: str) -> bool:
+    return not Path(path).is_absolute() and path not in (DEMO_SOURCE, EMBEDDED_BACKBONE) and Path(path).exists()
 
 
 def _unknown(name: str, known: list[str]) -> str:

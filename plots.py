@@ -11,10 +11,12 @@ def plot_losses(out_of_fold: OutOfFold) -> Figure:
     """Plot each fold's training loss by epoch, and its loss on the held-out examples at the end."""
     figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
     for report in out_of_fold.reports:
-        epochs, losses = np.transpose(report["loss_history"])
+        # Empty if the run was told to log nothing.
+        epochs, losses = np.reshape(report["loss_history"], (-1, 2)).T
+        last_epoch = epochs[-1] if len(epochs) else 0.0
         (line,) = axes.plot(epochs, losses, marker=".", label=f"fold {report['fold']}, training")
         axes.plot(
-            epochs[-1], report["figures"]["loss"], marker="D", linestyle="", color=line.get_color(),
+            last_epoch, report["metrics"]["loss"], marker="D", linestyle="", color=line.get_color(),
             label=f"fold {report['fold']}, held out",
         )  # fmt: skip
     axes.set(xlabel="epoch", ylabel="binary cross-entropy", yscale="log", title="Loss per fold")

@@ -90,7 +90,8 @@ def show_context(
     pieces.append(html.escape(context[char_end:]))
     return HTML(
         # The classes keep Jupyter from setting dollar signs as formulas.
-        '<div class="tex2jax_ignore mathjax_ignore" style="max-width:48em;line-height:1.7;font-family:sans-serif">'
+        '<div dir="auto" class="tex2jax_ignore mathjax_ignore" '
+        'style="max-width:48em;line-height:1.7;font-family:sans-serif">'
         f"<p><b>{html.escape(question)}</b></p><p>{''.join(pieces)}</p>"
         f'<p style="color:#666;font-size:85%">shade: P(token belongs to the answer), full at {highest:.2f}; '
         f"{html.escape(title)}</p></div>"

@@ -103,7 +103,8 @@ def load_network(
     """
     options = {"num_labels": len(label_map), "label2id": label_map, "id2label": {v: k for k, v in label_map.items()}}
     if dropout is not None:
-        options |= {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+        names = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
+        options |= dict.fromkeys(names, dropout)
     config = BertConfig.from_pretrained(checkpoint.path, local_files_only=True, **options)
     if checkpoint.label_map is None:
         # Set afterwards: from_pretrained drops names that a configuration does not know.

@@ -8,6 +8,7 @@
 import hashlib
 import json
 import math
+import shutil
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +18,17 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from alignment import DEFAULT_LABEL_MAP, check_label_map
-from atomic_files import check_writable, finish_folder, partial_folder
-from checkpoints import EMBEDDED_BACKBONE, LABEL_MAP_FILE, check_same_labels, fingerprint, resolve_checkpoint
+from alignment import DEFAULT_LABEL_MAP, check_answers, check_label_map
+from atomic_files import check_writable, new_folder
+from checkpoints import (
+    EMBEDDED_BACKBONE,
+    LABEL_MAP_FILE,
+    SEEN_CONTEXTS_FILE,
+    SETTINGS_FILE,
+    check_same_labels,
+    fingerprint,
+    resolve_checkpoint,
+)
 from predictions import SpanPrediction, join_windows
 from span_model import (
     BertForSpanClassification,
@@ -29,6 +38,7 @@ from span_model import (
     quiet_transformers,
     start_at_base_rate,
 )
+from squad import normalized_text
 from windows import (
     TokenizedExample,
     WindowCollator,
@@ -42,7 +52,6 @@ from windows import (
 __all__ = ["EMBEDDED_RECIPE", "QA", "BertForSpanClassification", "QATrainer", "SpanPrediction", "TrainingReport"]
 
 DEFAULT_MAX_LENGTH = 384
-SETTINGS_FILE = "spanbert.json"
 # Arguments of QATrainer.train that were measured to serve the embedded backbone and some hundred
 # examples well; those of TrainingArguments alone are meant for larger models and more data.
 EMBEDDED_RECIPE = {
@@ -54,7 +63,6 @@ EMBEDDED_RECIPE = {
     "frozen_layers": 2,
     "dropout": 0.0,
 }
-SEEN_CONTEXTS_FILE = "seen_contexts.json"
 
 
 class QA:
@@ -71,8 +79,8 @@ class QA:
         Tokens of a window; what the model was trained with, or 384 (less if the model has fewer
         positions).
     doc_stride : int, optional
-        Context tokens that neighbouring windows share; what the model was trained with, or a third of
-        `max_length`.
+        Context tokens that neighbouring windows share; what the model was trained with, if
+        `max_length` is the same, or a third of `max_length`.
     answers : {"first", "all"}, optional
         Which of several answers label tokens; what the model was trained with, or `"first"`.
     seed : int
@@ -100,13 +108,18 @@ class QA:
         self.model_path = str(model_path)
         self.checkpoint = resolve_checkpoint(model_path, revision)
         self.fingerprint = fingerprint(self.checkpoint.path)
-        self.label_map = check_label_map(label_map or self.checkpoint.label_map or DEFAULT_LABEL_MAP)
+        if label_map is None:
+            label_map = self.checkpoint.label_map or DEFAULT_LABEL_MAP
+        self.label_map = check_label_map(label_map)
         check_same_labels(self.checkpoint, self.label_map)
         saved = _read_settings(self.checkpoint.path)
         default_length = min(DEFAULT_MAX_LENGTH, self.checkpoint.max_positions)
-        self.max_length = max_length or saved.get("max_length", default_length)
-        self.doc_stride = saved.get("doc_stride", self.max_length // 3) if doc_stride is None else doc_stride
-        self.answers = answers or saved.get("answers", "first")
+        self.max_length = saved.get("max_length", default_length) if max_length is None else max_length
+        if doc_stride is None:
+            same_length = saved.get("max_length") == self.max_length
+            doc_stride = saved["doc_stride"] if same_length else self.max_length // 3
+        self.doc_stride = doc_stride
+        self.answers = check_answers(saved.get("answers", "first") if answers is None else answers)
         self.seed = seed
         check_window_size(self.max_length, self.doc_stride, self.checkpoint.max_positions)
         with quiet_transformers():
@@ -146,6 +159,8 @@ class QA:
         list of SpanPrediction
             In the order of `examples`; equal to one-at-a-time prediction within 1e-5.
         """
+        if batch_size < 1:
+            raise ValueError(f"batch_size: expected at least 1, found {batch_size}")
         examples = list(examples)
         tokenized = tokenize_examples(
             self.tokenizer, examples, self.label_map, max_length=self.max_length, answers=self.answers
@@ -226,15 +241,17 @@ class QATrainer:
     def check(
         self,
         dataset: Iterable[dict],
+        num_train_epochs: float = 3,
         *,
         head_learning_rate: float | None = None,
         frozen_layers: int = 0,
         dropout: float | None = None,
         **training_arguments,
     ) -> None:
-        """Raise what `train` would raise for this data and these arguments, before anything is trained."""
+        """Raise what can be known to be wrong with data and arguments of `train`, without training."""
+        _check_numbers(num_train_epochs, head_learning_rate, dropout)
         self.tokenize(dataset)
-        self.training_arguments("unused", **training_arguments)
+        self.training_arguments("unused", num_train_epochs=num_train_epochs, **training_arguments)
         freeze_layers(load_network(self.qa.checkpoint, self.label_map, 0, dropout), frozen_layers)
 
     def training_arguments(self, output_dir: str | Path, **training_arguments) -> TrainingArguments:
@@ -311,7 +328,8 @@ class QATrainer:
             If an example cannot be labelled, or the start checkpoint changed since `qa` was made.
         """
         started = time.perf_counter()
-        output_dir = Path(output_dir)
+        output_dir, dataset = Path(output_dir), list(dataset)
+        _check_numbers(num_train_epochs, head_learning_rate, dropout)
         self._check_output_dir(output_dir)
         tokenized = self.tokenize(dataset)
         windows = build_windows(
@@ -321,14 +339,38 @@ class QATrainer:
         if not items:
             raise ValueError("expected at least one example to train on, found none")
 
-        partial = partial_folder(output_dir)
-        arguments = self.training_arguments(
-            partial, num_train_epochs=num_train_epochs, seed=seed, data_seed=seed, **training_arguments
+        with new_folder(output_dir) as folder:
+            arguments = self.training_arguments(
+                folder, num_train_epochs=num_train_epochs, seed=seed, data_seed=seed, **training_arguments
+            )
+            network = self._new_network(tokenized, seed, frozen_layers, dropout)
+            trainer = self._fit(network, items, arguments, head_learning_rate, callbacks)
+            self._save(trainer, folder, dataset)
+        return TrainingReport(
+            output_dir=output_dir,
+            num_windows=len(windows),
+            num_questions_cut=sum(example.num_question_tokens_cut > 0 for example in tokenized),
+            seconds=time.perf_counter() - started,
+            loss_history=[(log["epoch"], log["loss"]) for log in trainer.state.log_history if "loss" in log],
         )
+
+    def _new_network(
+        self, tokenized: Sequence[TokenizedExample], seed: int, frozen_layers: int, dropout: float | None
+    ) -> BertForSpanClassification:
         network = load_network(self.qa.checkpoint, self.label_map, seed, dropout)
         if self.qa.checkpoint.label_map is None:
             start_at_base_rate(network, np.concatenate([example.labels for example in tokenized]))
         freeze_layers(network, frozen_layers)
+        return network
+
+    def _fit(
+        self,
+        network: BertForSpanClassification,
+        items: Sequence[dict],
+        arguments: TrainingArguments,
+        head_learning_rate: float | None,
+        callbacks: Sequence[TrainerCallback],
+    ) -> Trainer:
         with quiet_transformers():
             trainer = Trainer(
                 model=network,
@@ -343,16 +385,8 @@ class QATrainer:
             if head_learning_rate is not None:
                 _set_head_learning_rate(trainer, head_learning_rate)
             trainer.train()
-            check_finite_weights(network)
-            self._save(trainer, partial, dataset)
-        finish_folder(partial, output_dir)
-        return TrainingReport(
-            output_dir=output_dir,
-            num_windows=len(windows),
-            num_questions_cut=sum(example.num_question_tokens_cut > 0 for example in tokenized),
-            seconds=time.perf_counter() - started,
-            loss_history=[(log["epoch"], log["loss"]) for log in trainer.state.log_history if "loss" in log],
-        )
+        check_finite_weights(network)
+        return trainer
 
     def seen_contexts(self) -> set[str]:
         """Return the hashes of the contexts that the start checkpoint was trained on, as far as it says."""
@@ -372,8 +406,9 @@ class QATrainer:
             )
 
     def _save(self, trainer: Trainer, folder: Path, dataset: Sequence[dict]) -> None:
-        trainer.model.save_pretrained(folder)
-        self.qa.tokenizer.save_pretrained(folder)
+        with quiet_transformers():
+            trainer.model.save_pretrained(folder)
+            self.qa.tokenizer.save_pretrained(folder)
         seen = sorted({context_hash(example["context"]) for example in dataset} | self.seen_contexts())
         settings = self.settings()
         for name, content in (
@@ -382,8 +417,9 @@ class QATrainer:
             (SETTINGS_FILE, {name: settings[name] for name in ("max_length", "doc_stride", "answers")}),
         ):
             (folder / name).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
-        # Trainer's pickle of its arguments; nothing of this project reads or keeps pickles.
-        (folder / "training_args.bin").unlink(missing_ok=True)
+        # With save_strategy, Trainer leaves its own checkpoints, which hold pickles; the model is saved above.
+        for checkpoint in folder.glob("checkpoint-*"):
+            shutil.rmtree(checkpoint)
 
 
 class _FiniteLoss(TrainerCallback):
@@ -398,9 +434,18 @@ class _FiniteLoss(TrainerCallback):
             )
 
 
+def _check_numbers(num_train_epochs: float, head_learning_rate: float | None, dropout: float | None) -> None:
+    if not num_train_epochs > 0:
+        raise ValueError(f"num_train_epochs: expected a number above 0, found {num_train_epochs!r}")
+    if head_learning_rate is not None and not head_learning_rate > 0:
+        raise ValueError(f"head_learning_rate: expected a number above 0 or None, found {head_learning_rate!r}")
+    if dropout is not None and not 0 <= dropout < 1:
+        raise ValueError(f"dropout: expected a number from 0 to below 1 or None, found {dropout!r}")
+
+
 def context_hash(context: str) -> str:
-    """Return a hash that names a context without holding its text."""
-    return hashlib.sha256(context.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    """Return a hash that names a context, in whatever spelling, without holding its text."""
+    return hashlib.sha256(normalized_text(context).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _set_head_learning_rate(trainer: Trainer, learning_rate: float) -> None:

@@ -7,9 +7,11 @@ is checked before anything is computed from it.
 
 import json
 import re
+import unicodedata
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 import datasets
@@ -23,7 +25,7 @@ HUB_ALIASES = {"squad": "rajpurkar/squad", "squad_v2": "rajpurkar/squad_v2"}
 
 COLUMNS = ("id", "title", "context", "question", "answers")
 MAX_CASES_SHOWN = 5
-_FILE_SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet")
+FILE_SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet")
 
 
 def squad_features(with_labels: bool = False) -> Features:
@@ -119,6 +121,8 @@ def load_squad(
     ValueError
         If the source has another shape, or fewer than `num_examples` examples.
     """
+    if not isinstance(source, str | Path):
+        raise TypeError(f"source: expected a text or a Path, found {type(source).__name__}")
     if on_invalid not in ("raise", "drop"):
         raise ValueError(f'on_invalid: expected "raise" or "drop", found {on_invalid!r}')
     if num_examples is not None and (isinstance(num_examples, bool) or not isinstance(num_examples, int)):
@@ -147,8 +151,16 @@ def load_squad(
         invalid_indices = {problem.example_index for problem in problems}
         rows = [row for example_index, row in enumerate(rows) if example_index not in invalid_indices]
 
-    with_labels = any("label" in row["answers"] for row in rows)
+    with_labels = any(row["answers"].get("label") is not None for row in rows)
     return Dataset.from_list([_to_schema(row, with_labels) for row in rows], squad_features(with_labels))
+
+
+def normalized_text(text: str) -> str:
+    """Return what two spellings of the same text have in common.
+
+    Case, white space and the choice between equivalent Unicode characters do not tell texts apart.
+    """
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def validate_examples(rows: Iterable[dict]) -> list[InvalidExample]:
@@ -168,7 +180,7 @@ def validate_examples(rows: Iterable[dict]) -> list[InvalidExample]:
     index_of_id: dict[str, int] = {}
     for example_index, row in enumerate(rows):
         example_id = row.get("id") if isinstance(row, dict) else None
-        problem = _problem_of(row)
+        problem = problem_of_example(row)
         if problem is None and example_id in index_of_id:
             problem = ("a unique id", f"the id of example {index_of_id[example_id]} again")
         if problem is None:
@@ -186,20 +198,37 @@ def _summary(source: str, problems: list[InvalidExample], num_examples: int) -> 
     )
 
 
-def _problem_of(row: object) -> tuple[str, str] | None:
-    """Return (expected, found) for the first thing wrong with an example, or None."""
+def problem_of_example(row: object, required: Sequence[str] = COLUMNS) -> tuple[str, str] | None:
+    """Find what is wrong with one example.
+
+    Parameters
+    ----------
+    row : object
+        An example as read.
+    required : sequence of str
+        Columns that must be there; others of the schema are checked where they are.
+
+    Returns
+    -------
+    (expected, found) or None
+        Of the first problem.
+    """
     if not isinstance(row, dict):
-        return "an object with the fields " + ", ".join(COLUMNS), _describe(row)
-    for name in COLUMNS:
+        return "an object with the fields " + ", ".join(required), _describe(row)
+    for name in required:
         if name not in row:
             return f"the field {name!r}", "fields " + ", ".join(map(repr, row))
     for name in ("id", "title", "context", "question"):
+        if name not in row:
+            continue
         if not isinstance(row[name], str):
             return f"{name!r} to be a string", _describe(row[name])
         if name != "title" and not row[name].strip():
             return f"a {name!r} that is not empty", _describe(row[name])
         if not _is_unicode(row[name]):
             return f"{name!r} to be Unicode text", f"half of a surrogate pair in {_describe(row[name])}"
+    if row.get("answers") is None and "answers" not in required:
+        return None
     problem = _problem_of_answers(row["answers"], row["context"])
     if problem is None and row.get("is_impossible") and row["answers"]["text"]:
         problem = ("no answer where is_impossible is true", f"{len(row['answers']['text'])} answers")
@@ -209,7 +238,8 @@ def _problem_of(row: object) -> tuple[str, str] | None:
 def _problem_of_answers(answers: object, context: str) -> tuple[str, str] | None:
     if not isinstance(answers, dict):
         return "'answers' with 'text' and 'answer_start'", _describe(answers)
-    for name in ("text", "answer_start", *(["label"] if "label" in answers else [])):
+    labels = answers.get("label")  # a table that labels only some answers has None in the other rows
+    for name in ("text", "answer_start", *(["label"] if labels is not None else [])):
         if not isinstance(answers.get(name), list):
             found = _describe(answers[name]) if name in answers else f"only {list(answers)}"
             return f"a list 'answers.{name}'", found
@@ -221,7 +251,7 @@ def _problem_of_answers(answers: object, context: str) -> tuple[str, str] | None
     for text, char_start in zip(answers["text"], answers["answer_start"], strict=True):
         if not isinstance(text, str) or not text.strip():
             return "an answer text that is not empty", _describe(text)
-        if isinstance(char_start, bool) or not isinstance(char_start, int):
+        if isinstance(char_start, bool) or not isinstance(char_start, Integral):
             return "an integer 'answer_start'", _describe(char_start)
         found_text = context[char_start : char_start + len(text)] if char_start >= 0 else ""
         if found_text != text:
@@ -229,7 +259,7 @@ def _problem_of_answers(answers: object, context: str) -> tuple[str, str] | None
                 f"the answer {_shorten(text)!r} at offset {char_start}",
                 f"{_shorten(found_text)!r}{_where_else(text, char_start, context)}",
             )
-    for label in answers.get("label", []):
+    for label in labels or []:
         if not isinstance(label, str):
             return "the name of a span class in 'answers.label'", _describe(label)
     return None
@@ -263,7 +293,8 @@ def _to_schema(row: dict, with_labels: bool) -> dict:
     answers = {"text": row["answers"]["text"], "answer_start": row["answers"]["answer_start"]}
     if with_labels:
         # A source that names the class of some answers only would leave the others without one.
-        answers["label"] = row["answers"].get("label", [""] * len(row["answers"]["text"]))
+        labels = row["answers"].get("label")
+        answers["label"] = [""] * len(answers["text"]) if labels is None else labels
     return {**{name: row[name] for name in COLUMNS}, "answers": answers}
 
 
@@ -276,9 +307,9 @@ def _read_rows(source: str, num_examples: int | None) -> list[dict]:
         return _rows_of_folder(path, num_examples)
     if path.is_file():
         return _rows_of_file(path)
-    if path.suffix.lower() in _FILE_SUFFIXES or source.startswith((".", "/", "~")):
+    if path.suffix.lower() in FILE_SUFFIXES or source.startswith((".", "/", "~")):
         raise FileNotFoundError(
-            f"{source}: no such file or folder. Give the path of a {', '.join(_FILE_SUFFIXES)} file, "
+            f"{source}: no such file or folder. Give the path of a {', '.join(FILE_SUFFIXES)} file, "
             f'"{DEMO_SOURCE}" for the embedded data, or a name on the Hub such as "squad".'
         )
     return _rows_of_hub(source, num_examples)
@@ -304,7 +335,7 @@ def _rows_of_file(path: Path) -> list[dict]:
             return pyarrow.parquet.read_table(path).to_pylist()
         except pyarrow.ArrowInvalid as error:
             raise ValueError(f"{path}: expected a Parquet file; {error}") from error
-    raise ValueError(f"{path}: expected a file ending in {', '.join(_FILE_SUFFIXES)}, found {suffix!r}")
+    raise ValueError(f"{path}: expected a file ending in {', '.join(FILE_SUFFIXES)}, found {suffix!r}")
 
 
 def _rows_of_folder(path: Path, num_examples: int | None) -> list[dict]:

@@ -15,9 +15,14 @@ import numpy as np
 import torch
 
 from alignment import TokenizedText, answer_spans, token_labels, tokenize_texts
+from squad import problem_of_example
 
 NUM_SPECIAL_TOKENS = 3  # [CLS], [SEP], [SEP]
 IGNORED_LABEL = -100  # what Trainer leaves out when it counts the labels of a batch
+
+
+class QuestionCutWarning(UserWarning):
+    """Says that questions are too long for a window and were cut."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +106,14 @@ def tokenize_examples(
     Raises
     ------
     ValueError
-        If a context or an answer holds no token; the message names the example.
+        If an example does not fit the schema, or its context or an answer holds no token; the message
+        names the example.
     """
+    for example_index, example in enumerate(examples):
+        problem = problem_of_example(example, required=("context", "question"))
+        if problem is not None:
+            example_id = example.get("id") if isinstance(example, dict) else None
+            raise ValueError(f"example {example_index} (id {example_id!r}): expected {problem[0]}; found {problem[1]}")
     questions = tokenize_texts(tokenizer, [example["question"] for example in examples])
     contexts = tokenize_texts(tokenizer, [example["context"] for example in examples])
     limit = max_question_tokens(max_length)
@@ -124,6 +135,7 @@ def tokenize_examples(
             f"{len(cut)} of {len(tokenized)} questions are longer than {limit} tokens, half a window of "
             f"max_length={max_length}, and were cut there; the first is example {cut[0]} "
             f"(id {examples[cut[0]].get('id')!r})",
+            QuestionCutWarning,
             stacklevel=2,
         )
     return tokenized

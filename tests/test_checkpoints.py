@@ -221,6 +221,20 @@ def test_pickle_beside_the_weights_is_never_unpickled(bert, tmp_path):
     assert trap.exists(), "the trap itself must work"
 
 
+def test_pickle_that_takes_the_place_of_the_weights_is_not_loaded(bert):
+    checkpoint = resolve_checkpoint(bert)
+    torch.save(load_file(bert / "model.safetensors"), bert / "pytorch_model.bin")
+    (bert / "model.safetensors").unlink()
+    with pytest.raises(OSError, match=r"model\.safetensors"):
+        load_network(checkpoint, LABEL_MAP, seed=0)
+
+
+def test_dropout_replaces_every_dropout_of_the_checkpoint(bert):
+    change_json(bert / "config.json", classifier_dropout=0.3)
+    network = load_network(resolve_checkpoint(bert), LABEL_MAP, seed=0, dropout=0.0)
+    assert {module.p for module in network.modules() if isinstance(module, torch.nn.Dropout)} == {0.0}
+
+
 @pytest.mark.parametrize(
     "damage",
     [

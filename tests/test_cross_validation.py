@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib.metadata import version
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 from conftest import make_example, twelve_examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import BertModel
 
+import fold_store
 from alignment import answer_spans, token_labels, tokenize_texts
 from cross_validation import (
     LeakError,
@@ -20,7 +23,7 @@ from cross_validation import (
     make_splits,
     out_of_fold_predictions,
 )
-from fold_store import FOLD_FILE, PREDICTIONS_FILE
+from fold_store import FOLD_FILE, PREDICTIONS_FILE, code_fingerprint, file_sha256, fold_key
 from predictions import SpanPrediction
 from spanbert import QA, QATrainer, TrainingReport
 
@@ -50,7 +53,7 @@ class DummyTrainer:
         self.trained_on.append([example["id"] for example in examples])
         self.seeds.append(seed)
         words = sorted({word for example in examples for text in example["answers"]["text"] for word in text.split()})
-        output_dir.mkdir(parents=True)
+        output_dir.mkdir(parents=True, exist_ok=True)
         (output_dir / "words.json").write_text(json.dumps(words))
         return TrainingReport(output_dir, len(examples), 0, 1.0, [(1.0, 0.5)])
 
@@ -87,8 +90,21 @@ def test_groups_are_numbered_in_the_order_of_the_data():
         for i, (context, title) in enumerate([("b b", "Y"), ("a", "X"), (" B  b\n", "X"), ("c", "Y")])
     ]
     assert group_labels(examples, "context").tolist() == [0, 1, 0, 2]  # white space and case do not tell apart
-    assert group_labels(examples, "title").tolist() == [0, 1, 1, 0]
+    titles = [make_example("1", f"context {i}", "?", title=title) for i, title in enumerate(["Y", "X", "x ", "Y"])]
+    assert group_labels(titles, "title").tolist() == [0, 1, 1, 0]
     assert group_labels(examples, "none").tolist() == [0, 1, 2, 3]
+
+
+def test_articles_that_share_a_paragraph_are_one_group():
+    """Otherwise the paragraph would be cut: it stands under X and under Y, and Y's other one under Z."""
+    rows = [("one", "X"), ("two", "W"), ("ONE ", "Y"), ("three", "Y"), ("three", "Z"), ("four", "W")]
+    examples = [make_example(str(i), context, "?", title=title) for i, (context, title) in enumerate(rows)]
+    assert group_labels(examples, "title").tolist() == [0, 1, 0, 0, 0, 1]
+
+
+def test_equivalent_characters_do_not_tell_paragraphs_apart():
+    contexts = ["caf\u00e9", "cafe\u0301", "Caf\u00e9\u00a0", "cafe"]
+    assert group_labels([make_example("1", context, "?") for context in contexts]).tolist() == [0, 0, 0, 1]
 
 
 def test_splits_in_order_are_those_of_contiguous_groups(examples):
@@ -141,6 +157,19 @@ def test_wrong_splits_are_refused(splits, error, message):
     splits = [Split(np.array(train, dtype=int), np.array(held_out, dtype=int)) for train, held_out in splits]
     with pytest.raises(error, match=message):
         check_splits(splits, np.array([0, 0, 1, 1]))
+
+
+def test_splits_are_checked_before_they_are_used(examples, monkeypatch):
+    class LeakyKFold:
+        def __init__(self, num_splits, **options):
+            self.num_splits = num_splits
+
+        def split(self, groups):
+            return [(groups, held_out) for held_out in np.array_split(groups, self.num_splits)]
+
+    monkeypatch.setattr("cross_validation.KFold", LeakyKFold)
+    with pytest.raises(LeakError, match="fold 0: example 0 is held out and trained on"):
+        make_splits(examples, 3)
 
 
 @pytest.mark.parametrize(
@@ -203,12 +232,35 @@ def test_city_is_never_known_to_the_model_that_is_asked_for_it(dummy, examples, 
         assert prediction.pred_probs[city, 1] == pytest.approx(0.1)
 
 
+def test_fold_that_cannot_be_saved_leaves_no_folder(dummy, examples, tmp_path, monkeypatch):
+    def fail(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cross_validation.save_fold", fail)
+    with pytest.raises(OSError, match="No space left"):
+        out_of_fold_predictions(examples, dummy, folds_dir=tmp_path, log=lambda line: None)
+    assert not [name for name in folders(tmp_path) if name.startswith("fold_")]
+
+
+def test_fold_of_another_seed_on_the_same_split_is_not_used(dummy, examples, tmp_path):
+    for seed in (0, 1):
+        out_of_fold_predictions(examples, dummy, folds_dir=tmp_path, log=lambda line: None, shuffle=False, seed=seed)
+    assert dummy.seeds == [fold_seed(seed, fold) for seed in (0, 1) for fold in range(3)]
+    assert len(folders(tmp_path)) == 6
+
+
 def test_checkpoint_that_has_seen_the_data_is_refused(tiny_bert, examples, tmp_path):
     qa = QA(tiny_bert, max_length=48, doc_stride=8)
     QATrainer(qa, 48, LABEL_MAP).train(examples[:1], tmp_path / "model", 1)
     trainer = QATrainer(QA(tmp_path / "model"), 48, LABEL_MAP)
     with pytest.raises(LeakError, match="was trained on 1 of its contexts"):
         out_of_fold_predictions(examples, trainer, folds_dir=tmp_path / "folds", **TRAINING)
+    # Nor does another spelling of the paragraph hide it.
+    respelled = [{**example, "context": f"{example['context'].upper()} "} for example in examples]
+    for example in respelled:
+        example["answers"] = {"text": [], "answer_start": []}
+    with pytest.raises(LeakError, match="was trained on 1 of its contexts"):
+        out_of_fold_predictions(respelled, trainer, folds_dir=tmp_path / "folds", **TRAINING)
     # What a model has seen is handed down to the models that start from it.
     QATrainer(QA(tmp_path / "model"), 48, LABEL_MAP).train(examples[2:3], tmp_path / "next", 1)
     with pytest.raises(LeakError, match="was trained on 2 of its contexts"):
@@ -275,6 +327,31 @@ def test_fold_folder_is_a_model(examples, tmp_path, finished):
     np.testing.assert_allclose(again.pred_probs, finished.predictions[0].pred_probs, atol=1e-5)
 
 
+def test_fold_is_the_model_that_its_examples_train_alone(trainer, examples, tmp_path, finished):
+    folder = tmp_path / finished.reports[1]["folder"]
+    held_out = finished.splits[1].validation_indices
+    rest = [example for index, example in enumerate(examples) if index not in held_out]
+    trainer.train(rest, tmp_path / "alone", seed=fold_seed(0, 1), **TRAINING)
+    assert (tmp_path / "alone" / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
+
+
+def test_metrics_are_those_of_the_held_out_examples(finished):
+    for fold, report in enumerate(finished.reports):
+        held_out = [finished.predictions[index] for index in np.flatnonzero(finished.fold == fold)]
+        probs = np.concatenate([prediction.pred_probs for prediction in held_out]).astype(np.float64)
+        labels = np.concatenate([prediction.labels for prediction in held_out])
+        loss = -np.log(np.where(labels == 1, probs, 1 - probs)).mean()
+        assert report["metrics"]["loss"] == pytest.approx(loss, rel=1e-6)
+        assert report["metrics"]["classes"]["ANS"]["base_rate"] == pytest.approx(labels[:, 1].mean())
+
+
+def test_stored_predictions_name_their_examples(tmp_path, finished):
+    for report, split in zip(finished.reports, finished.splits, strict=True):
+        with np.load(tmp_path / report["folder"] / PREDICTIONS_FILE) as stored:
+            assert stored["example_index"].tolist() == split.validation_indices.tolist()
+            assert stored["num_tokens"].tolist() == [22] * 4
+
+
 def test_interrupted_run_keeps_finished_folds_and_ends_as_if_undisturbed(
     trainer, examples, tmp_path, monkeypatch, finished
 ):
@@ -332,6 +409,24 @@ def test_damaged_fold_alone_is_made_again(trainer, examples, tmp_path, finished,
     same_predictions(finished, second)
 
 
+def test_key_counts_beyond_the_part_that_names_the_folder(trainer, examples, tmp_path, finished):
+    file, key = tmp_path / finished.reports[1]["folder"] / FOLD_FILE, finished.reports[1]["key"]
+    file.write_text(file.read_text().replace(key, key[:12] + "0" * 52))
+    _, lines = run(trainer, examples, tmp_path)
+    assert "fold.json is of another configuration" in lines[1]
+
+
+@pytest.mark.parametrize("change", [{"files": None}, {"files": {}}], ids=["no list of files", "empty list"])
+def test_fold_without_its_list_of_files_is_made_again(trainer, examples, tmp_path, finished, change):
+    folder = tmp_path / finished.reports[1]["folder"]
+    report = json.loads((folder / FOLD_FILE).read_text())
+    (folder / FOLD_FILE).write_text(json.dumps({**report, **change}))
+    (folder / PREDICTIONS_FILE).unlink()
+    second, lines = run(trainer, examples, tmp_path)
+    assert "cannot be used, training again" in lines[1]
+    same_predictions(finished, second)
+
+
 def changed(examples):
     relabelled = [dict(example) for example in examples]
     relabelled[0] = {**relabelled[0], "answers": {"text": ["The"], "answer_start": [0]}}
@@ -366,11 +461,65 @@ def test_fold_of_other_settings_is_neither_used_nor_touched(trainer, examples, t
     assert len(folders(tmp_path)) == 6
 
 
+@pytest.mark.parametrize("change", ["checkpoint", "label map", "answers"])
+@pytest.mark.usefixtures("finished")
+def test_fold_of_another_checkpoint_label_map_or_answers_is_not_used(
+    tiny_bert, examples, tmp_path, tmp_path_factory, change
+):
+    folder, answers = tiny_bert, "all" if change == "answers" else "first"
+    label_map = {"O": 1, "ANS": 0} if change == "label map" else LABEL_MAP
+    if change == "checkpoint":
+        folder = shutil.copytree(tiny_bert, tmp_path_factory.mktemp("other"), dirs_exist_ok=True)
+        encoder = BertModel.from_pretrained(folder, add_pooling_layer=False)
+        encoder.embeddings.word_embeddings.weight.data *= 2
+        encoder.save_pretrained(folder)
+    qa = QA(folder, label_map=label_map, max_length=48, doc_stride=8, answers=answers)
+    _, lines = run(QATrainer(qa, 48, label_map), examples, tmp_path)
+    assert not any("skipping" in line for line in lines)
+    assert len(folders(tmp_path)) == 6
+
+
+def test_key_depends_on_each_entry_of_the_configuration(finished):
+    names = ["data", "trainer", "training", "code", "seed", "train_indices", "validation_indices"]
+    configuration = {name: finished.reports[0][name] for name in names}
+    assert fold_key(configuration) == finished.reports[0]["key"]
+    for name in names:
+        assert fold_key({**configuration, name: None}) != finished.reports[0]["key"], name
+
+
 @pytest.mark.usefixtures("finished")
 def test_changed_code_makes_folds_stale(trainer, examples, tmp_path, monkeypatch):
-    monkeypatch.setattr("cross_validation.code_fingerprint", lambda: {"modules": "edited"})
+    """As if this process had been started after the module was edited."""
+    edit(monkeypatch, "predictions")
     _, lines = run(trainer, examples, tmp_path)
     assert not any("skipping" in line for line in lines)
+
+
+def edit(monkeypatch, module):
+    monkeypatch.setattr(fold_store, "file_sha256", lambda file: "0" if file.stem == module else file_sha256(file))
+    monkeypatch.setattr(fold_store, "_IMPORTED_MODULES", fold_store._hash_of_modules())
+
+
+@pytest.mark.parametrize(
+    "module", ["alignment", "checkpoints", "predictions", "span_metrics", "span_model", "spanbert", "windows"]
+)
+def test_code_fingerprint_changes_with_each_module_that_makes_a_fold(monkeypatch, module):
+    before = code_fingerprint()
+    edit(monkeypatch, module)
+    assert code_fingerprint()["modules"] != before["modules"]
+
+
+def test_code_fingerprint_names_the_versions_of_libraries():
+    names = ("accelerate", "numpy", "scikit-learn", "tokenizers", "torch", "torchmetrics", "transformers")
+    versions = {name: version(name) for name in names}
+    assert {name: found for name, found in code_fingerprint().items() if name != "modules"} == versions
+
+
+def test_code_that_changed_since_it_was_imported_is_refused(trainer, examples, tmp_path, monkeypatch):
+    monkeypatch.setattr(QATrainer, "train", forbid)
+    monkeypatch.setattr(fold_store, "file_sha256", lambda file: "edited")
+    with pytest.raises(RuntimeError, match="found them changed on disk; restart the kernel"):
+        run(trainer, examples, tmp_path)
 
 
 def test_run_in_another_folder_gives_the_same_bytes(trainer, examples, tmp_path, finished_run):
@@ -389,6 +538,9 @@ def test_run_in_another_folder_gives_the_same_bytes(trainer, examples, tmp_path,
     ("options", "error", "message"),
     [
         ({"num_splits": 1}, ValueError, "num_splits"),
+        ({"num_train_epochs": 0}, ValueError, "num_train_epochs: expected a number above 0, found 0"),
+        ({"head_learning_rate": -1.0}, ValueError, "head_learning_rate: expected a number above 0 or None"),
+        ({"dropout": 1.0}, ValueError, "dropout: expected a number from 0 to below 1 or None"),
         ({"frozen_layers": 3}, ValueError, "frozen_layers: expected 0 to 2"),
         ({"learning_rat": 1e-3}, TypeError, "learning_rat"),
         ({"lr_scheduler_type": "wobbly"}, ValueError, "wobbly"),
@@ -429,26 +581,32 @@ def test_failing_fold_loses_no_finished_fold(trainer, examples, tmp_path, monkey
     assert len([name for name in folders(tmp_path) if name.startswith("fold_")]) == 2
 
 
+def test_checkpoints_that_trainer_writes_on_the_way_do_not_stop_a_fold(trainer, examples, tmp_path):
+    result, _ = run(trainer, examples, tmp_path, save_strategy="epoch")
+    assert len(result.predictions) == 12
+    assert not [file for file in tmp_path.rglob("*") if file.suffix in (".pt", ".pth", ".bin", ".pkl")]
+
+
 def test_unanswerable_questions_and_empty_folds_of_a_class(trainer, examples, tmp_path):
     unanswerable = [{**example, "answers": {"text": [], "answer_start": []}} for example in examples]
     result, lines = run(trainer, unanswerable, tmp_path)
     assert all(prediction.labels[:, 1].sum() == 0 for prediction in result.predictions)
     assert "token AP undefined" in lines[0]
-    assert result.figures()["average_precision"].isna().all()
+    assert result.metrics()["average_precision"].isna().all()
 
 
-def test_figures_have_a_row_a_fold(tmp_path, finished):
-    figures = finished.figures()
-    assert figures["fold"].tolist() == [0, 1, 2]
-    assert figures["examples"].tolist() == [4, 4, 4]
-    assert (figures["class"] == "ANS").all()
+def test_metrics_have_one_row_per_fold(tmp_path, finished):
+    metrics = finished.metrics()
+    assert metrics["fold"].tolist() == [0, 1, 2]
+    assert metrics["examples"].tolist() == [4, 4, 4]
+    assert (metrics["class"] == "ANS").all()
     stored = json.loads((tmp_path / finished.reports[2]["folder"] / FOLD_FILE).read_text())
-    assert stored["figures"]["loss"] == figures["loss"][2]
+    assert stored["metrics"]["loss"] == metrics["loss"][2]
 
 
 def test_leftover_of_a_killed_run_is_cleared(trainer, examples, tmp_path, finished):
     folder = tmp_path / finished.reports[0]["folder"]
-    leftover = folder.with_name(f".{folder.name}.unfinished")
+    leftover = folder.with_name(f".{folder.name}.partial")
     shutil.copytree(folder, leftover)
     shutil.rmtree(folder)
     second, _ = run(trainer, examples, tmp_path)

@@ -23,6 +23,7 @@ from conftest import make_example
 import exports
 from cross_validation import OutOfFold, Split
 from exports import out_of_fold_table, write_outputs
+from fold_store import data_fingerprint
 from predictions import SpanPrediction
 from span_classification_tutorial_utils import read_npz, show_context, to_dict
 
@@ -54,7 +55,9 @@ def predict(context: str, pred_probs: list[list[float]], labels: list[list[int]]
     )
 
 
-def gather(predictions: list[SpanPrediction], label_map: dict, answers: str = "first") -> OutOfFold:
+def gather(
+    dataset: list[dict], predictions: list[SpanPrediction], label_map: dict, answers: str = "first"
+) -> OutOfFold:
     """Return predictions as two folds would give them: example 1 is held out by fold 1, the others by fold 0."""
     num_examples = len(predictions)
     fold = np.array([int(i == 1) for i in range(num_examples)])
@@ -65,14 +68,14 @@ def gather(predictions: list[SpanPrediction], label_map: dict, answers: str = "f
             "folder": f"fold_{k}_of_2-0123456789ab",
             "key": "0123456789ab",
             "seed": 100 + k,
-            "data": "hash of the data",
+            "data": data_fingerprint(dataset),
             "code": {"modules": "hash of the code", "torch": "2.0"},
             "trainer": {"checkpoint": "hash of the checkpoint", "label_map": label_map, "answers": answers},
             "train_indices": split.train_indices.tolist(),
             "validation_indices": split.validation_indices.tolist(),
-            "figures": {"loss": 0.25 + k, "classes": {"ANS": {"average_precision": None, "f1": 50.0}}},
+            "metrics": {"loss": 0.25 + k, "classes": {"ANS": {"average_precision": None, "f1": 50.0}}},
             "loss_history": [[0.5, 0.7], [1.0, 0.3]],
-            "num_questions_cut": 0,
+            "num_training_questions_cut": 0,
             "seconds": {"train": 1.5, "predict": 0.5},
         }
         for k, split in enumerate(splits)
@@ -100,7 +103,7 @@ def out_of_fold(dataset) -> OutOfFold:
         labels = [int(position in answer) for position in range(len(probs))]
         outside = [0.5 - prob / 2 for prob in probs]
         predictions.append(predict(example["context"], [outside, probs], [[1 - label for label in labels], labels]))
-    return gather(predictions, {"O": 0, "ANS": 1})
+    return gather(dataset, predictions, {"O": 0, "ANS": 1})
 
 
 @pytest.fixture
@@ -113,7 +116,7 @@ def two_classes(dataset) -> OutOfFold:
     ]  # fmt: skip
     for example in dataset:
         example["answers"]["label"] = ["LOC"] * len(example["answers"]["text"])
-    return gather(predictions, {"LOC": 2, "O": 1, "PER": 0})
+    return gather(dataset, predictions, {"LOC": 2, "O": 1, "PER": 0})
 
 
 def content_of(folder: Path) -> dict[str, bytes]:
@@ -201,7 +204,7 @@ def test_cleanlab_finds_the_wrong_labels_in_the_files(tmp_path, dataset, out_of_
 
 
 def test_cleanlab_finds_nothing_where_labels_and_probabilities_agree(tmp_path, dataset, out_of_fold):
-    agreeing = gather(out_of_fold.predictions[:3], {"O": 0, "ANS": 1})
+    agreeing = gather(dataset[:3], out_of_fold.predictions[:3], {"O": 0, "ANS": 1})
     write_outputs(tmp_path, dataset[:3], agreeing, PARAMETERS, 1.0)
     pred_probs, labels = read_npz(tmp_path / "pred_probs.npz"), read_npz(tmp_path / "labels.npz")
     assert len(span_classification.find_label_issues(labels, pred_probs)) == 0
@@ -253,7 +256,7 @@ def test_table_has_columns_for_each_span_class(dataset, two_classes):
 
 
 def test_table_of_questions_without_answers_keeps_its_types(dataset, out_of_fold):
-    table = out_of_fold_table([dataset[2]], gather(out_of_fold.predictions[2:3], {"O": 0, "ANS": 1}))
+    table = out_of_fold_table([dataset[2]], gather(dataset, out_of_fold.predictions[2:3], {"O": 0, "ANS": 1}))
     assert table.schema.field("given_answer").type == pa.list_(pa.string())
     assert table.schema.field("given_start").type == pa.list_(pa.int64())
     assert table.select(["given_answer", "given_start", "given_label"]).to_pylist() == [
@@ -264,7 +267,7 @@ def test_table_of_questions_without_answers_keeps_its_types(dataset, out_of_fold
 @pytest.mark.parametrize(("answers", "given"), [("first", ["It"]), ("all", ["It", "is"])])
 def test_table_gives_the_answers_that_label_tokens(dataset, out_of_fold, answers, given):
     example = make_example("e", "It is it", "2nd?", "It", "is")
-    table = out_of_fold_table([example], gather(out_of_fold.predictions[4:], {"O": 0, "ANS": 1}, answers))
+    table = out_of_fold_table([example], gather(dataset, out_of_fold.predictions[4:], {"O": 0, "ANS": 1}, answers))
     assert table["given_answer"].to_pylist() == [given]
 
 
@@ -276,11 +279,11 @@ def test_record_says_what_made_the_files(tmp_path, dataset, out_of_fold, monkeyp
     paths = write_outputs(tmp_path, dataset, out_of_fold, PARAMETERS, 12.5)
     record = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
     libraries = ["cleanlab", "datasets", "numpy", "scikit-learn", "tokenizers", "torch", "torchmetrics", "transformers"]
-    shared = {"loss_history": [[0.5, 0.7], [1.0, 0.3]], "num_questions_cut": 0}
+    shared = {"loss_history": [[0.5, 0.7], [1.0, 0.3]], "num_training_questions_cut": 0}
     assert record == {
         "parameters": PARAMETERS,
         "num_examples": 5,
-        "data_sha256": "hash of the data",
+        "data_sha256": data_fingerprint(dataset),
         "checkpoint_sha256": "hash of the checkpoint",
         "label_map": {"O": 0, "ANS": 1},
         "code": {"commit": "c0ffee-dirty", "modules": "hash of the code", "torch": "2.0"},
@@ -289,13 +292,13 @@ def test_record_says_what_made_the_files(tmp_path, dataset, out_of_fold, monkeyp
             {
                 "fold": 0, "folder": "fold_0_of_2-0123456789ab", "seed": 100,
                 "train_indices": [1], "validation_indices": [0, 2, 3, 4],
-                "figures": {"loss": 0.25, "classes": {"ANS": {"average_precision": None, "f1": 50.0}}},
+                "metrics": {"loss": 0.25, "classes": {"ANS": {"average_precision": None, "f1": 50.0}}},
                 "seconds": {"train": 1.5, "predict": 0.5}, **shared,
             },
             {
                 "fold": 1, "folder": "fold_1_of_2-0123456789ab", "seed": 101,
                 "train_indices": [0, 2, 3, 4], "validation_indices": [1],
-                "figures": {"loss": 1.25, "classes": {"ANS": {"average_precision": None, "f1": 50.0}}},
+                "metrics": {"loss": 1.25, "classes": {"ANS": {"average_precision": None, "f1": 50.0}}},
                 "seconds": {"train": 1.5, "predict": 0.5}, **shared,
             },
         ],
@@ -358,6 +361,7 @@ def test_files_of_an_earlier_run_are_removed_and_no_others(tmp_path, dataset, tw
         (folder / name).write_text(name, encoding="utf-8")
     for example in dataset:
         del example["answers"]["label"]
+    out_of_fold = gather(dataset, out_of_fold.predictions, out_of_fold.label_map)
     written = write_outputs(folder, dataset, out_of_fold, PARAMETERS, 1.0)
     assert set(content_of(folder)) == {path.name for path in written} | set(strangers)
     assert [(folder / name).read_text(encoding="utf-8") for name in strangers] == strangers
@@ -391,6 +395,7 @@ def test_failure_leaves_the_earlier_files_untouched(tmp_path, dataset, two_class
     earlier = content_of(folder)
     for example in dataset:
         del example["answers"]["label"]
+    out_of_fold = gather(dataset, out_of_fold.predictions, out_of_fold.label_map)
     parameters = PARAMETERS
 
     def fail(table, where):
@@ -600,3 +605,10 @@ def test_inputs_are_left_as_they_were(tmp_path, dataset, out_of_fold):
     write_outputs(tmp_path, dataset, out_of_fold, PARAMETERS, 1.0)
     show_context(out_of_fold.predictions[0], dataset[0]["context"], "?", column=1)
     assert before == (dataset, out_of_fold.reports, [p.pred_probs.tolist() for p in out_of_fold.predictions])
+
+
+def test_data_that_changed_since_is_refused(tmp_path, dataset, out_of_fold):
+    dataset[1]["answers"] = {"text": ["here"], "answer_start": [12]}
+    with pytest.raises(ValueError, match="expected the data that out_of_fold was made from, found other data"):
+        write_outputs(tmp_path, dataset, out_of_fold, {}, 1.0)
+    assert list(tmp_path.iterdir()) == []

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 import progress
-from atomic_files import check_writable, finish_folder, partial_folder, write_file
+from atomic_files import check_writable, new_folder, partial_folder
 from predictions import SpanPrediction, join_windows
 from progress import ProgressLine, TrainingProgress, bar
 from span_metrics import MAX_ANSWER_TOKENS, best_span, evaluate_predictions
@@ -138,18 +138,18 @@ def with_question(prediction: SpanPrediction) -> SpanPrediction:
 
 
 @pytest.mark.parametrize("change", [lambda prediction: prediction, with_question], ids=["context", "question too"])
-def test_figures_of_two_examples(change):
+def test_metrics_of_two_examples(change):
     examples = [make_example("a", "Ann met Bob", "Who?", "Bob"), make_example("b", "On and on", "?", "and")]
     predictions = [predict("Ann met Bob", [0.8, 0.1, 0.9], {2}), predict("On and on", [0.2, 0.7, 0.05], {1})]
-    figures = evaluate_predictions(examples, [change(prediction) for prediction in predictions], LABEL_MAP)
+    metrics = evaluate_predictions(examples, [change(prediction) for prediction in predictions], LABEL_MAP)
     # P(what is true) of each token, the same in both columns.
     likelihoods = [0.2, 0.9, 0.9, 0.8, 0.7, 0.95]
-    assert figures["loss"] == pytest.approx(-sum(map(math.log, likelihoods)) / 6, rel=1e-5)
+    assert metrics["loss"] == pytest.approx(-sum(map(math.log, likelihoods)) / 6, rel=1e-5)
     # By probability: Bob (0.9, true), Ann (0.8), and (0.7, true): half the recall at precision 1, half at 2/3.
     # Ann met Bob: three tokens have 3.6 / 4.8 = 0.75, Bob alone 1.8 / 2.8 = 0.64, so "Ann met Bob" is predicted:
     # precision 1/3, recall 1, F1 1/2. and: 1.4 / 1.95 = 0.72, "On and" 1.8 / 2.95 = 0.61: exact.
-    assert list(figures["classes"]) == ["ANS"]
-    assert figures["classes"]["ANS"] == pytest.approx(
+    assert list(metrics["classes"]) == ["ANS"]
+    assert metrics["classes"]["ANS"] == pytest.approx(
         {"average_precision": 1 / 2 + 1 / 2 * 2 / 3, "base_rate": 2 / 6, "exact_match": 50, "f1": 75}
     )
 
@@ -171,31 +171,31 @@ def test_figures_of_two_examples(change):
 )
 def test_exact_match_and_f1_count_as_squad_does(context, answers, probs, exact_match, f1):
     example = make_example("a", context, "?", *answers)
-    figures = evaluate_predictions([example], [predict(context, probs, set())], LABEL_MAP)["classes"]["ANS"]
-    assert (figures["exact_match"], figures["f1"]) == pytest.approx((exact_match, f1))
+    metrics = evaluate_predictions([example], [predict(context, probs, set())], LABEL_MAP)["classes"]["ANS"]
+    assert (metrics["exact_match"], metrics["f1"]) == pytest.approx((exact_match, f1))
 
 
 def test_example_without_answers_is_unanswerable():
     example = {name: value for name, value in make_example("a", "Ann", "?").items() if name != "answers"}
-    figures = evaluate_predictions([example], [predict("Ann", [0.1], set())], LABEL_MAP)
-    assert figures["classes"]["ANS"]["exact_match"] == 100
+    metrics = evaluate_predictions([example], [predict("Ann", [0.1], set())], LABEL_MAP)
+    assert metrics["classes"]["ANS"]["exact_match"] == 100
 
 
 def test_class_that_labels_nothing_has_no_average_precision():
-    figures = evaluate_predictions(
+    metrics = evaluate_predictions(
         [make_example("a", "Ann met", "?")], [predict("Ann met", [0.1, 0.2], set())], LABEL_MAP
     )
-    assert figures["classes"]["ANS"]["average_precision"] is None
-    assert figures["classes"]["ANS"]["base_rate"] == 0
-    assert figures["loss"] == pytest.approx(-(math.log(0.9) + math.log(0.8)) / 2, rel=1e-5)
+    assert metrics["classes"]["ANS"]["average_precision"] is None
+    assert metrics["classes"]["ANS"]["base_rate"] == 0
+    assert metrics["loss"] == pytest.approx(-(math.log(0.9) + math.log(0.8)) / 2, rel=1e-5)
 
 
 def test_certain_and_wrong_probability_has_a_finite_loss():
-    figures = evaluate_predictions(
+    metrics = evaluate_predictions(
         [make_example("a", "Ann met", "?")], [predict("Ann met", [1.0, 0.0], set())], LABEL_MAP
     )
-    assert math.isfinite(figures["loss"])
-    assert figures["loss"] > 10
+    assert math.isfinite(metrics["loss"])
+    assert metrics["loss"] > 10
 
 
 def test_classes_are_judged_by_their_own_columns():
@@ -211,14 +211,14 @@ def test_classes_are_judged_by_their_own_columns():
         char_end=prediction.char_end,
         is_context=prediction.is_context,
     )
-    figures = evaluate_predictions([example], [prediction], label_map)
-    assert list(figures["classes"]) == ["PER", "LOC"]
+    metrics = evaluate_predictions([example], [prediction], label_map)
+    assert list(metrics["classes"]) == ["PER", "LOC"]
     # PER: "Ann" 1.98 / 2.29 = 0.86 is predicted, the answer of the other class; the one true token comes last.
     # LOC: "Ann" 1.8 / 2.2 = 0.82 is predicted and right.
-    assert figures["classes"]["PER"] == pytest.approx(
+    assert metrics["classes"]["PER"] == pytest.approx(
         {"average_precision": 1 / 3, "base_rate": 1 / 3, "exact_match": 0, "f1": 0}
     )
-    assert figures["classes"]["LOC"] == pytest.approx(
+    assert metrics["classes"]["LOC"] == pytest.approx(
         {"average_precision": 1, "base_rate": 1 / 3, "exact_match": 100, "f1": 100}
     )
 
@@ -349,35 +349,18 @@ def test_as_many_results_as_windows_are_needed(tokenizer):
 # Files written whole
 
 
-def test_file_is_written_under_another_name_first(tmp_path):
-    file = tmp_path / "a.json"
-    file.write_text("old", encoding="utf-8")
-
-    def write(temporary):
-        temporary.write_text("new", encoding="utf-8")
-        assert temporary.parent == tmp_path
-        assert file.read_text(encoding="utf-8") == "old"
-
-    write_file(file, write)
-    assert file.read_text(encoding="utf-8") == "new"
-    assert list(tmp_path.iterdir()) == [file]
-
-
 @pytest.mark.parametrize("old", [None, "old"])
-def test_failed_write_leaves_things_as_they_were(tmp_path, old):
-    file = tmp_path / "a.json"
+def test_folder_of_a_failed_block_is_removed_and_an_old_one_kept(tmp_path, old):
+    path = tmp_path / "model"
     if old is not None:
-        file.write_text(old, encoding="utf-8")
-
-    def fail(temporary):
-        temporary.write_text("half", encoding="utf-8")
+        path.mkdir()
+        (path / "file").write_text(old, encoding="utf-8")
+    with pytest.raises(KeyboardInterrupt), new_folder(path) as folder:
+        (folder / "file").write_text("half", encoding="utf-8")
         raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_file(file, fail)
-    assert {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()} == (
-        {} if old is None else {"a.json": old}
-    )
+    found = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*")}
+    assert found == (set() if old is None else {"model", "model/file"})
+    assert old is None or (path / "file").read_text(encoding="utf-8") == old
 
 
 def test_partial_folder_is_empty_and_beside_its_place(tmp_path):
@@ -397,10 +380,10 @@ def test_finished_folder_replaces_what_has_its_name(tmp_path, old_files):
             (path / name).write_text("old", encoding="utf-8")
         # What a killed run left under the other name does not stand in the way.
         (tmp_path / ".model.outdated" / "deep").mkdir(parents=True)
-    partial = partial_folder(path)
-    for name in ("new", "both"):
-        (partial / name).write_text("new", encoding="utf-8")
-    finish_folder(partial, path)
+    with new_folder(path) as folder:
+        for name in ("new", "both"):
+            (folder / name).write_text("new", encoding="utf-8")
+        assert not (path / "new").exists()
     assert {file.name: file.read_text(encoding="utf-8") for file in path.iterdir()} == {"new": "new", "both": "new"}
     assert list(tmp_path.iterdir()) == [path]
 

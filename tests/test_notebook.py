@@ -9,11 +9,15 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
+import torch
 from conftest import ROOT
 from papermill.exceptions import PapermillExecutionError
 
+from checkpoints import resolve_checkpoint
 from parameters import TrainingParameters
 from span_classification_tutorial_utils import read_npz
+from span_model import load_network
+from spanbert import QA
 
 NOTEBOOK = ROOT / "notebooks" / "span_categorizer_training.ipynb"
 FILES = ["labels.npz", "out_of_fold.parquet", "pred_probs.npz", "questions.npz", "run.json", "tokens.npz"]
@@ -26,7 +30,7 @@ def arguments(tiny_bert, squad_file, tmp_path) -> dict:
         "model_checkpoint": str(tiny_bert),
         "max_length": 48,
         "doc_stride": 8,
-        "num_train_epochs": 1,
+        "num_train_epochs": 3,  # the first step's learning rate is 0, and an epoch is one step
         "frozen_layers": 0,
         "folds_dir": str(tmp_path / "folds"),
         "outputs_dir": str(tmp_path / "outputs"),
@@ -88,6 +92,10 @@ def test_notebook_writes_what_it_says(arguments, tmp_path, examples):
     assert "fold 2 (3 of 3): trained on 8 examples" in text
     images = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs if "image/png" in o.get("data", {})]
     assert len(images) == 2
+    for fold in (tmp_path / "folds").iterdir():
+        seed = json.loads((fold / "fold.json").read_text())["seed"]
+        untrained = load_network(resolve_checkpoint(arguments["model_checkpoint"]), {"O": 0, "ANS": 1}, seed)
+        assert not torch.equal(QA(fold).model.classifier.weight.cpu(), untrained.classifier.weight)
     errors = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs if o.get("name") == "stderr"]
     assert errors == []
 

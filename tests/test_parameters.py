@@ -12,7 +12,7 @@ import yaml
 from papermill.translators import PythonTranslator
 
 import parameters
-from parameters import PROJECT_ROOT, ParameterError, TrainingParameters, from_project_root, injected_names
+from parameters import PROJECT_ROOT, ParameterError, TrainingParameters, assigned_names, from_project_root
 from spanbert import EMBEDDED_RECIPE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -145,8 +145,8 @@ WRONG = [
     ("model_checkpoint", None, "a text that is not empty"),
     ("max_length", 4, _INTEGER.format(5)),
     ("max_length", 384.0, _INTEGER.format(5)),
-    ("doc_stride", -1, _INTEGER.format(0)),
-    ("doc_stride", None, _INTEGER.format(0)),
+    ("doc_stride", -1, _INTEGER.format(0) + " or None"),
+    ("doc_stride", 1.5, _INTEGER.format(0) + " or None"),
     ("num_train_epochs", 0, "a number above 0"),
     ("num_train_epochs", float("nan"), "a number above 0"),
     ("num_train_epochs", float("inf"), "a number above 0"),
@@ -272,11 +272,31 @@ def test_unknown_parameter_like_no_other_is_refused_with_all_names():
     assert lines_of(caught.value) == [f"zzz: no such parameter; known are {', '.join(NAMES)}"]
 
 
-def test_injected_names_are_those_of_the_last_papermill_cell():
+def test_assigned_names_are_those_of_the_last_papermill_cell():
     inputs = ["seed = 1", "# Parameters\nold = 1\n", "print('# Parameters')", "# Parameters\na = 1\nb = {'c': 2}\n"]
-    assert injected_names({"In": inputs}) == ["a", "b"]
-    assert injected_names({"In": inputs[:1]}) == []
-    assert injected_names({}) == []
+    assert assigned_names({"In": inputs}, ["seed"]) == ["a", "b"]
+    assert assigned_names({"In": inputs[:1]}, ["seed"]) == []
+    assert assigned_names({}, ["seed"]) == []
+
+
+def test_assigned_names_are_those_of_the_last_parameters_cell():
+    inputs = ["%matplotlib inline", "seed: int = 1\ntypo: int = 2", "seed: int = 1\nother = 2", "x: int = 3"]
+    assert assigned_names({"In": inputs[:2]}, ["seed"]) == ["seed", "typo"]
+    assert set(assigned_names({"In": inputs}, ["seed"])) == {"seed", "other"}
+
+
+def test_typing_error_in_the_parameters_cell_is_refused():
+    namespace = {**notebook_defaults(), "num_split": 10, "In": ["num_splits: int = 3\nnum_split: int = 10"]}
+    with pytest.raises(ParameterError) as caught:
+        TrainingParameters.from_notebook(namespace)
+    assert lines_of(caught.value) == ["num_split: no such parameter; did you mean 'num_splits'?"]
+
+
+def test_path_of_the_working_directory_is_not_mistaken_for_one_of_the_project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mymodel").mkdir()
+    with pytest.raises(ParameterError, match="'mymodel' is in the working directory, but relative paths start at"):
+        TrainingParameters.from_notebook({**notebook_defaults(), "model_checkpoint": "mymodel"})
 
 
 def test_values_that_papermill_injected_are_taken():

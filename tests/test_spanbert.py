@@ -2,17 +2,19 @@
 
 import copy
 import json
+import re
 import shutil
 
 import numpy as np
 import pytest
 import torch
+import transformers
 from conftest import make_example
 from datasets import Dataset
 from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import BertModel
 
-from span_model import BertForSpanClassification, freeze_layers, load_network
+from span_model import BertForSpanClassification, freeze_layers, load_network, quiet_transformers
 from spanbert import QA, QATrainer
 from squad import squad_features
 from windows import IGNORED_LABEL, build_windows, tokenize_examples
@@ -66,6 +68,52 @@ def test_prediction_is_what_the_network_says(qa):
     with torch.no_grad():
         expected = torch.sigmoid(qa.model(**encoded).logits[0]).numpy()
     np.testing.assert_allclose(qa.predict(example).pred_probs, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("one_segment", [False, True])
+def test_network_is_the_encoder_of_bert_and_a_linear_head(tiny_bert, tmp_path, one_segment):
+    """An encoder of single texts reads question and context as one segment, any other as two."""
+    shutil.copytree(tiny_bert, tmp_path, dirs_exist_ok=True)
+    if one_segment:
+        (tmp_path / "modules.json").write_text("[]")
+    qa = QA(tmp_path, max_length=48)
+    encoded = qa.tokenizer("What is the capital?", "The capital is Paris.", return_tensors="pt")
+    segments = encoded["token_type_ids"] * (0 if one_segment else 1)
+    encoder = BertModel.from_pretrained(tiny_bert, add_pooling_layer=False).eval()
+    with torch.no_grad():
+        hidden = encoder(encoded["input_ids"], token_type_ids=segments).last_hidden_state[0]
+        expected = torch.sigmoid(hidden @ qa.model.classifier.weight.cpu().T + qa.model.classifier.bias.cpu())
+    found = qa.predict(make_example("1", "The capital is Paris.", "What is the capital?", "Paris"))
+    np.testing.assert_allclose(found.pred_probs, expected, atol=1e-6)
+
+
+def test_seed_draws_the_head_of_a_checkpoint_without_one(tiny_bert):
+    first, same, other = (QA(tiny_bert, max_length=48, seed=seed).model.classifier.weight for seed in (0, 0, 1))
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+
+
+def test_loading_a_network_leaves_the_random_state_alone(qa):
+    before = torch.random.get_rng_state()
+    load_network(qa.checkpoint, LABEL_MAP, seed=5)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("bars", [True, False])
+def test_transformers_is_silent_only_as_long_as_it_should_be(bars):
+    logging = transformers.utils.logging
+    verbosity, enabled = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    switch = {True: logging.enable_progress_bar, False: logging.disable_progress_bar}
+    try:
+        logging.set_verbosity_info()
+        switch[bars]()
+        with pytest.raises(KeyboardInterrupt), quiet_transformers():
+            assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == (logging.ERROR, False)
+            raise KeyboardInterrupt
+        assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == (logging.INFO, bars)
+    finally:
+        logging.set_verbosity(verbosity)
+        switch[enabled]()
 
 
 def test_question_that_holds_a_separator_cannot_move_the_context(qa):
@@ -187,6 +235,21 @@ def test_seed_changes_the_weights(qa, dataset, tmp_path):
     assert weights_of(tmp_path / "0") != weights_of(tmp_path / "1")
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dropout": 0.0, "per_device_train_batch_size": 4},
+        {"dropout": 0.5, "train_sampling_strategy": "sequential"},
+    ],
+    ids=["order of the data", "dropout"],
+)
+def test_seed_changes_more_than_a_new_head(trained, examples, tmp_path, options):
+    trainer = QATrainer(QA(trained), 48, LABEL_MAP)
+    for seed in (0, 1):
+        trainer.train(examples, tmp_path / str(seed), 1, seed=seed, learning_rate=1e-3, **options)
+    assert weights_of(tmp_path / "0") != weights_of(tmp_path / "1")
+
+
 def test_every_call_starts_from_the_checkpoint(qa, examples, tmp_path):
     """The older recipe's leak: one model carried from fold to fold."""
     trainer = QATrainer(qa, 48, LABEL_MAP)
@@ -214,20 +277,44 @@ def test_new_head_starts_at_the_base_rate(qa, examples, tmp_path):
     np.testing.assert_allclose(probs.mean(axis=0), counted.mean(axis=0), atol=0.05)
 
 
-def test_head_learning_rate_moves_the_head_only(qa, examples, tmp_path):
-    QATrainer(qa, 48, LABEL_MAP).train(
-        examples,
-        tmp_path / "model",
-        1,
-        learning_rate=0.0,
-        head_learning_rate=1e-2,
-        seed=3,
-        per_device_train_batch_size=4,
-    )
-    start = load_network(qa.checkpoint, LABEL_MAP, seed=3).state_dict()
+def test_training_starts_from_the_checkpoint_a_head_of_the_seed_and_the_base_rate(qa, examples, tmp_path):
+    QATrainer(qa, 48, LABEL_MAP).train(examples, tmp_path / "model", 1, learning_rate=0.0, seed=3)
     trained = QA(tmp_path / "model").model.state_dict()
-    changed = {name for name in start if not torch.equal(start[name], trained[name].cpu())}
+    for name, start in load_network(qa.checkpoint, LABEL_MAP, seed=3).state_dict().items():
+        if name != "classifier.bias":
+            assert torch.equal(trained[name].cpu(), start), name
+    # By hand: a context has 22 tokens, a city is one of them, a year four; each is asked for six times.
+    log_odds = np.log(30 / (264 - 30))
+    np.testing.assert_allclose(trained["classifier.bias"].cpu(), [-log_odds, log_odds], rtol=1e-5)
+
+
+def test_training_on_starts_from_the_trained_head(trained, examples, tmp_path):
+    QATrainer(QA(trained), 48, LABEL_MAP).train(examples[:2], tmp_path / "next", 1, learning_rate=0.0)
+    before, after = (QA(folder).model.state_dict() for folder in (trained, tmp_path / "next"))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_head_learning_rate_moves_weight_and_bias_of_the_head_only(qa, examples, tmp_path):
+    trainer = QATrainer(qa, 48, LABEL_MAP)
+    for head_learning_rate in (1e-30, 1e-2):  # the first is lost in rounding
+        trainer.train(
+            examples, tmp_path / str(head_learning_rate), 1, learning_rate=0.0, head_learning_rate=head_learning_rate
+        )
+    still, moved = (QA(tmp_path / name).model.state_dict() for name in ("1e-30", "0.01"))
+    changed = {name for name in still if not torch.equal(still[name], moved[name])}
     assert changed == {"classifier.weight", "classifier.bias"}
+
+
+def test_weight_decay_holds_for_a_head_with_a_learning_rate_of_its_own(qa, examples, tmp_path):
+    norms = []
+    for weight_decay in (0.0, 500.0):
+        QATrainer(qa, 48, LABEL_MAP).train(
+            examples, tmp_path / "model", 1, learning_rate=0.0, head_learning_rate=1e-3, weight_decay=weight_decay,
+            per_device_train_batch_size=4,
+        )  # fmt: skip
+        norms.append(QA(tmp_path / "model").model.classifier.weight.norm().item())
+    # By hand: three steps of learning rates 1e-3, 2/3 e-3 and 1/3 e-3 keep 1/2 * 2/3 * 5/6 = 0.28.
+    assert norms[1] < 0.4 * norms[0]
 
 
 @pytest.mark.parametrize(
@@ -272,6 +359,44 @@ def test_model_is_saved_as_safetensors_with_all_that_loading_needs(trained):
     assert isinstance(reloaded.model, BertForSpanClassification)
 
 
+@pytest.mark.parametrize(("answers", "labels"), [("first", [1, 0, 0]), ("all", [1, 0, 1])])
+def test_answers_that_count_are_trained_on_and_saved(tiny_bert, tmp_path, answers, labels):
+    example = make_example("1", "paris london rome", "Where?", "paris", "rome")
+    trainer = QATrainer(QA(tiny_bert, max_length=48, answers=answers), 48, LABEL_MAP)
+    assert trainer.tokenize([example])[0].labels[:, 1].tolist() == labels
+    trainer.train([example], tmp_path / "model", 1)
+    reloaded = QA(tmp_path / "model")
+    assert reloaded.answers == answers
+    assert reloaded.predict(example).context_only().labels[:, 1].tolist() == labels
+
+
+@pytest.mark.parametrize(("max_length", "doc_stride"), [(48, 20), (63, 20), (36, 12)])
+def test_windows_of_another_length_share_at_most_a_third(tiny_bert, max_length, doc_stride):
+    qa = QA(tiny_bert, max_length=48, doc_stride=20)
+    assert QATrainer(qa, max_length, LABEL_MAP).doc_stride == doc_stride
+
+
+def test_windows_have_the_length_that_the_trainer_was_given(tiny_bert, tmp_path):
+    context = " ".join(["paris london rome berlin oslo"] * 16)  # 80 tokens
+    qa = QA(tiny_bert, max_length=48, doc_stride=16)
+    report = QATrainer(qa, 28, LABEL_MAP).train([make_example("1", context, "What is it?", "rome")], tmp_path / "m", 1)
+    # By hand: 28 - 3 - 5 question tokens leave 20, which advance by 20 - 28 // 3 = 11: 0, 11, ... 66.
+    assert report.num_windows == 7
+    assert (QA(tmp_path / "m").max_length, QA(tmp_path / "m").doc_stride) == (28, 9)
+
+
+def test_question_is_cut_for_the_windows_of_the_trainer(qa, examples):
+    # By hand: (28 - 3) // 2 = 12 tokens, where the windows of `qa` would leave room for all 20.
+    with pytest.warns(UserWarning, match="1 of 1 questions are longer than 12 tokens"):
+        tokenized = QATrainer(qa, 28, LABEL_MAP).tokenize([{**examples[0], "question": "what " * 20}])
+    assert (len(tokenized[0].question.token_ids), tokenized[0].num_question_tokens_cut) == (12, 8)
+
+
+def test_training_window_larger_than_the_model_is_refused(qa):
+    with pytest.raises(ValueError, match="max_length: expected at most 64, the positions that the model has, found 65"):
+        QATrainer(qa, 65, LABEL_MAP)
+
+
 def test_half_precision_checkpoint_is_read_in_float32(tiny_bert, tmp_path):
     """from_pretrained would take the checkpoint's own precision."""
     shutil.copytree(tiny_bert, tmp_path, dirs_exist_ok=True)
@@ -314,6 +439,15 @@ def test_arguments_of_trainer_reach_it(qa, examples, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+def test_given_arguments_come_before_the_defaults(qa, tmp_path):
+    given = {
+        "train_sampling_strategy": "sequential", "save_strategy": "epoch", "disable_tqdm": False,
+        "logging_steps": 7, "logging_nan_inf_filter": True,
+    }  # fmt: skip
+    arguments = QATrainer(qa, 48, LABEL_MAP).training_arguments(tmp_path, **given)
+    assert {name: getattr(arguments, name) for name in given} == given
+
+
 def test_long_question_is_cut_and_counted(qa, examples, tmp_path):
     long_question = {**examples[0], "question": "what " * 30}
     with pytest.warns(
@@ -341,6 +475,59 @@ def test_weights_that_are_no_numbers_are_not_saved(qa, examples, tmp_path, monke
     with pytest.raises(FloatingPointError, match=r"finite weights after .* NaN or infinity in classifier\.bias"):
         QATrainer(qa, 48, LABEL_MAP).train(examples, tmp_path / "model", 1)
     assert not (tmp_path / "model").exists()
+
+
+def test_model_that_cannot_be_saved_whole_leaves_no_folder(qa, examples, tmp_path, monkeypatch):
+    def fail(self, folder):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(qa.tokenizer), "save_pretrained", fail)
+    with pytest.raises(OSError, match="No space left"):
+        QATrainer(qa, 48, LABEL_MAP).train(examples, tmp_path / "model", 1)
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"answers": "bogus"}, 'answers: expected "first" or "all", found \'bogus\''),
+        ({"label_map": {}}, "label_map: expected 'O' and at least one span class"),
+        ({"max_length": 0}, "max_length: expected at least 5, found 0"),
+        ({"doc_stride": 31}, "doc_stride: expected 0 to 30 for max_length=64"),
+    ],
+)
+def test_wrong_options_are_refused_and_not_replaced(tiny_bert, options, message):
+    with pytest.raises(ValueError, match=message):
+        QA(tiny_bert, **options)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"answers": {"text": ["Paris"], "answer_start": [4]}}, "expected the answer 'Paris' at offset 4; found"),
+        ({"answers": {"text": [""], "answer_start": [2]}}, "expected an answer text that is not empty"),
+        ({"answers": [{"text": "Paris", "answer_start": 0}]}, "expected 'answers' with 'text' and 'answer_start'"),
+        ({"context": None}, "expected 'context' to be a string; found NoneType None"),
+    ],
+)
+def test_example_that_is_wrong_is_refused_by_id(qa, tmp_path, change, message):
+    """Also where it did not come through `load_squad`."""
+    example = {**make_example("7", "Paris is nice", "Where?", "Paris"), **change}
+    with pytest.raises(ValueError, match=rf"example 0 \(id '7'\): {re.escape(message)}"):
+        qa.predict(example)
+    with pytest.raises(ValueError, match=rf"example 0 \(id '7'\): {re.escape(message)}"):
+        QATrainer(qa, 48, LABEL_MAP).train([example], tmp_path / "model", 1)
+
+
+def test_generator_of_examples_is_remembered_as_seen(qa, examples, tmp_path):
+    QATrainer(qa, 48, LABEL_MAP).train((example for example in examples), tmp_path / "model", 1)
+    assert len(QATrainer(QA(tmp_path / "model"), 48, LABEL_MAP).seen_contexts()) == 6
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_batch_of_nothing_is_refused(qa, examples, batch_size):
+    with pytest.raises(ValueError, match=f"batch_size: expected at least 1, found {batch_size}"):
+        qa.predict_batch(examples, batch_size=batch_size)
 
 
 def test_folder_of_someone_else_is_not_overwritten(qa, examples, tmp_path):

@@ -470,8 +470,8 @@ def test_invalid_question_of_a_squad_file(changed, message, tmp_path):
             "expected as many 'answers.label' as 'answers.text' (1); found 0",
         ),
         (
-            row(answers={"text": ["Warsaw"], "answer_start": [18], "label": None}),
-            "expected a list 'answers.label'; found NoneType None",
+            row(answers={"text": ["Warsaw"], "answer_start": [18], "label": "CITY"}),
+            "expected a list 'answers.label'; found str 'CITY'",
         ),
     ],
 )
@@ -541,6 +541,21 @@ def test_drop_keeps_the_first_of_two_equal_ids(tmp_path):
     with pytest.warns(UserWarning, match=r"Dropped: 'a' \(index 1\)\."):
         loaded = load_squad(write_source("jsonl", rows, tmp_path), on_invalid="drop")
     assert loaded["question"] == ["First?", rows[2]["question"]]
+
+
+def test_table_that_labels_only_some_answers_has_empty_labels_in_the_others(tmp_path):
+    """A column of a table holds None where JSON leaves a field out."""
+    answers = {"text": ["Warsaw"], "answer_start": [18]}
+    rows = [row(id="a", answers={**answers, "label": ["CITY"]}), row(id="b", answers=answers)]
+    for kind in ("jsonl", "parquet"):
+        loaded = load_squad(write_source(kind, rows, tmp_path))
+        assert [given["label"] for given in loaded["answers"]] == [["CITY"], [""]]
+
+
+@pytest.mark.parametrize("source", [None, 3, ["squad"]])
+def test_source_that_is_no_text_is_refused(source):
+    with pytest.raises(TypeError, match="source: expected a text or a Path, found"):
+        load_squad(source)
 
 
 def test_half_of_a_surrogate_pair_is_named(tmp_path):
