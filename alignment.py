@@ -97,7 +97,7 @@ def tokenize_texts(tokenizer, texts: Sequence[str]) -> list[TokenizedText]:
     Returns
     -------
     list of TokenizedText
-        One a text.
+        One per text.
     """
     if not len(texts):
         return []

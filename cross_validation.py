@@ -46,7 +46,7 @@ class OutOfFold:
         Which fold held the example out.
     splits : list of Split
     reports : list of dict
-        One a fold: what made it, its metrics on the held-out part, loss history, times.
+        One per fold: what made it, its metrics on the held-out part, loss history, times.
     label_map : dict
     """
 
@@ -57,7 +57,7 @@ class OutOfFold:
     label_map: dict[str, int]
 
     def metrics(self) -> pd.DataFrame:
-        """Return the held-out metrics, a row for each fold and span class."""
+        """Return the held-out metrics, one row for each fold and span class."""
         return pd.DataFrame(
             {
                 "fold": report["fold"],

@@ -38,10 +38,10 @@ def write_outputs(
         - `labels.npz`: the same keys, 0 or 1 of shape (C,), int64;
         - `tokens.npz`: the same keys, the texts of the tokens, of shape (C,);
         - `questions.npz`: the same keys, each a 0-dimensional string;
-        - `out_of_fold.parquet`: a row an example;
+        - `out_of_fold.parquet`: one row per example;
         - `run.json`: parameters, versions, hashes, splits, metrics, times.
 
-        With several span classes the first two have a file a class, `pred_probs_PER.npz`.
+        With several span classes the first two have one file per class, `pred_probs_PER.npz`.
     dataset : sequence of dict
         n examples in the SQuAD schema.
     out_of_fold : OutOfFold
@@ -88,7 +88,7 @@ def write_outputs(
 
 
 def out_of_fold_table(examples: Sequence[dict], out_of_fold: OutOfFold) -> pa.Table:
-    """Return a table with a row an example.
+    """Return a table with one row per example.
 
     Returns
     -------

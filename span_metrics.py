@@ -56,7 +56,7 @@ def evaluate_predictions(
     examples : sequence of dict
         In the SQuAD schema.
     predictions : sequence of SpanPrediction
-        One an example.
+        One per example.
     label_map : dict
 
     Returns

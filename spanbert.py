@@ -150,7 +150,7 @@ class QA:
         examples : iterable of dict
             In the SQuAD schema; without `answers`, nothing is labelled.
         batch_size : int
-            Windows a batch.
+            Windows per batch.
         on_batch : callable, optional
             Called with the share of windows done, from 0 to 1, after each batch.
 

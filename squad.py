@@ -67,7 +67,7 @@ class InvalidDatasetError(ValueError):
     Attributes
     ----------
     problems : list of InvalidExample
-        One entry an invalid example, in the order of the data.
+        One entry per invalid example, in the order of the data.
     """
 
     def __init__(self, source: str, problems: list[InvalidExample], num_examples: int):
