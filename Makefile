@@ -5,6 +5,9 @@ TRAINING := span_categorizer_training.ipynb
 # Show what the notebook prints instead of a bar that counts cells.
 PAPERMILL := $(BIN)/papermill --no-progress-bar --stdout-file /dev/stdout
 
+# Threads that wait sleep: where neighbours share the cores, waiting threads that spin halve the speed.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 .PHONY: run test lab squad lint clean
 
 run: .venv/run.stamp  ## out-of-fold probabilities of the embedded demo

@@ -6,6 +6,8 @@ from pathlib import Path
 
 # Before anything imports the hub's libraries: no test may wait for a network.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# The tiny network's matrices are too small to share among threads, here and in the notebooks' kernels.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 import torch

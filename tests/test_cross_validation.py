@@ -501,7 +501,17 @@ def edit(monkeypatch, module):
 
 
 @pytest.mark.parametrize(
-    "module", ["alignment", "checkpoints", "predictions", "span_metrics", "span_model", "spanbert", "windows"]
+    "module",
+    [
+        "alignment",
+        "checkpoints",
+        "cross_validation",
+        "predictions",
+        "span_metrics",
+        "span_model",
+        "spanbert",
+        "windows",
+    ],
 )
 def test_code_fingerprint_changes_with_each_module_that_makes_a_fold(monkeypatch, module):
     before = code_fingerprint()

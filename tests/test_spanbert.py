@@ -239,9 +239,10 @@ def test_seed_changes_the_weights(qa, dataset, tmp_path):
     "options",
     [
         {"dropout": 0.0, "per_device_train_batch_size": 4},
+        {"dropout": 0.0, "per_device_train_batch_size": 4, "train_sampling_strategy": "random"},
         {"dropout": 0.5, "train_sampling_strategy": "sequential"},
     ],
-    ids=["order of the data", "dropout"],
+    ids=["order by length", "random order", "dropout"],
 )
 def test_seed_changes_more_than_a_new_head(trained, examples, tmp_path, options):
     trainer = QATrainer(QA(trained), 48, LABEL_MAP)
@@ -522,6 +523,19 @@ def test_example_that_is_wrong_is_refused_by_id(qa, tmp_path, change, message):
 def test_generator_of_examples_is_remembered_as_seen(qa, examples, tmp_path):
     QATrainer(qa, 48, LABEL_MAP).train((example for example in examples), tmp_path / "model", 1)
     assert len(QATrainer(QA(tmp_path / "model"), 48, LABEL_MAP).seen_contexts()) == 6
+
+
+def test_saved_stride_holds_for_the_saved_window_only(trained):
+    assert [QA(trained, max_length=length).doc_stride for length in (None, 48, 30)] == [8, 8, 10]
+
+
+@pytest.mark.parametrize(
+    "options", [{"num_train_epochs": 0}, {"head_learning_rate": 0.0}, {"head_learning_rate": -1.0}, {"dropout": 1.0}]
+)
+def test_number_out_of_range_is_refused_by_train(qa, examples, tmp_path, options):
+    with pytest.raises(ValueError, match=f"{next(iter(options))}: expected a number"):
+        QATrainer(qa, 48, LABEL_MAP).train(examples, tmp_path / "model", **options)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("batch_size", [0, -1])
