@@ -226,8 +226,9 @@ def out_of_fold_predictions(
     The guarantee: for each fold a new model starts from the trainer's checkpoint, trains on the
     other folds' examples only, and predicts the fold's examples; splits are checked before the first
     fit. What would break it: a checkpoint that has already been trained on this data (one that
-    `QATrainer` wrote is recognised and refused; one from elsewhere cannot be), the same text under
-    another spelling in two groups, or `group_by="none"` where paragraphs have several questions.
+    `QATrainer` wrote is recognised and refused; one from elsewhere cannot be), a paragraph
+    that was reworded, so that its two forms are two groups, or `group_by="none"` where paragraphs have
+    several questions.
 
     A fold's folder is keyed by everything that made it: data, split, checkpoint, settings, seed, code
     and library versions. A finished fold is reused, an unfinished or damaged one is made again, and

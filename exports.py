@@ -27,7 +27,10 @@ _LIBRARIES = ("cleanlab", "datasets", "numpy", "scikit-learn", "tokenizers", "to
 def write_outputs(
     outputs_dir: str | Path, dataset: Sequence[dict], out_of_fold: OutOfFold, parameters: dict, seconds: float
 ) -> list[Path]:
-    """Write the results of a run, all of them or none.
+    """Write the results of a run.
+
+    Everything is prepared in a folder of its own first, so a failure until then changes nothing; then
+    the files are put in place one by one, `run.json` last. Where it is missing, the rest is not whole.
 
     Parameters
     ----------
@@ -55,6 +58,13 @@ def write_outputs(
     list of Path
         The files written. Files that an earlier run listed in its `run.json` and this one does not
         write are removed, so that nothing stale stands beside the new files.
+
+    Raises
+    ------
+    ValueError
+        If `dataset` is not the data that `out_of_fold` was made from.
+    OSError
+        If the folder or a file in it cannot be written.
     """
     folder = check_writable(outputs_dir)
     examples = list(dataset)

@@ -118,6 +118,8 @@ def load_squad(
         If an example fails validation and `on_invalid` is `"raise"`, or if none is left.
     ConnectionError
         If the Hub cannot be reached and the data set is not in its cache.
+    TypeError
+        If `source` is no text or path, or `num_examples` no integer.
     ValueError
         If the source has another shape, or fewer than `num_examples` examples.
     """
