@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 TRAINING := span_categorizer_training.ipynb
+LABEL_ERRORS := find_label_errors_in_span_classification_dataset.ipynb
 # Show what the notebook prints instead of a bar that counts cells.
 PAPERMILL := $(BIN)/papermill --no-progress-bar --stdout-file /dev/stdout
 
@@ -10,8 +11,9 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: run test lab squad lint clean
 
-run: .venv/run.stamp  ## out-of-fold probabilities of the embedded demo
+run: .venv/run.stamp  ## out-of-fold probabilities of the embedded demo, and its label errors
 	$(PAPERMILL) notebooks/$(TRAINING) outputs/$(TRAINING)
+	$(PAPERMILL) notebooks/$(LABEL_ERRORS) outputs/$(LABEL_ERRORS)
 
 test: .venv/test.stamp  ## the whole test suite
 	$(BIN)/python -m pytest
@@ -21,6 +23,7 @@ lab: .venv/run.stamp  ## JupyterLab on the project
 
 squad: .venv/run.stamp  ## the published tutorial's configuration; needs the Hub, or its cache
 	$(PAPERMILL) notebooks/$(TRAINING) outputs/squad.ipynb -f notebooks/squad.yaml
+	$(PAPERMILL) notebooks/$(LABEL_ERRORS) outputs/squad_label_errors.ipynb -p outputs_dir outputs/squad
 
 lint: .venv/test.stamp  ## style and formatting
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -27,6 +27,26 @@ def check_writable(folder: str | Path) -> Path:
     return folder
 
 
+def write_file(path: str | Path, content: str | bytes) -> Path:
+    """Write a file, text as UTF-8 with its newlines as they are, that gets its name `path` once it is whole.
+
+    Its folder is created if need be. A file that had the name is replaced, or stays as it is if this fails.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    path = Path(path)
+    partial = check_writable(path.parent) / f".{path.name}.partial"
+    try:
+        partial.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
 def partial_folder(path: Path) -> Path:
     """Return a new, empty folder beside `path` to prepare its content in.
 

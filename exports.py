@@ -1,4 +1,4 @@
-"""Write what cross-validation found: arrays for cleanlab, a table, and a record of the run."""
+"""Write what cross-validation found, and read it again: arrays for cleanlab, a table, a record of the run."""
 
 import json
 import platform
@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
@@ -95,6 +96,47 @@ def write_outputs(
     finally:
         shutil.rmtree(staging)
     return [folder / name for name in [*names, RUN_FILE]]
+
+
+def read_outputs(outputs_dir: str | Path) -> tuple[pd.DataFrame, dict]:
+    """Read what `write_outputs` wrote.
+
+    Parameters
+    ----------
+    outputs_dir : str or Path
+
+    Returns
+    -------
+    table : DataFrame
+        `out_of_fold.parquet`.
+    record : dict
+        `run.json`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds no whole run.
+    ValueError
+        If a file is not the one that `run.json` lists.
+    """
+    folder = Path(outputs_dir)
+    try:
+        record = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+        files = record["files"]
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{folder}: expected the outputs of a run, found no {RUN_FILE}; run the training notebook with this "
+            "outputs_dir first"
+        ) from None
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{folder / RUN_FILE}: expected the record of a run, found {error!r}") from error
+    for name, expected in files.items():
+        file = folder / Path(name).name
+        if not file.is_file():
+            raise FileNotFoundError(f"{file}: listed in {RUN_FILE}, but missing; run the training notebook again")
+        if file_sha256(file) != expected:
+            raise ValueError(f"{file}: expected the file that {RUN_FILE} lists, found other content; run it again")
+    return pa.parquet.read_table(folder / TABLE_FILE).to_pandas(), record
 
 
 def out_of_fold_table(examples: Sequence[dict], out_of_fold: OutOfFold) -> pa.Table:

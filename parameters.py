@@ -1,4 +1,4 @@
-"""Check the parameters of the training notebook before anything is computed from them."""
+"""Check the parameters of the notebooks before anything is computed from them."""
 
 import ast
 import difflib
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Self
 
 from alignment import check_label_map
 from atomic_files import check_writable
@@ -63,6 +64,11 @@ def _text(value: object) -> str | None:
     return None if isinstance(value, str) and value.strip() else "a text that is not empty"
 
 
+def _optional_text(value: object) -> str | None:
+    expected = _text(value)
+    return expected and (None if value is None else expected + _or_none(True))
+
+
 def _truth(value: object) -> str | None:
     return None if isinstance(value, bool) else "True or False"
 
@@ -92,39 +98,16 @@ def _or_none(optional: bool) -> str:
     return " or None" if optional else ""
 
 
-def _checked(check: Callable[[object], str | None]):
-    return field(metadata={"check": check})
+def _checked(check: Callable[[object], str | None], path: str | None = None):
+    """Declare a parameter; `path` is "folder" if it is written to, "source" if it may be the path of something read."""
+    return field(metadata={"check": check, "path": path})
 
 
-@dataclass(frozen=True)
-class TrainingParameters:
-    """The parameters of `span_categorizer_training.ipynb`; its parameters cell says what each is for."""
-
-    dataset: str = _checked(_text)
-    num_examples: int | None = _checked(_integer(2, optional=True))
-    on_invalid: str = _checked(_one_of("raise", "drop"))
-    answers: str = _checked(_one_of("first", "all"))
-    label_map: dict = _checked(_label_map)
-    num_splits: int = _checked(_integer(2))
-    group_by: str = _checked(_one_of(*GROUP_BY))
-    shuffle: bool = _checked(_truth)
-    model_checkpoint: str = _checked(_text)
-    max_length: int = _checked(_integer(5))
-    doc_stride: int | None = _checked(_integer(0, optional=True))
-    num_train_epochs: float = _checked(_number(0, above=True))
-    learning_rate: float = _checked(_number(0, above=True))
-    head_learning_rate: float | None = _checked(_number(0, above=True, optional=True))
-    warmup_steps: float = _checked(_number(0))
-    batch_size: int = _checked(_integer(1))
-    frozen_layers: int = _checked(_integer(0))
-    dropout: float | None = _checked(_number(0, 0.99, optional=True))
-    training_arguments: dict = _checked(_arguments)
-    seed: int = _checked(_integer(0))
-    folds_dir: str = _checked(_text)
-    outputs_dir: str = _checked(_text)
+class _NotebookParameters:
+    """What dataclasses of notebook parameters have in common; a field is `_checked`."""
 
     @classmethod
-    def from_notebook(cls, namespace: Mapping[str, object]) -> "TrainingParameters":
+    def from_notebook(cls, namespace: Mapping[str, object]) -> Self:
         """Take the parameters from a notebook's variables.
 
         Parameters
@@ -134,7 +117,7 @@ class TrainingParameters:
 
         Returns
         -------
-        TrainingParameters
+        TrainingParameters or ReviewParameters
             Relative paths are taken from the project's root, wherever the notebook runs.
 
         Raises
@@ -151,29 +134,82 @@ class TrainingParameters:
                 expected = parameter.metadata["check"](value)
                 problems += [f"{parameter.name}: expected {expected}, found {_found(value)}"] if expected else []
         if not problems:
-            try:
-                check_window_size(namespace["max_length"], namespace["doc_stride"] or 0)
-            except ValueError as error:
-                problems = [str(error)]
+            problems = cls._contradictions(namespace)
             problems += [
                 f"{name}: {namespace[name]!r} is in the working directory, but relative paths start at the project's "
                 f"root ({PROJECT_ROOT}); give the absolute path"
-                for name in ("dataset", "model_checkpoint")
-                if _is_only_here(from_project_root(namespace[name], always=False))
+                for name in cls._sources()
+                if namespace[name] and _is_only_here(from_project_root(namespace[name], always=False))
             ]
         if problems:
             raise ParameterError("the parameters of this notebook are wrong:\n  " + "\n  ".join(problems))
         values = {name: namespace[name] for name in known}
-        for name in ("dataset", "model_checkpoint"):
-            values[name] = from_project_root(values[name], always=False)
-        for name in ("folds_dir", "outputs_dir"):
+        for name in cls._sources():
+            values[name] = values[name] and from_project_root(values[name], always=False)
+        for name in cls._folders():
             values[name] = from_project_root(values[name])
         return cls(**values)
 
+    @staticmethod
+    def _contradictions(namespace: Mapping[str, object]) -> list[str]:
+        return []
+
+    @classmethod
+    def _sources(cls) -> list[str]:
+        return [parameter.name for parameter in fields(cls) if parameter.metadata.get("path") == "source"]
+
+    @classmethod
+    def _folders(cls) -> list[str]:
+        return [parameter.name for parameter in fields(cls) if parameter.metadata.get("path") == "folder"]
+
     def prepare_folders(self) -> None:
-        """Create the folders for folds and outputs; raises OSError if one cannot be written."""
-        for folder in (self.folds_dir, self.outputs_dir):
-            check_writable(folder)
+        """Create the folders that are written to; raises OSError if one cannot be written."""
+        for name in self._folders():
+            check_writable(getattr(self, name))
+
+    def as_json(self) -> dict:
+        """Return the parameters as they are recorded: paths inside the project without its folder."""
+        values = asdict(self)
+        for name in (*self._sources(), *self._folders()):
+            if values[name] and Path(values[name]).is_relative_to(PROJECT_ROOT):
+                values[name] = str(Path(values[name]).relative_to(PROJECT_ROOT))
+        return values
+
+
+@dataclass(frozen=True)
+class TrainingParameters(_NotebookParameters):
+    """The parameters of `span_categorizer_training.ipynb`; its parameters cell says what each is for."""
+
+    dataset: str = _checked(_text, path="source")
+    num_examples: int | None = _checked(_integer(2, optional=True))
+    on_invalid: str = _checked(_one_of("raise", "drop"))
+    answers: str = _checked(_one_of("first", "all"))
+    label_map: dict = _checked(_label_map)
+    num_splits: int = _checked(_integer(2))
+    group_by: str = _checked(_one_of(*GROUP_BY))
+    shuffle: bool = _checked(_truth)
+    model_checkpoint: str = _checked(_text, path="source")
+    max_length: int = _checked(_integer(5))
+    doc_stride: int | None = _checked(_integer(0, optional=True))
+    num_train_epochs: float = _checked(_number(0, above=True))
+    learning_rate: float = _checked(_number(0, above=True))
+    head_learning_rate: float | None = _checked(_number(0, above=True, optional=True))
+    warmup_steps: float = _checked(_number(0))
+    batch_size: int = _checked(_integer(1))
+    frozen_layers: int = _checked(_integer(0))
+    dropout: float | None = _checked(_number(0, 0.99, optional=True))
+    training_arguments: dict = _checked(_arguments)
+    seed: int = _checked(_integer(0))
+    folds_dir: str = _checked(_text, path="folder")
+    outputs_dir: str = _checked(_text, path="folder")
+
+    @staticmethod
+    def _contradictions(namespace: Mapping[str, object]) -> list[str]:
+        try:
+            check_window_size(namespace["max_length"], namespace["doc_stride"] or 0)
+        except ValueError as error:
+            return [str(error)]
+        return []
 
     def split_options(self) -> dict:
         """Return what `cross_validation.make_splits` takes."""
@@ -187,13 +223,16 @@ class TrainingParameters:
         options = {name: getattr(self, name) for name in names}
         return {**options, "per_device_train_batch_size": self.batch_size, **self.training_arguments}
 
-    def as_json(self) -> dict:
-        """Return the parameters as they go into `run.json`: paths inside the project without its folder."""
-        values = asdict(self)
-        for name in ("dataset", "model_checkpoint", "folds_dir", "outputs_dir"):
-            if Path(values[name]).is_relative_to(PROJECT_ROOT):
-                values[name] = str(Path(values[name]).relative_to(PROJECT_ROOT))
-        return values
+
+@dataclass(frozen=True)
+class ReviewParameters(_NotebookParameters):
+    """The parameters of `find_label_errors_in_span_classification_dataset.ipynb`."""
+
+    outputs_dir: str = _checked(_text, path="folder")
+    worst: int = _checked(_integer(1))
+    seed: int = _checked(_integer(0))
+    known_errors: str | None = _checked(_optional_text, path="source")
+    decisions: str | None = _checked(_optional_text, path="source")
 
 
 def assigned_names(namespace: Mapping[str, object], known: Sequence[str]) -> list[str]:

@@ -2,7 +2,9 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
+from sklearn.metrics import average_precision_score
 
 from cross_validation import OutOfFold
 
@@ -43,4 +45,54 @@ def plot_probabilities(out_of_fold: OutOfFold, class_name: str) -> Figure:
              title="A useful model puts labelled tokens to the right")  # fmt: skip
     axes.legend()
     axes.grid(alpha=0.3)
+    return figure
+
+
+def plot_label_quality(issues: pd.DataFrame) -> Figure:
+    """Plot how label quality is distributed, and where the list of issues is cut.
+
+    Parameters
+    ----------
+    issues : DataFrame
+        `label_quality.LabelErrors.issues`.
+    """
+    figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
+    bins = np.linspace(0, 1, 41)
+    quality = [issues.loc[issues["is_issue"] == value, "label_quality"] for value in (True, False)]
+    names = [f"{name} ({len(chosen):,})" for name, chosen in zip(("issues", "others"), quality, strict=True)]
+    axes.hist(quality, bins, stacked=True, color=["tab:red", "tab:gray"], label=names)
+    by_rank = issues.loc[~issues["is_issue"], "label_quality"]
+    if len(by_rank):
+        axes.axvline(by_rank.min(), color="black", linestyle="--", linewidth=1, label="cut")
+    # Good labels are many, and what matters are the few others.
+    axes.set(yscale="log", xlabel="label quality", ylabel="examples", title="Low is suspicious")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def plot_rankings(scores: dict[str, np.ndarray], is_error: np.ndarray) -> Figure:
+    """Plot precision and recall along rankings of the same examples, whose errors are known.
+
+    Parameters
+    ----------
+    scores : dict
+        Name of a score to its values of shape (n,), low is suspicious.
+    is_error : ndarray of shape (n,), bool
+    """
+    figure, both = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained", sharex=True)
+    checked = np.arange(1, len(is_error) + 1)
+    for name, score in scores.items():
+        found = np.cumsum(is_error[np.argsort(score, kind="stable")])
+        for axes, values in zip(both, (found / checked, found / found[-1]), strict=True):
+            axes.plot(checked, values, label=f"{name}, AP {average_precision_score(is_error, -score):.2f}")
+    both[0].axhline(is_error.mean(), color="gray", linestyle=":", label="any order")
+    both[1].plot(checked, checked / len(checked), color="gray", linestyle=":", label="any order")
+    for axes, name in zip(
+        both, ("precision: share of errors among them", "recall: share of the errors found"), strict=True
+    ):
+        axes.axvline(is_error.sum(), color="black", linestyle="--", linewidth=1)
+        axes.set(xlabel="examples checked, worst first", title=name, ylim=(0, 1.02))
+        axes.grid(alpha=0.3)
+    both[0].legend(fontsize="small")
     return figure

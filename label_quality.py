@@ -1,0 +1,392 @@
+"""Label quality of answers: how likely each given one is right, what stands there instead, where to cut the list."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from answer_checks import failed_checks
+from answer_evidence import AnswerEvidence, Case, Judged, span_classes_of
+from answer_model import AnswerModel, TrainingEvidence, parts_of_groups
+from planted_errors import MISTAKES
+from span_metrics import best_span
+from words import Span
+
+# Fewer answers than this teach nothing about answers.
+MIN_ANSWERS = 20
+# Shares of the planted mistakes that are looked for among the given answers.
+_TAILS = (0.3, 0.4, 0.5)
+_SMALLEST = 1e-6
+# What the text alone shows to be wrong, and by how much that divides the odds of being right.
+_CERTAIN_CHECK, _ODDS_DIVISOR = "cut_word", 10.0
+
+
+class FewAnswersWarning(UserWarning):
+    """Too few answers to learn from: probabilities alone decide."""
+
+
+@dataclass(frozen=True)
+class LabelErrors:
+    """The examples of a data set, the most suspicious first.
+
+    Attributes
+    ----------
+    issues : DataFrame
+        One row per example, worst first: `rank` (from 1), `index` (of the example in the data set), `id`,
+        `label_quality` (0 to 1; the probability that the given answer is right, as far as the estimate of the
+        share of wrong ones holds), `is_issue` (the estimated number of wrong ones, and all answers that cut a
+        word), `question`, `given_answer` and `given_start` (the answer that is
+        judged, the worst of the example's; empty without one), `suggested_answer`, `suggested_start`,
+        `suggestion_confidence` (the probability that this span is the one an annotator marks), `checks` (names
+        of the checks of the text that fail) and `fold`. Offsets are characters of the context.
+    estimated_wrong : int
+        How many examples are estimated to be wrong.
+    learned : bool
+        Whether there were enough answers to learn from; otherwise the probabilities alone decide.
+    """
+
+    issues: pd.DataFrame
+    estimated_wrong: int
+    learned: bool
+
+
+def span_label_quality(labels: Sequence, pred_probs: Sequence) -> np.ndarray:
+    """Score given labels by out-of-fold probabilities alone, one score an example.
+
+    The score is the expected token-level F1 of the given labels, as a share of the highest expected F1 that any
+    labels would have (Jansche, 2007, "A maximum expected utility framework for binary sequence labeling"; the
+    best labels are the k most likely tokens, or none). So the label as a whole is scored, relative to what the
+    model thinks of its own context, and an example without an answer by how likely it is that there is none.
+
+    Parameters
+    ----------
+    labels : sequence of array_like, length n
+        For each example 0 or 1 of shape (C,) for C context tokens, or (C, K) for K span classes.
+    pred_probs : sequence of array_like, length n
+        P(span class), of the same shapes.
+
+    Returns
+    -------
+    ndarray of shape (n,), float64
+        In [0, 1], low is suspicious. With several span classes, the lowest of their scores.
+
+    Raises
+    ------
+    ValueError
+        If lengths or shapes differ, an example has no token, or a value is no number or out of range; the
+        message names the example's index.
+    """
+    labels, pred_probs = check_labels_and_probs(labels, pred_probs)
+    return np.array(
+        [
+            min(_expected_f1_share(of_class, probs) for of_class, probs in zip(given.T, predicted.T, strict=True))
+            for given, predicted in zip(labels, pred_probs, strict=True)
+        ]
+    )
+
+
+def _expected_f1_share(labels: np.ndarray, probs: np.ndarray) -> float:
+    total = probs.sum()
+    highest_first = np.sort(probs)[::-1].cumsum()
+    none = float(np.prod(1 - probs))
+    best = max(none, float((2 * highest_first / (np.arange(1, len(probs) + 1) + total)).max()))
+    given = 2 * probs[labels == 1].sum() / (labels.sum() + total) if labels.any() else none
+    # Sums of the same numbers in another order may differ in the last digit.
+    return min(1.0, given / best)
+
+
+def check_labels_and_probs(labels: Sequence, pred_probs: Sequence) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Check labels and probabilities, and return them as arrays of shape (C, K); raises as `span_label_quality`."""
+    if len(labels) != len(pred_probs):
+        raise ValueError(f"expected as many pred_probs as labels ({len(labels)}), found {len(pred_probs)}")
+    checked = []
+    for example_index, (given, probs) in enumerate(zip(labels, pred_probs, strict=True)):
+        given, probs = _numbers(given, "labels", example_index), _numbers(probs, "pred_probs", example_index)
+        problem = _problem_of(given, probs)
+        if problem:
+            raise ValueError(f"example {example_index}: expected {problem[0]}, found {problem[1]}")
+        if checked and probs[0].ndim != 0 and given.ndim == 2 and given.shape[1] != checked[0][0].shape[1]:
+            raise ValueError(
+                f"example {example_index}: expected {checked[0][0].shape[1]} span classes as in example 0, "
+                f"found {given.shape[1]}"
+            )
+        checked.append((given.reshape(len(given), -1), probs.reshape(len(probs), -1)))
+    return [given for given, _ in checked], [probs for _, probs in checked]
+
+
+def _numbers(values: object, name: str, example_index: int) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"example {example_index}: expected {name} as an array, found rows that differ") from error
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"example {example_index}: expected {name} to be numbers, found an array of {array.dtype}")
+    return array.astype(np.float64)
+
+
+def _problem_of(labels: np.ndarray, probs: np.ndarray) -> tuple[str, str] | None:
+    if labels.shape != probs.shape:
+        return f"pred_probs of the shape of the labels, {labels.shape}", f"{probs.shape}"
+    if probs.ndim not in (1, 2):
+        return "arrays of shape (tokens,) or (tokens, span classes)", f"{probs.shape}"
+    if not probs.size:
+        return "at least one token and one span class", f"{probs.shape}"
+    if not np.isfinite(probs).all():
+        return "finite pred_probs", f"{probs[~np.isfinite(probs)][0]} at token {np.argwhere(~np.isfinite(probs))[0][0]}"
+    out_of_range = (probs < 0) | (probs > 1)
+    if out_of_range.any():
+        return "pred_probs from 0 to 1", f"{probs[out_of_range][0]} at token {np.argwhere(out_of_range)[0][0]}"
+    neither = ~np.isin(labels, (0, 1))
+    if neither.any():
+        return "labels of 0 or 1", f"{labels[neither][0]} at token {np.argwhere(neither)[0][0]}"
+    return None
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """What is thought of one judged answer."""
+
+    log_odds: float  # of being right, before the share of wrong ones is known
+    suggestion: Span | None
+    confidence: float
+
+
+def find_label_errors(
+    table: pd.DataFrame, *, seed: int = 0, mistakes: Mapping[str, Callable] = MISTAKES
+) -> LabelErrors:
+    """Rank examples by how suspicious their given answers are, and suggest other answers.
+
+    What makes an answer suspicious is learned from the data set itself, without a mark of what is wrong: its given
+    answers are mostly right, and mistakes of known kinds can be planted in their places. Models that weigh the
+    evidence of `span_evidence` (out-of-fold probabilities, words of the question, form of the span) learn to tell the
+    two apart, and to choose the given answer among all spans of its context. Each answer is judged by models
+    that have learned from other paragraphs only.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `out_of_fold.parquet` as read by pandas: one row per example, see `exports.out_of_fold_table`.
+    seed : int
+        Of the planted mistakes. The same table and seed give the same ranking.
+    mistakes : mapping
+        Kinds of mistake to learn from, as `planted_errors.MISTAKES`: each a function of context, answer span and
+        the spans of other answers on the context, that returns wrong spans.
+
+    Returns
+    -------
+    LabelErrors
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, or labels and probabilities are not as `span_label_quality` wants them.
+
+    Warns
+    -----
+    FewAnswersWarning
+        If there are fewer than `MIN_ANSWERS` answers, or all are on one paragraph. Then `label_quality` is
+        `span_label_quality`, and the suggestion the span of the highest expected F1.
+    """
+    labels, pred_probs = _arrays_of(table)
+    quality = span_label_quality(labels, pred_probs)
+    evidence = AnswerEvidence(table, seed, mistakes)
+    spans = [judged for judged in evidence.judged if judged.span is not None]
+    learned = len(spans) >= MIN_ANSWERS and len({judged.group for judged in spans}) > 1
+    if learned:
+        verdicts, share_wrong = _learned_verdicts(evidence)
+        prior = logit(1 - share_wrong)
+    else:
+        warnings.warn(
+            f"expected at least {MIN_ANSWERS} answers on more than one paragraph to learn from, found {len(spans)}; "
+            "label_quality comes from the probabilities alone",
+            FewAnswersWarning,
+            stacklevel=2,
+        )
+        verdicts, prior = _verdicts_of_probabilities(evidence, table), 0.0
+        share_wrong = float((quality < 0.5).mean())
+
+    worst: dict[int, int] = {}
+    for row, (judged, verdict) in enumerate(zip(evidence.judged, verdicts, strict=True)):
+        best_known = worst.get(judged.example_index)
+        if best_known is None or verdict.log_odds < verdicts[best_known].log_odds:
+            worst[judged.example_index] = row
+    rows = [worst[example_index] for example_index in range(len(table))]
+    if learned:
+        quality = expit(np.array([verdicts[row].log_odds for row in rows]) + prior)
+    estimated_wrong = round(share_wrong * len(table))
+    judged_and_verdicts = [(evidence.judged[row], verdicts[row]) for row in rows]
+    return LabelErrors(_issues(table, quality, judged_and_verdicts, estimated_wrong), estimated_wrong, learned)
+
+
+def _arrays_of(table: pd.DataFrame) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    classes = span_classes_of(table)
+    needed = ["id", "title", "question", "context", "given_answer", "given_start", "given_label", "fold", "char_start"]
+    needed += ["char_end", *(f"labels_{name}" for name in classes)]
+    missing = [name for name in needed if name not in table.columns]
+    if missing or not classes:
+        raise ValueError(
+            f"expected the columns of out_of_fold.parquet, found none named {missing or 'pred_probs_<class>'}; "
+            "run the training notebook to write it"
+        )
+    if not len(table):
+        raise ValueError("expected at least one example, found none")
+    columns = {}
+    for kind in ("labels", "pred_probs"):
+        of_classes = [table[f"{kind}_{name}"] for name in classes]
+        columns[kind] = [_stacked(arrays, i) for i, arrays in enumerate(zip(*of_classes, strict=True))]
+    for example_index, (given, char_start) in enumerate(zip(columns["labels"], table["char_start"], strict=True)):
+        if len(given) != len(char_start):
+            raise ValueError(
+                f"example {example_index}: expected {len(char_start)} labels, one a token, found {len(given)}"
+            )
+    return columns["labels"], columns["pred_probs"]
+
+
+def _stacked(arrays: Sequence[np.ndarray], example_index: int) -> np.ndarray:
+    try:
+        return np.stack([np.asarray(array) for array in arrays], axis=1)
+    except ValueError as error:
+        raise ValueError(f"example {example_index}: expected equally many tokens for each class; {error}") from error
+
+
+def _learned_verdicts(evidence: AnswerEvidence) -> tuple[list[_Verdict], float]:
+    judged = evidence.judged
+    training, answers = evidence.training_evidence()
+    part = parts_of_groups(np.array([one.group for one in judged]))
+    models = [AnswerModel(training, np.flatnonzero(part[answers] != number)) for number in range(int(part.max()) + 1)]
+    log_odds, silence = np.empty(len(judged)), np.empty((len(judged), 3))
+    suggestions: list[tuple[Span, float]] = [((0, 0), 0.0)] * len(judged)
+    for row, case in evidence.cases():
+        model = models[part[row]]
+        suggestions[row] = _suggestion(model, case)
+        if judged[row].span is not None:
+            log_odds[row] = model.log_odds(case.given, case.evidence)[0]
+        silence[row] = _evidence_for_silence(model, case)
+    is_span = np.array([one.span is not None for one in judged])
+    if not is_span.all():
+        log_odds[~is_span] = _log_odds_of_silence(silence, is_span, part)
+    share_wrong = _share_wrong(log_odds[is_span], _mistake_log_odds(training, models, part[answers]), training.kinds)
+    verdicts = [_Verdict(odds, *suggestion) for odds, suggestion in zip(log_odds.tolist(), suggestions, strict=True)]
+    # Neither none nor most of a data set: a prior of 0 would leave nothing to rank by.
+    return verdicts, float(np.clip(share_wrong, 0.5 / len(judged), 0.5))
+
+
+def _suggestion(model: AnswerModel, case: Case) -> tuple[Span, float]:
+    probability = model.choice(case.evidence)
+    chosen = int(np.argmax(probability))
+    return case.candidates[chosen], float(probability[chosen])
+
+
+def _evidence_for_silence(model: AnswerModel, case: Case) -> np.ndarray:
+    """Return what speaks for "no answer": how likely no token is labelled, and how good the best candidate is."""
+    none = np.log1p(-case.probs).sum()
+    share = _expected_f1_share(np.zeros(len(case.probs)), case.probs)
+    return np.array([none, np.log(max(share, _SMALLEST)), -model.log_odds(case.evidence, case.evidence).max()])
+
+
+def _log_odds_of_silence(silence: np.ndarray, is_span: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """Judge examples without an answer: had they one, they would look like the examples that have."""
+    log_odds = np.empty(len(silence))
+    for number in np.unique(part[~is_span]):
+        others, held_out = part != number, part == number
+        if min(is_span[others].sum(), (~is_span[others]).sum()) < MIN_ANSWERS:
+            share = np.exp(silence[held_out, 1])
+            log_odds[held_out] = logit(share.clip(_SMALLEST, 1 - _SMALLEST))
+            continue
+        model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
+        model.fit(silence[others], ~is_span[others])
+        log_odds[held_out] = model.decision_function(silence[held_out])
+    return log_odds[~is_span]
+
+
+def _mistake_log_odds(training: TrainingEvidence, models: list[AnswerModel], part: np.ndarray) -> np.ndarray:
+    log_odds = np.empty(len(training.mistakes))
+    for answer in np.unique(training.mistake_of):
+        of_answer = training.mistake_of == answer
+        log_odds[of_answer] = models[part[answer]].log_odds(training.mistakes[of_answer], training.others[answer])
+    return log_odds
+
+
+def _share_wrong(given: np.ndarray, mistakes: np.ndarray, kinds: np.ndarray) -> float:
+    """Estimate which share of the given answers is wrong, from how many look like mistakes.
+
+    If half of the planted mistakes score below a threshold, then so should half of the wrong answers: twice the
+    share of given answers below it bounds the share of wrong ones (Elkan and Noto, 2008, "Learning classifiers
+    from only positive and unlabeled data", for labels of the other sign). Right answers below it make that too
+    high, and wrong ones that look better than planted mistakes too low; the mean over some thresholds is taken.
+    """
+    _, kind_of, counts = np.unique(kinds, return_inverse=True, return_counts=True)
+    order = np.argsort(mistakes)
+    share_below = np.cumsum(1 / counts[kind_of][order]) / len(counts)
+    thresholds = [mistakes[order][np.searchsorted(share_below, tail)] for tail in _TAILS]
+    return float(np.mean([(given <= limit).mean() / tail for limit, tail in zip(thresholds, _TAILS, strict=True)]))
+
+
+def _verdicts_of_probabilities(evidence: AnswerEvidence, table: pd.DataFrame) -> list[_Verdict]:
+    verdicts = []
+    for judged in evidence.judged:
+        example = table.iloc[judged.example_index]
+        probs = np.asarray(example[f"pred_probs_{judged.class_name}"], dtype=np.float64)
+        labels = np.asarray(example[f"labels_{judged.class_name}"])
+        share = np.clip(_expected_f1_share(labels, probs), _SMALLEST, 1 - _SMALLEST)
+        best = best_span(probs)
+        if best is None:
+            verdicts.append(_Verdict(float(logit(share)), None, float(np.prod(1 - probs))))
+        else:
+            span = (int(example["char_start"][best[0]]), int(example["char_end"][best[1] - 1]))
+            verdicts.append(_Verdict(float(logit(share)), span, float(probs[slice(*best)].mean())))
+    return verdicts
+
+
+def _issues(
+    table: pd.DataFrame, quality: np.ndarray, verdicts: list[tuple[Judged, _Verdict]], estimated_wrong: int
+) -> pd.DataFrame:
+    contexts = table["context"].tolist()
+    given = [judged.span for judged, _ in verdicts]
+    suggested = [verdict.suggestion for _, verdict in verdicts]
+    checks = [list(dict.fromkeys(check.name for check in failed)) for failed in failed_checks(_examples_of(table))]
+    is_certain = np.array([_CERTAIN_CHECK in names for names in checks])
+    odds_kept = np.where(is_certain, 1 / _ODDS_DIVISOR, 1.0)
+    quality = odds_kept * quality / (odds_kept * quality + 1 - quality)
+    order = np.argsort(quality, kind="stable")
+    rank = np.empty(len(table), dtype=np.int64)
+    rank[order] = np.arange(1, len(table) + 1)
+    issues = pd.DataFrame(
+        {
+            "rank": rank,
+            "index": np.arange(len(table)),
+            "id": table["id"].to_numpy(),
+            "label_quality": quality,
+            "is_issue": (rank <= estimated_wrong) | is_certain,
+            "question": table["question"].to_numpy(),
+            "given_answer": [_text(context, span) for context, span in zip(contexts, given, strict=True)],
+            "given_start": pd.array([span[0] if span else None for span in given], dtype="Int64"),
+            "suggested_answer": [_text(context, span) for context, span in zip(contexts, suggested, strict=True)],
+            "suggested_start": pd.array([span[0] if span else None for span in suggested], dtype="Int64"),
+            "suggestion_confidence": [verdict.confidence for _, verdict in verdicts],
+            "checks": ["; ".join(names) for names in checks],
+            "fold": table["fold"].to_numpy(),
+        }
+    )
+    return issues.iloc[order].reset_index(drop=True)
+
+
+def _text(context: str, span: Span | None) -> str:
+    return context[slice(*span)] if span else ""
+
+
+def _examples_of(table: pd.DataFrame) -> list[dict]:
+    columns = ("id", "title", "question", "context", "given_answer", "given_start")
+    return [
+        {
+            **{"id": example_id, "title": title, "question": question, "context": context},
+            "answers": {"text": list(texts), "answer_start": [int(start) for start in starts]},
+        }
+        for example_id, title, question, context, texts, starts in zip(*(table[name] for name in columns), strict=True)
+    ]

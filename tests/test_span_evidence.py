@@ -1,0 +1,598 @@
+"""What speaks for a span, against values worked out by hand and against slow loops."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from span_evidence import EVIDENCE, ContextEvidence, WordRarity, stems
+from squad import load_squad
+from words import cuts_word, sentence_numbers, stem, word_spans
+
+PROPERTY = settings(deadline=None, max_examples=150)
+
+
+class GivenRarity:
+    """Rarities as a test wants them."""
+
+    def __init__(self, **rarities: float):
+        self._rarities = rarities
+
+    def of(self, word: str) -> float:
+        return self._rarities.get(word, 0.0)
+
+
+def tokens_of(text: str) -> list[tuple[int, int]]:
+    """Words and marks, as a tokenizer that cuts at both would give them."""
+    tokens = []
+    for position, character in enumerate(text):
+        if character.isspace():
+            continue
+        if tokens and tokens[-1][1] == position and character.isalnum() and text[position - 1].isalnum():
+            tokens[-1] = (tokens[-1][0], position + 1)
+        else:
+            tokens.append((position, position + 1))
+    return tokens
+
+
+def sigmoid(logit: float) -> float:
+    return 1 / (1 + math.exp(-logit))
+
+
+def read_context(question, context, probs=None, rarity=None) -> ContextEvidence:
+    char_start, char_end = np.array(tokens_of(context)).T
+    probs = [0.5] * len(char_start) if probs is None else probs
+    return ContextEvidence(question, context, char_start, char_end, probs, rarity or WordRarity([context]))
+
+
+def evidence_of(question, context, spans, probs=None, rarity=None, takers=()) -> list[dict[str, float]]:
+    """Evidence by name; takers as (span, question, probs)."""
+    others = [(span, read_context(asked, context, of_taker, rarity)) for span, asked, of_taker in takers]
+    values = read_context(question, context, probs, rarity).of(spans, others)
+    assert values.shape == (len(spans), len(EVIDENCE))
+    assert values.dtype == np.float64
+    assert np.isfinite(values).all()
+    return [dict(zip(EVIDENCE, row, strict=True)) for row in values]
+
+
+def span_of(text: str, part: str, occurrence: int = 0) -> tuple[int, int]:
+    start = -1
+    for _ in range(occurrence + 1):
+        start = text.index(part, start + 1)
+    return start, start + len(part)
+
+
+# WordRarity
+
+
+def test_rarity_by_hand():
+    rarity = WordRarity(["Rome or Oslo or Rome", "rome and Lima", "Rome and Lima.", "Rome and Lima."])
+    # Three contexts: what a context repeats, and an equal context, count once.
+    assert rarity.of("rome") == pytest.approx(math.log(4 / 3.5))
+    assert rarity.of("lima") == pytest.approx(math.log(4 / 2.5))
+    assert rarity.of("oslo") == pytest.approx(math.log(4 / 1.5))
+    assert rarity.of("cairo") == pytest.approx(math.log(4 / 0.5))
+    assert rarity.of("Rome") == rarity.of("cairo")  # it asks for a stem
+
+
+def test_rarity_reads_any_iterable_once():
+    texts = ["Rome", "Oslo", "Rome and Oslo"]
+    assert WordRarity(text for text in texts).of("oslo") == WordRarity(texts).of("oslo") == math.log(4 / 2.5)
+    assert WordRarity([]).of("oslo") == pytest.approx(math.log(2))
+
+
+def test_stems_are_those_of_the_words_in_order():
+    assert stems("The Performers performed in “Oslo”") == ["the", "perfor", "perfor", "in", "oslo"]
+    assert stems("— …") == []
+
+
+# By hand: tokens
+
+
+FOUR = "aa bb cc dd"
+HIGH, LOW = sigmoid(1), sigmoid(-1)  # logits 1 and -1: of mean 0 and deviation 1 already
+
+
+def of_tokens(*parts: str) -> list[dict[str, float]]:
+    return evidence_of("", FOUR, [span_of(FOUR, part) for part in parts], [HIGH, LOW, HIGH, LOW])
+
+
+@pytest.mark.parametrize(
+    ("part", "mean", "lowest", "lowest_edge", "beside", "elsewhere"),
+    [
+        ("aa", 1, 1, 1, -1, 1),
+        ("bb", -1, -1, -1, 1, 1),
+        ("dd", -1, -1, -1, 1, 1),
+        ("aa bb", 0, -1, -1, 1, 0),
+        ("bb cc", 0, -1, -1, 1, 0),  # nothing of two tokens stands beside it: taken as the mean of the context
+        ("aa bb cc", 1 / 3, -1, 1, -1, 0),
+        (FOUR, 0, -1, -1, -1, 0),  # nothing beside: the lowest of the context
+    ],
+)
+def test_logits_by_hand(part, mean, lowest, lowest_edge, beside, elsewhere):
+    (found,) = of_tokens(part)
+    assert found["mean_logit"] == pytest.approx(mean)
+    assert found["lowest_logit"] == pytest.approx(lowest)
+    assert found["lowest_edge_logit"] == pytest.approx(lowest_edge)
+    assert found["highest_logit_beside"] == pytest.approx(beside)
+    assert found["margin"] == pytest.approx(mean - elsewhere)
+
+
+def test_expected_f1_by_hand():
+    # The best span is "aa bb cc": 2 * (2 high + low) of 3 tokens and the 2 that are expected in all.
+    best = 2 * (2 * HIGH + LOW) / (3 + 2)
+    of_one, of_two, of_three, of_all = (found["expected_f1"] for found in of_tokens("aa", "aa bb", "aa bb cc", FOUR))
+    assert of_one == pytest.approx(2 * HIGH / (1 + 2) / best)
+    assert of_two == pytest.approx(2 * 1 / (2 + 2) / best)
+    assert of_three == pytest.approx(1)
+    assert of_all == pytest.approx(2 * 2 / (4 + 2) / best)
+
+
+def test_logits_are_standardised_within_the_context():
+    # Logits 5, 1, 3, 1: mean 2.5, variance (6.25 + 2.25 + 0.25 + 2.25) / 4.
+    (found,) = evidence_of("", FOUR, [(0, 2)], [sigmoid(logit) for logit in (5, 1, 3, 1)])
+    assert found["mean_logit"] == pytest.approx(2.5 / math.sqrt(2.75))
+    assert found["margin"] == pytest.approx((5 - 3) / math.sqrt(2.75))
+    assert found["highest_logit_beside"] == pytest.approx(-1.5 / math.sqrt(2.75))
+
+
+def test_span_takes_every_token_it_touches():
+    whole, *parts = evidence_of("", FOUR, [(3, 8), (4, 7), (2, 8), (3, 9)], [0.1, 0.9, 0.3, 0.2])
+    for part in parts:
+        for name in ("mean_logit", "lowest_logit", "lowest_edge_logit", "highest_logit_beside", "margin"):
+            assert part[name] == whole[name]
+
+
+def test_certain_probabilities_stay_finite():
+    found = evidence_of("", FOUR, [(0, 2), (3, 5)], [1.0, 0.0, 0.0, 0.0])
+    # As for a probability of 0.999999 among three of 0.000001: sqrt(3) deviations above the mean.
+    assert found[0]["mean_logit"] == pytest.approx(math.sqrt(3))
+    assert found[1]["mean_logit"] == pytest.approx(-1 / math.sqrt(3))
+
+
+# By hand: words
+
+#           0    1   2     3  4     5    6     7   8     9  10
+CONTEXT = "Anna met Bruno in Oslo. Then Carla met Anna, in Rome"
+RARITY = GivenRarity(who=2, met=1, carla=1, anna=3, bruno=4, oslo=5, then=0.5, rome=6, **{"in": 0.25})
+QUESTION = "Who met Carla?"  # rarities of 4 in all
+
+
+def of_words(*spans: tuple[int, int]) -> list[dict[str, float]]:
+    return evidence_of(QUESTION, CONTEXT, spans, rarity=RARITY)
+
+
+def test_nearness_by_hand():
+    """ "met" is felt from the words 1 and 7, "carla" from 6, a quarter each; both are nearest at 6 and 7."""
+    nearest = 0.25 + 0.25 * math.exp(-1 / 8)
+    spans = [span_of(CONTEXT, part) for part in ("Bruno", "Rome", "Carla", "met", "Bruno in Oslo")]
+    bruno, rome, carla, met, three_words = (found["nearness"] for found in of_words(*spans))
+    assert bruno == pytest.approx(0.25 * math.exp(-1 / 8) + 0.25 * math.exp(-4 / 8) - nearest)
+    assert rome == pytest.approx(0.25 * math.exp(-3 / 8) + 0.25 * math.exp(-4 / 8) - nearest)
+    assert carla == pytest.approx(0)
+    assert met == pytest.approx(0.25 + 0.25 * math.exp(-5 / 8) - nearest)
+    # Of its words, "Oslo" is 3 from "met" and 2 from "Carla", "in" 2 and 3, "Bruno" 1 and 4.
+    assert three_words == pytest.approx(
+        max(0.25 * math.exp(-near / 8) + 0.25 * math.exp(-far / 8) for near, far in [(1, 4), (2, 3), (3, 2)]) - nearest
+    )
+
+
+def test_other_occurrence_by_hand():
+    tokens = tokens_of(CONTEXT)
+    logits = np.zeros(len(tokens))
+    logits[0], logits[9] = 3, 1  # the two "Anna"
+    second = span_of(CONTEXT, "Anna", 1)
+    assert tokens[9] == second
+    found = evidence_of(QUESTION, CONTEXT, [(0, 4), second, span_of(CONTEXT, "Rome")], map_sigmoid(logits), RARITY)
+    # One is 1 from "met" and 6 from "Carla", the other 1 and 2.
+    nearer = 0.25 * math.exp(-6 / 8) - 0.25 * math.exp(-2 / 8)
+    assert [each["nearness_of_occurrence"] for each in found] == pytest.approx([nearer, -nearer, 0])
+    margin = 2 / logits.std()
+    assert [each["margin_of_occurrence"] for each in found] == pytest.approx([margin, -margin, 0])
+
+
+def map_sigmoid(logits) -> list[float]:
+    return [sigmoid(logit) for logit in logits]
+
+
+def test_occurrence_is_the_same_words_and_not_a_part_of_the_span():
+    context = "no no no yes"
+    tokens = len(tokens_of(context))
+    probs = [0.9, 0.2, 0.6, 0.1][:tokens]
+    logits = np.log(np.array(probs) / (1 - np.array(probs)))
+    logits = (logits - logits.mean()) / logits.std()
+    one, two = evidence_of("", context, [(0, 2), (0, 5)], probs)
+    assert one["margin_of_occurrence"] == pytest.approx(logits[0] - max(logits[1], logits[2]))
+    assert two["margin_of_occurrence"] == 0  # the other "no no" shares a word with it
+
+
+def test_sentence_match_by_hand():
+    # The first sentence has "met", a quarter of the question; the second "met" and "Carla", a half.
+    spans = [span_of(CONTEXT, part) for part in ("Bruno", "Rome", "Oslo. Then")]
+    assert [found["sentence_match"] for found in of_words(*spans)] == pytest.approx([-0.25, 0, 0])
+
+
+def test_repeated_words_of_question_and_sentence_count_once():
+    context = "Oslo met met. Rome is big"
+    rarity = GivenRarity(met=1, big=2, rome=0.4)
+    found = evidence_of("met met big Rome", context, [(0, 4), (14, 18)], rarity=rarity)
+    assert [each["sentence_match"] for each in found] == pytest.approx([1 / 3.4 - 2.4 / 3.4, 0])
+
+
+def test_share_in_question_leaves_out_common_words():
+    context = "the Carla then met there"
+    rarity = GivenRarity(the=0.4, carla=1, met=0.5)
+    (found,) = evidence_of("the Carla met", context, [(0, len(context))], rarity=rarity)
+    assert found["share_in_question"] == pytest.approx(1 / 5)
+
+
+def test_rarities_by_hand():
+    spans = [span_of(CONTEXT, part) for part in ("Anna", "Bruno in Oslo", "Rome", CONTEXT)]
+    names = ("num_words", "rarity_of_first_word", "rarity_of_last_word", "mean_rarity", "rarity_before", "rarity_after")
+    expected = [
+        (0, 3, 3, 3, 0, 1),
+        (math.log(3), 4, 5, (4 + 0.25 + 5) / 3, 1, 0.5),
+        (0, 6, 6, 6, 0.25, 0),
+        (math.log(11), 3, 6, (3 + 1 + 4 + 0.25 + 5 + 0.5 + 1 + 1 + 3 + 0.25 + 6) / 11, 0, 0),
+    ]
+    for found, values in zip(of_words(*spans), expected, strict=True):
+        assert [found[name] for name in names] == pytest.approx(list(values))
+
+
+@pytest.mark.parametrize(
+    ("context", "part", "cuts_before", "cuts_after", "mark_before", "mark_after", "inside", "names"),
+    [
+        ("met Anna Berg there", "Berg", 1, 0, 0, 0, 0, 1),
+        ("met Anna Berg there", "Anna", 0, 1, 0, 0, 0, 1),
+        ("met Anna Berg there", "Anna Berg", 0, 0, 0, 0, 0, 1),
+        ("met Anna Berg there", "met Anna", 0, 1, 1, 0, 0, 1 / 2),  # the context begins there
+        ("on 7 November 1867", "November", 1, 1, 0, 0, 0, 1),
+        ("on 7 November 1867", "1867", 1, 0, 0, 1, 0, 1),
+        ("paid $40 and $1,000 there", "$40", 0, 0, 0, 0, 0, 1),
+        ("met Anna, Berg there", "Anna", 0, 0, 0, 1, 0, 1),
+        ("met Anna, Berg there", "Berg", 0, 0, 1, 0, 0, 1),
+        ("met Anna, Berg there", "Anna, Berg", 0, 0, 0, 0, 1, 1),
+        ("met “Anna Berg” there", "Anna Berg", 0, 0, 1, 1, 0, 1),
+        ("met “Anna Berg” there", "“Anna Berg”", 0, 0, 1, 1, 0, 1),
+        ("about 1,000.5 men", "1,000.5", 0, 0, 0, 0, 0, 1),  # no mark: a number
+        ("met Anna: she", "Anna:", 0, 0, 0, 1, 0, 1),  # at the edge, not inside
+        ("漢字の", "字", 0, 0, 0, 0, 0, 0),
+    ],
+)
+def test_form_by_hand(context, part, cuts_before, cuts_after, mark_before, mark_after, inside, names):
+    (found,) = evidence_of("", context, [span_of(context, part)])
+    assert found["cuts_name_before"] == cuts_before
+    assert found["cuts_name_after"] == cuts_after
+    assert found["mark_before"] == mark_before
+    assert found["mark_after"] == mark_after
+    assert found["mark_inside"] == inside
+    assert found["share_of_names"] == pytest.approx(names)
+    assert found["cuts_word"] == 0
+
+
+def test_cut_word_counts_as_the_word_it_is_cut_from():
+    context = "the sixth man"
+    cut, whole = evidence_of("", context, [(4, 7), (4, 9)])
+    assert cut.pop("cuts_word") == 1
+    assert whole.pop("cuts_word") == 0
+    assert cut == whole
+
+
+# By hand: answers of other questions
+
+
+def test_taken_by_hand():
+    rome, bruno_in_oslo = span_of(CONTEXT, "Rome"), span_of(CONTEXT, "Bruno in Oslo")
+    takers = [(bruno_in_oslo, "Oslo?", None), (rome, "Rome?", None), ((0, 4), "Who?", None)]
+    spans = [bruno_in_oslo, span_of(CONTEXT, "Bruno"), span_of(CONTEXT, "Oslo. Then Carla"), span_of(CONTEXT, "Carla")]
+    spans += [span_of(CONTEXT, "in Rome"), (0, len(CONTEXT))]
+    found = [each["taken"] for each in evidence_of(QUESTION, CONTEXT, spans, rarity=RARITY, takers=takers)]
+    # Two words in common, over the two lengths in words.
+    assert found == pytest.approx([1, 2 * 1 / (1 + 3), 2 * 1 / (3 + 3), 0, 2 * 1 / (2 + 1), 2 * 3 / (11 + 3)])
+
+
+def test_claim_of_the_question_that_the_answer_belongs_to():
+    rarity = GivenRarity(bb=1, dd=1)
+    takers = [((0, 5), "dd", [HIGH, HIGH, LOW, LOW]), ((0, 2), "bb", [LOW, HIGH, LOW, HIGH])]
+    first, two, none = evidence_of("dd", FOUR, [(0, 2), (0, 5), (6, 8)], [HIGH, LOW, LOW, HIGH], rarity, takers)
+    # "aa" is the second taker's whole answer: of logit -1 for that question, 1 for this one.
+    assert (first["taken"], first["logit_of_taker"]) == (1, pytest.approx(-2))
+    # Its distance is 1 to "bb" and 3 to "dd"; the word of each question is nearest at itself, in the only sentence.
+    assert first["nearness_of_taker"] == pytest.approx(math.exp(-1 / 8) - math.exp(-3 / 8))
+    # "aa bb" is the first taker's, which asks the same.
+    assert (two["taken"], two["logit_of_taker"], two["nearness_of_taker"]) == (1, pytest.approx(1 - 0), 0)
+    assert (none["taken"], none["logit_of_taker"], none["nearness_of_taker"]) == (0, 0, 0)
+
+
+def test_claim_counts_the_sentence_too():
+    context = "Anna met us. Bruno left them"
+    rarity = GivenRarity(met=1, left=1)
+    (found,) = evidence_of("met", context, [(0, 4)], rarity=rarity, takers=[((0, 4), "left", None)])
+    # For "left", "Anna" is 4 words off and in the wrong sentence; for "met", 1 off and in the right one.
+    assert found["nearness_of_taker"] == pytest.approx(math.exp(-4 / 8) - math.exp(-1 / 8) - 1)
+
+
+# candidates
+
+
+def candidates(context: str, max_words: int) -> list[str]:
+    return [context[start:end] for start, end in read_context("", context).candidates(max_words)]
+
+
+def test_candidates_by_hand():
+    context = "Anna met (Bruno). Then left."
+    assert candidates(context, 1) == ["Anna", "met", "Bruno", "Then", "left"]
+    assert candidates(context, 2) == ["Anna", "Anna met", "met", "met (Bruno", "Bruno", "Then", "Then left", "left"]
+    assert candidates(context, 9)[:3] == ["Anna", "Anna met", "Anna met (Bruno"]
+    assert len(candidates(context, 9)) == 6 + 3
+    assert candidates("— …", 3) == ["— …"]
+
+
+# Contexts with next to nothing in them
+
+
+@pytest.mark.parametrize("context", ["Rome", "—", "😀", "漢", "…—"])
+def test_span_that_is_the_whole_context(context):
+    num_tokens = len(tokens_of(context))
+    (found,) = evidence_of("Rome?", context, [(0, len(context))], [0.3] * num_tokens)
+    assert found == {
+        **dict.fromkeys(EVIDENCE, 0.0),
+        "expected_f1": pytest.approx(1),
+        "mark_before": 1,
+        "mark_after": 1,
+        "share_of_names": float(context == "Rome"),
+        # One context, and it holds the word.
+        "rarity_of_first_word": pytest.approx(math.log(2 / (1.5 if context in ("Rome", "漢") else 0.5))),
+        "rarity_of_last_word": pytest.approx(found["rarity_of_first_word"]),
+        "mean_rarity": pytest.approx(found["rarity_of_first_word"]),
+    }
+
+
+def test_constant_probabilities_tell_no_span_from_another():
+    tokens = tokens_of(CONTEXT)
+    spans = [(first[0], last[1]) for position, first in enumerate(tokens) for last in tokens[position:]]
+    for found in evidence_of(QUESTION, CONTEXT, spans, [0.017] * len(tokens)):
+        for name in ("mean_logit", "lowest_logit", "lowest_edge_logit", "highest_logit_beside", "margin"):
+            assert found[name] == pytest.approx(0, abs=1e-4)
+
+
+def test_token_without_a_word_is_read_with_the_word_behind_it():
+    context = "Anna — met Bruno …"
+    dash, met, dots, bruno = evidence_of(
+        "met?", context, [(5, 6), (7, 10), (17, 18), (11, 16)], [0.1, 0.2, 0.3, 0.4, 0.5], GivenRarity(met=1, bruno=2)
+    )
+    for name in ("nearness", "num_words", "rarity_of_first_word", "mean_rarity", "share_in_question"):
+        assert dash[name] == met[name]
+        assert dots[name] == bruno[name]  # there is none behind it
+    assert met["share_in_question"] == 1
+    assert dash["mean_logit"] != met["mean_logit"]
+
+
+def test_question_without_a_word():
+    for question in ("", "?!", "— …"):
+        (found,) = evidence_of(question, CONTEXT, [(0, 4)], rarity=RARITY)
+        for name in ("sentence_match", "nearness", "nearness_of_occurrence", "share_in_question"):
+            assert found[name] == 0
+
+
+def test_question_of_words_without_rarity():
+    (found,) = evidence_of("Anna met", CONTEXT, [(0, 4)], rarity=GivenRarity())
+    assert found["nearness"] == found["sentence_match"] == found["mean_rarity"] == 0
+
+
+def test_astral_characters_do_not_shift_offsets():
+    spans = [span_of(CONTEXT, part) for part in ("Bruno", "Carla met", "Rome")]
+    shifted = f"😀 {CONTEXT}"
+    shifted_spans = [(start + 2, end + 2) for start, end in spans]
+    probs = [0.1 + 0.05 * number for number in range(len(tokens_of(CONTEXT)))]
+    # The token of the emoji changes the mean of the logits, so only what is read from words is the same.
+    names = [name for name in EVIDENCE if "logit" not in name and "margin" not in name and name != "expected_f1"]
+    found = evidence_of(QUESTION, CONTEXT, spans, probs, RARITY)
+    found_shifted = evidence_of(QUESTION, shifted, shifted_spans, [0.1, *probs], RARITY)
+    for one, other in zip(found, found_shifted, strict=True):
+        assert {name: one[name] for name in names} == {name: other[name] for name in names}
+
+
+def test_no_spans_and_one_by_one():
+    assert evidence_of(QUESTION, CONTEXT, [], rarity=RARITY) == []
+    spans = [(0, 4), (5, 14), (5, 14), (24, 34), (0, len(CONTEXT))]
+    assert of_words(*spans) == [of_words(span)[0] for span in spans]
+
+
+# Against slow loops
+
+
+def slow_evidence(question, context, tokens, probs, rarity, span, takers=()) -> dict[str, float]:
+    """Every piece of evidence for one span, looked up word by word and token by token."""
+    touches = [max(start, span[0]) < min(end, span[1]) for start, end in tokens]
+    inside = [position for position, touched in enumerate(touches) if touched]
+    probs = [min(max(prob, 1e-6), 1 - 1e-6) for prob in probs]
+    logits = [math.log(prob) - math.log(1 - prob) for prob in probs]
+    mean = sum(logits) / len(logits)
+    deviation = math.sqrt(sum((logit - mean) ** 2 for logit in logits) / len(logits))
+    logits = [(logit - mean) / (deviation + 1e-9) for logit in logits]
+
+    def mean_of(positions):
+        return sum(logits[position] for position in positions) / len(positions)
+
+    def f1_of(positions):
+        return 2 * sum(probs[position] for position in positions) / (len(positions) + sum(probs))
+
+    everywhere = range(len(tokens))
+    of_length = [range(start, start + len(inside)) for start in everywhere if start + len(inside) <= len(tokens)]
+    elsewhere = [mean_of(other) for other in of_length if not set(other) & set(inside)]
+    any_span = [range(start, end) for start in everywhere for end in range(start + 1, min(start + 30, len(tokens)) + 1)]
+    beside = [logits[position] for position in (inside[0] - 1, inside[-1] + 1) if 0 <= position < len(tokens)]
+
+    words = word_spans(context) or [(0, len(context))]
+    texts = [stem(context[start:end]) for start, end in words]
+    own = [position for position, (start, end) in enumerate(words) if max(start, span[0]) < min(end, span[1])]
+    if not own:
+        behind = [position for position, (_, end) in enumerate(words) if end > span[0]]
+        own = [behind[0] if behind else len(words) - 1]
+    rarities = [rarity.of(text) for text in texts]
+    asked = {stem(question[start:end]) for start, end in word_spans(question)}
+    in_all = sum(rarity.of(text) for text in asked) or 1
+
+    def nearness_at(position):
+        total = 0
+        for text in asked:
+            distances = [abs(position - other) for other in range(len(words)) if texts[other] == text]
+            if distances:
+                total += rarity.of(text) / in_all * math.exp(-min(distances) / 8)
+        return total
+
+    sentences = sentence_numbers(context, np.array([start for start, _ in words])).tolist()
+
+    def match_of(sentence):
+        there = {text for text, number in zip(texts, sentences, strict=True) if number == sentence}
+        return sum(rarity.of(text) for text in there & asked) / in_all
+
+    def is_name(position):
+        letters = context[words[position][0] :].lstrip("$€£¥")
+        return letters[:1].isupper() or letters[:1].isdigit()
+
+    def goes_on(left):
+        """Whether only white space stands between a word and the next."""
+        return 0 <= left < len(words) - 1 and not context[words[left][1] : words[left + 1][0]].strip()
+
+    nearness = max(nearness_at(position) for position in own)
+    margin_of_occurrence = nearness_of_occurrence = 0
+    others = []
+    for start in range(len(words) - len(own) + 1):
+        other = list(range(start, start + len(own)))
+        if [texts[position] for position in other] == [texts[position] for position in own] and not set(other) & set(
+            own
+        ):
+            others.append(other)
+    if others:
+        means = []
+        for other in others:
+            start, end = words[other[0]][0], words[other[-1]][1]
+            means.append(mean_of([t for t in everywhere if max(tokens[t][0], start) < min(tokens[t][1], end)]))
+        margin_of_occurrence = mean_of(inside) - max(means)
+        nearness_of_occurrence = nearness - max(nearness_at(position) for other in others for position in other)
+    sentence_match = max(match_of(sentences[own[0]]), match_of(sentences[own[-1]])) - max(map(match_of, sentences))
+    nearness_to_best = nearness - max(nearness_at(position) for position in range(len(words)))
+    taken = logit_of_taker = nearness_of_taker = 0
+    for taker_span, taker_question, taker_probs in takers:
+        theirs = [p for p, (start, end) in enumerate(words) if max(start, taker_span[0]) < min(end, taker_span[1])]
+        if not theirs:
+            behind = [position for position, (_, end) in enumerate(words) if end > taker_span[0]]
+            theirs = [behind[0] if behind else len(words) - 1]
+        shared = 2 * len(set(theirs) & set(own)) / (len(theirs) + len(own))
+        if shared > taken:
+            for_taker = slow_evidence(taker_question, context, tokens, taker_probs, rarity, span)
+            taken = shared
+            logit_of_taker = for_taker["mean_logit"] - mean_of(inside)
+            nearness_of_taker = for_taker["nearness"] + for_taker["sentence_match"] - nearness_to_best - sentence_match
+    text = context[span[0] : span[1]]
+    return {
+        "mean_logit": mean_of(inside),
+        "lowest_logit": min(logits[position] for position in inside),
+        "lowest_edge_logit": min(logits[inside[0]], logits[inside[-1]]),
+        "highest_logit_beside": max(beside) if beside else min(logits),
+        "margin": mean_of(inside) - (max(elsewhere) if elsewhere else 0),
+        "margin_of_occurrence": margin_of_occurrence,
+        "expected_f1": f1_of(inside) / max(f1_of(other) for other in any_span),
+        "sentence_match": sentence_match,
+        "nearness": nearness_to_best,
+        "nearness_of_occurrence": nearness_of_occurrence,
+        "share_in_question": sum(texts[p] in asked and rarities[p] > 0.5 for p in own) / len(own),
+        "num_words": math.log(len(own)),
+        "rarity_of_first_word": rarities[own[0]],
+        "rarity_of_last_word": rarities[own[-1]],
+        "mean_rarity": sum(rarities[position] for position in own) / len(own),
+        "rarity_before": rarities[own[0] - 1] if own[0] > 0 else 0,
+        "rarity_after": rarities[own[-1] + 1] if own[-1] < len(words) - 1 else 0,
+        "cuts_name_before": goes_on(own[0] - 1) and is_name(own[0] - 1) and is_name(own[0]),
+        "cuts_name_after": goes_on(own[-1]) and is_name(own[-1]) and is_name(own[-1] + 1),
+        "mark_before": not goes_on(own[0] - 1),
+        "mark_after": not goes_on(own[-1]),
+        "mark_inside": any(a in ",;:.!?" and b.isspace() for a, b in itertools.pairwise(text)),
+        "share_of_names": sum(is_name(position) for position in own) / len(own),
+        "cuts_word": cuts_word(context, span),
+        "taken": taken,
+        "logit_of_taker": logit_of_taker,
+        "nearness_of_taker": nearness_of_taker,
+    }
+
+
+PIECES = [
+    "Anna", "anna", "Berg", "met", "the", "in", "Oslo", "1817", "1,000", "$40", "mid-1990s", "C#", "performed",
+    "performance", "漢字", "ไทย", "Étoile", "😀", "—", "(", ")", ", ", ". ", "! ", "? ", "。", "“", "”", "-",
+]  # fmt: skip
+CONTEXTS = st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from(["", " ", " "])).map("".join), min_size=1).map(
+    "".join
+)
+QUESTIONS = st.lists(st.sampled_from(PIECES), max_size=6).map(" ".join)
+
+
+@st.composite
+def spans_of(draw, tokens):
+    """From a character of a token to one of a later token."""
+    first, last = sorted(draw(st.tuples(*[st.integers(0, len(tokens) - 1)] * 2)))
+    start = draw(st.integers(tokens[first][0], tokens[first][1] - 1))
+    return start, draw(st.integers(max(start, tokens[last][0]) + 1, tokens[last][1]))
+
+
+@settings(PROPERTY)
+@given(CONTEXTS, QUESTIONS, st.data())
+@example("Anna", "Anna", None)
+@example("—", "", None)
+@example("😀😀", "Anna", None)
+@example(" ".join(["Anna met"] * 40), "met", None)
+def test_evidence_agrees_with_slow_loops(context, question, data):
+    tokens = tokens_of(context)
+    takers = []
+    if data is None:
+        probs = [(7 * number % 10 + 0.5) / 11 for number in range(len(tokens))]
+        spans = [tokens[0], (tokens[0][0], tokens[-1][1])]
+    else:
+        probabilities = st.sampled_from([0.0, 1.0, 0.5]) | st.floats(0, 1)
+        probs_of_context = st.lists(probabilities, min_size=len(tokens), max_size=len(tokens))
+        probs = data.draw(probs_of_context)
+        spans = data.draw(st.lists(spans_of(tokens), min_size=1, max_size=4))
+        takers = data.draw(st.lists(st.tuples(spans_of(tokens), QUESTIONS, probs_of_context), max_size=3))
+    rarity = WordRarity([context, "Anna in the city", "the 1817 men"])
+    for span, found in zip(spans, evidence_of(question, context, spans, probs, rarity, takers), strict=True):
+        expected = slow_evidence(question, context, tokens, probs, rarity, span, takers)
+        assert set(expected) == set(EVIDENCE)
+        for name in EVIDENCE:
+            assert found[name] == pytest.approx(float(expected[name]), rel=1e-5, abs=1e-5), name
+
+
+@settings(PROPERTY)
+@given(CONTEXTS, st.integers(1, 4))
+def test_candidates_are_the_spans_of_whole_words_within_a_sentence(context, max_words):
+    words = word_spans(context) or [(0, len(context))]
+    sentences = sentence_numbers(context, np.array([start for start, _ in words])).tolist()
+    read = read_context("", context)
+    expected = []
+    for first in range(len(words)):
+        for num_words in range(1, max_words + 1):
+            covered = sentences[first : first + num_words]
+            if len(covered) == num_words and len(set(covered)) == 1:
+                expected.append((words[first][0], words[first + num_words - 1][1]))
+    assert read.candidates(max_words) == expected
+    assert np.isfinite(read.of(expected)).all()
+
+
+def test_on_the_demo():
+    examples = load_squad(ROOT / "data" / "demo-v1.1.json").to_list()[::31]
+    rarity = WordRarity(row["context"] for row in examples)
+    rng = np.random.default_rng(0)
+    for row in examples:
+        context, question = row["context"], row["question"]
+        tokens = tokens_of(context)
+        probs = rng.uniform(size=len(tokens)).tolist()
+        start = row["answers"]["answer_start"][0]
+        span = (start, start + len(row["answers"]["text"][0]))
+        (found,) = evidence_of(question, context, [span], probs, rarity)
+        expected = slow_evidence(question, context, tokens, probs, rarity, span)
+        for name in EVIDENCE:
+            assert found[name] == pytest.approx(float(expected[name]), rel=1e-6, abs=1e-6), name

@@ -1,0 +1,74 @@
+"""Words and sentences of a text, without a list of any language's words."""
+
+import re
+import unicodedata
+
+import numpy as np
+
+from squad import normalized_text
+
+Span = tuple[int, int]  # (char_start, char_end), half-open
+
+# Thai, Lao, Myanmar, Khmer, kana, Han: nothing there shows where words end, so characters stand for themselves.
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+# Accents and vowel signs that are characters of their own go with the letter before them.
+_MARKS = "".join(chr(code) for code in range(0x300, 0x10000) if unicodedata.category(chr(code)).startswith("M"))
+_LETTER = rf"(?:[^\W{_UNSPACED}][{_MARKS}]*)"
+# A word keeps the marks that join its parts ("l'Étoile", "1,000") and those that belong to it ("$40", "47%", "C#").
+_WORD = re.compile(rf"[{_UNSPACED}]|[$€£¥]?{_LETTER}+(?:[.,'’\-–]{_LETTER}+)*(?:[%°#]|\+\+)?")
+_ONE_LETTER = re.compile(rf"[^\W{_UNSPACED}]")
+_SENTENCE_END = re.compile(r"[.!?][\"'”’)\]]*\s+|[。！？]")
+# Two forms of a word mostly share their beginning: a rough stem for any language with an alphabet.
+_STEM_LENGTH = 6
+
+
+def word_spans(text: str) -> list[Span]:
+    """Return the character ranges of the words of a text."""
+    return [match.span() for match in _WORD.finditer(text)]
+
+
+def stem(word: str) -> str:
+    """Return the beginning of a word, in lower case."""
+    return normalized_text(word)[:_STEM_LENGTH]
+
+
+def sentence_numbers(text: str, char_start: np.ndarray) -> np.ndarray:
+    """Return the number of the sentence that each character stands in, counting from 0 those that are asked for."""
+    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    # A small letter after the full stop: an abbreviation, no new sentence.
+    ends = [end for end in ends if end < len(text) and not text[end].islower()]
+    return np.unique(np.searchsorted(ends, char_start, side="right"), return_inverse=True)[1]
+
+
+def cuts_word(text: str, span: Span) -> bool:
+    """Return whether a span begins or ends inside a word or a number.
+
+    The parts of "mid-1990s" or "Bell's" are words; those of "1,000" are not.
+    """
+    return any(is_inside_word(text, border) for border in span)
+
+
+def is_whole_words(text: str, span: Span) -> bool:
+    """Return whether a span neither cuts a word nor stands directly beside a letter, digit or underscore."""
+    char_start, char_end = span
+    beside = text[max(0, char_start - 1) : char_start], text[char_end : char_end + 1]
+    return not any(_ONE_LETTER.match(character) for character in beside) and not cuts_word(text, span)
+
+
+def is_inside_word(text: str, border: int) -> bool:
+    """Return whether the place before the character `border` is inside a word or a number."""
+    if not 0 < border < len(text):
+        return False
+    after = text[border]
+    if unicodedata.category(after).startswith("M"):
+        return True
+    letter = border - 1
+    while letter > 0 and unicodedata.category(text[letter]).startswith("M"):
+        letter -= 1
+    before = text[letter]
+    if before.isalnum() and after.isalnum():
+        return not re.search(f"[{_UNSPACED}]", before + after)
+    # The comma or point of a number.
+    return bool(re.fullmatch(r"\d[.,]\d", text[max(0, border - 2) : border + 1])) or bool(
+        re.fullmatch(r"\d[.,]\d", text[border - 1 : border + 2])
+    )
