@@ -48,34 +48,6 @@ def text_of(notebook) -> str:
     return "\n".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs)
 
 
-def test_notebook_is_committed_without_outputs():
-    cells = nbformat.read(NOTEBOOK, as_version=4).cells
-    for cell in cells:
-        if cell.cell_type == "code":
-            assert not cell.outputs
-            assert cell.execution_count is None
-    assert len(cells) > 20
-
-
-def test_notebook_is_valid_and_its_cells_fit_on_a_screen():
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    nbformat.validate(notebook)
-    assert max(cell.source.count("\n") for cell in notebook.cells) < 30
-
-
-def test_exactly_one_cell_is_tagged_parameters():
-    cells = nbformat.read(NOTEBOOK, as_version=4).cells
-    assert [("parameters" in cell.metadata.get("tags", [])) for cell in cells].count(True) == 1
-
-
-def test_papermill_lists_every_parameter_with_type_and_help():
-    listed = papermill.inspect_notebook(NOTEBOOK)
-    assert list(listed) == list(TrainingParameters.__dataclass_fields__)
-    for parameter in listed.values():
-        assert parameter["inferred_type_name"] not in ("", "None"), parameter
-        assert len(parameter["help"]) > 10, parameter
-
-
 def test_notebook_writes_what_it_says(arguments, tmp_path, examples):
     notebook = execute(arguments, tmp_path)
     outputs = tmp_path / "outputs"
