@@ -111,12 +111,12 @@ def check_labels_and_probs(labels: Sequence, pred_probs: Sequence) -> tuple[list
         problem = _problem_of(given, probs)
         if problem:
             raise ValueError(f"example {example_index}: expected {problem[0]}, found {problem[1]}")
-        if checked and probs[0].ndim != 0 and given.ndim == 2 and given.shape[1] != checked[0][0].shape[1]:
-            raise ValueError(
-                f"example {example_index}: expected {checked[0][0].shape[1]} span classes as in example 0, "
-                f"found {given.shape[1]}"
-            )
         checked.append((given.reshape(len(given), -1), probs.reshape(len(probs), -1)))
+        num_classes, found = checked[0][0].shape[1], checked[-1][0].shape[1]
+        if found != num_classes:
+            raise ValueError(
+                f"example {example_index}: expected {num_classes} span classes as in example 0, found {found}"
+            )
     return [given for given, _ in checked], [probs for _, probs in checked]
 
 
