@@ -127,7 +127,8 @@ class AnswerEvidence:
                     possible(context.context, span, [taken for taken, _ in takers]), MISTAKES_OF_A_KIND, rng
                 )
             ]
-            compared = _sample(context.candidates(MAX_SUGGESTED_WORDS), SPANS_COMPARED, rng)
+            others_here = [other for other in context.candidates(MAX_SUGGESTED_WORDS) if other != span]
+            compared = _sample(others_here or [span], SPANS_COMPARED, rng)
             evidence = context.of([span, *(wrong for _, wrong in planted), *compared], takers)
             given[position] = evidence[0]
             mistakes.append(evidence[1 : len(planted) + 1])
@@ -178,8 +179,7 @@ class AnswerEvidence:
             if other != row and self.judged[other].example_index == judged.example_index:
                 # The example's other answers are no rivals of this one.
                 taken = (char_start < span[1]) & (char_end > span[0])
-                if judged.span is not None:
-                    taken &= ~((char_start < judged.span[1]) & (char_end > judged.span[0]))
+                taken &= ~((char_start < judged.span[1]) & (char_end > judged.span[0]))
                 probs[taken] = probs.min()
         return ContextEvidence(example["question"], example["context"], char_start, char_end, probs, self._rarity)
 

@@ -58,7 +58,7 @@ class AnswerModel:
         of_rows = np.isin(evidence.mistake_of, rows)
         mistakes = evidence.mistakes[of_rows]
         self._mean = mistakes.mean(axis=0)
-        deviation = mistakes.std(axis=0)
+        deviation = np.maximum(mistakes.std(axis=0), evidence.given[rows].std(axis=0))
         # Evidence that never varies says nothing.
         self._scale = np.where(deviation > 1e-9, deviation, 1.0)
         self._choice_weights = _fit_choice(

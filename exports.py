@@ -122,13 +122,14 @@ def read_outputs(outputs_dir: str | Path) -> tuple[pd.DataFrame, dict]:
     folder = Path(outputs_dir)
     try:
         record = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-        files = record["files"]
+        files = dict(record["files"].items())
+        files[TABLE_FILE]
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{folder}: expected the outputs of a run, found no {RUN_FILE}; run the training notebook with this "
             "outputs_dir first"
         ) from None
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{folder / RUN_FILE}: expected the record of a run, found {error!r}") from error
     for name, expected in files.items():
         file = folder / Path(name).name

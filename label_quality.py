@@ -190,21 +190,26 @@ def find_label_errors(
     Warns
     -----
     FewAnswersWarning
-        If there are fewer than `MIN_ANSWERS` answers, or all are on one paragraph. Then `label_quality` is
-        `span_label_quality`, and the suggestion the span of the highest expected F1.
+        If mistakes can be planted for fewer than `MIN_ANSWERS` answers, or on one paragraph only. Then
+        `label_quality` is `span_label_quality` (with the odds of answers that cut a word divided, as always), and
+        the suggestion is the span of the highest expected F1.
     """
     labels, pred_probs = _arrays_of(table)
     quality = span_label_quality(labels, pred_probs)
     evidence = AnswerEvidence(table, seed, mistakes)
-    spans = [judged for judged in evidence.judged if judged.span is not None]
-    learned = len(spans) >= MIN_ANSWERS and len({judged.group for judged in spans}) > 1
+    training, answers = evidence.training_evidence()
+    # An answer in whose place no mistake is possible teaches nothing about mistakes.
+    teaching = np.unique(training.mistake_of)
+    groups = np.array([evidence.judged[row].group for row in answers[teaching]])
+    learned = len(teaching) >= MIN_ANSWERS and len(np.unique(groups)) > 1
     if learned:
-        verdicts, share_wrong = _learned_verdicts(evidence)
+        part = _parts(evidence.judged, groups)
+        verdicts, share_wrong = _learned_verdicts(evidence, training, answers, part)
         prior = logit(1 - share_wrong)
     else:
         warnings.warn(
-            f"expected at least {MIN_ANSWERS} answers on more than one paragraph to learn from, found {len(spans)}; "
-            "label_quality comes from the probabilities alone",
+            f"expected at least {MIN_ANSWERS} answers on more than one paragraph to learn from, found "
+            f"{len(teaching)} on {len(np.unique(groups))}; label_quality comes from the probabilities alone",
             FewAnswersWarning,
             stacklevel=2,
         )
@@ -255,10 +260,18 @@ def _stacked(arrays: Sequence[np.ndarray], example_index: int) -> np.ndarray:
         raise ValueError(f"example {example_index}: expected equally many tokens for each class; {error}") from error
 
 
-def _learned_verdicts(evidence: AnswerEvidence) -> tuple[list[_Verdict], float]:
+def _parts(judged: list[Judged], groups_learned: np.ndarray) -> np.ndarray:
+    """Return the part that each judged answer belongs to; every part leaves something to learn from in the others."""
+    distinct = np.unique(groups_learned)
+    part_of = dict(zip(groups_learned.tolist(), parts_of_groups(groups_learned).tolist(), strict=True))
+    num_parts = min(len(distinct), max(part_of.values()) + 1)
+    return np.array([part_of.get(one.group, one.group % num_parts) for one in judged], dtype=np.int64)
+
+
+def _learned_verdicts(
+    evidence: AnswerEvidence, training: TrainingEvidence, answers: np.ndarray, part: np.ndarray
+) -> tuple[list[_Verdict], float]:
     judged = evidence.judged
-    training, answers = evidence.training_evidence()
-    part = parts_of_groups(np.array([one.group for one in judged]))
     models = [AnswerModel(training, np.flatnonzero(part[answers] != number)) for number in range(int(part.max()) + 1)]
     log_odds, silence = np.empty(len(judged)), np.empty((len(judged), 3))
     suggestions: list[tuple[Span, float]] = [((0, 0), 0.0)] * len(judged)
@@ -352,6 +365,7 @@ def _issues(
     suggested = [verdict.suggestion for _, verdict in verdicts]
     checks = [list(dict.fromkeys(check.name for check in failed)) for failed in failed_checks(_examples_of(table))]
     is_certain = np.array([_CERTAIN_CHECK in names for names in checks])
+    quality = quality.clip(_SMALLEST, 1 - _SMALLEST)  # certainty would know no odds
     odds_kept = np.where(is_certain, 1 / _ODDS_DIVISOR, 1.0)
     quality = odds_kept * quality / (odds_kept * quality + 1 - quality)
     order = np.argsort(quality, kind="stable")

@@ -99,7 +99,7 @@ def _or_none(optional: bool) -> str:
 
 
 def _checked(check: Callable[[object], str | None], path: str | None = None):
-    """Declare a parameter; `path` is "folder" if it is written to, "source" if it may be the path of something read."""
+    """Declare a parameter; `path`: a "folder" is written to, a "file" must be there, a "source" may be a path."""
     return field(metadata={"check": check, "path": path})
 
 
@@ -138,16 +138,21 @@ class _NotebookParameters:
             problems += [
                 f"{name}: {namespace[name]!r} is in the working directory, but relative paths start at the project's "
                 f"root ({PROJECT_ROOT}); give the absolute path"
-                for name in cls._sources()
-                if namespace[name] and _is_only_here(from_project_root(namespace[name], always=False))
+                for name in cls._paths("source")
+                if _is_only_here(from_project_root(namespace[name], always=False))
+            ]
+            problems += [
+                f"{name}: no such file: {path} (relative paths start at the project's root)"
+                for name in cls._paths("file")
+                if namespace[name] and not (path := Path(from_project_root(namespace[name]))).is_file()
             ]
         if problems:
             raise ParameterError("the parameters of this notebook are wrong:\n  " + "\n  ".join(problems))
         values = {name: namespace[name] for name in known}
-        for name in cls._sources():
-            values[name] = values[name] and from_project_root(values[name], always=False)
-        for name in cls._folders():
-            values[name] = from_project_root(values[name])
+        for name in cls._paths("source"):
+            values[name] = from_project_root(values[name], always=False)
+        for name in cls._paths("folder", "file"):
+            values[name] = values[name] and from_project_root(values[name])
         return cls(**values)
 
     @staticmethod
@@ -155,22 +160,18 @@ class _NotebookParameters:
         return []
 
     @classmethod
-    def _sources(cls) -> list[str]:
-        return [parameter.name for parameter in fields(cls) if parameter.metadata.get("path") == "source"]
-
-    @classmethod
-    def _folders(cls) -> list[str]:
-        return [parameter.name for parameter in fields(cls) if parameter.metadata.get("path") == "folder"]
+    def _paths(cls, *kinds: str) -> list[str]:
+        return [parameter.name for parameter in fields(cls) if parameter.metadata["path"] in kinds]
 
     def prepare_folders(self) -> None:
         """Create the folders that are written to; raises OSError if one cannot be written."""
-        for name in self._folders():
+        for name in self._paths("folder"):
             check_writable(getattr(self, name))
 
     def as_json(self) -> dict:
         """Return the parameters as they are recorded: paths inside the project without its folder."""
         values = asdict(self)
-        for name in (*self._sources(), *self._folders()):
+        for name in self._paths("source", "folder", "file"):
             if values[name] and Path(values[name]).is_relative_to(PROJECT_ROOT):
                 values[name] = str(Path(values[name]).relative_to(PROJECT_ROOT))
         return values
@@ -231,8 +232,8 @@ class ReviewParameters(_NotebookParameters):
     outputs_dir: str = _checked(_text, path="folder")
     worst: int = _checked(_integer(1))
     seed: int = _checked(_integer(0))
-    known_errors: str | None = _checked(_optional_text, path="source")
-    decisions: str | None = _checked(_optional_text, path="source")
+    known_errors: str | None = _checked(_optional_text, path="file")
+    decisions: str | None = _checked(_optional_text, path="file")
 
 
 def assigned_names(namespace: Mapping[str, object], known: Sequence[str]) -> list[str]:

@@ -208,6 +208,8 @@ def read_known_errors(path: str | Path) -> dict[str, dict]:
     """
     try:
         entries = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        if not isinstance(entries, list):
+            raise TypeError(f"a {type(entries).__name__}")
         return {entry["id"]: entry for entry in entries}
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f'{path}: expected a JSON list of objects with an "id", found {error!r}') from error

@@ -79,7 +79,14 @@ def plot_rankings(scores: dict[str, np.ndarray], is_error: np.ndarray) -> Figure
     scores : dict
         Name of a score to its values of shape (n,), low is suspicious.
     is_error : ndarray of shape (n,), bool
+
+    Raises
+    ------
+    ValueError
+        If no example is an error: there would be nothing to find.
     """
+    if not is_error.any():
+        raise ValueError("expected at least one known error among these examples, found none")
     figure, both = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained", sharex=True)
     checked = np.arange(1, len(is_error) + 1)
     for name, score in scores.items():

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -22,7 +23,7 @@ from conftest import make_example
 
 import exports
 from cross_validation import OutOfFold, Split
-from exports import out_of_fold_table, write_outputs
+from exports import out_of_fold_table, read_outputs, write_outputs
 from fold_store import data_fingerprint
 from predictions import SpanPrediction
 from span_classification_tutorial_utils import read_npz, show_context, to_dict
@@ -486,6 +487,100 @@ def test_archive_with_objects_is_refused(tmp_path):
     np.savez(tmp_path / "a.npz", **{"0": np.array([[1], [2, 3]], dtype=object)})
     with pytest.raises(ValueError, match="allow_pickle=False"):
         read_npz(tmp_path / "a.npz")
+
+
+# Reading a run
+
+
+@pytest.fixture
+def outputs(tmp_path, dataset, out_of_fold) -> Path:
+    """Folder of a whole run."""
+    write_outputs(tmp_path / "outputs", dataset, out_of_fold, PARAMETERS, 12.5)
+    return tmp_path / "outputs"
+
+
+@pytest.mark.parametrize("kind", [Path, str])
+def test_run_comes_back(outputs, dataset, out_of_fold, kind):
+    table, record = read_outputs(kind(outputs))
+    pd.testing.assert_frame_equal(table, out_of_fold_table(dataset, out_of_fold).to_pandas())
+    assert table["given_answer"].map(list).tolist() == [["not Rome"], ["Zürich"], [], ["He"], ["is"]]
+    assert table["pred_probs_ANS"][1].dtype == np.float32
+    assert table["pred_probs_ANS"][1].tolist() == np.float32(PROBS[1]).tolist()
+    assert record == json.loads((outputs / "run.json").read_text(encoding="utf-8"))
+    assert (record["parameters"], record["num_examples"], record["seconds"]) == (PARAMETERS, 5, 12.5)
+
+
+def test_run_of_several_classes_comes_back(tmp_path, dataset, two_classes):
+    write_outputs(tmp_path, dataset, two_classes, PARAMETERS, 1.0)
+    table, _ = read_outputs(tmp_path)
+    assert list(table.columns[-4:]) == ["labels_PER", "pred_probs_PER", "labels_LOC", "pred_probs_LOC"]
+
+
+def test_files_of_others_beside_a_run_do_not_matter(outputs):
+    (outputs / "label_issues.csv").write_text("mine", encoding="utf-8")
+    assert len(read_outputs(outputs)[0]) == 5
+
+
+def test_folder_without_a_run_says_what_to_do(tmp_path, outputs):
+    (outputs / "run.json").unlink()
+    for folder in (outputs, tmp_path / "nowhere"):
+        with pytest.raises(FileNotFoundError, match=r"found no run\.json; run the training notebook") as caught:
+            read_outputs(folder)
+        assert str(caught.value).startswith(f"{folder}: expected the outputs of a run")
+
+
+NAMES_OF_FILES = ["labels.npz", "out_of_fold.parquet", "pred_probs.npz", "questions.npz", "tokens.npz"]
+
+
+@pytest.mark.parametrize("name", NAMES_OF_FILES)
+def test_missing_file_of_a_run_is_named(outputs, name):
+    (outputs / name).unlink()
+    with pytest.raises(FileNotFoundError) as caught:
+        read_outputs(outputs)
+    assert str(caught.value).startswith(f"{outputs / name}: listed in run.json, but missing;")
+
+
+@pytest.mark.parametrize("name", NAMES_OF_FILES)
+def test_file_of_a_run_that_changed_is_named(outputs, name):
+    content = bytearray((outputs / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (outputs / name).write_bytes(content)
+    with pytest.raises(ValueError, match="found other content") as caught:
+        read_outputs(outputs)
+    assert str(caught.value).startswith(f"{outputs / name}: expected the file that run.json lists")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"null", b"7", b'"text"', b"\xff"])
+def test_record_that_is_none_is_refused(outputs, content):
+    (outputs / "run.json").write_bytes(content)
+    with pytest.raises(ValueError, match="expected the record of a run, found") as caught:
+        read_outputs(outputs)
+    assert str(caught.value).startswith(f"{outputs / 'run.json'}: ")
+
+
+@pytest.mark.parametrize("files", [["labels.npz"], None, "labels.npz"])
+def test_record_whose_files_are_no_list_of_hashes_is_refused(outputs, files):
+    (outputs / "run.json").write_text(json.dumps({"files": files}), encoding="utf-8")
+    with pytest.raises(ValueError, match="expected the record of a run, found"):
+        read_outputs(outputs)
+
+
+def test_record_that_does_not_list_the_table_is_refused(outputs):
+    record = json.loads((outputs / "run.json").read_text(encoding="utf-8"))
+    del record["files"]["out_of_fold.parquet"]
+    (outputs / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(ValueError, match="expected the record of a run, found"):
+        read_outputs(outputs)
+
+
+def test_record_cannot_name_files_outside_of_the_folder_to_read(tmp_path, outputs):
+    (tmp_path / "outside.txt").write_bytes(b"secret")
+    record = json.loads((outputs / "run.json").read_text(encoding="utf-8"))
+    record["files"]["../outside.txt"] = sha256(tmp_path / "outside.txt")
+    (outputs / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(FileNotFoundError) as caught:
+        read_outputs(outputs)
+    assert str(caught.value).startswith(f"{outputs / 'outside.txt'}: listed in run.json, but missing")
 
 
 # Showing a context

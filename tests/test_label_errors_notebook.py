@@ -167,7 +167,7 @@ def test_few_examples_of_several_classes_say_so(tmp_path):
     write_run(tmp_path / "run", dataset, file, {"O": 0, "LOC": 1, "YEAR": 2}, right)
     text, _, _ = execute(tmp_path, outputs_dir=str(tmp_path / "run"))
     assert "too few answers to learn from: this ranking comes from the probabilities alone" in text
-    assert "no list of known errors" in text
+    assert "no known errors among these examples" in text
     assert {file.name for file in (tmp_path / "run").iterdir()} >= REVIEW_FILES
 
 

@@ -12,20 +12,28 @@ import yaml
 from papermill.translators import PythonTranslator
 
 import parameters
-from parameters import PROJECT_ROOT, ParameterError, TrainingParameters, assigned_names, from_project_root
+from parameters import (
+    PROJECT_ROOT,
+    ParameterError,
+    ReviewParameters,
+    TrainingParameters,
+    assigned_names,
+    from_project_root,
+)
 from spanbert import EMBEDDED_RECIPE
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOK = ROOT / "notebooks" / "span_categorizer_training.ipynb"
+REVIEW_NOTEBOOK = ROOT / "notebooks" / "find_label_errors_in_span_classification_dataset.ipynb"
 NAMES = [field.name for field in dataclasses.fields(TrainingParameters)]
 HINT = ", a text; with papermill give numbers bare, and other values as -y 'name: value'"
 
 
-def notebook_defaults() -> dict:
-    """Return what the parameters cell of the training notebook assigns."""
+def notebook_defaults(notebook: Path = NOTEBOOK) -> dict:
+    """Return what the parameters cell of a notebook assigns; of the training notebook, unless told."""
     cells = [
         cell.source
-        for cell in nbformat.read(NOTEBOOK, as_version=4).cells
+        for cell in nbformat.read(notebook, as_version=4).cells
         if "parameters" in cell.metadata.get("tags", [])
     ]
     assert len(cells) == 1
@@ -407,3 +415,124 @@ def test_training_arguments_cannot_contradict_other_parameters(arguments, messag
 
 def test_defaults_of_the_notebook_are_the_embedded_recipe():
     assert TrainingParameters.from_notebook(notebook_defaults()).train_options() == EMBEDDED_RECIPE
+
+
+# The parameters of the review
+
+
+def review(**changes: object) -> ReviewParameters:
+    return ReviewParameters.from_notebook({**notebook_defaults(REVIEW_NOTEBOOK), **changes})
+
+
+def problems_of_review(namespace: dict) -> list[str]:
+    with pytest.raises(ParameterError) as caught:
+        ReviewParameters.from_notebook(namespace)
+    return lines_of(caught.value)
+
+
+def test_defaults_of_the_review_are_accepted():
+    defaults = notebook_defaults(REVIEW_NOTEBOOK)
+    assert defaults == {"outputs_dir": "outputs", "worst": 100, "seed": 0, "known_errors": None, "decisions": None}
+    found = review()
+    assert dataclasses.asdict(found) == {**defaults, "outputs_dir": str(ROOT / "outputs")}
+    assert found.as_json() == defaults
+    assert ReviewParameters.from_notebook(found.as_json()) == found
+
+
+REVIEW_WRONG = [
+    ("outputs_dir", "", "a text that is not empty"),
+    ("outputs_dir", None, "a text that is not empty"),
+    ("outputs_dir", 3, "a text that is not empty"),
+    ("worst", 0, _INTEGER.format(1)),
+    ("worst", None, _INTEGER.format(1)),
+    ("worst", True, _INTEGER.format(1)),
+    ("worst", 10.0, _INTEGER.format(1)),
+    ("seed", -1, _INTEGER.format(0)),
+    ("seed", 0.5, _INTEGER.format(0)),
+    ("known_errors", "", "a text that is not empty or None"),
+    ("known_errors", ["a.json"], "a text that is not empty or None"),
+    ("known_errors", False, "a text that is not empty or None"),
+    ("decisions", " ", "a text that is not empty or None"),
+    ("decisions", 1, "a text that is not empty or None"),
+]
+
+
+def test_table_of_wrong_values_covers_every_parameter_of_the_review():
+    assert {name for name, _, _ in REVIEW_WRONG} == {field.name for field in dataclasses.fields(ReviewParameters)}
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), REVIEW_WRONG)
+def test_wrong_value_is_refused_by_the_review(name, value, expected):
+    (line,) = problems_of_review({**notebook_defaults(REVIEW_NOTEBOOK), name: value})
+    assert line == f"{name}: expected {expected}, found {value!r} ({type(value).__name__})"
+
+
+def test_smallest_values_of_the_review_are_accepted():
+    found = review(worst=1, seed=0)
+    assert (found.worst, found.seed) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("worse", "worst"), ("decision", "decisions"), ("output_dir", "outputs_dir"), ("known_error", "known_errors")],
+)
+def test_unknown_parameter_of_the_review_is_refused_with_the_nearest_name(name, nearest):
+    cell = PythonTranslator.codify({name: 5})
+    namespace = {**notebook_defaults(REVIEW_NOTEBOOK), "In": ["", cell], name: 5}
+    assert problems_of_review(namespace) == [f"{name}: no such parameter; did you mean {nearest!r}?"]
+
+
+def test_several_problems_of_the_review_are_reported_at_once():
+    namespace = {**notebook_defaults(REVIEW_NOTEBOOK), "worst": "all", "In": ["# Parameters\nnum_splits = 3"]}
+    del namespace["seed"]
+    assert problems_of_review(namespace) == [
+        "num_splits: no such parameter; known are outputs_dir, worst, seed, known_errors, decisions",
+        "seed: missing; run the parameters cell first",
+        "worst: expected an integer of at least 1, found 'all' (str)",
+    ]
+
+
+def test_paths_of_the_review_start_at_the_project(tmp_path, monkeypatch):
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    (project / "sub").mkdir(parents=True)
+    elsewhere.mkdir()
+    monkeypatch.setattr(parameters, "PROJECT_ROOT", project)
+    monkeypatch.chdir(elsewhere)
+    (project / "sub" / "issues.csv").write_text("", encoding="utf-8")
+    (project / "new.json").write_text("[]", encoding="utf-8")
+    found = review(outputs_dir="new/outputs", known_errors="new.json", decisions="sub/issues.csv")
+    assert found.outputs_dir == str(project / "new" / "outputs")
+    assert found.known_errors == str(project / "new.json")
+    assert found.decisions == str(project / "sub" / "issues.csv")
+    assert found.as_json() == {
+        "outputs_dir": "new/outputs", "worst": 100, "seed": 0,
+        "known_errors": "new.json", "decisions": "sub/issues.csv",
+    }  # fmt: skip
+    found.prepare_folders()
+    assert (project / "new" / "outputs").is_dir()
+    assert list(elsewhere.iterdir()) == []
+    absolute = str(project / "new.json")
+    assert review(outputs_dir="/a/b", decisions=absolute).decisions == absolute
+    assert review(outputs_dir="/a/b").outputs_dir == "/a/b"
+
+
+@pytest.mark.parametrize("name", ["known_errors", "decisions"])
+def test_file_of_the_working_directory_is_not_mistaken_for_one_of_the_project_by_the_review(
+    name, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.csv").write_text("", encoding="utf-8")
+    (line,) = problems_of_review({**notebook_defaults(REVIEW_NOTEBOOK), name: "mine.csv"})
+    assert line.startswith(f"{name}: no such file: {parameters.PROJECT_ROOT / 'mine.csv'}")
+
+
+def test_decisions_that_are_not_there_are_looked_for_in_the_project(tmp_path, monkeypatch):
+    monkeypatch.setattr(parameters, "PROJECT_ROOT", tmp_path)
+    (line,) = problems_of_review({**notebook_defaults(REVIEW_NOTEBOOK), "decisions": "sub/issues.csv"})
+    expected = (
+        f"decisions: no such file: {tmp_path / 'sub' / 'issues.csv'} (relative paths start at the project's root)"
+    )
+    assert line == expected
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "issues.csv").write_text("")
+    assert review(decisions="sub/issues.csv").decisions == str(tmp_path / "sub" / "issues.csv")
