@@ -262,9 +262,8 @@ def _stacked(arrays: Sequence[np.ndarray], example_index: int) -> np.ndarray:
 
 def _parts(judged: list[Judged], groups_learned: np.ndarray) -> np.ndarray:
     """Return the part that each judged answer belongs to; every part leaves something to learn from in the others."""
-    distinct = np.unique(groups_learned)
     part_of = dict(zip(groups_learned.tolist(), parts_of_groups(groups_learned).tolist(), strict=True))
-    num_parts = min(len(distinct), max(part_of.values()) + 1)
+    num_parts = max(part_of.values()) + 1
     return np.array([part_of.get(one.group, one.group % num_parts) for one in judged], dtype=np.int64)
 
 
@@ -365,9 +364,9 @@ def _issues(
     suggested = [verdict.suggestion for _, verdict in verdicts]
     checks = [list(dict.fromkeys(check.name for check in failed)) for failed in failed_checks(_examples_of(table))]
     is_certain = np.array([_CERTAIN_CHECK in names for names in checks])
-    quality = quality.clip(_SMALLEST, 1 - _SMALLEST)  # certainty would know no odds
-    odds_kept = np.where(is_certain, 1 / _ODDS_DIVISOR, 1.0)
-    quality = odds_kept * quality / (odds_kept * quality + 1 - quality)
+    # Certainty has no odds to divide.
+    divided = expit(logit(quality.clip(_SMALLEST, 1 - _SMALLEST)) - np.log(_ODDS_DIVISOR))
+    quality = np.where(is_certain, divided, quality)
     order = np.argsort(quality, kind="stable")
     rank = np.empty(len(table), dtype=np.int64)
     rank[order] = np.arange(1, len(table) + 1)

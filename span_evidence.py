@@ -32,7 +32,7 @@ EVIDENCE = (
     "mark_inside",
     "share_of_names",  # capitalised words and numbers
     "cuts_word",  # begins or ends inside a word
-    "taken",  # shares words with the answer of another question on the context: the expected F1 of the two
+    "taken",  # by another question on the context: the word-level F1 with the closest of their given answers
     "logit_of_taker",  # mean_logit for the question whose answer it is, less that for this one
     "nearness_of_taker",  # the same for nearness and sentence_match together
 )  # fmt: skip

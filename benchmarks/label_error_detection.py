@@ -68,14 +68,18 @@ def spread(examples: list[dict], num_examples: int | None) -> list[dict]:
     return [examples[example_index] for example_index in chosen[:num_examples]]
 
 
-def finished_run(work: Path, examples: list[dict], name: str, folds: str, seed: int, recipe: dict) -> Path:
-    """Return the folder of a run, after training it if need be."""
+def finished_run(
+    work: Path, examples: list[dict], name: str, folds: str, seed: int, recipe: dict, train: bool = True
+) -> Path | None:
+    """Return the folder of a run, after training it if need be; None if it may not and is not there."""
     trainer = QATrainer(QA("embedded"), 384, LABEL_MAP)
     key = fold_key(
         {"data": data_fingerprint(examples), "trainer": trainer.settings(), "training": recipe, "seed": seed,
          "splits": NUM_SPLITS, "folds": folds, "code": code_fingerprint()}
     )  # fmt: skip
     folder = work / f"{name}-{folds}-{seed}-{key[:12]}"
+    if not train and not folder.exists():
+        return None
     # Models are kept until the run is finished, so that it goes on where it was stopped.
     models = folder.with_name(f"{folder.name}.folds")
     if not folder.exists():
@@ -248,6 +252,7 @@ def main() -> None:
     parser.add_argument("--leaky_kinds", nargs="*", default=[MIX, "moved"], choices=[MIX, *KINDS])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--num_train_epochs", type=float, default=EMBEDDED_RECIPE["num_train_epochs"])
+    parser.add_argument("--only_finished", action="store_true", help="train nothing: report the runs that are there")
     parser.add_argument("--work", type=Path, default=HERE / "work", help="where finished runs are kept")
     parser.add_argument("--results", type=Path, default=HERE / "results")
     arguments = parser.parse_args()
@@ -262,7 +267,11 @@ def main() -> None:
     runs = []
     for kind, folds, seed in wanted:
         examples, errors = plant_errors(clean, kind, SHARE, seed)
-        folder = finished_run(arguments.work, examples, f"{name}-{kind}", folds, seed, recipe)
+        folder = finished_run(
+            arguments.work, examples, f"{name}-{kind}", folds, seed, recipe, train=not arguments.only_finished
+        )
+        if folder is None:
+            continue
         runs.append(evaluate(folder, kind, folds, seed, clean, errors))
         of_run = runs[-1]["scores"]
         print(
