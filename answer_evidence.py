@@ -82,9 +82,10 @@ class AnswerEvidence:
         self._rarity = WordRarity(table["context"])
         groups = pd.factorize(table["context"].map(normalized_text))[0]
         self.judged: list[Judged] = []
+        classes = span_classes_of(table)
         rows = zip(groups, table["given_answer"], table["given_start"], table["given_label"], strict=True)
         for example_index, (group, texts, starts, names) in enumerate(rows):
-            for class_name in span_classes_of(table):
+            for class_name in classes:
                 spans = [
                     (int(start), int(start) + len(text))
                     for text, start, name in zip(texts, starts, names, strict=True)

@@ -55,6 +55,10 @@ class LabelErrors:
     estimated_wrong: int
     learned: bool
 
+    def label_quality(self) -> np.ndarray:
+        """Return the label quality of the n examples in the order of the data set, shape (n,)."""
+        return self.issues.sort_values("index")["label_quality"].to_numpy()
+
 
 def span_label_quality(labels: Sequence, pred_probs: Sequence) -> np.ndarray:
     """Score given labels by out-of-fold probabilities alone, one score an example.
@@ -273,14 +277,16 @@ def _learned_verdicts(
     judged = evidence.judged
     models = [AnswerModel(training, np.flatnonzero(part[answers] != number)) for number in range(int(part.max()) + 1)]
     log_odds, silence = np.empty(len(judged)), np.empty((len(judged), 3))
+    is_span = np.array([one.span is not None for one in judged])
     suggestions: list[tuple[Span, float]] = [((0, 0), 0.0)] * len(judged)
     for row, case in evidence.cases():
         model = models[part[row]]
         suggestions[row] = _suggestion(model, case)
         if judged[row].span is not None:
             log_odds[row] = model.log_odds(case.given, case.evidence)[0]
-        silence[row] = _evidence_for_silence(model, case)
-    is_span = np.array([one.span is not None for one in judged])
+        # It weighs every candidate, for nothing where every example has an answer.
+        if not is_span.all():
+            silence[row] = _evidence_for_silence(model, case)
     if not is_span.all():
         log_odds[~is_span] = _log_odds_of_silence(silence, is_span, part)
     share_wrong = _share_wrong(log_odds[is_span], _mistake_log_odds(training, models, part[answers]), training.kinds)

@@ -127,17 +127,12 @@ def scores_of(table: pd.DataFrame, name: str) -> tuple[dict[str, np.ndarray], pd
         "cleanlab: softmin": get_label_quality_scores(labels, pred_probs, sentence_score_method="softmin")[0],
         "mean P(span)": np.array([p[y == 1].mean() for p, y in zip(pred_probs, labels, strict=True)]),
         "expected F1 (ours, probabilities alone)": span_label_quality(labels, pred_probs),
-        OURS: by_example(ours.issues),
+        OURS: ours.label_quality(),
     }
     if name in KINDS:
         others = {kind: function for kind, function in MISTAKES.items() if kind != name}
-        scores["ours, never shown this kind"] = by_example(find_label_errors(table, mistakes=others).issues)
+        scores["ours, never shown this kind"] = find_label_errors(table, mistakes=others).label_quality()
     return scores, ours.issues, ours.estimated_wrong
-
-
-def by_example(issues: pd.DataFrame) -> np.ndarray:
-    """Return the label quality in the order of the examples."""
-    return issues.sort_values("index")["label_quality"].to_numpy()
 
 
 def measured(score: np.ndarray, is_error: np.ndarray) -> dict[str, float]:
@@ -253,7 +248,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--num_train_epochs", type=float, default=EMBEDDED_RECIPE["num_train_epochs"])
     parser.add_argument("--only_finished", action="store_true", help="train nothing: report the runs that are there")
-    parser.add_argument("--work", type=Path, default=HERE / "work", help="where finished runs are kept")
+    parser.add_argument("--work", type=Path, default=HERE / "runs", help="where finished runs are kept")
     parser.add_argument("--results", type=Path, default=HERE / "results")
     arguments = parser.parse_args()
 

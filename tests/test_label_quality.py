@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 import label_quality
 from answer_evidence import AnswerEvidence, Case
 from answer_model import AnswerModel
-from label_quality import FewAnswersWarning, find_label_errors, span_label_quality
+from label_quality import FewAnswersWarning, LabelErrors, find_label_errors, span_label_quality
 from planted_errors import MISTAKES
 from plots import plot_label_quality, plot_rankings
 
@@ -805,6 +805,11 @@ def test_no_mistake_is_possible_anywhere():
 
 
 # Plots
+
+
+def test_label_quality_is_given_in_the_order_of_the_data():
+    issues = pd.DataFrame({"index": [2, 0, 1], "label_quality": [0.1, 0.2, 0.3]})
+    assert LabelErrors(issues, 1, True).label_quality().tolist() == [0.2, 0.3, 0.1]
 
 
 @pytest.fixture
