@@ -6,6 +6,7 @@ All offsets are half-open character ranges of the original text: a token is the 
 """
 
 import re
+import sys
 import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -33,7 +34,13 @@ class TokenizedText(NamedTuple):
 
     def texts(self, text: str) -> list[str]:
         """Return the T pieces of the original text that the tokens cover."""
-        return [text[start:end] for start, end in zip(self.char_start, self.char_end, strict=True)]
+        return text_pieces(text, self.char_start, self.char_end)
+
+
+def text_pieces(text: str, char_start: np.ndarray, char_end: np.ndarray) -> list[str]:
+    """Return the pieces `text[char_start[i]:char_end[i]]`."""
+    # Most tokens of a data set are the same few thousand words: kept once, they take a tenth of the memory.
+    return [sys.intern(text[start:end]) for start, end in zip(char_start.tolist(), char_end.tolist(), strict=True)]
 
 
 def check_label_map(label_map: dict[str, int]) -> dict[str, int]:

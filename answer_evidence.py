@@ -8,7 +8,7 @@ import pandas as pd
 
 from answer_model import TrainingEvidence
 from planted_errors import MISTAKES
-from span_evidence import EVIDENCE, ContextEvidence, WordRarity
+from span_evidence import EVIDENCE, ContextEvidence, ContextText, WordRarity
 from squad import normalized_text
 from words import Span, cuts_word
 
@@ -78,11 +78,16 @@ class AnswerEvidence:
     """
 
     def __init__(self, table: pd.DataFrame, seed: int = 0, mistakes: Mapping[str, Callable] = MISTAKES):
-        self._table, self._seed, self._mistakes = table, seed, mistakes
-        self._rarity = WordRarity(table["context"])
-        groups = pd.factorize(table["context"].map(normalized_text))[0]
-        self.judged: list[Judged] = []
+        self._seed, self._mistakes = seed, mistakes
         classes = span_classes_of(table)
+        # Columns are looked up row by row, for which a table is slow.
+        wanted = ["question", "context", "char_start", "char_end", *(f"pred_probs_{name}" for name in classes)]
+        self._columns = {name: table[name].to_numpy(dtype=object) for name in wanted}
+        contexts = self._columns["context"]
+        self._rarity = WordRarity(contexts)
+        number, distinct = pd.factorize(contexts)
+        groups = pd.factorize(np.array([normalized_text(context) for context in distinct], dtype=object))[0][number]
+        self.judged: list[Judged] = []
         rows = zip(groups, table["given_answer"], table["given_start"], table["given_label"], strict=True)
         for example_index, (group, texts, starts, names) in enumerate(rows):
             for class_name in classes:
@@ -100,7 +105,7 @@ class AnswerEvidence:
             self._together.setdefault(self._place(judged), []).append(row)
 
     def _place(self, judged: Judged) -> tuple[str, str]:
-        return self._table["context"].iloc[judged.example_index], judged.class_name
+        return self._columns["context"][judged.example_index], judged.class_name
 
     def training_evidence(self) -> tuple[TrainingEvidence, np.ndarray]:
         """Return evidence to learn from, and which of `judged` its U given answers are.
@@ -125,10 +130,10 @@ class AnswerEvidence:
                 (kind, wrong)
                 for kind, possible in self._mistakes.items()
                 for wrong in _sample(
-                    possible(context.context, span, [taken for taken, _ in takers]), MISTAKES_OF_A_KIND, rng
+                    possible(context.text.context, span, [taken for taken, _ in takers]), MISTAKES_OF_A_KIND, rng
                 )
             ]
-            others_here = [other for other in context.candidates(MAX_SUGGESTED_WORDS) if other != span]
+            others_here = [other for other in context.text.candidates(MAX_SUGGESTED_WORDS).pairs if other != span]
             compared = _sample(others_here or [span], SPANS_COMPARED, rng)
             evidence = context.of([span, *(wrong for _, wrong in planted), *compared], takers)
             given[position] = evidence[0]
@@ -146,43 +151,55 @@ class AnswerEvidence:
     def cases(self) -> Iterator[tuple[int, Case]]:
         """Yield the row in `judged` and the case of each, paragraph by paragraph."""
         for row, context, takers in self._contexts(set(range(len(self.judged)))):
-            judged = self.judged[row]
-            candidates = context.candidates(MAX_SUGGESTED_WORDS)
-            given = [] if judged.span is None else [judged.span]
-            for span in given:
-                if span not in candidates and not cuts_word(context.context, span):
-                    candidates.append(span)
-            evidence = context.of([*given, *candidates], takers)
-            yield row, Case(evidence[: len(given)], candidates, evidence[len(given) :], context.probs)
+            span, spans = self.judged[row].span, context.text.candidates(MAX_SUGGESTED_WORDS)
+            candidates, evidence = spans.pairs, context.of(spans, takers)
+            given = np.empty((0, len(EVIDENCE)))
+            if span is not None:
+                found = spans.index(span)
+                given = context.of([span], takers) if found is None else evidence[[found]]
+                if found is None and not cuts_word(context.text.context, span):
+                    candidates, evidence = [*candidates, span], np.vstack([evidence, given])
+            yield row, Case(given, candidates, evidence, context.probs)
 
     def _contexts(self, wanted: set[int]) -> Iterator[tuple[int, ContextEvidence, list[tuple[Span, ContextEvidence]]]]:
         """Yield each wanted row of `judged` with its context, and the answers of other questions on it."""
-        for (_, class_name), together in self._together.items():
+        text = None
+        for (context, class_name), together in self._together.items():
             if wanted.isdisjoint(together):
                 continue
-            contexts = {row: self._context(row, class_name) for row in together}
+            # Classes of a paragraph follow each other.
+            if text is None or text.context != context:
+                text = ContextText(context, self._rarity)
+            contexts = self._read(text, class_name, together)
+            takers = [(row, (self.judged[row].span, contexts[row])) for row in together if self.judged[row].span]
             for row in together:
                 if row in wanted:
                     example_index = self.judged[row].example_index
-                    takers = [
-                        (self.judged[other].span, contexts[other])
-                        for other in together
-                        if self.judged[other].example_index != example_index and self.judged[other].span is not None
-                    ]
-                    yield row, contexts[row], takers
+                    others = [taker for other, taker in takers if self.judged[other].example_index != example_index]
+                    yield row, contexts[row], others
 
-    def _context(self, row: int, class_name: str) -> ContextEvidence:
-        judged, example = self.judged[row], self._table.iloc[self.judged[row].example_index]
-        probs = np.array(example[f"pred_probs_{class_name}"], dtype=np.float64)
-        char_start, char_end = np.asarray(example["char_start"]), np.asarray(example["char_end"])
-        for other in self._together[self._place(judged)]:
-            span = self.judged[other].span
-            if other != row and self.judged[other].example_index == judged.example_index:
-                # The example's other answers are no rivals of this one.
-                taken = (char_start < span[1]) & (char_end > span[0])
-                taken &= ~((char_start < judged.span[1]) & (char_end > judged.span[0]))
-                probs[taken] = probs.min()
-        return ContextEvidence(example["question"], example["context"], char_start, char_end, probs, self._rarity)
+    def _read(self, text: ContextText, class_name: str, together: list[int]) -> dict[int, ContextEvidence]:
+        of_example: dict[int, list[int]] = {}
+        for row in together:
+            of_example.setdefault(self.judged[row].example_index, []).append(row)
+        contexts = {}
+        for example_index, rows in of_example.items():
+            names = ("question", "char_start", "char_end", f"pred_probs_{class_name}")
+            question, char_start, char_end, probs = (self._columns[name][example_index] for name in names)
+            char_start, char_end = np.asarray(char_start), np.asarray(char_end)
+            touched = {row: _touched(self.judged[row].span, char_start, char_end) for row in rows if len(rows) > 1}
+            for row in rows:
+                of_row = np.array(probs, dtype=np.float64)
+                for other in rows:
+                    if other != row:
+                        # The example's other answers are no rivals of this one.
+                        of_row[touched[other] & ~touched[row]] = of_row.min()
+                contexts[row] = ContextEvidence(question, text, char_start, char_end, of_row)
+        return contexts
+
+
+def _touched(span: Span, char_start: np.ndarray, char_end: np.ndarray) -> np.ndarray:
+    return (char_start < span[1]) & (char_end > span[0])
 
 
 def _sample(spans: Sequence[Span], size: int, rng: np.random.Generator) -> list[Span]:

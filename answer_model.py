@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import log_softmax, logsumexp
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
@@ -61,14 +60,19 @@ class AnswerModel:
         deviation = np.maximum(mistakes.std(axis=0), evidence.given[rows].std(axis=0))
         # Evidence that never varies says nothing.
         self._scale = np.where(deviation > 1e-9, deviation, 1.0)
-        self._choice_weights = _fit_choice(
+        choice_weights = _fit_choice(
             [self._standardised(np.vstack([evidence.given[[row]], evidence.others[row]])) for row in rows]
         )
         given, planted = self._standardised(evidence.given[rows]), self._standardised(mistakes)
         kinds = evidence.kinds[of_rows]
         fitted = [_fit_against(given, planted[kinds == kind]) for kind in np.unique(kinds)]
-        self._weights = np.column_stack([model.coef_[0] for model in fitted])
-        self._intercepts = np.concatenate([model.intercept_ for model in fitted])
+        weights = np.column_stack([model.coef_[0] for model in fitted])
+        intercepts = np.concatenate([model.intercept_ for model in fitted])
+        # For evidence as it is: to standardise that of every span would take longer than to weigh it.
+        self._weights = weights / self._scale[:, None]
+        self._intercepts = intercepts - self._mean @ self._weights
+        self._choice_weights = choice_weights / self._scale
+        self._choice_intercept = -self._mean @ self._choice_weights
 
     def _standardised(self, evidence: np.ndarray) -> np.ndarray:
         return (evidence - self._mean) / self._scale
@@ -89,16 +93,19 @@ class AnswerModel:
         -------
         ndarray of shape (S,)
         """
-        standardised = self._standardised(evidence)
-        against = standardised @ self._weights + self._intercepts
-        mixture = np.log(against.shape[1]) - logsumexp(-against, axis=1)
-        utilities = self._standardised(others) @ self._choice_weights
-        preference = standardised @ self._choice_weights - logsumexp(utilities) + np.log(len(utilities))
+        against = evidence @ self._weights + self._intercepts
+        mixture = np.log(against.shape[1]) - np.logaddexp.reduce(-against, axis=1)
+        utilities = self._utilities(others)
+        preference = self._utilities(evidence) - np.logaddexp.reduce(utilities) + np.log(len(utilities))
         return mixture + _CHOICE_SHARE * preference
 
     def choice(self, evidence: np.ndarray) -> np.ndarray:
         """Return each span's probability of being the given answer, if one of these S spans is."""
-        return np.exp(log_softmax(self._standardised(evidence) @ self._choice_weights))
+        utilities = self._utilities(evidence)
+        return np.exp(utilities - np.logaddexp.reduce(utilities))
+
+    def _utilities(self, evidence: np.ndarray) -> np.ndarray:
+        return evidence @ self._choice_weights + self._choice_intercept
 
 
 def _fit_against(given: np.ndarray, mistakes: np.ndarray) -> LogisticRegression:

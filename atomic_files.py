@@ -68,14 +68,19 @@ def new_folder(path: Path) -> Iterator[Path]:
     partial = partial_folder(path)
     try:
         yield partial
-        outdated = path.with_name(f".{path.name}.outdated")
-        if outdated.exists():
-            shutil.rmtree(outdated)
-        if path.exists():
-            path.rename(outdated)
-        partial.rename(path)
-        if outdated.exists():
-            shutil.rmtree(outdated)
+        replace_folder(partial, path)
     finally:
         if partial.exists():
             shutil.rmtree(partial)
+
+
+def replace_folder(finished: Path, path: Path) -> None:
+    """Give a folder the name `path`; a folder that had the name is removed."""
+    outdated = path.with_name(f".{path.name}.outdated")
+    if outdated.exists():
+        shutil.rmtree(outdated)
+    if path.exists():
+        path.rename(outdated)
+    finished.rename(path)
+    if outdated.exists():
+        shutil.rmtree(outdated)

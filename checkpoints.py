@@ -6,13 +6,17 @@ Only configuration, tokenizer and `safetensors` files are ever read: a pickled w
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import huggingface_hub
 from safetensors import SafetensorError, safe_open
-from transformers import BertConfig
+from transformers import AutoTokenizer, BertConfig, PreTrainedTokenizerFast
+from transformers.activations import ACT2FN
+
+from hub_access import bounded_hub, local_path
 
 EMBEDDED_BACKBONE = "embedded"
 # all-MiniLM-L6-v2 as published by sentence-transformers.
@@ -29,6 +33,14 @@ _HUB_FILES = ["config.json", "*.safetensors", "model.safetensors.index.json", "t
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
 _TOKENIZER_OPTIONS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _OUR_ARCHITECTURE = "BertForSpanClassification"
+# Tensors (rows, columns) whose rows a field of the configuration counts.
+_SIZED_TENSORS = {
+    "embeddings.word_embeddings.weight": "vocab_size",
+    "embeddings.position_embeddings.weight": "max_position_embeddings",
+    "embeddings.token_type_embeddings.weight": "type_vocab_size",
+    "layer.0.intermediate.dense.weight": "intermediate_size",
+}
+_SIZES = ("hidden_size", "num_hidden_layers", *_SIZED_TENSORS.values())
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,7 @@ class Checkpoint:
     label_map: dict[str, int] | None  # None: no span head yet
     max_positions: int
     one_segment: bool  # pretrained on single texts: its embedding of a second segment means nothing
+    vocab_size: int
 
 
 def resolve_checkpoint(model_path: str | Path, revision: str | None = None) -> Checkpoint:
@@ -71,25 +84,125 @@ def resolve_checkpoint(model_path: str | Path, revision: str | None = None) -> C
     config = _read_json(path / "config.json", "a model's configuration")
     if config.get("model_type") != "bert":
         raise ValueError(f"{path}: expected a BERT checkpoint (model_type 'bert'), found {config.get('model_type')!r}")
-    names = tensor_names(weight_files(path))
+    shapes = _tensor_shapes(weight_files(path))
+    checked = _check_config(path, config, shapes)
     if not any((path / name).is_file() for name in _TOKENIZER_FILES):
         raise FileNotFoundError(f"{path}: expected a tokenizer ({' or '.join(_TOKENIZER_FILES)}), found none")
+    for name in (_TOKENIZER_FILES[0], *_TOKENIZER_OPTIONS):
+        if (path / name).is_file():
+            _read_json(path / name, "a part of the tokenizer")
     label_map = None
     if config.get("architectures") == [_OUR_ARCHITECTURE]:
         label_map = _read_json(path / LABEL_MAP_FILE, "the label map that QATrainer writes")
-    elif "classifier.weight" in names:
+    elif "classifier.weight" in shapes:
+        id2label = config.get("id2label")
+        labels = list(id2label.values()) if isinstance(id2label, dict) else id2label
         raise ValueError(
             f"{path}: expected a checkpoint without a head, or one that QATrainer wrote; found a head for other labels "
-            f"({config.get('architectures')}, {list((config.get('id2label') or {}).values())}). To start from its "
+            f"({config.get('architectures')}, {labels}). To start from its "
             f"encoder alone: transformers.BertModel.from_pretrained({str(model_path)!r}).save_pretrained(NEW_FOLDER), "
             "and copy the tokenizer's files there"
         )
     return Checkpoint(
         path,
         label_map,
-        max_positions=config.get("max_position_embeddings", BertConfig().max_position_embeddings),
-        one_segment=(path / SENTENCE_ENCODER_FILE).is_file() or config.get("type_vocab_size", 2) < 2,
+        max_positions=checked.max_position_embeddings,
+        one_segment=(path / SENTENCE_ENCODER_FILE).is_file() or checked.type_vocab_size < 2,
+        vocab_size=checked.vocab_size,
     )
+
+
+def _check_config(path: Path, config: dict, shapes: dict[str, tuple[int, ...]]) -> BertConfig:
+    """Check that the configuration is one of an encoder, and that of the weights.
+
+    Layers too few would be left out without a word, and a decoder reads no token's right side.
+    """
+    file = path / "config.json"
+    try:
+        checked = BertConfig.from_dict(config)
+    except Exception as error:
+        # What it raises for a field of the wrong type has no common type.
+        raise ValueError(f"{file}: expected a BERT configuration; {type(error).__name__}: {error}") from error
+    for name in (*_SIZES, "num_attention_heads"):
+        if isinstance(getattr(checked, name), bool) or getattr(checked, name) < 1:
+            raise ValueError(f"{file}: expected {name} to be at least 1, found {getattr(checked, name)!r}")
+    for name, good, expected in (
+        ("hidden_act", checked.hidden_act in ACT2FN, "the name of an activation"),
+        ("num_attention_heads", checked.hidden_size % checked.num_attention_heads == 0, "a divisor of hidden_size"),
+        ("is_decoder", not checked.is_decoder, "false"),
+    ):
+        if not good:
+            raise ValueError(f"{file}: expected {name} to be {expected}, found {getattr(checked, name)!r}")
+    found = {}
+    for name, shape in shapes.items():
+        layer = re.search(r"encoder\.layer\.([0-9]+)\.", name)
+        if layer:
+            found["num_hidden_layers"] = max(found.get("num_hidden_layers", 0), int(layer[1]) + 1)
+        for part, size in _SIZED_TENSORS.items():
+            if name.endswith(part) and len(shape) == 2:
+                found |= {size: shape[0], "hidden_size": shape[1]}
+    wrong = {name: size for name, size in found.items() if getattr(checked, name) != size}
+    if wrong:
+        expected = {name: getattr(checked, name) for name in wrong}
+        raise ValueError(
+            f"{path}: expected weights of the sizes in config.json, {expected}, found {wrong}; "
+            "take both from the same checkpoint"
+        )
+    return checked
+
+
+def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerFast:
+    """Load the tokenizer of a checkpoint; code that the checkpoint brings is never run.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged, or not one of this BERT.
+    """
+    path = checkpoint.path
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(  # nosec B615 # a folder that is here has no revision
+            path, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:
+        # What it raises for a damaged file has no common type.
+        raise ValueError(
+            f"{path}: expected BERT's tokenizer ({' or '.join(_TOKENIZER_FILES)}); {type(error).__name__}: {error}"
+        ) from error
+    missing = [name for name in ("cls_token", "sep_token", "pad_token") if getattr(tokenizer, f"{name}_id") is None]
+    if missing or not isinstance(tokenizer, PreTrainedTokenizerFast):
+        found = f"without {', '.join(missing)}" if missing else "that gives no offsets"
+        raise ValueError(f"{path}: expected BERT's tokenizer, found a {type(tokenizer).__name__} {found}")
+    largest = max(tokenizer.get_vocab().values())
+    if largest >= checkpoint.vocab_size:
+        raise ValueError(
+            f"{path}: expected a tokenizer of at most {checkpoint.vocab_size} tokens, as the model's vocab_size says, "
+            f"found the token id {largest}; take both from the same checkpoint"
+        )
+    return tokenizer
+
+
+def read_settings(checkpoint: Checkpoint) -> dict:
+    """Return `max_length`, `doc_stride` and `answers` that a checkpoint was trained with; empty if it does not say."""
+    file = checkpoint.path / SETTINGS_FILE
+    if not file.is_file():
+        return {}
+    settings = _read_json(file, "the window settings that QATrainer writes")
+    types = {"max_length": int, "doc_stride": int, "answers": str}
+    if {name: type(settings.get(name)) for name in types} != types:
+        raise ValueError(f"{file}: expected {', '.join(types)} as QATrainer writes them, found {settings}")
+    return settings
+
+
+def read_seen_contexts(checkpoint: Checkpoint) -> set[str]:
+    """Return the hashes of the contexts that a checkpoint was trained on, as far as it says."""
+    file = checkpoint.path / SEEN_CONTEXTS_FILE
+    if not file.is_file():
+        return set()
+    seen = _read_json(file, "the hashes of contexts that QATrainer writes", list)
+    if not all(isinstance(context_hash, str) for context_hash in seen):
+        raise ValueError(f"{file}: expected hashes of contexts as texts, found other values")
+    return set(seen)
 
 
 def check_same_labels(checkpoint: Checkpoint, label_map: dict[str, int]) -> None:
@@ -108,10 +221,13 @@ def weight_files(path: Path) -> list[Path]:
         return [path / WEIGHTS_FILE]
     if index.is_file():
         weight_map = _read_json(index, "the index of the shards").get("weight_map")
-        if not isinstance(weight_map, dict):
-            raise ValueError(f"{index}: expected a 'weight_map' of tensors to files, found {weight_map!r}")
-        shards = sorted(set(weight_map.values()))
-        return [path / Path(shard).name for shard in shards]
+        if not isinstance(weight_map, dict) or not weight_map:
+            raise ValueError(f"{index}: expected a 'weight_map' of tensors to files, found {str(weight_map)[:60]}")
+        for shard in weight_map.values():
+            # Whatever loads the weights follows these names, so they must not lead to another folder.
+            if not isinstance(shard, str) or not re.fullmatch(r"[^/\\\0]+\.safetensors", shard):
+                raise ValueError(f"{index}: expected names of safetensors files beside it, found {shard!r}")
+        return [path / shard for shard in sorted(set(weight_map.values()))]
     found = sorted(file.name for file in path.glob("*") if file.suffix in (".bin", ".pt", ".pth", ".h5", ".msgpack"))
     raise FileNotFoundError(
         f"{path}: expected the weights as {WEIGHTS_FILE}, found {found or 'none'}. Pickled weights are never loaded; "
@@ -121,14 +237,20 @@ def weight_files(path: Path) -> list[Path]:
 
 def tensor_names(weights: Iterable[Path]) -> set[str]:
     """Return the names of all tensors in safetensors files, without reading their data."""
-    names: set[str] = set()
+    return set(_tensor_shapes(weights))
+
+
+def _tensor_shapes(weights: Iterable[Path]) -> dict[str, tuple[int, ...]]:
+    shapes = {}
     for file in weights:
         try:
             with safe_open(file, framework="numpy") as tensors:
-                names.update(tensors.keys())
-        except (SafetensorError, FileNotFoundError) as error:
-            raise ValueError(f"{file}: expected a complete safetensors file; {error}") from error
-    return names
+                shapes.update({name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()})  # noqa: SIM118
+        except (SafetensorError, FileNotFoundError, IsADirectoryError) as error:
+            raise ValueError(
+                f"{file}: expected a complete safetensors file; {error}; copy or download it again"
+            ) from error
+    return shapes
 
 
 def fingerprint(path: Path) -> str:
@@ -154,7 +276,7 @@ def _file_sha256(file: Path, size: int, mtime_ns: int) -> str:
 def _find_folder(name: str, revision: str | None) -> Path:
     if name == EMBEDDED_BACKBONE:
         return _embedded_folder()
-    path = Path(name).expanduser()
+    path = local_path(name)
     if path.is_dir():
         return path.resolve()
     if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
@@ -185,7 +307,8 @@ def _embedded_folder() -> Path:
 
 def _hub_folder(name: str, revision: str | None) -> Path:
     try:
-        return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES))
+        with bounded_hub():
+            return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES))
     except Exception as error:
         # The Hub's client lets errors of its HTTP library through, whose types are not its interface.
         raise ConnectionError(
@@ -197,13 +320,14 @@ def _hub_folder(name: str, revision: str | None) -> Path:
         ) from error
 
 
-def _read_json(file: Path, what: str) -> dict:
+def _read_json(file: Path, what: str, kind: type = dict):
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{file}: expected {what}, found no such file") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{file}: expected {what} as JSON; {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{file}: expected {what} as a JSON object, found {type(content).__name__}")
+    if not isinstance(content, kind):
+        name = "object" if kind is dict else kind.__name__
+        raise ValueError(f"{file}: expected {what} as a JSON {name}, found {type(content).__name__}")
     return content

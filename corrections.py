@@ -1,7 +1,7 @@
 """Put reviewers' decisions into a data set, and leave everything else as it was."""
 
+import itertools
 import json
-import re
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,8 +9,11 @@ from typing import NamedTuple
 
 from atomic_files import check_writable, partial_folder, write_file
 from decisions import Answer, Decision, RefusedDecisionsError
-from squad import DEMO_PATH, DEMO_SOURCE, load_squad
+from squad import load_squad, occurrences
+from squad_sources import DEMO_PATH, DEMO_SOURCE
 from squad_text import replace_answers
+
+_PLACES_SHOWN = 10
 
 _Kept = tuple[int | None, Answer]  # an answer, and its position among those of the source; None for a new one
 
@@ -196,28 +199,33 @@ def _same(answer: Answer, other: Answer) -> bool:
 def _located(answer: Answer, replaced: list[Answer], context: str, with_labels: bool) -> Answer:
     """Return a correct answer with its offset and, where the data has classes, its class."""
     text, char_start, class_name = answer
-    starts = [match.start() for match in re.finditer(f"(?={re.escape(text)})", context)]
+    starts = list(itertools.islice(occurrences(text, context), _PLACES_SHOWN + 1))
+    places = f"at {starts[:_PLACES_SHOWN]}" + " and elsewhere" * (len(starts) > _PLACES_SHOWN) if starts else "nowhere"
     if char_start is None:
         given_starts = {given.char_start for given in replaced if given.text == text}
-        overlapping = [
-            start for start in starts if any(start < g.char_start + len(g.text) and g.char_start < start + len(text)
-                                             for g in replaced)
-        ]  # fmt: skip
-        for candidates in (starts, overlapping, sorted(given_starts)):
+        overlapping = {
+            start
+            for given in replaced
+            for start in itertools.islice(
+                occurrences(
+                    text, context, max(0, given.char_start - len(text) + 1),
+                    given.char_start + len(given.text) + len(text) - 1,
+                ),
+                2,
+            )
+        }  # fmt: skip
+        for candidates in (starts, sorted(overlapping), sorted(given_starts)):
             if len(candidates) == 1:
                 char_start = candidates[0]
                 break
         else:
             if starts:
                 raise ValueError(
-                    f"expected one place of the correct answer {text!r}, found it at {starts}; fill in correct_start"
+                    f"expected one place of the correct answer {text!r}, found it {places}; fill in correct_start"
                 )
-    if char_start not in starts:
+    if char_start is None or not context.startswith(text, char_start):
         place = "in the context" if char_start is None else f"at offset {char_start}"
-        raise ValueError(
-            f"expected the correct answer {text!r} {place}, found it "
-            f"{f'at {starts}' if starts else 'nowhere'}; copy it from the context"
-        )
+        raise ValueError(f"expected the correct answer {text!r} {place}, found it {places}; copy it from the context")
     if with_labels and class_name is None:
         classes = {given.class_name for given in replaced}
         if len(classes) != 1:

@@ -1,37 +1,40 @@
 """Out-of-fold probabilities: every example judged by a model that saw neither it nor its paragraph."""
 
+import contextlib
+import errno
+import shutil
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import KFold
 
-from atomic_files import check_writable, new_folder
-from fold_store import Fold, code_fingerprint, data_fingerprint, fold_folder, fold_key, load_fold, save_fold
+from atomic_files import check_writable, replace_folder
+from fold_store import (
+    MODEL_FOLDER,
+    Fold,
+    code_fingerprint,
+    data_fingerprint,
+    fold_folder,
+    fold_key,
+    load_fold,
+    load_training,
+    lock_file,
+    save_fold,
+    save_training,
+    unfinished_folder,
+)
+from locks import exclusive
 from predictions import SpanPrediction
 from progress import ProgressLine, TrainingProgress, bar
+from resumable_training import TrainingStates
 from span_metrics import evaluate_predictions
 from spanbert import QATrainer, context_hash
-from squad import normalized_text
+from splits import LeakError, Split, fold_seed, make_splits
 from windows import QuestionCutWarning
-
-GROUP_BY = ("context", "title", "none")
-
-
-class LeakError(ValueError):
-    """Raised when a model would be asked about something that it was trained on."""
-
-
-@dataclass(frozen=True)
-class Split:
-    """The examples that one fold trains on and those that it holds out, as indices into the data set."""
-
-    train_indices: np.ndarray
-    validation_indices: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class OutOfFold:
     reports : list of dict
         One per fold: what made it, its metrics on the held-out part, loss history, times.
     label_map : dict
+    group_by : str
+        What no split cuts; see `splits.group_labels`.
     """
 
     predictions: list[SpanPrediction]
@@ -55,6 +60,7 @@ class OutOfFold:
     splits: list[Split]
     reports: list[dict]
     label_map: dict[str, int]
+    group_by: str = "context"
 
     def metrics(self) -> pd.DataFrame:
         """Return the held-out metrics, one row for each fold and span class."""
@@ -70,143 +76,6 @@ class OutOfFold:
             for report in self.reports
             for class_name, of_class in report["metrics"]["classes"].items()
         )
-
-
-def group_labels(examples: Sequence[dict], group_by: str = "context") -> np.ndarray:
-    """Number the groups that must not be cut by a split.
-
-    Parameters
-    ----------
-    examples : sequence of dict
-    group_by : {"context", "title", "none"}
-        Examples on the same paragraph (see `squad.normalized_text`), of the same article (articles
-        that share a paragraph count as one), or none at all.
-
-    Returns
-    -------
-    ndarray of shape (n,), int64
-        Groups are numbered in the order in which they first appear.
-    """
-    if group_by not in GROUP_BY:
-        raise ValueError(f"group_by: expected one of {GROUP_BY}, found {group_by!r}")
-    if group_by == "none":
-        return np.arange(len(examples))
-    paragraphs = _numbered([normalized_text(example["context"]) for example in examples])
-    if group_by == "context":
-        return paragraphs
-    # A paragraph that stands under two titles joins them: it must not be cut either.
-    groups = _numbered([normalized_text(example["title"]) for example in examples])
-    while True:
-        of_paragraph = pd.Series(groups).groupby(paragraphs).transform("min")
-        joined = of_paragraph.groupby(groups).transform("min").to_numpy()
-        if np.array_equal(joined, groups):
-            return _numbered(groups)
-        groups = joined
-
-
-def _numbered(keys: Sequence) -> np.ndarray:
-    """Number equal keys alike, in the order in which they first appear."""
-    return pd.factorize(np.array(keys, dtype=object))[0].astype(np.int64)
-
-
-def make_splits(
-    examples: Sequence[dict],
-    num_splits: int = 3,
-    *,
-    group_by: str = "context",
-    shuffle: bool = True,
-    seed: int = 0,
-) -> list[Split]:
-    """Split examples into folds without cutting a group, and check the result.
-
-    Parameters
-    ----------
-    examples : sequence of dict
-        In the SQuAD schema.
-    num_splits : int
-        Number of folds, at least 2.
-    group_by : {"context", "title", "none"}
-        See `group_labels`.
-    shuffle : bool
-        Whether groups go to folds at random; otherwise in the order of the data.
-    seed : int
-        Of the shuffling.
-
-    Returns
-    -------
-    list of Split
-        Folds have equal numbers of groups, within one.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer groups than folds.
-    """
-    if isinstance(num_splits, bool) or not isinstance(num_splits, int) or num_splits < 2:
-        raise ValueError(
-            f"num_splits: expected an integer of at least 2, found {num_splits!r}; one fold would leave "
-            "nothing to train on, or predict what it was trained on"
-        )
-    if len(examples) < num_splits:
-        raise ValueError(f"num_splits: expected at most {len(examples)}, one fold an example, found {num_splits}")
-    groups = group_labels(examples, group_by)
-    num_groups = int(groups.max()) + 1
-    if num_groups < num_splits:
-        raise ValueError(
-            f"num_splits: expected at most {num_groups}, the number of different values of {group_by!r}, "
-            f'found {num_splits}; use fewer folds or another group_by ("context" or "none")'
-        )
-    folds = KFold(num_splits, shuffle=shuffle, random_state=seed if shuffle else None)
-    splits = [
-        Split(np.flatnonzero(np.isin(groups, train_groups)), np.flatnonzero(np.isin(groups, held_out_groups)))
-        for train_groups, held_out_groups in folds.split(np.arange(num_groups))
-    ]
-    check_splits(splits, groups)
-    return splits
-
-
-def check_splits(splits: Sequence[Split], groups: np.ndarray) -> None:
-    """Check that splits hold every example out exactly once and leak nothing.
-
-    Parameters
-    ----------
-    splits : sequence of Split
-    groups : ndarray of shape (n,)
-        Group of each example.
-
-    Raises
-    ------
-    LeakError
-        If a held-out example, or one of its group, is trained on.
-    ValueError
-        If an example is held out never or more than once, or nothing is trained on.
-    """
-    num_examples = len(groups)
-    times_held_out = np.bincount(np.concatenate([split.validation_indices for split in splits]), minlength=num_examples)
-    wrong = np.flatnonzero(times_held_out != 1)
-    if len(wrong):
-        raise ValueError(
-            f"expected every one of {num_examples} examples to be held out once; example {wrong[0]} is held out "
-            f"{times_held_out[wrong[0]]} times, and {len(wrong) - 1} more are wrong"
-        )
-    for fold_index, split in enumerate(splits):
-        if not len(split.train_indices) or not len(split.validation_indices):
-            raise ValueError(f"fold {fold_index}: expected examples to train on and to hold out, found none")
-        both = np.intersect1d(split.train_indices, split.validation_indices)
-        if len(both):
-            raise LeakError(f"fold {fold_index}: example {both[0]} is held out and trained on ({len(both)} are)")
-        both = np.intersect1d(groups[split.train_indices], groups[split.validation_indices])
-        if len(both):
-            example_index = int(np.flatnonzero(groups == both[0])[0])
-            raise LeakError(
-                f"fold {fold_index}: the group of example {example_index} is held out and trained on "
-                f"({len(both)} groups are)"
-            )
-
-
-def fold_seed(seed: int, fold_index: int) -> int:
-    """Derive a fold's seed from the one seed of a run."""
-    return int(np.random.SeedSequence([seed, fold_index]).generate_state(1)[0] % 2**31)
 
 
 def out_of_fold_predictions(
@@ -231,8 +100,9 @@ def out_of_fold_predictions(
     several questions.
 
     A fold's folder is keyed by everything that made it: data, split, checkpoint, settings, seed, code
-    and library versions. A finished fold is reused, an unfinished or damaged one is made again, and
-    folders of other configurations are left alone.
+    and library versions. A finished fold is reused, one that was interrupted goes on where its state was last saved
+    (at most about a minute of training is repeated), a damaged one is made again, and folders of other configurations
+    are left alone. A fold that another process is making is waited for.
 
     Parameters
     ----------
@@ -278,86 +148,169 @@ def out_of_fold_predictions(
         "code": code_fingerprint(),
     }
 
-    line = ProgressLine()
-    predictions: list[SpanPrediction | None] = [None] * len(examples)
-    fold_of_example = np.full(len(examples), -1, dtype=np.int64)
-    reports = []
-    for fold_index, split in enumerate(splits):
-        configuration = {
+    configurations = [
+        {
             **shared,
             "seed": fold_seed(seed, fold_index),
             "train_indices": split.train_indices.tolist(),
             "validation_indices": split.validation_indices.tolist(),
         }
+        for fold_index, split in enumerate(splits)
+    ]
+    folders = [
+        fold_folder(folds_dir, fold_index, num_splits, fold_key(configuration))
+        for fold_index, configuration in enumerate(configurations)
+    ]
+    _check_free_space(folds_dir, sum(not folder.exists() for folder in folders) * trainer.num_bytes())
+
+    predictions: list[SpanPrediction | None] = [None] * len(examples)
+    fold_of_example = np.full(len(examples), -1, dtype=np.int64)
+    reports = []
+    for fold_index, (split, folder, configuration) in enumerate(zip(splits, folders, configurations, strict=True)):
         title = f"fold {fold_index} ({fold_index + 1} of {num_splits})"
-        folder = fold_folder(folds_dir, fold_index, num_splits, fold_key(configuration))
-        fold = _finished_fold(folder, configuration, examples, title, log)
-        if fold is None:
-            fold = _make_fold(folder, fold_index, configuration, examples, trainer, title, line)
-            line.clear()
-            log(f"{title}: {_describe(fold.report)}")
+        fold = _FoldMaking(folder, fold_index, configuration, examples, trainer, title, log).fold()
         for example_index, prediction in zip(split.validation_indices, fold.predictions, strict=True):
             predictions[example_index] = prediction
         fold_of_example[split.validation_indices] = fold_index
         reports.append(fold.report)
-    return OutOfFold(predictions, fold_of_example, splits, reports, trainer.label_map)
+    return OutOfFold(predictions, fold_of_example, splits, reports, trainer.label_map, group_by)
 
 
-def _finished_fold(
-    folder: Path, configuration: dict, examples: list[dict], title: str, log: Callable[[str], None]
-) -> Fold | None:
-    if not folder.exists():
-        return None
-    held_out = [examples[i] for i in configuration["validation_indices"]]
-    try:
-        fold = load_fold(folder, fold_key(configuration), held_out)
-    except ValueError as error:
-        log(f"{title}: {folder.name} cannot be used, training again ({error})")
-        return None
-    log(f"{title}: already trained, skipping ({folder.name})")
-    return fold
-
-
-def _make_fold(
-    folder: Path,
-    fold_index: int,
-    configuration: dict,
-    examples: list[dict],
-    trainer: QATrainer,
-    title: str,
-    line: ProgressLine,
-) -> Fold:
-    held_out = [examples[i] for i in configuration["validation_indices"]]
-    with new_folder(folder) as work, warnings.catch_warnings():
-        # Said once for the whole data set already.
-        warnings.simplefilter("ignore", QuestionCutWarning)
-        training = trainer.train(
-            [examples[i] for i in configuration["train_indices"]],
-            work,
-            seed=configuration["seed"],
-            callbacks=[TrainingProgress(line, title)],
-            **configuration["training"],
+def _check_free_space(folds_dir: Path, needed: int) -> None:
+    free = shutil.disk_usage(folds_dir).free
+    if free < needed:
+        raise OSError(
+            errno.ENOSPC,
+            f"expected at least {needed / 1e6:,.0f} MB of free space for the folds' models, found "
+            f"{free / 1e6:,.0f} MB; free some, or choose another folds_dir",
+            str(folds_dir),
         )
+
+
+@dataclass(frozen=True)
+class _FoldMaking:
+    """One fold: found finished, or made as far as it is not."""
+
+    folder: Path
+    fold_index: int
+    configuration: dict
+    examples: list[dict]
+    trainer: QATrainer
+    title: str
+    log: Callable[[str], None]
+
+    def fold(self) -> Fold:
+        """Return the fold, after waiting for whoever else is making it."""
+        is_there, unfinished = self.folder.exists(), unfinished_folder(self.folder)
+        fold = self._finished()
+        if fold is None or unfinished.exists():
+            with exclusive(lock_file(self.folder), self._say) as has_waited:
+                if fold is None and (has_waited or not is_there):
+                    # Who held the lock was making this very fold.
+                    fold = self._finished()
+                if fold is None:
+                    fold = self._make_with_advice()
+                if unfinished.exists():
+                    shutil.rmtree(unfinished)
+        return fold
+
+    def _say(self, text: str) -> None:
+        self.log(f"{self.title}: {text}")
+
+    @property
+    def key(self) -> str:
+        return fold_key(self.configuration)
+
+    @property
+    def held_out(self) -> list[dict]:
+        return [self.examples[i] for i in self.configuration["validation_indices"]]
+
+    def _finished(self) -> Fold | None:
+        if not self.folder.exists():
+            return None
+        try:
+            fold = load_fold(self.folder, self.key, self.held_out)
+        except ValueError as error:
+            self._say(f"{self.folder.name} cannot be used, training again ({error})")
+            return None
+        self._say(f"already trained, skipping ({self.folder.name})")
+        return fold
+
+    def _make_with_advice(self) -> Fold:
+        try:
+            return self._make()
+        except BaseException as error:
+            error.add_note(
+                f"{self.title} is not finished. Finished folds, and what was last saved of this one, are kept in "
+                f"{self.folder.parent}: run the same again, and it goes on from there."
+            )
+            raise
+
+    def _make(self) -> Fold:
+        line, unfinished, held_out = ProgressLine(), unfinished_folder(self.folder), self.held_out
+        training, model = self._trained(unfinished, line), unfinished / MODEL_FOLDER
         started = time.perf_counter()
-        # Read back from the files, so that what is predicted is what was saved.
-        predictions = trainer.load(work).predict_batch(
-            held_out, on_batch=lambda share: line.update(f"{title} · predicting {bar(share)}")
-        )
-        predictions = [prediction.context_only() for prediction in predictions]
+        with _question_cuts_unsaid():
+            # Read back from the files, so that what is predicted is what was saved.
+            predicted = self.trainer.load(model).predictions(
+                held_out, on_batch=lambda share: line.update(f"{self.title} · predicting {bar(share)}")
+            )
+            predictions = [prediction.context_only() for prediction in predicted]
         report = {
-            "fold": fold_index,
-            "key": fold_key(configuration),
-            **configuration,
-            "metrics": evaluate_predictions(held_out, predictions, trainer.label_map),
-            "loss_history": training.loss_history,
-            "num_training_windows": training.num_windows,
-            "num_training_questions_cut": training.num_questions_cut,
-            "seconds": {"train": training.seconds, "predict": time.perf_counter() - started},
-            "folder": folder.name,
+            "fold": self.fold_index,
+            "key": self.key,
+            **self.configuration,
+            "metrics": evaluate_predictions(held_out, predictions, self.trainer.label_map),
+            "loss_history": training["loss_history"],
+            "num_training_windows": training["num_windows"],
+            "num_training_questions_cut": training["num_questions_cut"],
+            "seconds": {"train": training["seconds"], "predict": time.perf_counter() - started},
+            "folder": self.folder.name,
         }
-        save_fold(work, report, held_out, predictions)
-    # Loaded as a later run will load it, so that a resumed run cannot differ.
-    return load_fold(folder, report["key"], held_out)
+        save_fold(model, report, held_out, predictions)
+        replace_folder(model, self.folder)
+        line.clear()
+        self._say(_describe(report))
+        # Loaded as a later run will load it, so that a resumed run cannot differ.
+        return load_fold(self.folder, self.key, held_out)
+
+    def _trained(self, unfinished: Path, line: ProgressLine) -> dict:
+        """Train the fold's model, as far as that has not been done, and return what is reported of it."""
+        states = TrainingStates(unfinished, self.key, self._say)
+        if unfinished.exists():
+            try:
+                training = load_training(unfinished, self.key)
+            except ValueError as error:
+                self._say(f"was interrupted while training ({error})")
+                if (unfinished / MODEL_FOLDER).exists():
+                    shutil.rmtree(unfinished / MODEL_FOLDER)
+            else:
+                self._say("was interrupted after training; goes on with the predictions")
+                states.clear()
+                return training
+        with _question_cuts_unsaid():
+            report = self.trainer.train(
+                [self.examples[i] for i in self.configuration["train_indices"]],
+                unfinished / MODEL_FOLDER,
+                seed=self.configuration["seed"],
+                callbacks=[TrainingProgress(line, self.title)],
+                states=states,
+                **self.configuration["training"],
+            )
+        training = {
+            name: getattr(report, name) for name in ("loss_history", "num_windows", "num_questions_cut", "seconds")
+        }
+        save_training(unfinished, self.key, training)
+        states.clear()
+        return training
+
+
+@contextlib.contextmanager
+def _question_cuts_unsaid() -> Iterator[None]:
+    """Leave out what was said once for the whole data set already."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", QuestionCutWarning)
+        yield
 
 
 def _describe(report: dict) -> str:

@@ -156,6 +156,8 @@ def _label_studio_verdict(results: list[dict], context: str, given: tuple[Answer
     spans = []
     for mark in marks:
         start, end, names = mark.get("start"), mark.get("end"), mark.get("labels") or [None]
+        if not isinstance(names, list) or not isinstance(mark.get("text", ""), str):
+            raise ValueError(f"expected marks with a list 'labels' and a text, found {mark}")
         spans += [[start, end, name] for name in names]
         # Line ends are shown as breaks, and come back as something else or not at all.
         for answer in _marked(context, spans[-1:]):
@@ -248,8 +250,9 @@ def _names(row: object) -> str:
 def _parse(text: str, where: str | Path) -> object:
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{where}: expected JSON; {error}") from error
+    except (ValueError, RecursionError) as error:
+        # Not only JSONDecodeError: Python refuses to read a number of some thousand digits.
+        raise ValueError(f"{where}: expected JSON; {error}; export it again") from error
 
 
 # CSV

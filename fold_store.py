@@ -1,4 +1,4 @@
-"""Keep finished folds: a folder each, keyed by everything that made it."""
+"""Keep folds, finished or not: a folder each, keyed by everything that makes it."""
 
 import hashlib
 import importlib.metadata
@@ -10,17 +10,22 @@ from pathlib import Path
 
 import numpy as np
 
+from alignment import text_pieces
+from atomic_files import write_file
 from checkpoints import file_sha256
 from predictions import SpanPrediction
 
 FOLD_FILE = "fold.json"
 PREDICTIONS_FILE = "predictions.npz"
+TRAINING_FILE = "training.json"
+MODEL_FOLDER = "model"
 # What shapes weights, probabilities and metrics. A change in one of these makes every fold stale.
 _CODE = (
-    "alignment.py", "checkpoints.py", "cross_validation.py", "predictions.py", "span_metrics.py", "span_model.py",
-    "spanbert.py", "windows.py",
+    "alignment.py", "checkpoints.py", "cross_validation.py", "predictions.py", "resumable_training.py",
+    "span_metrics.py", "span_model.py", "spanbert.py", "splits.py", "windows.py",
 )  # fmt: skip
 _LIBRARIES = ("accelerate", "numpy", "scikit-learn", "tokenizers", "torch", "torchmetrics", "transformers")
+_CONFIGURATION = ("data", "trainer", "training", "code", "seed", "train_indices", "validation_indices")
 _ARRAYS = ("example_index", "num_tokens", "char_start", "char_end", "pred_probs", "labels")
 
 
@@ -71,9 +76,45 @@ def fold_key(configuration: dict) -> str:
     return hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()
 
 
+def configuration_of(report: dict) -> dict:
+    """Return the part of a fold's report that its key is made of."""
+    return {name: report[name] for name in _CONFIGURATION}
+
+
 def fold_folder(folds_dir: Path, fold_index: int, num_splits: int, key: str) -> Path:
     """Return where a fold belongs; another configuration has another key, so another folder."""
     return folds_dir / f"fold_{fold_index}_of_{num_splits}-{key[:12]}"
+
+
+def lock_file(folder: Path) -> Path:
+    """Return the file that whoever makes a fold holds a lock on."""
+    return folder.with_name(f".{folder.name}.lock")
+
+
+def unfinished_folder(folder: Path) -> Path:
+    """Return where a fold is made: the states of its training, then its model, until it gets its name."""
+    return folder.with_name(f".{folder.name}.unfinished")
+
+
+def save_training(unfinished: Path, key: str, training: dict) -> None:
+    """Vouch for the model of an unfinished fold, so that it need not be trained again."""
+    record = {"key": key, "training": training, "files": _hashes(unfinished / MODEL_FOLDER)}
+    write_file(unfinished / TRAINING_FILE, json.dumps(record, ensure_ascii=False))
+
+
+def load_training(unfinished: Path, key: str) -> dict:
+    """Return what `save_training` was given, and remove what else stands beside the model.
+
+    Raises
+    ------
+    ValueError
+        If there is no whole, undamaged model of this configuration; the message says why.
+    """
+    record, model = _read_record(unfinished / TRAINING_FILE, key), unfinished / MODEL_FOLDER
+    _check_files(model, record["files"], TRAINING_FILE)
+    for name in _hashes(model).keys() - record["files"].keys():
+        (model / name).unlink()
+    return record["training"]
 
 
 def save_fold(folder: Path, report: dict, examples: Sequence[dict], predictions: Sequence[SpanPrediction]) -> None:
@@ -97,9 +138,7 @@ def save_fold(folder: Path, report: dict, examples: Sequence[dict], predictions:
         },
     }
     np.savez(folder / PREDICTIONS_FILE, **arrays)
-    files = {file.name: file_sha256(file) for file in sorted(folder.iterdir())}
-    content = json.dumps({**report, "files": files}, indent=1, ensure_ascii=False)
-    (folder / FOLD_FILE).write_text(content, encoding="utf-8")
+    write_file(folder / FOLD_FILE, json.dumps({**report, "files": _hashes(folder)}, indent=1, ensure_ascii=False))
 
 
 def load_fold(folder: Path, key: str, examples: Sequence[dict]) -> Fold:
@@ -118,34 +157,19 @@ def load_fold(folder: Path, key: str, examples: Sequence[dict]) -> Fold:
     ValueError
         If the folder is not a whole, undamaged fold of this configuration; the message says why.
     """
-    try:
-        report = json.loads((folder / FOLD_FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"no {FOLD_FILE}: the fold was not finished") from None
-    except ValueError as error:
-        raise ValueError(f"{FOLD_FILE} cannot be read: {error}") from error
-    if not isinstance(report, dict) or report.get("key") != key:
-        raise ValueError(f"{FOLD_FILE} is of another configuration")
-    files = report.get("files")
-    if not isinstance(files, dict) or PREDICTIONS_FILE not in files:
+    report = _read_record(folder / FOLD_FILE, key)
+    if PREDICTIONS_FILE not in report["files"]:
         raise ValueError(f"{FOLD_FILE} does not list the fold's files")
-    for name, expected in files.items():
-        file = folder / Path(name).name
-        if not file.is_file():
-            raise ValueError(f"{name} is missing")
-        if file_sha256(file) != expected:
-            raise ValueError(f"{name} is damaged: its SHA-256 is not the one in {FOLD_FILE}")
-    try:
-        with np.load(folder / PREDICTIONS_FILE, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in _ARRAYS}
-    except (KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{PREDICTIONS_FILE} cannot be read: {error}") from error
+    _check_files(folder, report["files"], FOLD_FILE)
+    arrays = read_predictions(folder)
+    if arrays["example_index"].tolist() != report["validation_indices"] or len(examples) != len(arrays["num_tokens"]):
+        raise ValueError(f"{PREDICTIONS_FILE} is of other examples than {FOLD_FILE}")
     boundaries = np.cumsum(arrays["num_tokens"])[:-1]
     parts = [np.split(arrays[name], boundaries) for name in ("pred_probs", "labels", "char_start", "char_end")]
     predictions = [
         SpanPrediction(
             pred_probs,
-            [example["context"][start:end] for start, end in zip(char_start, char_end, strict=True)],
+            text_pieces(example["context"], char_start, char_end),
             labels,
             char_start=char_start,
             char_end=char_end,
@@ -154,3 +178,48 @@ def load_fold(folder: Path, key: str, examples: Sequence[dict]) -> Fold:
         for example, pred_probs, labels, char_start, char_end in zip(examples, *parts, strict=True)
     ]
     return Fold(report, predictions)
+
+
+def read_predictions(folder: Path) -> dict[str, np.ndarray]:
+    """Return the arrays that `save_fold` wrote; raises ValueError if they cannot be read or do not fit together."""
+    try:
+        with np.load(folder / PREDICTIONS_FILE, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in _ARRAYS}
+    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{PREDICTIONS_FILE} cannot be read: {error}") from error
+    num_tokens = int(arrays["num_tokens"].sum())
+    wrong = [name for name in ("char_start", "char_end", "pred_probs", "labels") if len(arrays[name]) != num_tokens]
+    if wrong or len(arrays["example_index"]) != len(arrays["num_tokens"]):
+        raise ValueError(f"{PREDICTIONS_FILE} cannot be read: its arrays differ in length")
+    return arrays
+
+
+def _read_record(file: Path, key: str) -> dict:
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"no {file.name}: the fold was not finished") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file.name} cannot be read: {error}") from error
+    if not isinstance(record, dict) or record.get("key") != key:
+        raise ValueError(f"{file.name} is of another configuration")
+    if not isinstance(record.get("files"), dict):
+        raise ValueError(f"{file.name} does not list the fold's files")
+    return record
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file below a folder, but for the record that will hold them."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    names = [(file, file.relative_to(folder).as_posix()) for file in files]
+    return {name: file_sha256(file) for file, name in names if name != FOLD_FILE}
+
+
+def _check_files(folder: Path, files: dict[str, str], record: str) -> None:
+    for name, expected in files.items():
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise ValueError(f"{record} lists {name}, which is not in the fold's folder")
+        if not (folder / name).is_file():
+            raise ValueError(f"{name} is missing")
+        if file_sha256(folder / name) != expected:
+            raise ValueError(f"{name} is damaged: its SHA-256 is not the one in {record}")

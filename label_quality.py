@@ -1,7 +1,7 @@
 """Label quality of answers: how likely each given one is right, what stands there instead, where to cut the list."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,11 +86,10 @@ def span_label_quality(labels: Sequence, pred_probs: Sequence) -> np.ndarray:
         If lengths or shapes differ, an example has no token, or a value is no number or out of range; the
         message names the example's index.
     """
-    labels, pred_probs = check_labels_and_probs(labels, pred_probs)
     return np.array(
         [
             min(_expected_f1_share(of_class, probs) for of_class, probs in zip(given.T, predicted.T, strict=True))
-            for given, predicted in zip(labels, pred_probs, strict=True)
+            for given, predicted in _checked(labels, pred_probs)
         ]
     )
 
@@ -105,23 +104,23 @@ def _expected_f1_share(labels: np.ndarray, probs: np.ndarray) -> float:
     return min(1.0, given / best)
 
 
-def check_labels_and_probs(labels: Sequence, pred_probs: Sequence) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Check labels and probabilities, and return them as arrays of shape (C, K); raises as `span_label_quality`."""
+def _checked(labels: Sequence, pred_probs: Sequence) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Check labels and probabilities, and yield them as arrays of shape (C, K); raises as `span_label_quality`."""
     if len(labels) != len(pred_probs):
         raise ValueError(f"expected as many pred_probs as labels ({len(labels)}), found {len(pred_probs)}")
-    checked = []
+    num_classes = None
     for example_index, (given, probs) in enumerate(zip(labels, pred_probs, strict=True)):
         given, probs = _numbers(given, "labels", example_index), _numbers(probs, "pred_probs", example_index)
         problem = _problem_of(given, probs)
         if problem:
             raise ValueError(f"example {example_index}: expected {problem[0]}, found {problem[1]}")
-        checked.append((given.reshape(len(given), -1), probs.reshape(len(probs), -1)))
-        num_classes, found = checked[0][0].shape[1], checked[-1][0].shape[1]
-        if found != num_classes:
+        given, probs = given.reshape(len(given), -1), probs.reshape(len(probs), -1)
+        num_classes = num_classes or given.shape[1]
+        if given.shape[1] != num_classes:
             raise ValueError(
-                f"example {example_index}: expected {num_classes} span classes as in example 0, found {found}"
+                f"example {example_index}: expected {num_classes} span classes as in example 0, found {given.shape[1]}"
             )
-    return [given for given, _ in checked], [probs for _, probs in checked]
+        yield given, probs
 
 
 def _numbers(values: object, name: str, example_index: int) -> np.ndarray:
@@ -198,8 +197,7 @@ def find_label_errors(
         `label_quality` is `span_label_quality` (with the odds of answers that cut a word divided, as always), and
         the suggestion is the span of the highest expected F1.
     """
-    labels, pred_probs = _arrays_of(table)
-    quality = span_label_quality(labels, pred_probs)
+    quality = span_label_quality(*_arrays_of(table))
     evidence = AnswerEvidence(table, seed, mistakes)
     training, answers = evidence.training_evidence()
     # An answer in whose place no mistake is possible teaches nothing about mistakes.
@@ -258,6 +256,8 @@ def _arrays_of(table: pd.DataFrame) -> tuple[list[np.ndarray], list[np.ndarray]]
 
 
 def _stacked(arrays: Sequence[np.ndarray], example_index: int) -> np.ndarray:
+    if len(arrays) == 1:
+        return np.asarray(arrays[0])
     try:
         return np.stack([np.asarray(array) for array in arrays], axis=1)
     except ValueError as error:
@@ -325,8 +325,9 @@ def _log_odds_of_silence(silence: np.ndarray, is_span: np.ndarray, part: np.ndar
 
 def _mistake_log_odds(training: TrainingEvidence, models: list[AnswerModel], part: np.ndarray) -> np.ndarray:
     log_odds = np.empty(len(training.mistakes))
-    for answer in np.unique(training.mistake_of):
-        of_answer = training.mistake_of == answer
+    # Those of an answer stand together, because its mistakes are planted at once.
+    for of_answer in np.split(np.arange(len(log_odds)), np.flatnonzero(np.diff(training.mistake_of)) + 1):
+        answer = training.mistake_of[of_answer[0]]
         log_odds[of_answer] = models[part[answer]].log_odds(training.mistakes[of_answer], training.others[answer])
     return log_odds
 

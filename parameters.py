@@ -10,11 +10,14 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Self
 
+from transformers import TrainingArguments
+
 from alignment import check_label_map
 from atomic_files import check_writable
 from checkpoints import EMBEDDED_BACKBONE
-from cross_validation import GROUP_BY
-from squad import DEMO_SOURCE, FILE_SUFFIXES
+from hub_access import local_path
+from splits import GROUP_BY
+from squad_sources import DEMO_SOURCE, FILE_SUFFIXES
 from windows import check_window_size
 
 PROJECT_ROOT = Path(__file__).resolve().parent
@@ -31,16 +34,46 @@ _SET_ELSEWHERE = {
     "frozen_layers": "frozen_layers",
     "dropout": "dropout",
 }
+# Fields of TrainingArguments that do not fit what is done here, beginnings of names, and why.
+_REFUSED = {
+    ("push_to_hub", "hub_", "trackio_"): "nothing leaves this machine; publish a fold's folder yourself",
+    ("report_to", "project", "run_name"): "nothing is reported elsewhere; losses and metrics are in run.json",
+    ("save_", "load_best_model_at_end", "resume_from_checkpoint", "restore_", "ignore_data_skip", "enable_jit_"): (
+        "each fold is saved once, whole, and starts from model_checkpoint"
+    ),
+    (
+        "eval_",
+        "do_",
+        "per_device_eval_",
+        "metric_for_",
+        "greater_is_",
+        "include_for_",
+        "batch_eval_",
+        "prediction_loss_",
+    ): ("a fold is measured when its training has ended"),
+    ("label_smoothing_factor", "label_names", "remove_unused_columns", "length_column_name"): (
+        "the labels are read as the model's loss needs them"
+    ),
+    ("deepspeed", "fsdp", "parallelism_config", "accelerator_config", "ddp_", "local_rank"): (
+        "a fold is trained by one process"
+    ),
+}
+_LONGEST_SHOWN = 200
+_LARGEST_SEED = 2**32 - 1  # what scikit-learn takes
 
 
 class ParameterError(ValueError):
     """Raised when notebook parameters are unknown, missing, of the wrong type or out of range."""
 
 
-def _integer(low: int, *, optional: bool = False) -> Callable[[object], str | None]:
+def _integer(low: int, high: int | None = None, *, optional: bool = False) -> Callable[[object], str | None]:
     def check(value: object) -> str | None:
-        good = isinstance(value, int) and not isinstance(value, bool) and value >= low
-        return None if good or (optional and value is None) else f"an integer of at least {low}" + _or_none(optional)
+        if optional and value is None:
+            return None
+        good = isinstance(value, int) and not isinstance(value, bool)
+        if good and high is not None and value > high:
+            return f"an integer of at most {high}" + _or_none(optional)
+        return None if good and value >= low else f"an integer of at least {low}" + _or_none(optional)
 
     return check
 
@@ -61,7 +94,18 @@ def _one_of(*choices: object) -> Callable[[object], str | None]:
 
 
 def _text(value: object) -> str | None:
-    return None if isinstance(value, str) and value.strip() else "a text that is not empty"
+    if not isinstance(value, str) or not value.strip():
+        return "a text that is not empty"
+    return None if _can_be_saved(value) and "\0" not in value else "a text of Unicode characters"
+
+
+def _can_be_saved(value: object) -> bool:
+    """Return whether run.json can hold a value: JSON has no NaN, and UTF-8 no half of a surrogate pair."""
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode("utf-8")
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _optional_text(value: object) -> str | None:
@@ -76,14 +120,21 @@ def _truth(value: object) -> str | None:
 def _arguments(value: object) -> str | None:
     if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
         return "a dict of transformers.TrainingArguments fields"
-    for name in value:
+    known = {known.name: known.type for known in fields(TrainingArguments)}
+    for name, given in value.items():
         if name in _SET_ELSEWHERE:
             return f"fields that no other parameter sets (not {name!r}: use {_SET_ELSEWHERE[name]})"
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError):
-        return "values that JSON can hold"
-    return None
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+            return f"fields that transformers.TrainingArguments has (not {name!r}{hint})"
+        for beginnings, reason in _REFUSED.items():
+            if name.startswith(beginnings):
+                return f"fields that fit this project (not {name!r}: {reason})"
+        check = {bool: _truth, int: _integer(-1), float: _number(-math.inf)}.get(known[name])
+        if check and check(given):
+            return f"{check(given)} as {name!r}"
+    return None if _can_be_saved(value) else "values that JSON can hold"
 
 
 def _label_map(value: object) -> str | None:
@@ -133,6 +184,9 @@ class _NotebookParameters:
                 value = namespace[parameter.name]
                 expected = parameter.metadata["check"](value)
                 problems += [f"{parameter.name}: expected {expected}, found {_found(value)}"] if expected else []
+        if not problems:
+            problems = [problem for name in cls._paths("source", "folder", "file") if namespace[name]
+                        for problem in _path_problems(name, namespace[name])]  # fmt: skip
         if not problems:
             problems = cls._contradictions(namespace)
             problems += [
@@ -200,17 +254,27 @@ class TrainingParameters(_NotebookParameters):
     frozen_layers: int = _checked(_integer(0))
     dropout: float | None = _checked(_number(0, 0.99, optional=True))
     training_arguments: dict = _checked(_arguments)
-    seed: int = _checked(_integer(0))
+    seed: int = _checked(_integer(0, _LARGEST_SEED))
     folds_dir: str = _checked(_text, path="folder")
     outputs_dir: str = _checked(_text, path="folder")
 
     @staticmethod
     def _contradictions(namespace: Mapping[str, object]) -> list[str]:
+        problems = []
         try:
             check_window_size(namespace["max_length"], namespace["doc_stride"] or 0)
         except ValueError as error:
-            return [str(error)]
-        return []
+            problems.append(str(error))
+        folders = {name: Path(from_project_root(namespace[name])) for name in ("folds_dir", "outputs_dir")}
+        if folders["folds_dir"] == folders["outputs_dir"]:
+            problems.append(f"outputs_dir: expected another folder than folds_dir, found {namespace['outputs_dir']!r}")
+        for source in ("dataset", "model_checkpoint"):
+            read = Path(from_project_root(namespace[source], always=False))
+            # What is read must stay as it is; nothing is written into a folder without the wish to.
+            for name, folder in folders.items():
+                if read.is_absolute() and read.is_dir() and folder.is_relative_to(read.resolve()):
+                    problems.append(f"{name}: expected a folder outside of {source}, {read}, found {namespace[name]!r}")
+        return problems
 
     def split_options(self) -> dict:
         """Return what `cross_validation.make_splits` takes."""
@@ -231,7 +295,7 @@ class ReviewParameters(_NotebookParameters):
 
     outputs_dir: str = _checked(_text, path="folder")
     worst: int = _checked(_integer(1))
-    seed: int = _checked(_integer(0))
+    seed: int = _checked(_integer(0, _LARGEST_SEED))
     known_errors: str | None = _checked(_optional_text, path="file")
     decisions: str | None = _checked(_optional_text, path="file")
 
@@ -275,6 +339,14 @@ def from_project_root(path: str, *, always: bool = True) -> str:
     return str((PROJECT_ROOT / Path(path).expanduser()).resolve())
 
 
+def _path_problems(name: str, path: str) -> list[str]:
+    try:
+        local_path(path)
+    except ValueError as error:
+        return [f"{name}: {error}"]
+    return []
+
+
 def _is_only_here(path: str) -> bool:
     return not Path(path).is_absolute() and path not in (DEMO_SOURCE, EMBEDDED_BACKBONE) and Path(path).exists()
 
@@ -290,12 +362,14 @@ def _found(value: object) -> str:
     if isinstance(value, str) and _is_literal(value):
         # papermill's -p passes true, none and lists as text, and so it does with NumPy's numbers.
         hint = ", a text; with papermill give numbers bare, and other values as -y 'name: value'"
-    return f"{value!r} ({type(value).__name__}{hint})"
+    shown = repr(value)
+    shown = shown if len(shown) <= _LONGEST_SHOWN else shown[: _LONGEST_SHOWN - 1] + "…"
+    return f"{shown} ({type(value).__name__}{hint})"
 
 
 def _is_literal(text: str) -> bool:
     try:
         ast.literal_eval({"true": "True", "false": "False", "none": "None", "null": "None"}.get(text.lower(), text))
-    except (ValueError, SyntaxError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return False
     return True

@@ -6,13 +6,14 @@ right one, whatever the tokenizer.
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from squad import DEMO_PATH, normalized_text
+from squad import normalized_text
+from squad_sources import DEMO_PATH
 from words import Span, cuts_word, is_whole_words, word_spans
 
 MAX_EXTRA_WORDS = 8
@@ -34,13 +35,12 @@ def moved(context: str, answer: Span, others: Sequence[Span] = ()) -> list[Span]
     words = word_spans(context)
     length = max(1, len(_words_of(words, answer)))
     spans = [(words[i][0], words[i + length - 1][1]) for i in range(len(words) - length + 1)]
-    return [span for span in spans if not _overlap(span, answer) and not _same_text(context, span, answer)]
+    return _elsewhere(context, spans, answer)
 
 
 def swapped(context: str, answer: Span, others: Sequence[Span] = ()) -> list[Span]:
     """Return the answers of other questions on the paragraph that do not touch this one or repeat its text."""
-    spans = dict.fromkeys(others)
-    return [span for span in spans if not _overlap(span, answer) and not _same_text(context, span, answer)]
+    return _elsewhere(context, dict.fromkeys(others), answer)
 
 
 def cut_short(context: str, answer: Span, others: Sequence[Span] = ()) -> list[Span]:
@@ -189,8 +189,10 @@ def _overlap(span: Span, other: Span) -> bool:
     return span[0] < other[1] and other[0] < span[1]
 
 
-def _same_text(context: str, span: Span, other: Span) -> bool:
-    return normalized_text(context[slice(*span)]) == normalized_text(context[slice(*other)])
+def _elsewhere(context: str, spans: Iterable[Span], answer: Span) -> list[Span]:
+    """Return the spans that do not touch the answer or repeat its text."""
+    text = normalized_text(context[slice(*answer)])
+    return [span for span in spans if not _overlap(span, answer) and normalized_text(context[slice(*span)]) != text]
 
 
 def read_known_errors(path: str | Path) -> dict[str, dict]:

@@ -9,7 +9,7 @@ import io
 import json
 from pathlib import Path
 from typing import NamedTuple
-from xml.etree import ElementTree
+from xml.etree import ElementTree  # nosec B405 # writes XML, and reads none
 
 import numpy as np
 import pandas as pd

@@ -1,13 +1,34 @@
 """What the notebooks share for saving and showing."""
 
 import html
-from collections.abc import Sequence
+import warnings
+import zipfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from IPython.display import HTML
 
 from predictions import SpanPrediction
+
+# When it is imported, cleanlab 2.9 silences every warning of the process, ours that examples were dropped among them.
+with warnings.catch_warnings():
+    from cleanlab.experimental.span_classification import display_issues, get_label_quality_scores
+    from cleanlab.filter import find_label_issues
+
+__all__ = [
+    "display_issues", "find_token_issues", "read_npz", "show_context", "to_dict", "token_quality_scores", "visible",
+    "write_npz",
+]  # fmt: skip
+
+_EXAMPLES_AT_ONCE = 5000
+
+# Signs for control characters but tab and newline; C1 ones have no signs of their own.
+_CONTROL_SIGNS = {
+    **{code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"},
+    0x7F: 0x2421,
+    **dict.fromkeys(range(0x80, 0xA0), 0xFFFD),
+}
 
 
 def to_dict(nested_list: Sequence) -> dict[str, object]:
@@ -24,6 +45,21 @@ def to_dict(nested_list: Sequence) -> dict[str, object]:
         `{"0": nested_list[0], "1": nested_list[1], …}`
     """
     return {str(index): item for index, item in enumerate(nested_list)}
+
+
+def write_npz(filepath: str | Path, arrays: Iterable[np.ndarray]) -> None:
+    """Write what `np.savez(filepath, **to_dict(arrays))` would write, holding one array at a time.
+
+    Parameters
+    ----------
+    filepath : str or Path
+    arrays : iterable of ndarray
+        One an example; Python objects are refused.
+    """
+    with zipfile.ZipFile(filepath, "w") as archive:
+        for index, array in enumerate(arrays):
+            with archive.open(f"{index}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
 
 
 def read_npz(filepath: str | Path) -> list[np.ndarray]:
@@ -43,12 +79,68 @@ def read_npz(filepath: str | Path) -> list[np.ndarray]:
     ValueError
         If the keys are not these, or an array holds Python objects, which are never unpickled.
     """
+    if not zipfile.is_zipfile(filepath):
+        # numpy would take it for a single array, or for a pickle.
+        Path(filepath).stat()  # says that there is no such file
+        raise ValueError(f"{filepath}: expected an archive that np.savez wrote, found another or a damaged file")
     with np.load(filepath, allow_pickle=False) as archive:
         keys = [str(index) for index in range(len(archive.files))]
         if set(archive.files) != set(keys):
             unexpected = sorted(set(archive.files) - set(keys))[:5]
             raise ValueError(f"{filepath}: expected the keys '0' to '{len(keys) - 1}', found {unexpected}")
         return [archive[key] for key in keys]
+
+
+def find_token_issues(labels: Sequence[np.ndarray], pred_probs: Sequence[np.ndarray]) -> list[tuple[int, int]]:
+    """Find what `cleanlab.experimental.span_classification.find_label_issues` finds, in a fraction of its memory.
+
+    That function makes Python objects of every token, gigabytes of them for a data set of SQuAD's size.
+
+    Parameters
+    ----------
+    labels : sequence of ndarray of shape (C,)
+        For each example 0 or 1 of each token.
+    pred_probs : sequence of ndarray of shape (C,)
+        P(span class).
+
+    Returns
+    -------
+    list of (example_index, token_index)
+        The likeliest issue first.
+    """
+    probs = np.concatenate(pred_probs)
+    issues = find_label_issues(
+        np.concatenate(labels), np.stack([1 - probs, probs], axis=1), return_indices_ranked_by="self_confidence"
+    )
+    starts = np.cumsum([0, *map(len, labels)])
+    # Behind examples without a token, the last that starts there is the one that has it.
+    example_index = np.searchsorted(starts, issues, side="right") - 1
+    return list(zip(example_index.tolist(), (issues - starts[example_index]).tolist(), strict=True))
+
+
+def token_quality_scores(labels: Sequence[np.ndarray], pred_probs: Sequence[np.ndarray]) -> np.ndarray:
+    """Score examples as `cleanlab.experimental.span_classification.get_label_quality_scores` does, part by part.
+
+    An example's score is that of its worst token and depends on no other example; for all at once, that function
+    takes gigabytes too.
+
+    Parameters
+    ----------
+    labels, pred_probs : sequences
+        As in `find_token_issues`.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        Low is suspicious.
+    """
+    parts = [slice(start, start + _EXAMPLES_AT_ONCE) for start in range(0, len(labels), _EXAMPLES_AT_ONCE)]
+    return np.concatenate([get_label_quality_scores(labels[part], pred_probs[part])[0] for part in parts])
+
+
+def visible(text: str) -> str:
+    """Return a text that is safe to print: control characters, which can steer a terminal, become signs for them."""
+    return text.translate(_CONTROL_SIGNS)
 
 
 def show_context(

@@ -2,12 +2,17 @@
 
 Every piece of evidence is a number that needs no list of words of a language: rare words are told from common ones by
 counting the contexts of the data set that hold them.
+
+Several questions are asked about a paragraph, and each is weighed against every span of it. What the text alone
+says is therefore kept apart (`ContextText`, `TextSpans`) and worked out once a paragraph.
 """
 
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,6 +41,7 @@ EVIDENCE = (
     "logit_of_taker",  # mean_logit for the question whose answer it is, less that for this one
     "nearness_of_taker",  # the same for nearness and sentence_match together
 )  # fmt: skip
+_COLUMN = {name: column for column, name in enumerate(EVIDENCE)}
 
 # A question's word is felt over about this many words of the context.
 _REACH = 8.0
@@ -66,21 +72,312 @@ def stems(text: str) -> list[str]:
     return [stem(text[slice(*word)]) for word in word_spans(text)]
 
 
+class ContextText:
+    """What the text of a context says, whatever is asked.
+
+    Parameters
+    ----------
+    context : str
+    rarity : WordRarity
+
+    Attributes
+    ----------
+    words : list of (char_start, char_end), length W
+    sentence : ndarray of shape (W,)
+        Number of each word's sentence.
+    rarities : ndarray of shape (W,)
+    positions_of : dict
+        Where the words of each stem stand, by stem.
+    """
+
+    def __init__(self, context: str, rarity: WordRarity):
+        self.context, self.rarity = context, rarity
+        # A context without a letter is one word: then there is nothing to tell its parts apart by.
+        self.words = word_spans(context) or [(0, len(context))]
+        self.word_start, self.word_end = np.array(self.words).T
+        self.stems = stems(context) or [stem(context)]
+        self.positions_of: dict[str, list[int]] = {}
+        for position, word in enumerate(self.stems):
+            self.positions_of.setdefault(word, []).append(position)
+        self.rarities = np.array([rarity.of(word) for word in self.stems])
+        self.sentence = sentence_numbers(context, self.word_start)
+        self.marks = np.array([match.start() for match in re.finditer(r"[,;:.!?]\s", context)], dtype=np.int64)
+        first_letters = [context[start:].lstrip("$€£¥")[:1] for start, _ in self.words]
+        self.is_name = np.array([letter.isupper() or letter.isdigit() for letter in first_letters])
+        gaps = zip(self.word_end[:-1].tolist(), self.word_start[1:].tolist(), strict=True)
+        # follows[i]: nothing but white space between the words i - 1 and i.
+        self.follows = np.array([False, *(not context[end:start].strip() for end, start in gaps), False])
+        self._closeness: dict[str, np.ndarray] = {}
+        self._candidates: dict[int, TextSpans] = {}
+        self._is_inside_word: dict[int, bool] = {}
+        self._levels: list[_Level] = []
+        self._repeats: dict[int, _Repeats] = {}
+
+    def words_of(self, char_start: np.ndarray, char_end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the half-open ranges of the words that share a character with each span."""
+        word_start = np.searchsorted(self.word_end, char_start, side="right").clip(max=len(self.words) - 1)
+        return word_start, np.maximum(np.searchsorted(self.word_start, char_end, side="left"), word_start + 1)
+
+    def candidates(self, max_words: int) -> "TextSpans":
+        """Return every span of whole words within a sentence, of up to `max_words` words."""
+        if max_words not in self._candidates:
+            position = np.arange(len(self.words))
+            count = np.minimum(np.searchsorted(self.sentence, self.sentence, side="right") - position, max_words)
+            first = np.repeat(position, count)
+            last = first + np.arange(len(first)) - np.repeat(np.cumsum(count) - count, count)
+            self._candidates[max_words] = TextSpans(self, self.word_start[first], self.word_end[last])
+        return self._candidates[max_words]
+
+    def closeness(self, word: str) -> np.ndarray:
+        """Return how close the nearest word of a stem of the context is to each word, shape (W,)."""
+        if word not in self._closeness:
+            where = np.array([-np.inf, *self.positions_of[word], np.inf])
+            position = np.arange(len(self.words))
+            behind = np.searchsorted(where, position)
+            distance = np.minimum(position - where[behind - 1], where[behind] - position)
+            self._closeness[word] = np.exp(-distance / _REACH)
+        return self._closeness[word]
+
+    def cuts_word(self, char_start: np.ndarray, char_end: np.ndarray) -> np.ndarray:
+        """Return which spans begin or end inside a word."""
+        borders, place = np.unique(np.concatenate([char_start, char_end]), return_inverse=True)
+        known = self._is_inside_word
+        for border in borders.tolist():
+            if border not in known:
+                known[border] = is_inside_word(self.context, border)
+        is_inside = np.array([known[border] for border in borders.tolist()], dtype=bool)[place]
+        return is_inside[: len(char_start)] | is_inside[len(char_start) :]
+
+    def repeats(self, max_words: int) -> "_Repeats":
+        """Return the sequences of up to `max_words` words that stand in the context more than once."""
+        while len(self._levels) < max_words and (not self._levels or len(self._levels[-1].position)):
+            self._levels.append(self._next_level())
+        levels = self._levels[:max_words]
+        if len(levels) not in self._repeats:
+            self._repeats[len(levels)] = _Repeats(self, levels)
+        return self._repeats[len(levels)]
+
+    def _next_level(self) -> "_Level":
+        if self._levels:
+            shorter, length = self._levels[-1], len(self._levels) + 1
+            position = shorter.position[shorter.position + length <= len(self.words)]
+            # One that stands twice begins with one that does, and ends with a word that does.
+            key = shorter.group[position] * (len(self.words) + 1) + self._levels[0].group[position + length - 1]
+            is_possible = self._levels[0].group[position + length - 1] >= 0
+            position, key = position[is_possible], key[is_possible]
+        else:
+            number_of = {word: number for number, word in enumerate(self.positions_of)}
+            position, key = np.arange(len(self.words)), np.array([number_of[word] for word in self.stems])
+        _, number, count = np.unique(key, return_inverse=True, return_counts=True)
+        is_repeated = count[number] > 1
+        position, number = position[is_repeated], number[is_repeated]
+        group = np.full(len(self.words), -1)
+        group[position] = number
+        return _Level(position, group)
+
+
+class _Level(NamedTuple):
+    """The sequences of one length that stand in a context more than once."""
+
+    position: np.ndarray  # of their first words
+    group: np.ndarray  # for each word of the context, the number of the sequence that begins there; -1 for none
+
+
+class _Repeats:
+    """All places of sequences of words that stand in a context more than once, equal ones together, in order.
+
+    Attributes
+    ----------
+    spans : TextSpans
+        R places.
+    """
+
+    def __init__(self, text: ContextText, levels: Sequence[_Level]):
+        self._groups, self._num_words = np.array([level.group for level in levels]), len(text.words)
+        in_order = [level.position[np.argsort(level.group[level.position], kind="stable")] for level in levels]
+        position = np.concatenate(in_order)
+        length = np.repeat(np.arange(1, len(levels) + 1), [len(positions) for positions in in_order])
+        self._sequence = self._sequence_of(position, length)
+        self._place = self._sequence * (self._num_words + 1) + position
+        self.spans = TextSpans(text, text.word_start[position], text.word_end[position + length - 1])
+
+    def _sequence_of(self, position: np.ndarray, length: np.ndarray) -> np.ndarray:
+        """Return the numbers of the sequences of words at some places; below 0 where one stands there alone."""
+        group = self._groups[length - 1, position]
+        return np.where(group >= 0, (length - 1) * self._num_words + group, -1)
+
+    def others_of(self, word_start: np.ndarray, word_end: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Find the other places of sequences of words that do not touch them.
+
+        Returns
+        -------
+        rows, before, behind : ndarrays
+            The rows that have another place; of each, the last place before it and the first behind it, as an
+            index into `spans`, or R where there is none.
+        """
+        length, none = word_end - word_start, len(self._place)
+        rows = np.flatnonzero(length <= len(self._groups))
+        sequence = self._sequence_of(word_start[rows], length[rows])
+        rows, sequence = rows[sequence >= 0], sequence[sequence >= 0]
+        first_place = sequence * (self._num_words + 1)
+        before = np.searchsorted(self._place, first_place + word_start[rows] - length[rows], side="right") - 1
+        behind = np.searchsorted(self._place, first_place + word_end[rows], side="left")
+        # A place of another sequence is none of this one.
+        sequence_at = np.append(self._sequence, -1)
+        before, behind = (np.where(sequence_at[place] == sequence, place, none) for place in (before, behind))
+        has_other = (before < none) | (behind < none)
+        return rows[has_other], before[has_other], behind[has_other]
+
+    def highest(self, values: np.ndarray, before: np.ndarray, behind: np.ndarray) -> np.ndarray:
+        """Return the highest of R values among the places up to `before` and from `behind` on, of one sequence."""
+        order = np.argsort(values, kind="stable")
+        rank = np.empty(len(values), dtype=np.int64)
+        rank[order] = np.arange(len(values))
+        # What is added lifts each sequence above those that were passed. Ranks, not values: they lose no digit.
+        ascending = self._sequence * len(values)
+        descending = ascending[-1] - ascending
+        up_to = np.maximum.accumulate(ascending + rank) - ascending
+        from_here = np.maximum.accumulate((descending + rank)[::-1])[::-1] - descending
+        in_order = values[order]
+        return np.maximum(np.append(in_order[up_to], -np.inf)[before], np.append(in_order[from_here], -np.inf)[behind])
+
+
+class _TokenRanges(NamedTuple):
+    """Which tokens each of S spans touches, half-open, and the K different numbers of tokens."""
+
+    char_start: np.ndarray  # (C,) of the tokens
+    char_end: np.ndarray
+    start: np.ndarray  # (S,)
+    end: np.ndarray
+    lengths: np.ndarray  # (K,)
+    which: np.ndarray  # (S,) index into lengths
+
+
+class TextSpans:
+    """Spans of a context, with what the text alone says of them.
+
+    Parameters
+    ----------
+    text : ContextText
+    char_start, char_end : ndarray of shape (S,), int64
+
+    Attributes
+    ----------
+    word_start, word_end : ndarray of shape (S,)
+        Half-open ranges of the words that share a character with each span.
+    num_words : ndarray of shape (S,)
+    """
+
+    def __init__(self, text: ContextText, char_start: np.ndarray, char_end: np.ndarray):
+        self.text, self.char_start, self.char_end = text, char_start, char_end
+        self.word_start, self.word_end = text.words_of(char_start, char_end)
+        self._word_ranges = np.column_stack([self.word_start, self.word_end]).ravel()
+        self.num_words = self.word_end - self.word_start
+        self._tokens: _TokenRanges | None = None
+        self._overlaps: dict[Span, tuple[np.ndarray, np.ndarray]] = {}
+
+    def __len__(self) -> int:
+        return len(self.char_start)
+
+    def __iter__(self) -> Iterator[Span]:
+        return iter(self.pairs)
+
+    @cached_property
+    def pairs(self) -> list[Span]:
+        """The spans as (char_start, char_end)."""
+        return list(zip(self.char_start.tolist(), self.char_end.tolist(), strict=True))
+
+    def index(self, span: Span) -> int | None:
+        """Return where a span is; None if it is not among these."""
+        found = np.flatnonzero((self.char_start == span[0]) & (self.char_end == span[1]))
+        return int(found[0]) if len(found) else None
+
+    def highest_of_words(self, values: np.ndarray) -> np.ndarray:
+        """Return the highest of each span's words, from values of shape (W,)."""
+        return np.maximum.reduceat(np.append(values, 0.0), self._word_ranges)[::2]
+
+    def sum_of_words(self, values: np.ndarray) -> np.ndarray:
+        """Return the sum over each span's words, from values of shape (W,)."""
+        return np.add.reduceat(np.append(values, 0.0), self._word_ranges)[::2]
+
+    @cached_property
+    def evidence(self) -> np.ndarray:
+        """What the text says of each span, shape (S, len(EVIDENCE)); 0 where it takes more than the text."""
+        text, word_start, word_end, last = self.text, self.word_start, self.word_end, self.word_end - 1
+        rarity = np.concatenate([[0.0], text.rarities, [0.0]])
+        is_name = np.concatenate([[False], text.is_name, [False]])
+        # The first mark inside that white space follows within the span.
+        first_mark = np.append(text.marks, len(text.context))[np.searchsorted(text.marks, self.char_start)]
+        known = {
+            "num_words": np.log(self.num_words),
+            "rarity_of_first_word": text.rarities[word_start],
+            "rarity_of_last_word": text.rarities[last],
+            "mean_rarity": self.sum_of_words(text.rarities) / self.num_words,
+            "rarity_before": rarity[word_start],
+            "rarity_after": rarity[word_end + 1],
+            "cuts_name_before": text.follows[word_start] & is_name[word_start] & text.is_name[word_start],
+            "cuts_name_after": text.follows[word_end] & is_name[word_end + 1] & text.is_name[last],
+            "mark_before": ~text.follows[word_start],
+            "mark_after": ~text.follows[word_end],
+            "mark_inside": first_mark + 1 < self.char_end,
+            "share_of_names": self.sum_of_words(text.is_name) / self.num_words,
+            "cuts_word": text.cuts_word(self.char_start, self.char_end),
+        }
+        evidence = np.zeros((len(self), len(EVIDENCE)))
+        for name, values in known.items():
+            evidence[:, _COLUMN[name]] = values
+        return evidence
+
+    def overlap(self, span: Span) -> tuple[np.ndarray, np.ndarray]:
+        """Return which spans share a word with another span, and their word-level F1 with it."""
+        if span not in self._overlaps:
+            first, last = self.text.words_of(np.array([span[0]]), np.array([span[1]]))
+            shared = np.minimum(self.word_end, last) - np.maximum(self.word_start, first)
+            rows = np.flatnonzero(shared > 0)
+            self._overlaps[span] = rows, 2 * shared[rows] / (self.num_words[rows] + last - first)
+        return self._overlaps[span]
+
+    @cached_property
+    def repeats(self) -> _Repeats:
+        """The places of sequences of words among which other places of these spans are."""
+        return self.text.repeats(int(self.num_words.max(initial=1)))
+
+    @cached_property
+    def other_places(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where else the words of each span stand: see `_Repeats.others_of`."""
+        return self.repeats.others_of(self.word_start, self.word_end)
+
+    def tokens(self, char_start: np.ndarray, char_end: np.ndarray) -> _TokenRanges:
+        """Return which of the tokens with these characters share a character with each span."""
+        known = self._tokens
+        # Questions on a context have the same tokens of it.
+        if known is None or not (
+            np.array_equal(known.char_start, char_start) and np.array_equal(known.char_end, char_end)
+        ):
+            start = np.searchsorted(char_end, self.char_start, side="right").clip(max=len(char_end) - 1)
+            end = np.maximum(np.searchsorted(char_start, self.char_end, side="left"), start + 1)
+            lengths, which = np.unique(end - start, return_inverse=True)
+            self._tokens = _TokenRanges(char_start, char_end, start, end, lengths, which)
+        return self._tokens
+
+
 class ContextEvidence:
     """The evidence for any span of one example's context.
 
     Parameters
     ----------
-    question, context : str
+    question : str
+    text : ContextText
     char_start, char_end : ndarray of shape (C,)
         Characters of the C context tokens.
     probs : ndarray of shape (C,)
         Out-of-fold P(span class) of each.
-    rarity : WordRarity
     """
 
-    def __init__(self, question, context, char_start, char_end, probs, rarity: WordRarity):
-        self.context = context
+    def __init__(
+        self, question: str, text: ContextText, char_start: np.ndarray, char_end: np.ndarray, probs: np.ndarray
+    ):
+        self.text = text
         self._char_start, self._char_end = np.asarray(char_start), np.asarray(char_end)
         probs = self.probs = np.clip(np.asarray(probs, dtype=np.float64), 1e-6, 1 - 1e-6)
         logits = np.log(probs / (1 - probs))
@@ -88,55 +385,41 @@ class ContextEvidence:
         self._sum_of_probs = np.concatenate([[0.0], np.cumsum(probs)])
         self._sum_of_logits = np.concatenate([[0.0], np.cumsum(self._logits)])
         longest = min(_LONGEST_BEST_SPAN, len(probs))
-        self._best_f1 = max(
-            self._expected_f1(np.arange(len(probs) - length + 1), length).max() for length in range(1, longest + 1)
-        )
-        self._read_words(question, rarity)
+        of_spans = _sums(self._sum_of_probs, np.arange(1, longest + 1))
+        self._best_f1 = self._expected_f1(of_spans, np.arange(1, longest + 1)[:, None]).max()
+        self._read_question(question)
+        self._last_standing: tuple[TextSpans, tuple[np.ndarray, np.ndarray]] | None = None
 
-    def _expected_f1(self, token_start: np.ndarray, length: np.ndarray | int) -> np.ndarray:
-        of_span = self._sum_of_probs[token_start + length] - self._sum_of_probs[token_start]
+    def _expected_f1(self, of_span: np.ndarray, length: np.ndarray) -> np.ndarray:
         return 2 * of_span / (length + self._sum_of_probs[-1])
 
-    def _read_words(self, question: str, rarity: WordRarity) -> None:
-        context = self.context
-        # A context without a letter is one word: then there is nothing to tell its parts apart by.
-        self.words = word_spans(context) or [(0, len(context))]
-        self._word_start, self._word_end = np.array(self.words).T
-        self._stems = stems(context) or [stem(context)]
-        self._rarity = np.array([rarity.of(word) for word in self._stems])
-        asked = {word: rarity.of(word) for word in stems(question)}
+    def _read_question(self, question: str) -> None:
+        text = self.text
+        asked = {word: text.rarity.of(word) for word in stems(question)}
         total = sum(asked.values()) or 1.0
-        is_asked = np.array([word in asked for word in self._stems])
-        self._is_asked = is_asked & (self._rarity > 0.5)
+        # In the order in which they stand in the context.
+        positions_of = {word: text.positions_of[word] for word in asked if word in text.positions_of}
+        positions = sorted((position, word) for word, where in positions_of.items() for position in where)
+        self._is_asked, self._nearness = np.zeros((2, len(text.words)))
+        for word in dict.fromkeys(word for _, word in positions):
+            self._nearness += asked[word] / total * text.closeness(word)
+            if asked[word] > 0.5:
+                self._is_asked[positions_of[word]] = 1.0
+        sentence = text.sentence.tolist()
+        found = [{} for _ in range(sentence[-1] + 1)]
+        for position, word in positions:
+            found[sentence[position]][word] = asked[word]
+        match = np.array([sum(of_sentence.values()) / total for of_sentence in found])
+        self._match_of_word, self._best_match = match[text.sentence], match.max()
 
-        positions = np.arange(len(self.words))
-        self._nearness = np.zeros(len(self.words))
-        of_stem: dict[str, list[int]] = {}
-        for position in positions[is_asked]:
-            of_stem.setdefault(self._stems[position], []).append(position)
-        for word, where in of_stem.items():
-            distance = np.abs(positions[:, None] - np.array(where)).min(axis=1)
-            self._nearness += asked[word] / total * np.exp(-distance / _REACH)
-
-        self._marks = np.array([match.start() for match in re.finditer(r"[,;:.!?]\s", context)], dtype=np.int64)
-        self._sentence = sentence_numbers(context, self._word_start)
-        found = [{} for _ in range(self._sentence[-1] + 1)]
-        for position in positions[is_asked]:
-            found[self._sentence[position]][self._stems[position]] = asked[self._stems[position]]
-        self._sentence_match = np.array([sum(of_sentence.values()) / total for of_sentence in found])
-
-        first_letters = [context[start:].lstrip("$€£¥")[:1] for start, _ in self.words]
-        self._is_name = np.array([letter.isupper() or letter.isdigit() for letter in first_letters])
-        gaps = zip(self._word_end[:-1], self._word_start[1:], strict=True)
-        # follows[i]: nothing but white space between the words i - 1 and i.
-        self._follows = np.array([False, *(not context[end:start].strip() for end, start in gaps), False])
-
-    def of(self, spans: Sequence[Span], takers: Sequence[tuple[Span, "ContextEvidence"]] = ()) -> np.ndarray:
+    def of(
+        self, spans: Sequence[Span] | TextSpans, takers: Sequence[tuple[Span, "ContextEvidence"]] = ()
+    ) -> np.ndarray:
         """Return the evidence for spans.
 
         Parameters
         ----------
-        spans : sequence of (char_start, char_end)
+        spans : TextSpans, or sequence of (char_start, char_end)
             S ranges of characters, each of at least one token.
         takers : sequence of (span, ContextEvidence)
             The given answers of other questions on the same context, and the evidence for those questions.
@@ -145,145 +428,108 @@ class ContextEvidence:
         -------
         ndarray of shape (S, len(EVIDENCE)), float64
         """
-        char_start, char_end = np.array(spans, dtype=np.int64).reshape(-1, 2).T
-        token_start, token_end = self.tokens_of(char_start, char_end)
-        word_start, word_end = self._words_of(char_start, char_end)
-        of_tokens = self._evidence_of_tokens(token_start, token_end)
-        of_words = self._evidence_of_words(word_start, word_end)
-        evidence = {**of_tokens, **of_words}
-        evidence |= self._against_other_occurrences(word_start, word_end, evidence)
-        evidence |= self._against_takers(char_start, char_end, takers)
-        # The first mark inside that white space follows within the span.
-        first_mark = np.append(self._marks, len(self.context))[np.searchsorted(self._marks, char_start)]
-        evidence["mark_inside"] = first_mark + 1 < char_end
-        borders, place = np.unique(np.column_stack([char_start, char_end]), return_inverse=True)
-        is_cut = np.array([is_inside_word(self.context, int(border)) for border in borders])
-        evidence["cuts_word"] = is_cut[place.reshape(-1, 2)].any(axis=1)
-        return np.column_stack([np.asarray(evidence[name], dtype=np.float64) for name in EVIDENCE])
+        if not isinstance(spans, TextSpans):
+            spans = TextSpans(self.text, *np.array(spans, dtype=np.int64).reshape(-1, 2).T)
+        known = {**self._evidence_of_tokens(spans), **self._evidence_of_question(spans)}
+        known |= self._against_other_occurrences(spans, known)
+        known |= self._against_takers(spans, known, takers)
+        evidence = spans.evidence.copy()
+        for name, values in known.items():
+            evidence[:, _COLUMN[name]] = values
+        return evidence
 
     def tokens_of(self, char_start: np.ndarray, char_end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the half-open ranges of the tokens that share a character with each span."""
-        token_start = np.searchsorted(self._char_end, char_start, side="right").clip(max=len(self._char_end) - 1)
-        return token_start, np.maximum(np.searchsorted(self._char_start, char_end, side="left"), token_start + 1)
+        tokens = self._tokens(TextSpans(self.text, char_start, char_end))
+        return tokens.start, tokens.end
 
-    def _words_of(self, char_start: np.ndarray, char_end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        word_start = np.searchsorted(self._word_end, char_start, side="right").clip(max=len(self.words) - 1)
-        return word_start, np.maximum(np.searchsorted(self._word_start, char_end, side="left"), word_start + 1)
+    def _tokens(self, spans: TextSpans) -> _TokenRanges:
+        return spans.tokens(self._char_start, self._char_end)
 
-    def _evidence_of_tokens(self, token_start: np.ndarray, token_end: np.ndarray) -> dict[str, np.ndarray]:
-        logits, length = self._logits, token_end - token_start
+    def _mean_logit(self, spans: TextSpans) -> np.ndarray:
+        tokens = self._tokens(spans)
+        return (self._sum_of_logits[tokens.end] - self._sum_of_logits[tokens.start]) / (tokens.end - tokens.start)
+
+    def _evidence_of_tokens(self, spans: TextSpans) -> dict[str, np.ndarray]:
+        tokens, logits = self._tokens(spans), self._logits
         beside = np.concatenate([[-np.inf], logits, [-np.inf]])
-        highest_beside = np.maximum(beside[token_start], beside[token_end + 1])
-        mean_logit = (self._sum_of_logits[token_end] - self._sum_of_logits[token_start]) / length
-        ranges = np.column_stack([token_start, token_end]).ravel()
+        highest_beside = np.maximum(beside[tokens.start], beside[tokens.end + 1])
+        mean_logit, ranges = self._mean_logit(spans), np.column_stack([tokens.start, tokens.end]).ravel()
+        of_span = self._sum_of_probs[tokens.end] - self._sum_of_probs[tokens.start]
         return {
             "mean_logit": mean_logit,
             "lowest_logit": np.minimum.reduceat(np.append(logits, np.inf), ranges)[::2],
-            "lowest_edge_logit": np.minimum(logits[token_start], logits[token_end - 1]),
+            "lowest_edge_logit": np.minimum(logits[tokens.start], logits[tokens.end - 1]),
             # A span that is the whole context has nothing beside it.
             "highest_logit_beside": np.where(np.isfinite(highest_beside), highest_beside, logits.min()),
-            "margin": mean_logit - self._best_elsewhere(token_start, token_end),
-            "expected_f1": self._expected_f1(token_start, length) / self._best_f1,
+            "margin": mean_logit - self._best_elsewhere(tokens),
+            "expected_f1": self._expected_f1(of_span, tokens.end - tokens.start) / self._best_f1,
         }
 
-    def _best_elsewhere(self, token_start: np.ndarray, token_end: np.ndarray) -> np.ndarray:
+    def _best_elsewhere(self, tokens: _TokenRanges) -> np.ndarray:
         """Return the highest mean logit of a span of the same length that shares no token."""
-        best = np.empty(len(token_start))
-        length_of = token_end - token_start
-        for length in np.unique(length_of):
-            means = (self._sum_of_logits[length:] - self._sum_of_logits[:-length]) / length
-            up_to = np.concatenate([[-np.inf], np.maximum.accumulate(means)])
-            from_here = np.append(np.maximum.accumulate(means[::-1])[::-1], -np.inf)
-            chosen = length_of == length
-            before = up_to[(token_start[chosen] - length + 1).clip(min=0)]
-            after = from_here[np.minimum(token_end[chosen], len(means))]
-            best[chosen] = np.maximum(before, after)
+        means = _sums(self._sum_of_logits, tokens.lengths) / tokens.lengths[:, None]
+        # Column i: of those that begin before token i; of those that begin there or behind.
+        nothing = np.full((len(means), 1), -np.inf)
+        up_to = np.hstack([nothing, np.maximum.accumulate(means, axis=1)])
+        from_here = np.hstack([np.maximum.accumulate(means[:, ::-1], axis=1)[:, ::-1], nothing])
+        before = up_to[tokens.which, (2 * tokens.start - tokens.end + 1).clip(min=0)]
+        best = np.maximum(before, from_here[tokens.which, tokens.end])
         return np.where(np.isfinite(best), best, 0.0)
 
-    def _evidence_of_words(self, word_start: np.ndarray, word_end: np.ndarray) -> dict[str, np.ndarray]:
-        ranges = np.column_stack([word_start, word_end]).ravel()
-        num_words, last = word_end - word_start, word_end - 1
-
-        def total(values):
-            return np.add.reduceat(np.append(values, 0.0), ranges)[::2]
-
-        nearness = np.maximum.reduceat(np.append(self._nearness, 0.0), ranges)[::2]
-        sentence_match = np.maximum(
-            self._sentence_match[self._sentence[word_start]], self._sentence_match[self._sentence[last]]
-        )
-        rarity = np.concatenate([[0.0], self._rarity, [0.0]])
-        is_name = np.concatenate([[False], self._is_name, [False]])
+    def _evidence_of_question(self, spans: TextSpans) -> dict[str, np.ndarray]:
+        match = self._match_of_word
         return {
-            "sentence_match": sentence_match - self._sentence_match.max(),
-            "nearness": nearness - self._nearness.max(),
-            "share_in_question": total(self._is_asked) / num_words,
-            "num_words": np.log(num_words),
-            "rarity_of_first_word": self._rarity[word_start],
-            "rarity_of_last_word": self._rarity[last],
-            "mean_rarity": total(self._rarity) / num_words,
-            "rarity_before": rarity[word_start],
-            "rarity_after": rarity[word_end + 1],
-            "cuts_name_before": self._follows[word_start] & is_name[word_start] & self._is_name[word_start],
-            "cuts_name_after": self._follows[word_end] & is_name[word_end + 1] & self._is_name[last],
-            "mark_before": ~self._follows[word_start],
-            "mark_after": ~self._follows[word_end],
-            "share_of_names": total(self._is_name) / num_words,
+            "sentence_match": np.maximum(match[spans.word_start], match[spans.word_end - 1]) - self._best_match,
+            "nearness": spans.highest_of_words(self._nearness) - self._nearness.max(),
+            "share_in_question": spans.sum_of_words(self._is_asked) / spans.num_words,
         }
 
-    def _against_other_occurrences(
-        self, word_start: np.ndarray, word_end: np.ndarray, evidence: dict[str, np.ndarray]
-    ) -> dict[str, np.ndarray]:
+    def _against_other_occurrences(self, spans: TextSpans, known: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Compare spans with the other places where the same words stand; 0 where there is none."""
-        against = {name: np.zeros(len(word_start)) for name in ("margin_of_occurrence", "nearness_of_occurrence")}
-        places_of_length: dict[int, dict[tuple, list[int]]] = {}
-        for row, (start, end) in enumerate(zip(word_start, word_end, strict=True)):
-            length = int(end - start)
-            if length not in places_of_length:
-                places: dict[tuple, list[int]] = {}
-                for position in range(len(self.words) - length + 1):
-                    places.setdefault(tuple(self._stems[position : position + length]), []).append(position)
-                places_of_length[length] = places
-            same = places_of_length[length][tuple(self._stems[start:end])]
-            others = np.array([position for position in same if position >= end or position + length <= start])
-            if len(others):
-                best = self._mean_logit(self._word_start[others], self._word_end[others + length - 1]).max()
-                nearest = max(self._nearness[position : position + length].max() for position in others)
-                against["margin_of_occurrence"][row] = evidence["mean_logit"][row] - best
-                against["nearness_of_occurrence"][row] = evidence["nearness"][row] + self._nearness.max() - nearest
+        against = {name: np.zeros(len(spans)) for name in ("margin_of_occurrence", "nearness_of_occurrence")}
+        rows, before, behind = spans.other_places
+        if len(rows):
+            repeats = spans.repeats
+            best = repeats.highest(self._mean_logit(repeats.spans), before, behind)
+            nearest = repeats.highest(repeats.spans.highest_of_words(self._nearness), before, behind)
+            against["margin_of_occurrence"][rows] = known["mean_logit"][rows] - best
+            against["nearness_of_occurrence"][rows] = known["nearness"][rows] + self._nearness.max() - nearest
         return against
 
     def _against_takers(
-        self, char_start: np.ndarray, char_end: np.ndarray, takers: Sequence[tuple[Span, "ContextEvidence"]]
+        self,
+        spans: TextSpans,
+        known: dict[str, np.ndarray],
+        takers: Sequence[tuple[Span, "ContextEvidence"]],
     ) -> dict[str, np.ndarray]:
         """Compare spans, as answers to this question, with the same as answers to the questions they belong to."""
-        names = ("taken", "logit_of_taker", "nearness_of_taker")
-        against = {name: np.zeros(len(char_start)) for name in names}
-        word_start, word_end = self._words_of(char_start, char_end)
-        for (taker_start, taker_end), taker in takers:
-            first, last = self._words_of(np.array([taker_start]), np.array([taker_end]))
-            shared = (np.minimum(word_end, last) - np.maximum(word_start, first)).clip(min=0)
-            overlap = 2 * shared / (word_end - word_start + last - first)
-            closer = np.flatnonzero(overlap > against["taken"])
-            if len(closer):
-                against["taken"][closer] = overlap[closer]
-                start, end = char_start[closer], char_end[closer]
-                against["logit_of_taker"][closer] = taker._mean_logit(start, end) - self._mean_logit(start, end)
-                against["nearness_of_taker"][closer] = taker._claim(start, end) - self._claim(start, end)
+        taken, closest = np.zeros(len(spans)), np.full(len(spans), -1)
+        for number, (span, _) in enumerate(takers):
+            rows, overlap = spans.overlap(span)
+            is_closer = overlap > taken[rows]
+            rows = rows[is_closer]
+            taken[rows], closest[rows] = overlap[is_closer], number
+        against = {"taken": taken, **{name: np.zeros(len(spans)) for name in ("logit_of_taker", "nearness_of_taker")}}
+        own_logit, own_claim = known["mean_logit"], known["nearness"] + known["sentence_match"]
+        for number in np.unique(closest[closest >= 0]).tolist():
+            rows = np.flatnonzero(closest == number)
+            logit, claim = takers[number][1]._standing(spans)
+            against["logit_of_taker"][rows] = logit[rows] - own_logit[rows]
+            against["nearness_of_taker"][rows] = claim[rows] - own_claim[rows]
         return against
 
-    def _mean_logit(self, char_start: np.ndarray, char_end: np.ndarray) -> np.ndarray:
-        token_start, token_end = self.tokens_of(char_start, char_end)
-        return (self._sum_of_logits[token_end] - self._sum_of_logits[token_start]) / (token_end - token_start)
+    def _standing(self, spans: TextSpans) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean logit of spans as answers to this question, and the sum of nearness and sentence match."""
+        # Every other question on the context asks for the same.
+        if self._last_standing is None or self._last_standing[0] is not spans:
+            known = self._evidence_of_question(spans)
+            self._last_standing = spans, (self._mean_logit(spans), known["nearness"] + known["sentence_match"])
+        return self._last_standing[1]
 
-    def _claim(self, char_start: np.ndarray, char_end: np.ndarray) -> np.ndarray:
-        of_words = self._evidence_of_words(*self._words_of(char_start, char_end))
-        return of_words["nearness"] + of_words["sentence_match"]
 
-    def candidates(self, max_words: int) -> list[Span]:
-        """Return every span of whole words within a sentence, of up to `max_words` words."""
-        return [
-            (self.words[first][0], self.words[last][1])
-            for first in range(len(self.words))
-            for last in range(first, min(first + max_words, len(self.words)))
-            if self._sentence[first] == self._sentence[last]
-        ]
+def _sums(sums: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Return the sums of all ranges of K lengths from N + 1 cumulated ones, shape (K, N); -inf where one has no end."""
+    num = len(sums) - 1
+    padded = np.concatenate([sums, np.full(int(lengths.max(initial=0)), -np.inf)])
+    return padded[np.arange(num) + lengths[:, None]] - sums[:-1]

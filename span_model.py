@@ -105,7 +105,9 @@ def load_network(
     if dropout is not None:
         names = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
         options |= dict.fromkeys(names, dropout)
-    config = BertConfig.from_pretrained(checkpoint.path, local_files_only=True, **options)
+    config = BertConfig.from_pretrained(  # nosec B615 # a folder that is here has no revision
+        checkpoint.path, local_files_only=True, **options
+    )
     if checkpoint.label_map is None:
         # Set afterwards: from_pretrained drops names that a configuration does not know.
         config.one_segment = checkpoint.one_segment
@@ -122,6 +124,11 @@ def load_network(
     missing = set(report["missing_keys"]) - (_HEAD if checkpoint.label_map is None else set())
     if missing:
         raise ValueError(f"{checkpoint.path}: expected all weights of a BERT encoder, found none for {sorted(missing)}")
+    for name, weights in network.named_parameters():
+        if not torch.isfinite(weights).all():
+            raise ValueError(
+                f"{checkpoint.path}: expected finite weights, found NaN or infinity in {name}; take another checkpoint"
+            )
     return network
 
 

@@ -7,16 +7,15 @@
 
 import hashlib
 import json
-import math
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 
 from alignment import DEFAULT_LABEL_MAP, check_answers, check_label_map
 from atomic_files import check_writable, new_folder
@@ -27,9 +26,20 @@ from checkpoints import (
     SETTINGS_FILE,
     check_same_labels,
     fingerprint,
+    load_tokenizer,
+    read_seen_contexts,
+    read_settings,
     resolve_checkpoint,
+    weight_files,
 )
 from predictions import SpanPrediction, join_windows
+from resumable_training import (
+    FiniteLoss,
+    ResumableTrainer,
+    TrainingStates,
+    set_head_learning_rate,
+    tensors_error_as_oserror,
+)
 from span_model import (
     BertForSpanClassification,
     check_finite_weights,
@@ -41,17 +51,18 @@ from span_model import (
 from squad import normalized_text
 from windows import (
     TokenizedExample,
+    TrainingItems,
     WindowCollator,
     build_windows,
     check_window_size,
     model_inputs,
     tokenize_examples,
-    training_item,
 )
 
 __all__ = ["EMBEDDED_RECIPE", "QA", "BertForSpanClassification", "QATrainer", "SpanPrediction", "TrainingReport"]
 
 DEFAULT_MAX_LENGTH = 384
+_EXAMPLES_AT_ONCE = 1024
 # Arguments of QATrainer.train that were measured to serve the embedded backbone and some hundred
 # examples well; those of TrainingArguments alone are meant for larger models and more data.
 EMBEDDED_RECIPE = {
@@ -112,7 +123,7 @@ class QA:
             label_map = self.checkpoint.label_map or DEFAULT_LABEL_MAP
         self.label_map = check_label_map(label_map)
         check_same_labels(self.checkpoint, self.label_map)
-        saved = _read_settings(self.checkpoint.path)
+        saved = read_settings(self.checkpoint)
         default_length = min(DEFAULT_MAX_LENGTH, self.checkpoint.max_positions)
         self.max_length = saved.get("max_length", default_length) if max_length is None else max_length
         if doc_stride is None:
@@ -123,9 +134,7 @@ class QA:
         self.seed = seed
         check_window_size(self.max_length, self.doc_stride, self.checkpoint.max_positions)
         with quiet_transformers():
-            self.tokenizer = AutoTokenizer.from_pretrained(
-                self.checkpoint.path, local_files_only=True, trust_remote_code=False
-            )
+            self.tokenizer = load_tokenizer(self.checkpoint)
         self._model: BertForSpanClassification | None = None
 
     @property
@@ -159,12 +168,30 @@ class QA:
         list of SpanPrediction
             In the order of `examples`; equal to one-at-a-time prediction within 1e-5.
         """
+        return list(self.predictions(examples, batch_size, on_batch))
+
+    def predictions(self, examples: Iterable[dict], batch_size: int = 32, on_batch=None) -> Iterator[SpanPrediction]:
+        """Predict as `predict_batch`, and yield one prediction after the other, in order.
+
+        Examples are worked on by the thousand, so that what a prediction takes besides its result is not held for all
+        examples of a large data set at once.
+        """
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, found {batch_size}")
         examples = list(examples)
+        for chunk_start in range(0, len(examples), _EXAMPLES_AT_ONCE):
+            chunk = examples[chunk_start : chunk_start + _EXAMPLES_AT_ONCE]
+            before, share = chunk_start / len(examples), len(chunk) / len(examples)
+            on_part = on_batch and (lambda done, before=before, share=share: on_batch(before + share * done))
+            yield from self._predict_chunk(chunk, chunk_start, batch_size, on_part)
+
+    def _predict_chunk(
+        self, examples: list[dict], first_index: int, batch_size: int, on_batch: Callable[[float], None] | None
+    ) -> list[SpanPrediction]:
         tokenized = tokenize_examples(
-            self.tokenizer, examples, self.label_map, max_length=self.max_length, answers=self.answers
-        )
+            self.tokenizer, examples, self.label_map,
+            max_length=self.max_length, answers=self.answers, first_index=first_index,
+        )  # fmt: skip
         windows = build_windows(tokenized, self.tokenizer, max_length=self.max_length, doc_stride=self.doc_stride)
         collate = WindowCollator(self.tokenizer.pad_token_id)
         window_probs: list[np.ndarray] = [np.empty(0)] * len(windows)
@@ -228,6 +255,10 @@ class QATrainer:
             "answers": self.qa.answers,
         }
 
+    def num_bytes(self) -> int:
+        """Return the size of the weights that training starts from; about that of the trained ones."""
+        return sum(file.stat().st_size for file in weight_files(self.qa.checkpoint.path))
+
     def load(self, output_dir: str | Path) -> QA:
         """Load a model that `train` wrote."""
         return QA(output_dir)
@@ -285,11 +316,13 @@ class QATrainer:
         frozen_layers: int = 0,
         dropout: float | None = None,
         callbacks: Sequence[TrainerCallback] = (),
+        states: TrainingStates | None = None,
         **training_arguments,
     ) -> TrainingReport:
         """Train a model from the start checkpoint and save it.
 
-        The same call gives the same weights, bit for bit, on the same CPU and number of threads.
+        The same call gives the same weights, bit for bit, on the same CPU and number of threads, however often it was
+        interrupted.
 
         Parameters
         ----------
@@ -310,6 +343,9 @@ class QATrainer:
         dropout : float, optional
             Instead of the checkpoint's own dropout probabilities.
         callbacks : sequence of transformers.TrainerCallback
+        states : TrainingStates, optional
+            Where the state of the training is saved on the way; a call that was interrupted goes on from there. It is
+            for the caller to clear them when the model is safe; if training fails for good, they are cleared here.
         **training_arguments
             Any other field of `transformers.TrainingArguments`, such as `learning_rate` or
             `per_device_train_batch_size`.
@@ -335,8 +371,7 @@ class QATrainer:
         windows = build_windows(
             tokenized, self.qa.tokenizer, max_length=self.max_seq_length, doc_stride=self.doc_stride
         )
-        items = [training_item(window, tokenized[window.example_index].labels) for window in windows]
-        if not items:
+        if not windows:
             raise ValueError("expected at least one example to train on, found none")
 
         with new_folder(output_dir) as folder:
@@ -344,7 +379,9 @@ class QATrainer:
                 folder, num_train_epochs=num_train_epochs, seed=seed, data_seed=seed, **training_arguments
             )
             network = self._new_network(tokenized, seed, frozen_layers, dropout)
-            trainer = self._fit(network, items, arguments, head_learning_rate, callbacks)
+            trainer = self._fit(
+                network, TrainingItems(tokenized, windows), arguments, head_learning_rate, callbacks, states
+            )
             self._save(trainer, folder, dataset)
         return TrainingReport(
             output_dir=output_dir,
@@ -366,32 +403,39 @@ class QATrainer:
     def _fit(
         self,
         network: BertForSpanClassification,
-        items: Sequence[dict],
+        items: TrainingItems,
         arguments: TrainingArguments,
         head_learning_rate: float | None,
         callbacks: Sequence[TrainerCallback],
-    ) -> Trainer:
+        states: TrainingStates | None,
+    ) -> ResumableTrainer:
         with quiet_transformers():
-            trainer = Trainer(
+            trainer = ResumableTrainer(
+                states=states,
                 model=network,
                 args=arguments,
                 train_dataset=items,
                 data_collator=WindowCollator(self.qa.tokenizer.pad_token_id),
                 processing_class=self.qa.tokenizer,
-                callbacks=[_FiniteLoss(), *callbacks],
+                callbacks=[FiniteLoss(), *callbacks],
             )
             # It would print every log entry as a dict; the caller's callbacks show progress.
             trainer.remove_callback(PrinterCallback)
             if head_learning_rate is not None:
-                _set_head_learning_rate(trainer, head_learning_rate)
-            trainer.train()
-        check_finite_weights(network)
+                set_head_learning_rate(trainer, head_learning_rate)
+            try:
+                trainer.fit()
+                check_finite_weights(network)
+            except FloatingPointError:
+                # The same again would end the same.
+                if states is not None:
+                    states.clear()
+                raise
         return trainer
 
     def seen_contexts(self) -> set[str]:
         """Return the hashes of the contexts that the start checkpoint was trained on, as far as it says."""
-        file = self.qa.checkpoint.path / SEEN_CONTEXTS_FILE
-        return set(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else set()
+        return read_seen_contexts(self.qa.checkpoint)
 
     def _check_output_dir(self, output_dir: Path) -> None:
         if output_dir.resolve() == self.qa.checkpoint.path:
@@ -405,8 +449,8 @@ class QATrainer:
                 "make the QA and the QATrainer again"
             )
 
-    def _save(self, trainer: Trainer, folder: Path, dataset: Sequence[dict]) -> None:
-        with quiet_transformers():
+    def _save(self, trainer: ResumableTrainer, folder: Path, dataset: Sequence[dict]) -> None:
+        with quiet_transformers(), tensors_error_as_oserror(folder):
             trainer.model.save_pretrained(folder)
             self.qa.tokenizer.save_pretrained(folder)
         seen = sorted({context_hash(example["context"]) for example in dataset} | self.seen_contexts())
@@ -422,18 +466,6 @@ class QATrainer:
             shutil.rmtree(checkpoint)
 
 
-class _FiniteLoss(TrainerCallback):
-    """Stop a run whose loss is no number, instead of training on for nothing."""
-
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        loss = (logs or {}).get("loss", 0.0)
-        if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"expected a finite loss, found {loss} in epoch {state.epoch:.2f}; try a learning_rate below "
-                f"{args.learning_rate:g}, or warmup_steps"
-            )
-
-
 def _check_numbers(num_train_epochs: float, head_learning_rate: float | None, dropout: float | None) -> None:
     if not num_train_epochs > 0:
         raise ValueError(f"num_train_epochs: expected a number above 0, found {num_train_epochs!r}")
@@ -446,19 +478,3 @@ def _check_numbers(num_train_epochs: float, head_learning_rate: float | None, dr
 def context_hash(context: str) -> str:
     """Return a hash that names a context, in whatever spelling, without holding its text."""
     return hashlib.sha256(normalized_text(context).encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-def _set_head_learning_rate(trainer: Trainer, learning_rate: float) -> None:
-    """Move the head's parameters into groups of their own, before the scheduler reads the learning rates."""
-    optimizer = trainer.create_optimizer()
-    head = {id(parameter) for parameter in trainer.model.classifier.parameters()}
-    for group in list(optimizer.param_groups):
-        of_head = [parameter for parameter in group["params"] if id(parameter) in head]
-        if of_head:
-            group["params"] = [parameter for parameter in group["params"] if id(parameter) not in head]
-            optimizer.add_param_group({**group, "params": of_head, "lr": learning_rate})
-
-
-def _read_settings(path: Path) -> dict:
-    file = path / SETTINGS_FILE
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

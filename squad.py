@@ -5,27 +5,25 @@ the Hugging Face Hub) becomes one `datasets.Dataset` with the same explicit feat
 is checked before anything is computed from it.
 """
 
-import json
 import re
 import unicodedata
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
 
-import datasets
 from datasets import Dataset, Features, List, Value
 
-DEMO_PATH = Path(__file__).resolve().parent / "data" / "demo-v1.1.json"
-DEMO_SOURCE = "demo"
+from squad_sources import COLUMNS, DEMO_SOURCE, describe, read_rows, shorten, shown_names
 
-# Short names that people type, and the repositories that hold them on the Hub today.
-HUB_ALIASES = {"squad": "rajpurkar/squad", "squad_v2": "rajpurkar/squad_v2"}
-
-COLUMNS = ("id", "title", "context", "question", "answers")
 MAX_CASES_SHOWN = 5
-FILE_SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet")
+
+# What offsets of other tools count, and how to make characters of them.
+_OTHER_UNITS = {
+    "UTF-8 bytes": ("utf-8", 1, 'len(context.encode("utf-8")[:answer_start].decode("utf-8"))'),
+    "UTF-16 units": ("utf-16-le", 2, 'len(context.encode("utf-16-le")[: 2 * answer_start].decode("utf-16-le"))'),
+}
 
 
 def squad_features(with_labels: bool = False) -> Features:
@@ -58,7 +56,8 @@ class InvalidExample:
     found: str
 
     def __str__(self) -> str:
-        return f"example {self.example_index} (id {self.id!r}): expected {self.expected}; found {self.found}"
+        shown_id = shorten(repr(self.id), 200)
+        return f"example {self.example_index} (id {shown_id}): expected {self.expected}; found {self.found}"
 
 
 class InvalidDatasetError(ValueError):
@@ -75,6 +74,11 @@ class InvalidDatasetError(ValueError):
         advice = "Correct them"
         if len(problems) < num_examples:
             advice += ', or pass on_invalid="drop" to go on without them'
+        for unit, (_, _, conversion) in _OTHER_UNITS.items():
+            # The hint stands at the end, where no text of the data does.
+            count = sum(bool(re.search(rf"counts {unit}: in characters it is \d+\)$", p.found)) for p in problems)
+            if count > 1:
+                advice += f". The offsets of {count} of them count {unit}; to convert: answer_start = {conversion}"
         super().__init__(f"{_summary(source, problems, num_examples)}\n{advice}.")
 
 
@@ -114,6 +118,8 @@ def load_squad(
     ------
     FileNotFoundError
         If `source` names a file or folder that does not exist.
+    OSError
+        If it cannot be read.
     InvalidDatasetError
         If an example fails validation and `on_invalid` is `"raise"`, or if none is left.
     ConnectionError
@@ -133,7 +139,7 @@ def load_squad(
         raise ValueError(f"num_examples: expected at least 1, found {num_examples}")
 
     source = str(source)
-    rows = _read_rows(source, num_examples)
+    rows = read_rows(source, num_examples)
     if num_examples is not None and len(rows) < num_examples:
         raise ValueError(
             f"{source}: expected at least num_examples={num_examples} examples, found {len(rows)}; "
@@ -188,7 +194,8 @@ def validate_examples(rows: Iterable[dict]) -> list[InvalidExample]:
         if problem is None:
             index_of_id[example_id] = example_index
         else:
-            problems.append(InvalidExample(example_index, str(example_id), *problem))
+            shown_id = example_id if isinstance(example_id, str) else describe(example_id).partition(" ")[2]
+            problems.append(InvalidExample(example_index, shown_id, *problem))
     return problems
 
 
@@ -216,22 +223,24 @@ def problem_of_example(row: object, required: Sequence[str] = COLUMNS) -> tuple[
         Of the first problem.
     """
     if not isinstance(row, dict):
-        return "an object with the fields " + ", ".join(required), _describe(row)
+        return "an object with the fields " + ", ".join(required), describe(row)
     for name in required:
         if name not in row:
-            return f"the field {name!r}", "fields " + ", ".join(map(repr, row))
+            return f"the field {name!r}", "fields " + shown_names(row)
     for name in ("id", "title", "context", "question"):
         if name not in row:
             continue
         if not isinstance(row[name], str):
-            return f"{name!r} to be a string", _describe(row[name])
+            return f"{name!r} to be a string", describe(row[name])
         if name != "title" and not row[name].strip():
-            return f"a {name!r} that is not empty", _describe(row[name])
+            return f"a {name!r} that is not empty", describe(row[name])
         if not _is_unicode(row[name]):
-            return f"{name!r} to be Unicode text", f"half of a surrogate pair in {_describe(row[name])}"
+            return f"{name!r} to be Unicode text", f"half of a surrogate pair in {describe(row[name])}"
     if row.get("answers") is None and "answers" not in required:
         return None
     problem = _problem_of_answers(row["answers"], row["context"])
+    if problem is None and row.get("is_impossible") not in (None, False, True):
+        return "'is_impossible' to be true or false", describe(row["is_impossible"])
     if problem is None and row.get("is_impossible") and row["answers"]["text"]:
         problem = ("no answer where is_impossible is true", f"{len(row['answers']['text'])} answers")
     return problem
@@ -239,11 +248,11 @@ def problem_of_example(row: object, required: Sequence[str] = COLUMNS) -> tuple[
 
 def _problem_of_answers(answers: object, context: str) -> tuple[str, str] | None:
     if not isinstance(answers, dict):
-        return "'answers' with 'text' and 'answer_start'", _describe(answers)
+        return "'answers' with 'text' and 'answer_start'", describe(answers)
     labels = answers.get("label")  # a table that labels only some answers has None in the other rows
     for name in ("text", "answer_start", *(["label"] if labels is not None else [])):
         if not isinstance(answers.get(name), list):
-            found = _describe(answers[name]) if name in answers else f"only {list(answers)}"
+            found = describe(answers[name]) if name in answers else f"only [{shown_names(answers)}]"
             return f"a list 'answers.{name}'", found
         if len(answers[name]) != len(answers["text"]):
             return (
@@ -252,18 +261,18 @@ def _problem_of_answers(answers: object, context: str) -> tuple[str, str] | None
             )
     for text, char_start in zip(answers["text"], answers["answer_start"], strict=True):
         if not isinstance(text, str) or not text.strip():
-            return "an answer text that is not empty", _describe(text)
+            return "an answer text that is not empty", describe(text)
         if isinstance(char_start, bool) or not isinstance(char_start, Integral):
-            return "an integer 'answer_start'", _describe(char_start)
+            return "an integer 'answer_start'", describe(char_start)
         found_text = context[char_start : char_start + len(text)] if char_start >= 0 else ""
         if found_text != text:
             return (
-                f"the answer {_shorten(text)!r} at offset {char_start}",
-                f"{_shorten(found_text)!r}{_where_else(text, char_start, context)}",
+                f"the answer {shorten(text)!r} at offset {shorten(str(char_start))}",
+                f"{shorten(found_text)!r} ({_hint(text, char_start, context)})",
             )
     for label in labels or []:
-        if not isinstance(label, str):
-            return "the name of a span class in 'answers.label'", _describe(label)
+        if not isinstance(label, str) or not _is_unicode(label):
+            return "the name of a span class in 'answers.label'", describe(label)
     return None
 
 
@@ -275,20 +284,38 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _where_else(text: str, char_start: int, context: str) -> str:
-    found_starts = [match.start() for match in re.finditer(f"(?={re.escape(text)})", context)]
-    if not found_starts:
-        return " (the text is not in the context)"
-    nearest = min(found_starts, key=lambda found: abs(found - char_start))
-    return f" (the text is at offset {nearest})"
+def occurrences(text: str, context: str, start: int = 0, end: int | None = None) -> Iterator[int]:
+    """Yield where a text starts in a context, overlaps included, if it lies between `start` and `end`.
+
+    Each step takes time in proportion to the context: take no more than are needed.
+    """
+    found = context.find(text, start, end)
+    while found >= 0:
+        yield found
+        found = context.find(text, found + 1, end)
 
 
-def _describe(value: object) -> str:
-    return f"{type(value).__name__} {_shorten(repr(value))}"
+def _hint(text: str, char_start: int, context: str) -> str:
+    """Say where an answer stands that does not stand at its offset, and what the offset counts instead."""
+    for unit, (encoding, size, _) in _OTHER_UNITS.items():
+        encoded = b"" if context.isascii() else context.encode(encoding)
+        if not 0 <= size * char_start <= len(encoded):
+            continue
+        # An offset inside of a character is none of this unit.
+        counted = encoded[: size * char_start].decode(encoding, "replace")
+        if context.startswith(counted + text) and len(counted) != char_start:
+            return f"offset {char_start} counts {unit}: in characters it is {len(counted)}"
+    nearest = _nearest(text, char_start, context)
+    return "the text is not in the context" if nearest is None else f"the text is at offset {nearest}"
 
 
-def _shorten(text: str, length: int = 60) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
+def _nearest(text: str, char_start: int, context: str) -> int | None:
+    # str.find takes linear time whatever the texts, which neither str.rfind nor a regular expression does.
+    behind = context.find(text, min(max(char_start, 0), len(context)))
+    before = context[::-1].find(text[::-1], max(0, len(context) - len(text) - max(char_start, 0)))
+    found_starts = [len(context) - len(text) - before] if before >= 0 else []
+    found_starts += [behind] if behind >= 0 else []
+    return min(found_starts, key=lambda found: abs(found - char_start), default=None)
 
 
 def _to_schema(row: dict, with_labels: bool) -> dict:
@@ -298,127 +325,3 @@ def _to_schema(row: dict, with_labels: bool) -> dict:
         labels = row["answers"].get("label")
         answers["label"] = [""] * len(answers["text"]) if labels is None else labels
     return {**{name: row[name] for name in COLUMNS}, "answers": answers}
-
-
-def _read_rows(source: str, num_examples: int | None) -> list[dict]:
-    """Read examples as they are, in the columns of the schema where the source has them."""
-    if source == DEMO_SOURCE:
-        return _flatten_squad(_parse_json(DEMO_PATH.read_bytes(), str(DEMO_PATH)), source)
-    path = Path(source).expanduser()
-    if path.is_dir():
-        return _rows_of_folder(path, num_examples)
-    if path.is_file():
-        return _rows_of_file(path)
-    if path.suffix.lower() in FILE_SUFFIXES or source.startswith((".", "/", "~")):
-        raise FileNotFoundError(
-            f"{source}: no such file or folder. Give the path of a {', '.join(FILE_SUFFIXES)} file, "
-            f'"{DEMO_SOURCE}" for the embedded data, or a name on the Hub such as "squad".'
-        )
-    return _rows_of_hub(source, num_examples)
-
-
-def _rows_of_file(path: Path) -> list[dict]:
-    suffix = path.suffix.lower()
-    if suffix == ".json":
-        return _flatten_squad(_parse_json(path.read_bytes(), str(path)), str(path))
-    if suffix in (".jsonl", ".ndjson"):
-        # Split on the newline only: str.splitlines would also cut at U+2028 inside a JSON string.
-        lines = path.read_bytes().split(b"\n")
-        return [
-            _parse_json(line, f"{path}, line {line_number}")
-            for line_number, line in enumerate(lines, start=1)
-            if line.strip()
-        ]
-    if suffix == ".parquet":
-        import pyarrow
-        import pyarrow.parquet
-
-        try:
-            return pyarrow.parquet.read_table(path).to_pylist()
-        except pyarrow.ArrowInvalid as error:
-            raise ValueError(f"{path}: expected a Parquet file; {error}") from error
-    raise ValueError(f"{path}: expected a file ending in {', '.join(FILE_SUFFIXES)}, found {suffix!r}")
-
-
-def _rows_of_folder(path: Path, num_examples: int | None) -> list[dict]:
-    try:
-        loaded = datasets.load_from_disk(str(path))
-    except FileNotFoundError as error:
-        raise ValueError(f"{path}: expected a folder written by Dataset.save_to_disk; {error}") from error
-    if isinstance(loaded, datasets.DatasetDict):
-        raise ValueError(f"{path}: expected one data set, found the splits {list(loaded)}; name one: {path}/SPLIT")
-    return _head(loaded, num_examples)
-
-
-def _rows_of_hub(source: str, num_examples: int | None) -> list[dict]:
-    name, _, split = source.partition(":")
-    repository = HUB_ALIASES.get(name, name)
-    try:
-        loaded = datasets.load_dataset(repository, split=split or "train")
-    except Exception as error:
-        # An unknown name, a missing split, no network, offline mode and a proxy that refuses have no
-        # common type; the reason is kept, and what can be done without the Hub is added.
-        raise ConnectionError(
-            f"{source}: no such file or folder, and could not load {repository!r} from the Hugging Face Hub "
-            f"({type(error).__name__}: {error}).\n"
-            "If this machine cannot reach the Hub, download the data set on one that can and pass the file's path, "
-            f'set HF_HUB_OFFLINE=1 to use files that are already in the cache, or use "{DEMO_SOURCE}".'
-        ) from error
-    return _head(loaded, num_examples)
-
-
-def _head(dataset: Dataset, num_examples: int | None) -> list[dict]:
-    count = len(dataset) if num_examples is None else min(num_examples, len(dataset))
-    return dataset.select(range(count)).to_list()
-
-
-def _parse_json(content: bytes, where: str) -> object:
-    try:
-        # With -sig, a byte-order mark as Windows tools write it is no part of the text.
-        return json.loads(content.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{where}: expected UTF-8 text; {error}") from error
-    except RecursionError as error:
-        raise ValueError(f"{where}: expected JSON; it is nested too deeply to be read") from error
-    except json.JSONDecodeError as error:
-        hint = "; is it JSON Lines? Then name it .jsonl" if error.msg == "Extra data" else ""
-        raise ValueError(f"{where}: expected JSON; {error}{hint}") from error
-
-
-def _flatten_squad(document: object, source: str) -> list[dict]:
-    """Turn the nested SQuAD layout into one row a question."""
-    rows = []
-    articles = _list_at(document, "data", source, "the document")
-    for article_index, article in enumerate(articles):
-        where = f"data[{article_index}]"
-        for paragraph_index, paragraph in enumerate(_list_at(article, "paragraphs", source, where)):
-            qas = _list_at(paragraph, "qas", source, f"{where}.paragraphs[{paragraph_index}]")
-            shared = {"title": article, "context": paragraph}
-            for question in qas:
-                row = {name: parent[name] for name, parent in shared.items() if name in parent}
-                rows.append({**row, **_flatten_question(question)} if isinstance(question, dict) else question)
-    return rows
-
-
-def _list_at(parent: object, name: str, source: str, where: str) -> list:
-    if isinstance(parent, dict) and isinstance(parent.get(name), list):
-        return parent[name]
-    found = _describe(parent) if not isinstance(parent, dict) else f"the fields {list(parent)[:8]}"
-    if isinstance(parent, dict) and name in parent:
-        found = f"{name!r} as {_describe(parent[name])}"
-    raise ValueError(
-        f"{source}: expected the SQuAD layout data[].paragraphs[].qas[], with a list {name!r} in {where}; found {found}"
-    )
-
-
-def _flatten_question(question: dict) -> dict:
-    row = {name: question[name] for name in ("id", "question", "answers", "is_impossible") if name in question}
-    answers = question.get("answers")
-    if isinstance(answers, list) and all(isinstance(answer, dict) for answer in answers):
-        row["answers"] = {
-            "text": [answer.get("text") for answer in answers],
-            "answer_start": [answer.get("answer_start") for answer in answers],
-        }
-        if any("label" in answer for answer in answers):
-            row["answers"]["label"] = [answer.get("label") for answer in answers]
-    return row

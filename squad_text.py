@@ -69,12 +69,14 @@ def _edited_answers(text: str, question_start: int, start: int, end: int, answer
 
     ascii_only = text.isascii()
     separator = ": " if re.match(r'\{\s*"[^"\\]*"\s*: ', text[question_start:end]) else ":"
-    line = re.search(r"(\r?\n)([ \t]*)[^\r\n]*\Z", text[question_start:start])
-    if not line:
+    before, newline, line = text[question_start:start].rpartition("\n")
+    if not newline:
         return json.dumps(new, ensure_ascii=ascii_only, separators=(f",{separator[1:]}", separator))
     # One member a line: the new value is laid out as its neighbours are.
-    newline, indent = line.groups()
-    outer = re.search(r"[ \t]*\Z", text[max(0, question_start - len(indent)) : question_start])[0]
+    newline = "\r\n" if before.endswith("\r") else "\n"
+    indent = re.match(r"[ \t]*", line)[0]
+    before_question = text[max(0, question_start - len(indent)) : question_start]
+    outer = before_question[len(before_question.rstrip(" \t")) :]
     step = indent.removeprefix(outer) if indent.startswith(outer) and indent != outer else "  "
     return json.dumps(new, ensure_ascii=ascii_only, indent=step, separators=(",", separator)).replace(
         "\n", newline + indent

@@ -82,7 +82,13 @@ def max_question_tokens(max_length: int) -> int:
 
 
 def tokenize_examples(
-    tokenizer, examples: Sequence[dict], label_map: dict[str, int], *, max_length: int, answers: str = "first"
+    tokenizer,
+    examples: Sequence[dict],
+    label_map: dict[str, int],
+    *,
+    max_length: int,
+    answers: str = "first",
+    first_index: int = 0,
 ) -> list[TokenizedExample]:
     """Tokenize questions and contexts and label the context tokens.
 
@@ -98,6 +104,8 @@ def tokenize_examples(
         counts such questions; the context is never cut.
     answers : {"first", "all"}
         See `alignment.answer_spans`.
+    first_index : int
+        Number of the first example, where these are a part of a data set; messages count from it.
 
     Returns
     -------
@@ -109,16 +117,20 @@ def tokenize_examples(
         If an example does not fit the schema, or its context or an answer holds no token; the message
         names the example.
     """
-    for example_index, example in enumerate(examples):
+    for example_index, example in enumerate(examples, start=first_index):
         problem = problem_of_example(example, required=("context", "question"))
         if problem is not None:
             example_id = example.get("id") if isinstance(example, dict) else None
             raise ValueError(f"example {example_index} (id {example_id!r}): expected {problem[0]}; found {problem[1]}")
     questions = tokenize_texts(tokenizer, [example["question"] for example in examples])
-    contexts = tokenize_texts(tokenizer, [example["context"] for example in examples])
+    # Questions on the same paragraph share its tokens.
+    distinct = list(dict.fromkeys(example["context"] for example in examples))
+    tokens_of = dict(zip(distinct, tokenize_texts(tokenizer, distinct), strict=True))
+    contexts = [tokens_of[example["context"]] for example in examples]
     limit = max_question_tokens(max_length)
     tokenized: list[TokenizedExample] = []
-    for example_index, (example, question, context) in enumerate(zip(examples, questions, contexts, strict=True)):
+    rows = zip(examples, questions, contexts, strict=True)
+    for example_index, (example, question, context) in enumerate(rows, start=first_index):
         where = f"example {example_index} (id {example.get('id')!r})"
         if not len(context.token_ids):
             raise ValueError(f"{where}: expected a context of at least one token, found none")
@@ -133,7 +145,7 @@ def tokenize_examples(
     if cut:
         warnings.warn(
             f"{len(cut)} of {len(tokenized)} questions are longer than {limit} tokens, half a window of "
-            f"max_length={max_length}, and were cut there; the first is example {cut[0]} "
+            f"max_length={max_length}, and were cut there; the first is example {first_index + cut[0]} "
             f"(id {examples[cut[0]].get('id')!r})",
             QuestionCutWarning,
             stacklevel=2,
@@ -237,6 +249,27 @@ def training_item(window: Window, labels: np.ndarray) -> dict[str, np.ndarray]:
     return {**model_inputs(window), "labels": item_labels}
 
 
+class TrainingItems(torch.utils.data.Dataset):
+    """What a model trains on, made window by window when it is asked for; see `training_item`.
+
+    Parameters
+    ----------
+    tokenized : sequence of TokenizedExample
+    windows : sequence of Window
+        Of these examples.
+    """
+
+    def __init__(self, tokenized: Sequence[TokenizedExample], windows: Sequence[Window]):
+        self._tokenized, self._windows = tokenized, windows
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        window = self._windows[index]
+        return training_item(window, self._tokenized[window.example_index].labels)
+
+
 def model_inputs(window: Window) -> dict[str, np.ndarray]:
     """Return `input_ids` and `token_type_ids` of a window, both of shape (L,)."""
     token_type_ids = np.zeros_like(window.input_ids)
@@ -253,7 +286,11 @@ class WindowCollator:
     """
 
     def __init__(self, pad_token_id: int):
-        self.padding = {"input_ids": pad_token_id, "token_type_ids": 0, "labels": IGNORED_LABEL}
+        self.padding = {
+            "input_ids": pad_token_id,
+            "token_type_ids": 0,  # nosec B105 # the number of a segment
+            "labels": IGNORED_LABEL,
+        }
 
     def __call__(self, items: Sequence[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
         """Return tensors of shape (B, L) and (B, L, K), and the `attention_mask`."""

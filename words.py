@@ -1,5 +1,6 @@
 """Words and sentences of a text, without a list of any language's words."""
 
+import functools
 import re
 import unicodedata
 
@@ -16,6 +17,8 @@ _MARKS = "".join(chr(code) for code in range(0x300, 0x10000) if unicodedata.cate
 _LETTER = rf"(?:[^\W{_UNSPACED}][{_MARKS}]*)"
 # A word keeps the marks that join its parts ("l'Étoile", "1,000") and those that belong to it ("$40", "47%", "C#").
 _WORD = re.compile(rf"[{_UNSPACED}]|[$€£¥]?{_LETTER}+(?:[.,'’\-–]{_LETTER}+)*(?:[%°#]|\+\+)?")
+_UNSPACED_LETTER = re.compile(f"[{_UNSPACED}]")
+_IN_NUMBER = re.compile(r"\d[.,]\d")
 _ONE_LETTER = re.compile(rf"[^\W{_UNSPACED}]")
 _SENTENCE_END = re.compile(r"[.!?][\"'”’)\]]*\s+|[。！？]")
 # Two forms of a word mostly share their beginning: a rough stem for any language with an alphabet.
@@ -24,9 +27,16 @@ _STEM_LENGTH = 6
 
 def word_spans(text: str) -> list[Span]:
     """Return the character ranges of the words of a text."""
-    return [match.span() for match in _WORD.finditer(text)]
+    return list(_word_spans(text))
 
 
+# The same few contexts and questions are asked for again and again.
+@functools.lru_cache(maxsize=64)
+def _word_spans(text: str) -> tuple[Span, ...]:
+    return tuple(match.span() for match in _WORD.finditer(text))
+
+
+@functools.lru_cache(maxsize=2**16)
 def stem(word: str) -> str:
     """Return the beginning of a word, in lower case."""
     return normalized_text(word)[:_STEM_LENGTH]
@@ -60,15 +70,13 @@ def is_inside_word(text: str, border: int) -> bool:
     if not 0 < border < len(text):
         return False
     after = text[border]
-    if unicodedata.category(after).startswith("M"):
+    if not after.isascii() and unicodedata.category(after).startswith("M"):
         return True
     letter = border - 1
     while letter > 0 and unicodedata.category(text[letter]).startswith("M"):
         letter -= 1
     before = text[letter]
     if before.isalnum() and after.isalnum():
-        return not re.search(f"[{_UNSPACED}]", before + after)
+        return not _UNSPACED_LETTER.search(before + after)
     # The comma or point of a number.
-    return bool(re.fullmatch(r"\d[.,]\d", text[max(0, border - 2) : border + 1])) or bool(
-        re.fullmatch(r"\d[.,]\d", text[border - 1 : border + 2])
-    )
+    return any(text[mark] in ".," and _IN_NUMBER.match(text, mark - 1) for mark in (border - 1, border) if mark)

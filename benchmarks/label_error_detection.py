@@ -22,14 +22,16 @@ from cleanlab.experimental.span_classification import get_label_quality_scores
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from atomic_files import new_folder, write_file
-from cross_validation import OutOfFold, fold_seed, make_splits, out_of_fold_predictions
+from cross_validation import OutOfFold, out_of_fold_predictions
 from exports import out_of_fold_table
 from fold_store import code_fingerprint, data_fingerprint, fold_key
 from label_quality import find_label_errors, span_label_quality
 from planted_errors import DEMO_ERRORS_PATH, KINDS, MISTAKES, MIX, PlantedError, plant_errors, read_known_errors
 from span_metrics import evaluate_predictions
 from spanbert import EMBEDDED_RECIPE, QA, QATrainer
-from squad import DEMO_SOURCE, load_squad, normalized_text
+from splits import fold_seed, make_splits
+from squad import load_squad, normalized_text
+from squad_sources import DEMO_SOURCE
 
 HERE = Path(__file__).resolve().parent
 NUM_SPLITS, SHARE = 3, 0.1

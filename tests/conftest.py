@@ -1,7 +1,9 @@
 """Fixtures: a tiny BERT built here, and data small enough to train on in a second."""
 
+import functools
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 # Before anything imports the hub's libraries: no test may wait for a network.
@@ -11,7 +13,18 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 import torch
-from transformers import BertConfig, BertModel, BertTokenizer
+from hypothesis import Phase, is_hypothesis_test, settings
+from transformers import AutoTokenizer, BertConfig, BertModel, BertTokenizer
+
+from checkpoints import resolve_checkpoint
+
+# The same cases in every run, so that a failure comes back; the long run looks elsewhere each time.
+settings.register_profile("default", deadline=None, derandomize=True, max_examples=100)
+settings.register_profile("long", deadline=None, derandomize=False, max_examples=1000)
+# For mutation testing, which asks whether a test fails and not for the smallest case.
+SEARCH_ONLY = (Phase.explicit, Phase.generate)
+settings.register_profile("short", deadline=None, derandomize=True, max_examples=25, phases=SEARCH_ONLY)
+settings.load_profile("default")
 
 ROOT = Path(__file__).resolve().parents[1]
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -19,6 +32,35 @@ WORDS = """
     the a in of is was who what when where how many capital river city book man woman and by to on at year
     paris london rome berlin oslo lima cairo delhi notre dame c # . , ? ' - ##s ##ing ##ed
 """.split()
+CASES_RUN: Counter[str] = Counter()  # by test file
+
+
+def cases(count: int) -> settings:
+    """Return the settings of a test of `count` generated cases: ten times as many with --hypothesis-profile=long."""
+    return settings(max_examples=count * settings.default.max_examples // 100)
+
+
+def pytest_itemcollected(item):
+    """Count the cases that a hypothesis test passes."""
+    test = getattr(item, "obj", None)
+    if not is_hypothesis_test(test) or hasattr(test.hypothesis.inner_test, "__wrapped__"):
+        return
+    inner_test, file = test.hypothesis.inner_test, item.path.stem
+
+    @functools.wraps(inner_test)
+    def counting(*arguments, **keywords):
+        inner_test(*arguments, **keywords)
+        CASES_RUN[file] += 1
+
+    test.hypothesis.inner_test = counting
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how many cases were generated, as counted."""
+    if CASES_RUN:
+        files = ", ".join(f"{file} {count:,}" for file, count in sorted(CASES_RUN.items()))
+        profile = settings.get_current_profile_name()
+        terminalreporter.write_line(f"{CASES_RUN.total():,} generated cases passed (profile {profile}): {files}")
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +79,27 @@ def tiny_bert(tmp_path_factory) -> Path:
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer(tiny_bert):
+    return AutoTokenizer.from_pretrained(tiny_bert)
+
+
+@pytest.fixture(scope="session")
+def embedded_tokenizer():
+    return AutoTokenizer.from_pretrained(resolve_checkpoint("embedded").path)
+
+
+@pytest.fixture(scope="session", params=["tiny", "embedded"])
+def tokenizer(request):
+    """The tokenizer of the tiny model, then that of the embedded one."""
+    return request.getfixturevalue(f"{request.param}_tokenizer")
+
+
+@pytest.fixture(scope="session")
+def vocabulary(tokenizer) -> dict[str, int]:
+    return tokenizer.get_vocab()
 
 
 def make_example(example_id: str, context: str, question: str, *answers: str, title: str = "Title") -> dict:

@@ -1,12 +1,14 @@
 """Aligning answer spans with tokens."""
 
+import logging
 import unicodedata
 
 import numpy as np
 import pytest
-from conftest import make_example
-from hypothesis import assume, example, given, settings
+from conftest import cases, make_example
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
+from text_strategies import TEXTS
 from transformers import AutoTokenizer
 
 from alignment import (
@@ -16,39 +18,14 @@ from alignment import (
     answer_spans,
     check_label_map,
     span_classes,
+    text_pieces,
     token_labels,
     tokenize_texts,
 )
-from checkpoints import resolve_checkpoint
 
 LABEL_MAP = {"PERSON": 0, "O": 1, "CITY": 2, "YEAR": 3}  # O in the middle: nothing may count on column 0
 CLASSES = ["PERSON", "CITY", "YEAR"]
-PROPERTY = settings(deadline=None, max_examples=150)
-
-# Pieces of text that have broken offsets elsewhere; arbitrary Unicode comes beside them.
-PIECES = [
-    "Skłodowska", "Notre", "C#", "1817", "the ", "is", " ", "\t\n", "\u00a0", "-", "'s", "…", "“",  # Latin
-    "é", "e\u0301", "\u0301", "\u0345", "İ", "ẞ", "ﬁ", "Å", "\u0958",  # composed, combining, changed by lower-casing
-    "שָׁלוֹם", "\ufb2c", "القاهرة", "\u202e", "\u200f",  # right to left
-    "नमस्ते", "한국", "漢字", "ニホン", "Ἴωνες",  # scripts that are cut or decomposed
-    "\u200b", "\u200d", "\ufeff", "\u00ad", "\x00", "\ufffd", "\ue000",  # characters that BERT throws away
-    "👩\u200d👩\u200d👧", "🇵🇱", "𝐀", "\U0001d165", "x" * 101,  # astral; longer than a word may be
-    "[SEP]", "[CLS]", "[PAD]", "[MASK]", "[UNK]", "[sep]", "##s",  # names of tokens
-]  # fmt: skip
-TEXTS = st.one_of(st.lists(st.sampled_from(PIECES), max_size=12).map("".join), st.text(max_size=40))
-
-
-@pytest.fixture(scope="session")
-def embedded_tokenizer():
-    return AutoTokenizer.from_pretrained(resolve_checkpoint("embedded").path)
-
-
-@pytest.fixture(scope="session", params=["tiny", "embedded"])
-def tokenizer(request):
-    """The tokenizer of the tiny model, then that of the embedded one."""
-    if request.param == "embedded":
-        return request.getfixturevalue("embedded_tokenizer")
-    return AutoTokenizer.from_pretrained(request.getfixturevalue("tiny_bert"))
+PROPERTY = cases(150)
 
 
 def tokens_of(text: str, *pieces: str) -> TokenizedText:
@@ -239,6 +216,23 @@ def test_texts_of_any_length_are_neither_cut_nor_given_special_tokens(tokenizer)
     assert tokenize_texts(tokenizer, []) == []
 
 
+def test_text_of_any_length_is_no_reason_to_warn(tiny_bert, caplog, monkeypatch):
+    """The tokenizer says that such a text is too long for the model, which never sees it whole."""
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert, model_max_length=4)
+    tokenize_texts(tokenizer, ["the " * 5])
+    assert not caplog.records
+    tokenizer("the " * 5)
+    assert "longer than the specified maximum" in caplog.text
+
+
+def test_pieces_need_as_many_ends_as_starts():
+    assert text_pieces("abc", np.array([0, 1]), np.array([1, 3])) == ["a", "bc"]
+    for starts, ends in (([0, 1], [1]), ([0], [1, 2])):
+        with pytest.raises(ValueError, match="zip"):
+            text_pieces("abc", np.array(starts), np.array(ends))
+
+
 def test_text_without_tokens_has_empty_arrays_of_integers(tokenizer):
     (tokens,) = tokenize_texts(tokenizer, [" \u200b"])
     assert [array.shape for array in tokens] == [(0,), (0,), (0,)]
@@ -247,7 +241,7 @@ def test_text_without_tokens_has_empty_arrays_of_integers(tokenizer):
     assert token_labels(tokens, [], DEFAULT_LABEL_MAP).shape == (0, 2)
 
 
-@settings(PROPERTY)
+@PROPERTY
 @given(TEXTS)
 @example("[SEP]")
 @example("a[CLS]b [PAD][MASK] [sep]")
@@ -270,7 +264,7 @@ def visible(text: str) -> str:
     return "".join(c.lower() for c in kept)
 
 
-@settings(PROPERTY)
+@PROPERTY
 @given(TEXTS)
 @example("0\U000f00000 e\u0301\u0301t\ue000x \ufffd1\ufffd2 한국 नमस्ते")
 def test_tokens_are_slices_of_the_text_in_order(tokenizer, text):
@@ -288,7 +282,7 @@ def test_tokens_are_slices_of_the_text_in_order(tokenizer, text):
         assert name == tokenizer.unk_token or visible(name.removeprefix("##")) in visible(piece)
 
 
-@settings(PROPERTY)
+@PROPERTY
 @given(TEXTS)
 def test_every_letter_and_digit_belongs_to_a_token(tokenizer, text):
     (tokens,) = tokenize_texts(tokenizer, [text])
@@ -309,7 +303,7 @@ def texts_with_answers(draw):
     return text, [(class_name, start, end) for class_name, (start, end) in answers]
 
 
-@settings(PROPERTY)
+@PROPERTY
 @given(texts_with_answers())
 @example(("Skłodowska 1817", [("PERSON", 0, 10), ("YEAR", 12, 14), ("CITY", 9, 13)]))
 @example(("a\u200bb", [("CITY", 1, 2)]))
@@ -333,7 +327,7 @@ def test_labels_agree_with_a_reference_that_looks_at_each_character(tokenizer, t
 RANGES = st.tuples(st.integers(0, 20), st.integers(1, 8)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 
 
-@settings(PROPERTY)
+@PROPERTY
 @given(st.lists(RANGES, max_size=10), st.lists(st.tuples(st.sampled_from(CLASSES), RANGES), max_size=5))
 def test_labels_agree_with_the_reference_for_tokens_of_any_offsets(token_ranges, answers):
     starts, ends = np.array(sorted(token_ranges), dtype=int).reshape(-1, 2).T
@@ -421,6 +415,13 @@ def test_token_keeps_the_combining_marks_at_its_end(embedded_tokenizer, text, to
     assert tokenize_texts(embedded_tokenizer, [text])[0].texts(text) == tokens
 
 
+@pytest.mark.parametrize("other", [{"answer_start": [32, 52, 0]}, {"answer_start": [32]}, {"label": ["CITY"]}])
+def test_answers_must_be_of_one_length(other):
+    example = answered(("CITY", "Paris", 32), ("CITY", "Rome", 52))
+    with pytest.raises(ValueError, match="zip"):
+        answer_spans({**example, "answers": {**example["answers"], **other}}, LABEL_MAP)
+
+
 @pytest.mark.parametrize("label", ["RIVER", "city", "O", ""])
 def test_label_that_marks_no_span_raises_and_names_the_classes(label):
     with pytest.raises(ValueError) as raised:
@@ -474,3 +475,17 @@ def test_label_map_that_does_not_number_its_classes(label_map, message):
     with pytest.raises(ValueError) as raised:
         check_label_map(label_map)
     assert str(raised.value) == f"label_map: {message}, found {label_map!r}"
+
+
+@pytest.mark.parametrize("name", ["A/B", "../A", ".A", "-A", " A", "A\n", "A:B", "A\\B", "e\u0301", "😀"])
+def test_name_that_no_file_could_have_is_refused(name):
+    with pytest.raises(ValueError) as raised:
+        check_label_map({"O": 0, name: 1})
+    assert str(raised.value) == (
+        f"label_map: expected class names of letters, digits, '_', '-', '.' and spaces, found {name!r}"
+    )
+
+
+@pytest.mark.parametrize("name", ["A", "_", "7", "A-B.c d_9", "é", "漢字"])
+def test_name_of_letters_and_digits_is_accepted(name):
+    assert check_label_map({name: 1, "O": 0}) == {"O": 0, name: 1}

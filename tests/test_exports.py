@@ -20,13 +20,22 @@ import pyarrow.parquet
 import pytest
 from cleanlab.experimental import span_classification
 from conftest import make_example
+from datasets import Dataset
 
 import exports
+import span_classification_tutorial_utils
 from cross_validation import OutOfFold, Split
 from exports import out_of_fold_table, read_outputs, write_outputs
 from fold_store import data_fingerprint
 from predictions import SpanPrediction
-from span_classification_tutorial_utils import read_npz, show_context, to_dict
+from span_classification_tutorial_utils import (
+    find_token_issues,
+    read_npz,
+    show_context,
+    to_dict,
+    token_quality_scores,
+    write_npz,
+)
 
 PARAMETERS = {"dataset": "demo", "seed": 0, "label_map": {"O": 0, "ANS": 1}, "dropout": None}
 # P(span) of each word. Example 3 has its answer where the model sees none, and none where the model is sure.
@@ -137,6 +146,24 @@ def test_all_files_are_written_and_named(tmp_path, dataset, out_of_fold):
     names = ["labels.npz", "out_of_fold.parquet", "pred_probs.npz", "questions.npz", "tokens.npz", "run.json"]
     assert paths == [tmp_path / "new" / "outputs" / name for name in names]
     assert set(content_of(tmp_path / "new")) == {"outputs", *(f"outputs/{name}" for name in names)}
+
+
+def test_table_written_in_parts_is_the_table_written_at_once(tmp_path, dataset, two_classes, monkeypatch):
+    for name, rows in (("at_once", 5), ("in_parts", 2)):
+        monkeypatch.setattr(exports, "_ROWS_AT_ONCE", rows)
+        write_outputs(tmp_path / name, dataset, two_classes, PARAMETERS, 1.0)
+    files = [pa.parquet.ParquetFile(tmp_path / name / "out_of_fold.parquet") for name in ("at_once", "in_parts")]
+    assert [file.num_row_groups for file in files] == [1, 3]
+    assert files[0].read().equals(files[1].read())
+    assert files[0].read().equals(out_of_fold_table(dataset, two_classes))
+    tables = [read_outputs(tmp_path / name)[0] for name in ("at_once", "in_parts")]
+    pd.testing.assert_frame_equal(*tables)
+
+
+def test_part_of_a_table(dataset, out_of_fold):
+    whole = out_of_fold_table(dataset, out_of_fold)
+    assert out_of_fold_table(dataset, out_of_fold, slice(1, 4)).equals(whole.slice(1, 3))
+    assert out_of_fold_table(Dataset.from_list(dataset), out_of_fold).equals(whole)
 
 
 def test_arrays_have_one_key_an_example_and_hold_no_objects(tmp_path, dataset, out_of_fold):
@@ -287,6 +314,7 @@ def test_record_says_what_made_the_files(tmp_path, dataset, out_of_fold, monkeyp
         "data_sha256": data_fingerprint(dataset),
         "checkpoint_sha256": "hash of the checkpoint",
         "label_map": {"O": 0, "ANS": 1},
+        "group_by": "context",
         "code": {"commit": "c0ffee-dirty", "modules": "hash of the code", "torch": "2.0"},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in libraries}},
         "folds": [
@@ -368,19 +396,21 @@ def test_files_of_an_earlier_run_are_removed_and_no_others(tmp_path, dataset, tw
     assert [(folder / name).read_text(encoding="utf-8") for name in strangers] == strangers
 
 
-def test_earlier_record_cannot_name_files_outside_of_the_folder(tmp_path, dataset, out_of_fold):
-    folder, outside = tmp_path / "outputs", tmp_path / "outside.txt"
+def test_earlier_record_can_name_nothing_but_our_files(tmp_path, dataset, out_of_fold):
+    """A record that was tampered with must not make this remove what is not its own."""
+    folder = tmp_path / "outputs"
     folder.mkdir()
-    outside.write_text("keep", encoding="utf-8")
-    files = {"../outside.txt": "", str(outside): "", "inside.txt": ""}
+    kept = [tmp_path / "labels_OUTSIDE.npz", folder / "thesis.txt", folder / "data.npz", folder / "labels_.npz.txt"]
+    for file in [*kept, folder / "labels_OLD.npz"]:
+        file.write_text("content", encoding="utf-8")
+    files = dict.fromkeys(["../labels_OUTSIDE.npz", str(kept[0]), "labels_OLD.npz", *(file.name for file in kept)], "")
     (folder / "run.json").write_text(json.dumps({"files": files}), encoding="utf-8")
-    (folder / "inside.txt").write_text("remove", encoding="utf-8")
     write_outputs(folder, dataset, out_of_fold, PARAMETERS, 1.0)
-    assert outside.read_text(encoding="utf-8") == "keep"
-    assert not (folder / "inside.txt").exists()
+    assert all(file.read_text(encoding="utf-8") == "content" for file in kept)
+    assert not (folder / "labels_OLD.npz").exists()
 
 
-@pytest.mark.parametrize("record", [b"", b"{", b"{}", b"\xff"])
+@pytest.mark.parametrize("record", [b"", b"{", b"{}", b"\xff", b'{"files": 5}', b'{"files": null}', b"[" * 100_000])
 def test_earlier_record_that_cannot_be_read_is_replaced(tmp_path, dataset, out_of_fold, record):
     (tmp_path / "run.json").write_bytes(record)
     (tmp_path / "labels_OLD.npz").write_bytes(b"old")
@@ -399,12 +429,12 @@ def test_failure_leaves_the_earlier_files_untouched(tmp_path, dataset, two_class
     out_of_fold = gather(dataset, out_of_fold.predictions, out_of_fold.label_map)
     parameters = PARAMETERS
 
-    def fail(table, where):
-        Path(where).write_bytes(b"half a file")
+    def fail(writer, table):
+        Path(writer.where).write_bytes(b"half a file")
         raise OSError(28, "No space left on device")
 
     if failing == "table":
-        monkeypatch.setattr(pa.parquet, "write_table", fail)
+        monkeypatch.setattr(pa.parquet.ParquetWriter, "write_table", fail)
     else:
         parameters = {**PARAMETERS, "dataset": Path("no JSON")}
     with pytest.raises((OSError, TypeError), match=r"No space left|not JSON serializable"):
@@ -462,6 +492,26 @@ def test_arrays_come_back_in_order(tmp_path):
     assert {array.dtype for array in found} == {np.dtype(np.int32)}
 
 
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        [],
+        [np.arange(length, dtype=np.float32) for length in range(12)],
+        [np.array(["Zürich", "😀"]), np.array("Who?"), np.array([], dtype=np.str_)],
+        [np.arange(12).reshape(3, 4)[:, 1], np.asfortranarray(np.ones((2, 3), dtype=np.int64))],
+    ],
+)
+def test_arrays_written_one_by_one_are_the_bytes_of_savez(tmp_path, arrays):
+    write_npz(tmp_path / "one_by_one.npz", iter(arrays))
+    np.savez(tmp_path / "at_once.npz", **to_dict(arrays))
+    assert (tmp_path / "one_by_one.npz").read_bytes() == (tmp_path / "at_once.npz").read_bytes()
+
+
+def test_arrays_of_objects_are_not_written(tmp_path):
+    with pytest.raises(ValueError, match="allow_pickle"):
+        write_npz(tmp_path / "a.npz", [np.array([[1], [2, 3]], dtype=object)])
+
+
 def test_to_dict_keys_items_by_their_index_as_text():
     assert to_dict(["a", [1], None]) == {"0": "a", "1": [1], "2": None}
     assert to_dict([]) == {}
@@ -487,6 +537,34 @@ def test_archive_with_objects_is_refused(tmp_path):
     np.savez(tmp_path / "a.npz", **{"0": np.array([[1], [2, 3]], dtype=object)})
     with pytest.raises(ValueError, match="allow_pickle=False"):
         read_npz(tmp_path / "a.npz")
+
+
+# Issues of tokens
+
+
+@pytest.mark.parametrize("num_examples", [1, 30])
+def test_token_issues_are_those_of_cleanlab(num_examples):
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, 20, num_examples)
+    labels = [(rng.random(length) < 0.3).astype(np.int64) for length in lengths]
+    pred_probs = [np.clip(0.6 * label + 0.4 * rng.random(len(label)), 0, 1).astype(np.float32) for label in labels]
+    for label in labels[::2]:
+        label[0] = 1 - label[0]
+    found = find_token_issues(labels, pred_probs)
+    assert found == span_classification.find_label_issues(labels, pred_probs)
+    assert found or num_examples == 1
+    assert all(type(number) is int for issue in found for number in issue)
+
+
+@pytest.mark.parametrize("at_once", [1, 4, 100])
+def test_token_quality_is_that_of_cleanlab(monkeypatch, at_once):
+    monkeypatch.setattr(span_classification_tutorial_utils, "_EXAMPLES_AT_ONCE", at_once)
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, 20, 30)
+    labels = [(rng.random(length) < 0.1).astype(np.int64) for length in lengths]
+    pred_probs = [rng.random(length).astype(np.float32) for length in lengths]
+    expected, _ = span_classification.get_label_quality_scores(labels, pred_probs)
+    assert np.array_equal(token_quality_scores(labels, pred_probs), expected)
 
 
 # Reading a run

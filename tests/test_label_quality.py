@@ -9,19 +9,21 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from conftest import cases
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 
 import label_quality
-from answer_evidence import AnswerEvidence, Case
-from answer_model import AnswerModel
+from answer_evidence import AnswerEvidence, Case, Judged
+from answer_model import AnswerModel, parts_of_groups
 from label_quality import FewAnswersWarning, LabelErrors, find_label_errors, span_label_quality
 from planted_errors import MISTAKES
 from plots import plot_label_quality, plot_rankings
+from squad import load_squad
 
-PROPERTY = settings(deadline=None, max_examples=150)
+PROPERTY = cases(150)
 
 
 # span_label_quality by hand
@@ -189,6 +191,7 @@ def test_lengths_must_agree():
 NAMES = "Anna Bruno Carla David Elena Felix Greta Hugo Irene Jonas Karin Lukas Maria Nils Olga Peter Rosa Simon".split()
 CITIES = "Oslo Rome Lima Cairo Delhi Paris Berlin London Madrid Lisbon Vienna Prague Athens Dublin Warsaw".split()
 THINGS = "school bridge museum hospital theatre library factory harbour castle".split()
+GIVEN_COLUMNS = ("given_answer", "given_start", "given_label")
 COLUMNS = {
     "rank": "int64", "index": "int64", "id": "str", "label_quality": "float64", "is_issue": "bool",
     "question": "str", "given_answer": "str", "given_start": "Int64", "suggested_answer": "str",
@@ -631,6 +634,32 @@ def test_silence_is_judged_by_what_other_parts_teach():
     assert np.ptp(found) > 1
 
 
+@pytest.mark.parametrize(("silent_elsewhere", "learned"), [(19, False), (20, True)])
+def test_silence_is_learned_from_as_many_examples_as_answers_are(silent_elsewhere, learned):
+    """A part without an answer is judged by the other, if that has 20 examples of each sort."""
+    is_span = np.repeat([True, False, False], [30, silent_elsewhere, 3])
+    part = np.repeat([0, 0, 1], [30, silent_elsewhere, 3])
+    rng = np.random.default_rng(0)
+    silence = rng.normal(size=(len(part), 3)) + np.outer(is_span, [3, 0, 0])
+    # Expected F1 as a share of the best: of the last two, nothing is better.
+    silence[:, 1] = np.log(np.where(np.arange(len(part)) < len(part) - 2, 0.25, 1.0))
+    found = label_quality._log_odds_of_silence(silence, is_span, part)
+    assert found.shape == (silent_elsewhere + 3,)
+    assert np.isfinite(found).all()
+    # Nothing is to be learned from the three of the last part.
+    assert found[:-3] == pytest.approx(np.full(silent_elsewhere, math.log(0.25 / 0.75)))
+    by_probabilities = [math.log(0.25 / 0.75), *[math.log((1 - 1e-6) / 1e-6)] * 2]
+    assert (found[-3:] == pytest.approx(by_probabilities)) == (not learned)
+
+
+def test_paragraphs_that_teach_nothing_are_shared_out_among_the_parts():
+    learned = np.repeat(np.arange(7), 4)
+    judged = [Judged(number, "ANS", None, group) for number, group in enumerate([*learned, *range(7, 27)])]
+    part = label_quality._parts(judged, learned)
+    assert part[: len(learned)].tolist() == parts_of_groups(learned).tolist()
+    assert np.bincount(part[len(learned) :]).tolist() == [4] * 5
+
+
 def rows_of_two_classes() -> list[dict]:
     """Who built it (PER) and where (LOC), both asked for at once; the model sees them."""
     rows = []
@@ -677,9 +706,14 @@ def few(rows: list[dict]):
     with pytest.warns(FewAnswersWarning) as caught:
         found = find_label_errors(pd.DataFrame(rows))
     (warning,) = caught
-    assert warning.filename == __file__
     assert not found.learned
     return found, str(warning.message)
+
+
+def test_warning_is_about_the_line_that_asks(rows):
+    with pytest.warns(FewAnswersWarning) as caught:
+        find_label_errors(pd.DataFrame(rows[:3]))
+    assert [warning.filename for warning in caught] == [__file__]
 
 
 def test_few_answers_are_scored_by_probabilities(rows):
@@ -734,6 +768,20 @@ def test_few_answers_of_several_classes():
     rows[2]["given_answer"][1], rows[2]["given_start"][1] = "town", rows[2]["context"].index("town")
     line = few(rows)[0].issues.loc[0]
     assert (line["index"], line["given_answer"], line["suggested_answer"]) == (2, "town", CITIES[2])
+
+
+def test_class_that_nothing_is_labelled_with_is_compared_with_the_others():
+    rows = rows_of_two_classes()[:6]
+    for row in rows:
+        row["given_answer"], row["given_start"], row["given_label"] = (row[name][:1] for name in GIVEN_COLUMNS)
+        row["labels_LOC"] = touched(row, None)
+        row["pred_probs_LOC"] = np.full(len(row["tokens"]), 0.001)
+    rows[2]["labels_PER"] = touched(rows[2], None)
+    rows[2] = {**answered(rows[2], name="PER")}
+    issues = few(rows)[0].issues.set_index("index")
+    # The person is missing, and no place is.
+    assert issues["rank"].idxmin() == 2
+    assert issues.loc[2, "suggested_answer"] == f"{NAMES[2]} Berg"
 
 
 # Tables that cannot be used
@@ -868,3 +916,38 @@ def test_plot_of_rankings(closed):
         assert [line.get_label() for line in axes.lines[:2]] == names
         assert list(axes.lines[-1].get_xdata()) == [2, 2]  # as many as there are errors
     assert [text.get_text() for text in precision.get_legend().get_texts()] == [*names, "any order"]
+
+
+# Numbers that speed must not change
+
+
+def table_of_the_demo() -> pd.DataFrame:
+    """The demo with probabilities that were drawn, higher where the answer is."""
+    rng, rows = np.random.default_rng(0), []
+    for row in load_squad("demo"):
+        (text,), (start,) = row["answers"]["text"], row["answers"]["answer_start"]
+        tokens = [match.span() for match in re.finditer(r"\w+|[^\w\s]", row["context"])]
+        char_start, char_end = np.array(tokens).T
+        labels = ((char_start < start + len(text)) & (char_end > start)).astype(np.int64)
+        probs = 0.02 + 0.3 * labels * rng.random() + 0.5 * rng.random(len(tokens)) ** 3
+        made = {name: row[name] for name in ("id", "title", "question", "context")}
+        made |= {"given_answer": [text], "given_start": [start], "given_label": ["ANS"], "fold": 0}
+        made |= {"char_start": char_start, "char_end": char_end, "labels_ANS": labels, "pred_probs_ANS": probs}
+        rows.append(made)
+    return pd.DataFrame(rows)
+
+
+def test_scores_of_the_demo_are_what_they_were():
+    """Computed before the text of a paragraph was read once for all of its questions."""
+    found = find_label_errors(table_of_the_demo())
+    issues = found.issues
+    assert found.estimated_wrong == 11
+    assert issues["index"].tolist()[:6] == [90, 212, 232, 181, 1, 21]
+    assert issues["suggested_answer"].tolist()[:6] == [
+        "1877", "Camellia sinensis", "Heungdeok Temple", "California", "Warsaw", "Europe",
+    ]  # fmt: skip
+    assert issues["label_quality"].tolist()[:6] == pytest.approx(
+        [0.44081048, 0.67012549, 0.80896689, 0.84647678, 0.85278547, 0.8886226], abs=1e-6
+    )
+    assert issues["label_quality"].sum() == pytest.approx(244.3067983, abs=1e-5)
+    assert issues["suggestion_confidence"].sum() == pytest.approx(109.0136887, abs=1e-5)

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import make_example
-from hypothesis import given, settings
+from conftest import cases, make_example
+from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
@@ -39,7 +39,7 @@ def every_span(probs: list[Fraction], max_tokens: int) -> dict[tuple[int, int], 
     return {(start, end): 2 * sum(probs[start:end]) / (end - start + sum(probs)) for start, end in spans}
 
 
-@settings(deadline=None, max_examples=300)
+@cases(300)
 @given(st.lists(st.integers(0, 16), max_size=7), st.integers(1, 8))
 def test_best_span_is_the_best_of_all_spans(sixteenths, max_tokens):
     probs = [Fraction(number, 16) for number in sixteenths]
@@ -51,7 +51,7 @@ def test_best_span_is_the_best_of_all_spans(sixteenths, max_tokens):
     assert best_span(np.array(sixteenths, dtype=np.float64) / 16, max_tokens) == expected
 
 
-@settings(deadline=None, max_examples=100)
+@cases(100)
 @given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=40))
 def test_no_span_beats_the_best_span_of_any_probabilities(probs):
     f1 = every_span([Fraction(prob) for prob in probs], MAX_ANSWER_TOKENS)
@@ -97,6 +97,12 @@ def test_scaling_probabilities_down_ends_at_no_answer():
     # Scaled to half: 1.7 / (2 + 0.88) = 0.590 against 0.99 * 0.55 * 0.6 * 0.98 = 0.320;
     # to a quarter: 0.85 / (2 + 0.44) = 0.348 against 0.995 * 0.775 * 0.8 * 0.99 = 0.611.
     assert found == [(1, 3), (1, 3), None, None]
+
+
+def test_float32_probabilities_are_added_up_in_float64():
+    # 0.3 and 0.1 in float32 are a little more: 2 * 0.6 / 3 for the first two is 0.4 and 1.10e-8, 2 * 1.0 / 5 for all
+    # four 0.4 and 1.18e-8. Sums in float32 cannot tell.
+    assert best_span(np.array([0.3, 0.3, 0.1, 0.3], dtype=np.float32)) == (0, 4)
 
 
 def test_best_span_is_no_longer_than_allowed():
@@ -188,6 +194,13 @@ def test_class_that_labels_nothing_has_no_average_precision():
     assert metrics["classes"]["ANS"]["average_precision"] is None
     assert metrics["classes"]["ANS"]["base_rate"] == 0
     assert metrics["loss"] == pytest.approx(-(math.log(0.9) + math.log(0.8)) / 2, rel=1e-5)
+
+
+def test_as_many_predictions_as_examples_are_needed():
+    example, prediction = make_example("a", "Ann met", "?"), predict("Ann met", [0.1, 0.2], set())
+    for examples, predictions in (([example] * 2, [prediction]), ([example], [prediction] * 2)):
+        with pytest.raises(ValueError, match="zip"):
+            evaluate_predictions(examples, predictions, LABEL_MAP)
 
 
 def test_certain_and_wrong_probability_has_a_finite_loss():
@@ -338,12 +351,14 @@ def test_joined_prediction_gives_text_offsets_and_labels(tokenizer):
     }
 
 
-def test_as_many_results_as_windows_are_needed(tokenizer):
+def test_as_many_results_as_windows_and_examples_as_tokenized_are_needed(tokenizer):
     example = make_example("a", "paris", "where?")
     tokenized = tokenize_examples(tokenizer, [example], LABEL_MAP, max_length=32)
     windows = build_windows(tokenized, tokenizer, max_length=32, doc_stride=4)
     with pytest.raises(ValueError, match="shorter"):
         join_windows([example], tokenized, windows, [], tokenizer, LABEL_MAP)
+    with pytest.raises(ValueError, match="shorter"):
+        join_windows([example, example], tokenized, windows, window_values(windows), tokenizer, LABEL_MAP)
 
 
 # Files written whole

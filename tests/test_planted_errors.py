@@ -6,8 +6,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from conftest import ROOT, make_example
-from hypothesis import given, settings
+from conftest import ROOT, cases, make_example
+from hypothesis import given
 from hypothesis import strategies as st
 
 from planted_errors import (
@@ -28,7 +28,7 @@ from planted_errors import (
 from squad import load_squad, validate_examples
 from words import cuts_word, word_spans
 
-PROPERTY = settings(deadline=None, max_examples=60)
+PROPERTY = cases(60)
 #       0    5   9     15  19   24 27   32
 TEXT = "Anna met Bruno and Anna in Rome."
 WORDS = "Anna met Bruno Carla Rome Oslo 1817 1900 the in and".split()

@@ -5,8 +5,8 @@ import pytest
 from conftest import ROOT
 
 from alignment import DEFAULT_LABEL_MAP
-from cross_validation import group_labels, make_splits
 from spanbert import QA
+from splits import group_labels, make_splits
 from squad import load_squad
 from windows import build_windows, tokenize_examples
 

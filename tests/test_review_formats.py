@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from conftest import cases
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -329,7 +330,7 @@ FLOATS = st.floats(0, 1)
 ROWS = st.tuples(TEXTS, TEXTS, TEXTS, st.integers(0, 2**53), TEXTS, st.none() | st.integers(0, 99), FLOATS, FLOATS)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(cases(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(ROWS, min_size=1, max_size=3))
 def test_any_texts_and_numbers_come_back(tmp_path, rows):
     # A start without an answer, or the other way round, is refused.

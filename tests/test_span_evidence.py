@@ -5,15 +5,15 @@ import math
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, cases
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from span_evidence import EVIDENCE, ContextEvidence, WordRarity, stems
+from span_evidence import EVIDENCE, ContextEvidence, ContextText, WordRarity, stems
 from squad import load_squad
 from words import cuts_word, sentence_numbers, stem, word_spans
 
-PROPERTY = settings(deadline=None, max_examples=150)
+PROPERTY = cases(150)
 
 
 class GivenRarity:
@@ -46,7 +46,8 @@ def sigmoid(logit: float) -> float:
 def read_context(question, context, probs=None, rarity=None) -> ContextEvidence:
     char_start, char_end = np.array(tokens_of(context)).T
     probs = [0.5] * len(char_start) if probs is None else probs
-    return ContextEvidence(question, context, char_start, char_end, probs, rarity or WordRarity([context]))
+    text = ContextText(context, rarity or WordRarity([context]))
+    return ContextEvidence(question, text, char_start, char_end, probs)
 
 
 def evidence_of(question, context, spans, probs=None, rarity=None, takers=()) -> list[dict[str, float]]:
@@ -316,11 +317,24 @@ def test_claim_counts_the_sentence_too():
     assert found["nearness_of_taker"] == pytest.approx(math.exp(-4 / 8) - math.exp(-1 / 8) - 1)
 
 
+def test_taker_is_asked_about_its_own_tokens():
+    """Another table row can have the context in other tokens."""
+    text = ContextText(FOUR, GivenRarity())
+    words, halves = np.array([(0, 2), (3, 5), (6, 8), (9, 11)]).T, np.array([(0, 5), (6, 11)]).T
+    asked = ContextEvidence("", text, *words, [HIGH, LOW, HIGH, LOW])
+    taker = ContextEvidence("", text, *halves, [LOW, HIGH])
+    for spans in (text.candidates(1), [(0, 2), (3, 5), (6, 8), (9, 11)]):
+        found = asked.of(spans, [((0, 11), taker)])
+        assert found[:, EVIDENCE.index("mean_logit")] == pytest.approx([1, -1, 1, -1])
+        assert found[:, EVIDENCE.index("logit_of_taker")] == pytest.approx([-1 - 1, -1 + 1, 1 - 1, 1 + 1])
+
+
 # candidates
 
 
 def candidates(context: str, max_words: int) -> list[str]:
-    return [context[start:end] for start, end in read_context("", context).candidates(max_words)]
+    spans = ContextText(context, WordRarity([context])).candidates(max_words)
+    return [context[start:end] for start, end in spans]
 
 
 def test_candidates_by_hand():
@@ -330,6 +344,12 @@ def test_candidates_by_hand():
     assert candidates(context, 9)[:3] == ["Anna", "Anna met", "Anna met (Bruno"]
     assert len(candidates(context, 9)) == 6 + 3
     assert candidates("— …", 3) == ["— …"]
+
+
+def test_place_among_the_candidates():
+    spans = ContextText("Anna met Bruno", WordRarity([])).candidates(2)
+    assert [spans.index(span) for span in spans] == list(range(5)) == list(range(len(spans)))
+    assert spans.index((0, 14)) is None
 
 
 # Contexts with next to nothing in them
@@ -578,8 +598,10 @@ def test_candidates_are_the_spans_of_whole_words_within_a_sentence(context, max_
             covered = sentences[first : first + num_words]
             if len(covered) == num_words and len(set(covered)) == 1:
                 expected.append((words[first][0], words[first + num_words - 1][1]))
-    assert read.candidates(max_words) == expected
-    assert np.isfinite(read.of(expected)).all()
+    found = read.text.candidates(max_words)
+    assert list(found) == found.pairs == expected
+    assert np.isfinite(read.of(found)).all()
+    assert np.array_equal(read.of(found), read.of(expected))
 
 
 def test_on_the_demo():

@@ -1,6 +1,7 @@
 """Loading and validating data sets."""
 
 import json
+import random
 import warnings
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from conftest import ROOT, make_example, squad_document
 from datasets import Dataset, DatasetDict, Features, List, Value
 
-from squad import InvalidDatasetError, InvalidExample, load_squad, squad_features, validate_examples
+from squad import InvalidDatasetError, InvalidExample, load_squad, occurrences, squad_features, validate_examples
 
 SOURCE_KINDS = ["json", "jsonl", "ndjson", "parquet", "folder"]
 TEXTS, INTEGERS = List(Value("string")), List(Value("int64"))
@@ -630,3 +631,30 @@ def test_num_examples_of_another_type(num_examples):
 def test_on_invalid_of_another_value(on_invalid):
     with pytest.raises(ValueError, match=f'on_invalid: expected "raise" or "drop", found {on_invalid!r}'):
         load_squad("demo", on_invalid=on_invalid)
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_hint_names_the_nearest_of_all_occurrences(seed):
+    rng = random.Random(seed)
+    context = "".join(rng.choices("ab", k=rng.randint(1, 12)))
+    text = "".join(rng.choices("ab", k=rng.randint(1, 3)))
+    offset = rng.randint(-3, 15)
+    starts = [start for start in range(len(context)) if context.startswith(text, start)]
+    (problem, *_) = [
+        *validate_examples([row(context=context, answers={"text": [text], "answer_start": [offset]})]), None,
+    ]  # fmt: skip
+    if offset in starts:
+        assert problem is None
+    elif starts:
+        nearest = min(starts, key=lambda start: abs(start - offset))
+        assert problem.found.endswith(f"(the text is at offset {nearest})")
+    else:
+        assert problem.found.endswith("(the text is not in the context)")
+
+
+@pytest.mark.parametrize(("text", "context"), [("aa", "aaaa"), ("ab", "abcab"), ("x", "abc"), ("abc", "ab")])
+def test_occurrences_overlap(text, context):
+    assert list(occurrences(text, context)) == [i for i in range(len(context)) if context.startswith(text, i)]
+    assert list(occurrences(text, context, 1, 3)) == [
+        i for i in range(1, len(context)) if context.startswith(text, i) and i + len(text) <= 3
+    ]

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from conftest import make_example, squad_document, twelve_examples
-from hypothesis import given, settings
+from conftest import cases, make_example, squad_document, twelve_examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from squad_text import replace_answers
@@ -115,7 +115,7 @@ def test_what_is_no_column_of_answers_stays():
 LAYOUTS = [{}, {"indent": 2}, {"indent": "\t"}, {"separators": (",", ":")}, {"indent": 1, "separators": (",", " : ")}]
 
 
-@settings(max_examples=40, deadline=None)
+@cases(40)
 @given(
     st.dictionaries(st.integers(0, 11), st.sampled_from([[], [0], ["new"], [0, "new"], ["new", 0]])),
     st.sampled_from(LAYOUTS), st.booleans(), st.booleans(),

@@ -1,21 +1,22 @@
 """Cutting long contexts into windows."""
 
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from conftest import WORDS, make_example
-from hypothesis import assume, given, settings
+from conftest import WORDS, cases, make_example
+from hypothesis import assume, given
 from hypothesis import strategies as st
-from transformers import AutoTokenizer
 
 from alignment import DEFAULT_LABEL_MAP, TokenizedText
-from checkpoints import resolve_checkpoint
 from windows import (
     IGNORED_LABEL,
+    QuestionCutWarning,
     TokenizedExample,
+    TrainingItems,
     Window,
     WindowCollator,
     build_windows,
@@ -31,17 +32,7 @@ from windows import (
 CLS, SEP, PAD = 101, 102, 7
 IDS_ONLY = SimpleNamespace(cls_token_id=CLS, sep_token_id=SEP)  # all that build_windows asks of a tokenizer
 WHOLE_WORDS = [word for word in WORDS if word.isalpha()]
-PROPERTY = settings(deadline=None, max_examples=200)
-
-
-@pytest.fixture(scope="session")
-def tiny_tokenizer(tiny_bert):
-    return AutoTokenizer.from_pretrained(tiny_bert)
-
-
-@pytest.fixture(scope="session")
-def embedded_tokenizer():
-    return AutoTokenizer.from_pretrained(resolve_checkpoint("embedded").path)
+PROPERTY = cases(200)
 
 
 def text_of_ids(*ids: int) -> TokenizedText:
@@ -86,7 +77,7 @@ def test_windows_of_a_text(num_tokens, window_size, doc_stride, expected):
     assert window_ranges(num_tokens, window_size, doc_stride) == expected
 
 
-@settings(PROPERTY)
+@PROPERTY
 @given(st.integers(1, 200), st.integers(1, 40), st.data())
 def test_windows_reach_from_the_first_token_to_the_last_and_overlap_by_the_stride(num_tokens, window_size, data):
     doc_stride = data.draw(st.integers(0, window_size - 1))
@@ -120,7 +111,7 @@ def test_window_with_most_context_on_both_sides_owns_a_token(ranges, expected):
     assert owning_window(ranges).tolist() == expected
 
 
-@settings(PROPERTY)
+@PROPERTY
 @given(st.integers(1, 120), st.integers(1, 30), st.data())
 def test_owning_window_agrees_with_trying_all_windows(num_tokens, window_size, data):
     ranges = window_ranges(num_tokens, window_size, data.draw(st.integers(0, window_size - 1)))
@@ -133,6 +124,7 @@ def test_owning_window_agrees_with_trying_all_windows(num_tokens, window_size, d
                 candidates.append((-min(tokens_before, tokens_behind), window_index))
         expected.append(min(candidates)[1])
     assert owning_window(ranges).tolist() == expected
+    assert owning_window(ranges).dtype == np.int64
 
 
 # build_windows
@@ -174,7 +166,7 @@ def test_stride_that_does_not_fit_is_refused():
         build_windows([tokenized([50], [1, 2])], IDS_ONLY, max_length=8, doc_stride=3)
 
 
-@settings(PROPERTY)
+@PROPERTY
 @given(sizes(), sizes())
 def test_every_context_token_is_owned_by_exactly_one_window(size, other):
     num_question, num_context, max_length, doc_stride = size
@@ -221,7 +213,7 @@ def assert_like_transformers(tokenizer, question: str, context: str, max_length:
     return len(windows)
 
 
-@settings(PROPERTY)
+@PROPERTY
 @given(sizes(), st.randoms(use_true_random=False))
 def test_windows_are_those_of_transformers(tiny_tokenizer, size, random):
     num_question, num_context, max_length, doc_stride = size
@@ -263,7 +255,7 @@ def test_training_item_by_hand():
     assert set(model_inputs(window)) == {"input_ids", "token_type_ids"}
 
 
-@settings(PROPERTY)
+@PROPERTY
 @given(sizes())
 def test_each_label_counts_exactly_once_and_nothing_else_counts(size):
     num_question, num_context, max_length, doc_stride = size
@@ -279,6 +271,18 @@ def test_each_label_counts_exactly_once_and_nothing_else_counts(size):
                 assert token_type == 1
                 counted.append(token_id)
     assert sorted(counted) == example.context.token_ids.tolist()
+
+
+def test_training_items_are_those_of_each_window():
+    long, short = tokenized([50], [1, 2, 3, 4, 5, 6]), tokenized([50, 51], [9])
+    examples = [long, replace(short, labels=short.labels + 5)]
+    windows = build_windows(examples, IDS_ONLY, max_length=8, doc_stride=2)
+    items = TrainingItems(examples, windows)
+    assert len(items) == 3
+    for index, example in enumerate([examples[0], examples[0], examples[1]]):
+        expected = training_item(windows[index], example.labels)
+        assert items[index].keys() == expected.keys()
+        assert all(items[index][name].tolist() == array.tolist() for name, array in expected.items())
 
 
 # WindowCollator
@@ -347,8 +351,12 @@ def test_window_must_hold_a_token_of_question_and_context(max_length):
 
 
 def test_window_must_not_be_larger_than_the_positions_of_the_model():
-    with pytest.raises(ValueError, match="max_length: expected at most 64, the positions that the model has, found 65"):
+    with pytest.raises(ValueError) as raised:
         check_window_size(65, 8, model_max_length=64)
+    assert str(raised.value) == (
+        "max_length: expected at most 64, the positions that the model has, found 65; "
+        "longer contexts are read in several windows"
+    )
 
 
 # tokenize_examples
@@ -360,7 +368,7 @@ def test_question_of_more_than_half_a_window_is_cut_and_counted(tiny_tokenizer):
         make_example("long", "in paris", "who was the man in the city", "paris"),
         make_example("fits", "in paris", "who was the", "paris"),
     ]
-    with pytest.warns(UserWarning, match=r"1 of 2 questions are longer than 3 tokens.* example 0 \(id 'long'\)"):
+    with pytest.warns(QuestionCutWarning, match=r"1 of 2 questions are longer than 3 tokens.* example 0 \(id 'long'\)"):
         long, fits = tokenize_examples(tiny_tokenizer, examples, DEFAULT_LABEL_MAP, max_length=10)
     expected = tiny_tokenizer.convert_tokens_to_ids(["who", "was", "the"])
     assert long.question.token_ids.tolist() == fits.question.token_ids.tolist() == expected
@@ -421,6 +429,15 @@ def test_error_names_the_example(bad, message, tiny_tokenizer):
         tokenize_examples(tiny_tokenizer, examples, DEFAULT_LABEL_MAP, max_length=10)
     assert str(raised.value).startswith("example 1 (id 'b'): ")
     assert message in str(raised.value)
+
+
+def test_example_that_is_no_object_is_refused(tiny_tokenizer):
+    with pytest.raises(
+        ValueError, match=r"^example 1 \(id None\): expected an object with the fields context, question;"
+    ):
+        tokenize_examples(
+            tiny_tokenizer, [make_example("a", "in paris", "where"), "text"], DEFAULT_LABEL_MAP, max_length=10
+        )
 
 
 def test_answer_behind_token_384_is_labelled_in_a_window_that_shows_it(embedded_tokenizer):

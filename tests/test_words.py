@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from conftest import cases
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from words import cuts_word, sentence_numbers, stem, word_spans
 
-PROPERTY = settings(deadline=None, max_examples=150)
+PROPERTY = cases(150)
 # Letters with and without case, digits, joining marks, ends of sentences, characters without spaces between words.
 TEXTS = st.text("aeZé9051ßΩж한عא$€%#+°.,'’-–!?\"”)( \n\u00a0_—“漢字のไทย。！𝐀😀", max_size=30)
 
