@@ -1,0 +1,386 @@
+"""Run everything but training on data of SQuAD's size, and measure time and memory of each stage.
+
+    python benchmarks/load.py
+
+Makes SQuAD files with SQuAD's distributions of lengths, and for each of the `--sizes` does what the two notebooks do,
+each in a process of its own: a tiny random BERT stands in for the model, and its training is cut to a few steps. The
+table goes to `--results`; everything else stays in `--work`, about 2 GB.
+"""
+
+import argparse
+import csv
+import json
+import re
+import shutil
+import subprocess  # nosec B404 # runs this program alone
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from atomic_files import write_file
+from squad_sources import DEMO_PATH
+
+HERE = Path(__file__).resolve().parent
+SQUAD_SIZE = 87_599
+SIZES = (1_000, 10_000, SQUAD_SIZE)
+NOTEBOOKS = ("training", "label errors")
+NUM_SPLITS, TRAINING_STEPS, DECISIONS = 3, 5, 5
+MEMORY_LIMIT_GIB = 4
+# Read off SQuAD v1.1: 4.6 questions a paragraph, 43 paragraphs an article.
+_QUESTIONS = {1: 0.03, 2: 0.07, 3: 0.18, 4: 0.2, 5: 0.45, 8: 0.02, 12: 0.03, 16: 0.02}
+_PARAGRAPHS_OF_ARTICLE = 43
+# (median, deviation of the logarithm, least, most), in words. Sentences stay whole, so contexts get a little longer.
+_CONTEXT, _SENTENCE, _ANSWER, _QUESTION = (102, 0.42, 20, 640), (20, 0.4, 4, 60), (2, 0.85, 1, 40), (9, 0.3, 3, 30)
+_ASKING = ("What", "Who", "When", "Where", "How many", "Which", "Why")
+_SHARE_OF_DEMO = 0.15
+
+
+# Data
+
+
+class TextMaker:
+    """Makes paragraphs and questions of a backbone's words, the frequent ones often, and of the demo's sentences.
+
+    Parameters
+    ----------
+    vocabulary : sequence of str
+        Pieces of a tokenizer, frequent ones first.
+    seed : int
+    """
+
+    def __init__(self, vocabulary: list[str], seed: int = 0):
+        self._rng = np.random.default_rng(seed)
+        whole = [piece for piece in vocabulary if re.fullmatch("[a-z]{2,}", piece)]
+        # Rare words of several tokens.
+        joined = self._rng.permutation(whole)
+        self._words = np.array([*whole, *(f"{a}{b[:4]}" for a, b in zip(joined[::2], joined[1::2], strict=False))])
+        weight = 1 / (np.arange(len(self._words)) + 2.7)
+        self._share = np.cumsum(weight / weight.sum())
+        self._demo = [
+            sentence for article in json.loads(DEMO_PATH.read_text(encoding="utf-8"))["data"]
+            for paragraph in article["paragraphs"]
+            for sentence in re.split(r"(?<=[.!?])\s+", paragraph["context"])
+        ]  # fmt: skip
+
+    def _length(self, median: float, deviation: float, least: int, most: int) -> int:
+        return int(np.clip(round(median * np.exp(deviation * self._rng.standard_normal())), least, most))
+
+    def _some_words(self, count: int) -> list[str]:
+        drawn = self._words[np.searchsorted(self._share, self._rng.random(count)).clip(max=len(self._words) - 1)]
+        kind = self._rng.random(count)
+        numbers = self._rng.integers(1, 2000, count)
+        return [
+            str(number) if share < 0.03 else word.capitalize() if share < 0.15 else str(word)
+            for word, share, number in zip(drawn, kind, numbers, strict=True)
+        ]
+
+    def _sentence(self) -> str:
+        if self._rng.random() < _SHARE_OF_DEMO:
+            return self._demo[self._rng.integers(len(self._demo))]
+        words = self._some_words(self._length(*_SENTENCE))
+        commas = (self._rng.random(len(words)) < 0.06).tolist()
+        text = " ".join(word + "," * comma for word, comma in zip(words, commas, strict=True))
+        return text[0].upper() + text[1:].rstrip(",") + "."
+
+    def context(self) -> str:
+        """Return a paragraph."""
+        wanted, sentences, num_words = self._length(*_CONTEXT), [], 0
+        while num_words < wanted:
+            sentences.append(self._sentence())
+            num_words += sentences[-1].count(" ") + 1
+        return " ".join(sentences)
+
+    def question(self, context: str) -> tuple[str, dict]:
+        """Return a question and its answer: some words of a sentence, and a question with others of them."""
+        words = [match.span() for match in re.finditer(r"\w+(?:['’-]\w+)*", context)]
+        length = min(self._length(*_ANSWER), len(words))
+        first = int(self._rng.integers(len(words) - length + 1))
+        char_start, char_end = words[first][0], words[first + length - 1][1]
+        near = [context[start:end] for start, end in words[max(0, first - 6) : first] + words[first + length :][:6]]
+        count = self._length(*_QUESTION)
+        chosen = [*self._rng.permutation(near)[: count // 2].tolist(), *self._some_words(count - count // 2)]
+        text = f"{_ASKING[self._rng.integers(len(_ASKING))]} {' '.join(chosen)}?"
+        return text, {"text": context[char_start:char_end], "answer_start": char_start}
+
+    def num_questions(self) -> int:
+        """Return how many questions a paragraph has."""
+        return int(self._rng.choice(list(_QUESTIONS), p=list(_QUESTIONS.values())))
+
+
+def write_squad(path: Path, num_examples: int, vocabulary: list[str], seed: int = 0) -> None:
+    """Write a SQuAD file; a smaller one is the beginning of a larger one."""
+    made, maker, data = 0, TextMaker(vocabulary, seed), []
+    while made < num_examples:
+        if not data or len(data[-1]["paragraphs"]) == _PARAGRAPHS_OF_ARTICLE:
+            data.append({"title": f"Article {len(data)}", "paragraphs": []})
+        context, qas = maker.context(), []
+        for _ in range(min(maker.num_questions(), num_examples - made)):
+            question, answer = maker.question(context)
+            qas.append({"id": f"{made:024x}", "question": question, "answers": [answer]})
+            made += 1
+        data[-1]["paragraphs"].append({"context": context, "qas": qas})
+    path.write_text(json.dumps({"version": "1.1", "data": data}, ensure_ascii=False), encoding="utf-8")
+
+
+def write_tiny_bert(folder: Path) -> list[str]:
+    """Write an untrained BERT of one layer with the embedded backbone's tokenizer; return its vocabulary."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    from checkpoints import load_tokenizer, resolve_checkpoint
+
+    tokenizer = load_tokenizer(resolve_checkpoint("embedded"))
+    config = BertConfig(
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64
+    )
+    torch.manual_seed(0)
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
+
+
+# Stages
+
+
+class Stopwatch:
+    """Time and memory of the stages of this process."""
+
+    def __init__(self):
+        self.stages: dict[str, dict[str, float]] = {}
+        self.baseline_mib = _resident_mib("VmRSS")
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measure what is done inside."""
+        reset = Path("/proc/self/clear_refs")
+        # 5 sets the peak back to what is resident now.
+        reset.write_text("5", encoding="ascii")
+        wall, cpu = time.perf_counter(), time.process_time()
+        yield
+        self.stages[name] = {
+            "wall_seconds": time.perf_counter() - wall,
+            "cpu_seconds": time.process_time() - cpu,
+            "peak_mib": _resident_mib("VmHWM"),
+            "mib_after": _resident_mib("VmRSS"),
+        }
+        print(f"{name}: {json.dumps(self.stages[name])}", file=sys.stderr, flush=True)
+
+
+def _resident_mib(name: str) -> float:
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(re.search(rf"{name}:\s+(\d+) kB", status)[1]) / 1024
+
+
+def run_training_notebook(data: Path, checkpoint: Path, outputs: Path) -> Stopwatch:
+    """Do what the first notebook does, with training cut short."""
+    import plots
+    from cross_validation import out_of_fold_predictions
+    from exports import write_outputs
+    from spanbert import QA, QATrainer
+    from squad import load_squad
+
+    watch = Stopwatch()
+    with watch.stage("load_squad"):
+        dataset = load_squad(data)
+    with watch.stage("out_of_fold_predictions"):
+        trainer = QATrainer(QA(checkpoint), 384, {"O": 0, "ANS": 1})
+        out_of_fold = out_of_fold_predictions(
+            dataset, trainer, num_splits=NUM_SPLITS, folds_dir=outputs / "folds", max_steps=TRAINING_STEPS
+        )
+    with watch.stage("metrics and plots"):
+        out_of_fold.metrics()
+        plots.plot_losses(out_of_fold)
+        plots.plot_probabilities(out_of_fold, "ANS")
+    with watch.stage("write_outputs"):
+        parameters = {"dataset": str(data), "num_splits": NUM_SPLITS}
+        write_outputs(outputs, dataset, out_of_fold, parameters, seconds=0.0)
+    return watch
+
+
+def run_label_errors_notebook(data: Path, outputs: Path) -> Stopwatch:
+    """Do what the second notebook does, and decide about the worst answers."""
+    import pandas as pd
+
+    import plots
+    from corrections import apply_decisions
+    from decisions import read_decisions
+    from exports import read_outputs
+    from label_quality import find_label_errors, span_label_quality
+    from review import write_review_files
+    from span_classification_tutorial_utils import find_token_issues, read_npz, token_quality_scores
+
+    watch = Stopwatch()
+    with watch.stage("read_outputs"):
+        table, _ = read_outputs(outputs)
+    with watch.stage("read_npz"):
+        labels, pred_probs, _ = (read_npz(outputs / f"{name}.npz") for name in ("labels", "pred_probs", "questions"))
+    with watch.stage("cleanlab"):
+        find_token_issues(labels, pred_probs)
+        token_quality_scores(labels, pred_probs)
+    with watch.stage("find_label_errors"):
+        found = find_label_errors(table)
+    with watch.stage("span_label_quality and plots"):
+        quality = span_label_quality(labels, pred_probs)
+        plots.plot_label_quality(found.issues)
+        plots.plot_rankings({"expected F1": quality, "ours": found.label_quality()}, np.arange(len(table)) % 100 == 0)
+    with watch.stage("write_review_files"):
+        write_review_files(outputs, found, table)
+    with watch.stage("open the tables"):
+        pd.read_csv(outputs / "label_issues.csv")
+        pd.read_parquet(outputs / "label_issues.parquet")
+    with watch.stage("read and apply decisions"):
+        decided = decide(outputs / "label_issues.csv", outputs / "reviewed.csv")
+        apply_decisions(data, read_decisions(decided), outputs / "corrected.json", outputs / "changes.json")
+    return watch
+
+
+def decide(issues: Path, reviewed: Path) -> Path:
+    """Fill the suggestion in for some of the worst answers, as a reviewer would in a spreadsheet."""
+    with (
+        issues.open(encoding="utf-8-sig", newline="") as source,
+        reviewed.open("w", encoding="utf-8", newline="") as to,
+    ):
+        rows = csv.DictReader(source)
+        writer = csv.DictWriter(to, [*rows.fieldnames, "correct_answer", "correct_start"])
+        writer.writeheader()
+        for number, row in enumerate(rows):
+            if number < DECISIONS:
+                row |= {"correct_answer": row["suggested_answer"], "correct_start": row["suggested_start"]}
+            writer.writerow(row)
+    return reviewed
+
+
+def measure(notebook: str, data: Path, checkpoint: Path, outputs: Path) -> dict:
+    """Run one notebook's stages in this process."""
+    started = time.process_time()
+    if notebook == NOTEBOOKS[0]:
+        watch = run_training_notebook(data, checkpoint, outputs)
+    else:
+        watch = run_label_errors_notebook(data, outputs)
+    return {
+        "stages": watch.stages,
+        "baseline_mib": watch.baseline_mib,
+        "peak_mib": max(stage["peak_mib"] for stage in watch.stages.values()),
+        "cpu_seconds": time.process_time() - started,
+    }
+
+
+def measured(size: int, work: Path) -> dict:
+    """Run both notebooks' stages for one size, each in a process of its own."""
+    data, checkpoint, outputs = work / f"squad-{size}.json", work / "tiny_bert", work / f"outputs-{size}"
+    shutil.rmtree(outputs, ignore_errors=True)
+    outputs.mkdir(parents=True)
+    run = {"num_examples": size, "data_bytes": data.stat().st_size}
+    for notebook in NOTEBOOKS:
+        record = outputs / "measured.json"
+        start_again("--notebook", notebook, str(data), str(checkpoint), str(outputs), str(record))
+        run[notebook] = json.loads(record.read_text(encoding="utf-8"))
+        record.unlink()
+    run["files"] = {file.name: file.stat().st_size for file in sorted(outputs.iterdir()) if file.is_file()}
+    return run
+
+
+def start_again(*arguments: str) -> None:
+    """Run this program in a process of its own, so that no memory of another run is counted."""
+    subprocess.run([sys.executable, __file__, *arguments], check=True)  # noqa: S603 # nosec B603 # this program itself
+
+
+# Report
+
+
+def stages_of(run: dict) -> dict[str, dict[str, float]]:
+    """Return the stages of both notebooks by name."""
+    return {name: stage for notebook in NOTEBOOKS for name, stage in run[notebook]["stages"].items()}
+
+
+def cpu_per_thousand(run: dict) -> dict[str, float]:
+    """Return the CPU seconds of each stage for 1,000 examples, and of all together."""
+    seconds = {name: stage["cpu_seconds"] for name, stage in stages_of(run).items()}
+    seconds["all"] = sum(seconds.values())
+    return {name: 1000 * value / run["num_examples"] for name, value in seconds.items()}
+
+
+def memory_of(run: dict, notebook: str, smaller: dict | None = None) -> float:
+    """Return the peak in KiB an example: above what the imports take, or above the peak of a smaller run."""
+    base, count = (smaller[notebook]["peak_mib"], smaller["num_examples"]) if smaller else (
+        run[notebook]["baseline_mib"], 0
+    )  # fmt: skip
+    return 1024 * (run[notebook]["peak_mib"] - base) / (run["num_examples"] - count)
+
+
+def markdown(runs: list[dict]) -> str:
+    """Return the report."""
+    sizes = [f"{run['num_examples']:,}" for run in runs]
+    last = runs[-1]
+    lines = [
+        "# Time and memory at SQuAD's size", "",
+        f"`python benchmarks/load.py --sizes {' '.join(str(run['num_examples']) for run in runs)}`: both notebooks' "
+        f"stages on made-up paragraphs of SQuAD's lengths, {NUM_SPLITS} folds, a BERT of one layer trained for "
+        f"{TRAINING_STEPS} steps a fold.", "",
+        "CPU seconds for 1,000 examples:", "",
+        "| stage | " + " | ".join(sizes) + f" | ratio of {sizes[-1]} to {sizes[0]} | wall seconds of {sizes[-1]} "
+        f"| peak MiB of {sizes[-1]} |",
+        "| --- |" + " --- |" * (len(runs) + 3),
+    ]  # fmt: skip
+    per_thousand, stages = [cpu_per_thousand(run) for run in runs], stages_of(last)
+    for name in per_thousand[0]:
+        seconds = [of_run[name] for of_run in per_thousand]
+        wall = stages[name]["wall_seconds"] if name in stages else sum(s["wall_seconds"] for s in stages.values())
+        peak = stages[name]["peak_mib"] if name in stages else max(s["peak_mib"] for s in stages.values())
+        cells = [f"{value:.2f}" for value in seconds]
+        lines.append(f"| {name} | {' | '.join(cells)} | {seconds[-1] / seconds[0]:.2f} | {wall:,.0f} | {peak:,.0f} |")
+    lines += ["", "Memory, the highest that was ever resident:", "",
+              "| notebook | examples | after imports, MiB | peak, MiB | KiB an example above the imports "
+              "| KiB an example above the next smaller size |", "| --- | --- | --- | --- | --- | --- |"]  # fmt: skip
+    for notebook in NOTEBOOKS:
+        for smaller, run in zip([None, *runs[:-1]], runs, strict=True):
+            more = f"{memory_of(run, notebook, smaller):.1f}" if smaller else "–"
+            of_notebook = run[notebook]
+            lines.append(
+                f"| {notebook} | {run['num_examples']:,} | {of_notebook['baseline_mib']:,.0f} "
+                f"| {of_notebook['peak_mib']:,.0f} | {memory_of(run, notebook):.1f} | {more} |"
+            )
+    lines += ["", f"Files of {sizes[-1]} examples:", "", "| file | MiB | bytes an example, of "
+              + " / ".join(sizes) + " |", "| --- | --- | --- |"]  # fmt: skip
+    for name, size in last["files"].items():
+        of_example = " / ".join(f"{run['files'][name] / run['num_examples']:,.0f}" for run in runs)
+        lines.append(f"| {name} | {size / 2**20:,.1f} | {of_example} |")
+    peak = max(last[notebook]["peak_mib"] for notebook in NOTEBOOKS) / 1024
+    lines += ["", f"Peak memory {peak:.2f} GiB, {'below' if peak < MEMORY_LIMIT_GIB else 'above'} the limit of "
+              f"{MEMORY_LIMIT_GIB} GiB."]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES), help="numbers of questions")
+    parser.add_argument("--work", type=Path, default=HERE / "runs" / "load", help="where data and outputs go")
+    parser.add_argument("--results", type=Path, default=HERE / "results")
+    # What this program starts itself with.
+    parser.add_argument("--notebook", nargs=5, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.notebook:
+        notebook, *paths = arguments.notebook
+        data, checkpoint, outputs, record = map(Path, paths)
+        record.write_text(json.dumps(measure(notebook, data, checkpoint, outputs)), encoding="utf-8")
+        return
+
+    work = arguments.work.resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    vocabulary = write_tiny_bert(work / "tiny_bert")
+    runs = []
+    for size in sorted(arguments.sizes):
+        write_squad(work / f"squad-{size}.json", size, vocabulary)
+        runs.append(measured(size, work))
+        arguments.results.mkdir(parents=True, exist_ok=True)
+        write_file(arguments.results / "load.json", json.dumps(runs, indent=1))
+        write_file(arguments.results / "load.md", markdown(runs))
+    print(markdown(runs))
+
+
+if __name__ == "__main__":
+    main()
