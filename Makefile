@@ -9,7 +9,7 @@ PAPERMILL := $(BIN)/papermill --no-progress-bar --stdout-file /dev/stdout
 # Threads that wait sleep: where neighbours share the cores, waiting threads that spin halve the speed.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: run test lab squad lint clean
+.PHONY: run test lab squad lint mutants clean
 
 run: .venv/run.stamp  ## out-of-fold probabilities of the embedded demo, and its label errors
 	$(PAPERMILL) notebooks/$(TRAINING) outputs/$(TRAINING)
@@ -27,6 +27,11 @@ squad: .venv/run.stamp  ## the published tutorial's configuration; needs the Hub
 
 lint: .venv/test.stamp  ## style and formatting
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+mutants: .venv/test.stamp  ## change the code in many ways, and count the changes that no test notices
+	$(BIN)/python -m pip install -q mutmut==3.8.1 -c constraints.txt
+	ulimit -v 12000000; OMP_NUM_THREADS=1 $(BIN)/mutmut run --max-children 2
+	$(BIN)/mutmut results
 
 clean:  ## remove the environment, trained folds and outputs
 	rm -rf .venv

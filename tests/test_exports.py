@@ -348,6 +348,12 @@ def test_same_input_gives_the_same_bytes(tmp_path, dataset, out_of_fold):
     assert records[0] == records[1]
 
 
+def test_control_characters_are_made_visible():
+    """A terminal obeys them: this would colour, ring, move back and clear."""
+    hostile = "\x1b[31mred\x07\x08\x7f\x9b2J\ttab\nline\r é😀"
+    assert span_classification_tutorial_utils.visible(hostile) == "␛[31mred␇␈␡\ufffd2J\ttab\nline␍ é😀"
+
+
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 def test_code_commit_names_the_checkout_and_whether_it_was_changed(tmp_path, monkeypatch):
     for name in [name for name in os.environ if name.startswith("GIT_")]:

@@ -171,6 +171,21 @@ def test_progress_is_told_up_to_one(qa, examples):
     assert shares == [5 / 12, 10 / 12, 1.0]
 
 
+def test_many_examples_are_predicted_part_by_part(qa, examples, monkeypatch):
+    whole = qa.predict_batch(examples)
+    monkeypatch.setattr("spanbert._EXAMPLES_AT_ONCE", 5)
+    shares = []
+    parts = qa.predict_batch(examples, batch_size=2, on_batch=shares.append)
+    for one, other in zip(whole, parts, strict=True):
+        assert one.tokens == other.tokens
+        np.testing.assert_allclose(one.pred_probs, other.pred_probs, atol=1e-5)
+    assert shares == sorted(shares) and shares[-1] == 1.0
+    assert shares[2] == pytest.approx(5 / 12)  # the first part's last batch
+    examples[8]["question"] = " "
+    with pytest.raises(ValueError, match=r"example 8 \(id '4a'\)"):
+        qa.predict_batch(examples)
+
+
 def test_window_larger_than_the_model_is_refused(tiny_bert):
     with pytest.raises(ValueError, match="max_length: expected at most 64, the positions that the model has, found 65"):
         QA(tiny_bert, max_length=65)
