@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from context_text import WordRarity, stems
 from planted_errors import answers_of
-from span_evidence import WordRarity, stems
 from squad import normalized_text
 from words import Span, cuts_word, sentence_numbers, stem, word_spans
 

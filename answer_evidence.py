@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from answer_model import TrainingEvidence
+from context_text import EVIDENCE, ContextText, WordRarity
 from planted_errors import MISTAKES
-from span_evidence import EVIDENCE, ContextEvidence, ContextText, WordRarity
+from span_evidence import ContextEvidence
 from squad import normalized_text
 from words import Span, cuts_word
 

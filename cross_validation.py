@@ -15,6 +15,7 @@ import pandas as pd
 from atomic_files import check_writable, replace_folder
 from fold_store import (
     MODEL_FOLDER,
+    TRAINING_FILE,
     Fold,
     code_fingerprint,
     data_fingerprint,
@@ -277,17 +278,18 @@ class _FoldMaking:
     def _trained(self, unfinished: Path, line: ProgressLine) -> dict:
         """Train the fold's model, as far as that has not been done, and return what is reported of it."""
         states = TrainingStates(unfinished, self.key, self._say)
-        if unfinished.exists():
+        if (unfinished / TRAINING_FILE).exists():
             try:
                 training = load_training(unfinished, self.key)
             except ValueError as error:
-                self._say(f"was interrupted while training ({error})")
-                if (unfinished / MODEL_FOLDER).exists():
-                    shutil.rmtree(unfinished / MODEL_FOLDER)
+                self._say(f"was interrupted, and its model cannot be used, training again ({error})")
             else:
                 self._say("was interrupted after training; goes on with the predictions")
                 states.clear()
                 return training
+        if (unfinished / MODEL_FOLDER).exists():
+            # Nothing vouches for it.
+            shutil.rmtree(unfinished / MODEL_FOLDER)
         with _question_cuts_unsaid():
             report = self.trainer.train(
                 [self.examples[i] for i in self.configuration["train_indices"]],

@@ -99,7 +99,7 @@ class TrainingStates:
                     metadata = stored.metadata()
                     if metadata["key"] == self.key:
                         tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-                        self.log(f"goes on after {file.stem.partition('-')[0].replace('_', ' ')} ({file.name})")
+                        self.log(f"was interrupted; goes on after step {_step(file)} of its training")
                         return TrainingState(tensors, json.loads(metadata["record"]))
                 problem = "is of another configuration"
             self.log(f"{file.name} {problem}; not used")
@@ -113,9 +113,11 @@ class TrainingStates:
 
     def _files(self) -> list[Path]:
         """Return the files of states, the latest first."""
-        return sorted(
-            self.folder.glob("step_*.safetensors"), key=lambda file: -int(file.stem.partition("-")[0].split("_")[1])
-        )
+        return sorted(self.folder.glob("step_*.safetensors"), key=_step, reverse=True)
+
+
+def _step(file: Path) -> int:
+    return int(file.stem.partition("-")[0].removeprefix("step_"))
 
 
 @contextlib.contextmanager

@@ -63,14 +63,19 @@ def test_check_is_printed_in_one_line():
         ("from Luckett and Roberson", "Luckett and Rober", "'Luckett and Rober' is a part of 'Luckett and Roberson'"),
         ("the 1990s were", "990", "'990' is a part of '1990s'"),
         ("in $1,000 there", "1", "'1' is a part of '$1,000'"),
+        ("in 漢1990s字 there", "199", "'199' is a part of '1990s'"),
+        ("a 😀sixth😀 there", "😀six", "'😀six' is a part of '😀sixth'"),
+        ("a 😀sixth😀 there", "xth😀", "'xth😀' is a part of 'sixth😀'"),
+        ("in 漢1990s字 there", "990s", "'990s' is a part of '1990s'"),
         ("un cafe\u0301 noir", "cafe", "the border cuts a character"),
+        ("a 😀\u0301 there", "😀", "the border cuts a character"),
     ],
 )
 def test_answer_that_cuts_a_word(context, answer, detail):
     found = failed_of(context, answer)
     assert set(found) == {"cut_word"}
     # What the whole word is where an accent is a character of its own, is for `words` to say.
-    assert found["cut_word"] == detail or "\u0301" in context
+    assert found["cut_word"] == detail or "cafe" in context
 
 
 @pytest.mark.parametrize("answer", ["1990s", "mid", "Bell", "Bell's", "漢", "U.S.", "47", "$40"])
@@ -102,6 +107,7 @@ def test_answer_that_cuts_no_word(answer):
         ("it was 1990. Then", "1990.", "'.' at the end"),
         ("see lists.of. Then", ".of", "'.' at the beginning"),
         ("in mid-1990 there", "-1990", "'-' at the beginning"),
+        ("a C-130 there", "-130", "'-' at the beginning"),
     ],
 )
 def test_marks_that_are_not_the_answers_own(context, answer, where):
@@ -118,6 +124,7 @@ def test_marks_that_are_not_the_answers_own(context, answer, where):
         ("the song \"Say My Name\" or 'Yes'", "'Yes'"),
         ("dies ist „so“ und »da«", "„so“"),
         ("dies ist „so“ und »da«", "»da«"),
+        ('he sang "Yes" and "No" there', '"Yes" and "No"'),
         ("the FDA (Food and Drugs) rules", "FDA (Food and Drugs)"),
         ("the FDA (Food and Drugs) rules", "(Food and Drugs)"),
         ("the film Airplane! was", "Airplane!"),
@@ -125,6 +132,7 @@ def test_marks_that_are_not_the_answers_own(context, answer, where):
         ("#1 in C# on .NET at -5 degrees", "C#"),
         ("#1 in C# on .NET at -5 degrees", ".NET"),
         ("#1 in C# on .NET at -5 degrees", "-5"),
+        ("#1 in C# on .NET at -5 degrees", "-5 degrees"),
         ("the students' book of '03 was", "students'"),
         ("the students' book of '03 was", "'03"),
         ("the brand “ロ「イ」” is", "ロ「イ」"),
@@ -231,6 +239,15 @@ def test_nearer_occurrence_without_spaces():
     assert set(failed_of(f"東京は{filler}。首都は東京", "東京", "首都は")) == {"nearer_occurrence"}
 
 
+def test_nearness_without_spaces_by_hand():
+    # The characters are words. 京 is the 22nd, one from the last 東 and 21 from the first.
+    found = failed_of(f"東{'あ' * 20}京東", "東", "京")
+    assert found == {
+        "nearer_occurrence": "'東' is marked at 0; at 22 it is nearer to the question "
+        f"({math.exp(-1 / 8):.2f}, here {math.exp(-21 / 8):.2f})"
+    }
+
+
 def test_rare_words_of_the_question_weigh_more():
     filler = " ".join(f"w{number}" for number in range(30))
     context = f"the Rome {filler} Danube Rome"
@@ -259,7 +276,7 @@ def test_answer_of_several_sentences(context, answer, detail):
     "answer",
     [
         "U.S. News", "St. John", "R. J. Rummel", "Prof. Al Hill", "Prosecutor v. Krstic", "approx. half", "1,000.5 men",
-        "met “Anna”",
+        "met “Anna”", "😀",
     ],
 )  # fmt: skip
 def test_answer_of_one_sentence(answer):
@@ -308,6 +325,11 @@ def test_same_text_at_another_place_is_another_answer():
     context = "Bo met Al, then Bo left"
     one, other = asked("a", "Bo", context), asked("b", "Bo", context)
     other["answers"]["answer_start"] = [16]
+    assert [len(failed) for failed in failed_checks([one, other])] == [1, 1]
+
+
+def test_answers_side_by_side_are_two():
+    one, other = asked("a", "東", "東京へ"), asked("b", "京", "東京へ")
     assert [len(failed) for failed in failed_checks([one, other])] == [1, 1]
 
 

@@ -9,8 +9,9 @@ import pytest
 
 import answer_evidence
 from answer_evidence import AnswerEvidence, Judged, span_classes_of
+from context_text import EVIDENCE, ContextText, WordRarity
 from planted_errors import MISTAKES
-from span_evidence import EVIDENCE, ContextEvidence, ContextText, WordRarity
+from span_evidence import ContextEvidence
 
 #       0    5   9     15 18    24
 TEXT = "Anna met Bruno in Rome. Carla left"
@@ -298,6 +299,14 @@ def test_training_evidence_without_mistakes(table):
     training, answers = AnswerEvidence(table, mistakes={}).training_evidence()
     assert training.mistakes.shape == (0, len(EVIDENCE))
     assert len(answers) == len(training.given) == len(training.others) == 3
+    assert training.mistake_of.dtype == np.int64
+
+
+def test_training_evidence_without_answers():
+    training, answers = AnswerEvidence(table_of(row(TEXT, "q?", ANS=[]))).training_evidence()
+    assert training.given.shape == training.mistakes.shape == (0, len(EVIDENCE))
+    assert training.others == []
+    assert (answers.shape, answers.dtype, training.mistake_of.dtype) == ((0,), np.int64, np.int64)
 
 
 # Limits
@@ -403,6 +412,13 @@ def test_given_answer_that_cuts_a_word_is_no_candidate(answer):
     assert answer not in found
     (case,) = [case for _, case in AnswerEvidence(table_of(row(TEXT, "q?", ANS=[answer]))).cases()]
     assert case.given[0, EVIDENCE.index("cuts_word")] == 1
+
+
+def test_given_answer_that_is_no_candidate_is_compared_with_answers_of_other_questions():
+    table = table_of(row(TEXT, "q?", ANS=[(0, 3)]), row(TEXT, "r?", ANS="Anna"))
+    given = dict(AnswerEvidence(table).cases())[0].given
+    # The word that it is cut from is the other answer.
+    assert given[0, EVIDENCE.index("taken")] == 1
 
 
 def test_candidates_have_up_to_twelve_words():

@@ -743,6 +743,35 @@ def test_few_answers_are_scored_by_probabilities(rows):
     assert {name: str(dtype) for name, dtype in found.issues.dtypes.items()} == COLUMNS
 
 
+def test_cut_word_divides_the_odds_of_certain_answers_too(rows):
+    certain = []
+    for row, is_right in zip(rows[:3], (True, False, True), strict=True):
+        start, end = span_of(row["context"], row["given_answer"][0])
+        row = answered(row, (start, end - 1))  # the same tokens
+        row["pred_probs_ANS"] = (row["labels_ANS"] == is_right).astype(np.float64)
+        certain.append(row)
+    quality = few(certain)[0].label_quality()
+    # A million to one, on both sides.
+    assert quality == pytest.approx([1e5 / (1e5 + 1), 1e-7, 1e5 / (1e5 + 1)], rel=1e-4, abs=1e-8)
+    assert (quality < 1 - 9e-6).all()
+
+
+def test_places_are_whole_numbers_where_there_is_none(rows):
+    silent = [answered(row) for row in rows[:3]]
+    for row in silent:
+        row["pred_probs_ANS"] = np.full(len(row["tokens"]), 0.001)
+    issues = few(silent)[0].issues
+    assert issues[["given_start", "suggested_start"]].isna().all(axis=None)
+    assert {name: str(dtype) for name, dtype in issues.dtypes.items()} == COLUMNS
+
+
+def test_question_that_is_asked_again_and_answered_otherwise_is_checked():
+    first, second, third = right_rows(1)
+    second = {**answered(second, span_of(second["context"], "town")), "question": first["question"]}
+    issues = few([first, second, third])[0].issues.set_index("index").sort_index()
+    assert issues["checks"].tolist() == ["repeated_question", "repeated_question", ""]
+
+
 def test_order_of_few_rows_does_not_count(rows):
     rng = np.random.default_rng(0)  # no two scores alike: ties stay in the order of the table
     rows = [{**row, "pred_probs_ANS": rng.uniform(size=len(row["tokens"]))} for row in rows[:9]]

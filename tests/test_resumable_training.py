@@ -113,6 +113,42 @@ def test_state_between_two_saved_ones_is_repeated_from_the_earlier(tiny_bert, tm
     assert run(tiny_bert, tmp_path / "model", states_in(tmp_path))[1:] == (undisturbed[1], 4)
 
 
+def saved_steps(tiny_bert, tmp_path, monkeypatch, *callbacks) -> list[int]:
+    """Train to the end with these callbacks, and return the steps after which a state was saved."""
+    save, steps = EveryStep.save, []
+    monkeypatch.setattr(EveryStep, "save", lambda self, step, state: (steps.append(step), save(self, step, state)))
+    trainer_of(tiny_bert).train(
+        twelve_examples(), tmp_path / "model", seed=3, states=states_in(tmp_path), callbacks=callbacks, **TRAINING
+    )
+    return steps
+
+
+def test_state_is_saved_once_after_each_step_but_the_last(tiny_bert, tmp_path, monkeypatch):
+    assert saved_steps(tiny_bert, tmp_path, monkeypatch) == list(range(1, LAST_STEP))
+
+
+def test_no_state_is_saved_of_a_training_that_a_callback_ends(tiny_bert, tmp_path, monkeypatch):
+    class EndAfter(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            control.should_training_stop = state.global_step == 4
+            return control
+
+    assert saved_steps(tiny_bert, tmp_path, monkeypatch, EndAfter()) == [1, 2, 3]
+
+
+def test_learning_rates_in_the_log_are_those_of_the_steps(tiny_bert, tmp_path):
+    """By hand: eighteen steps go down from 0.001 in a line, and steps 6, 12 and 18 have 13, 7 and 1 parts left."""
+    logged = []
+
+    class Log(TrainerCallback):
+        def on_log(self, args, state, control, logs=None, **kwargs):
+            logged.extend(value for name, value in logs.items() if name == "learning_rate")
+
+    options = {**TRAINING, "warmup_steps": 0, "logging_strategy": "steps", "logging_steps": 6}
+    trainer_of(tiny_bert).train(twelve_examples(), tmp_path / "model", seed=3, callbacks=[Log()], **options)
+    assert logged == pytest.approx([0.001 * 13 / 18, 0.001 * 7 / 18, 0.001 / 18])
+
+
 def test_state_holds_no_pickle_and_no_frozen_weights(tiny_bert, tmp_path):
     interrupted(tiny_bert, tmp_path, 3)
     (file,) = (tmp_path / "states").iterdir()
@@ -200,7 +236,7 @@ def test_state_is_read_as_it_was_written(tmp_path):
     tensors, record = states_in(tmp_path, log=said.append).load()
     assert tensors["weights"].tolist() == [0.0, 1.0, 2.0]
     assert record == {"loss": 0.25}
-    assert len(said) == 1 and "goes on after step 7" in said[0]
+    assert len(said) == 1 and "goes on after step 7 of" in said[0]
 
 
 def test_what_is_said_of_states_names_them(tmp_path):
@@ -213,7 +249,7 @@ def test_what_is_said_of_states_names_them(tmp_path):
     states_in(tmp_path / "damaged", log=said.append).load()
     states_in(tmp_path / "good", key="other", log=said.append).load()
     assert said == [
-        f"goes on after step 7 ({good.name})",
+        "was interrupted; goes on after step 7 of its training",
         f"{damaged.name} is damaged: its SHA-256 is not the one in its name; not used",
         f"{good.name} is of another configuration; not used",
     ]

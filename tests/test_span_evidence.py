@@ -9,7 +9,8 @@ from conftest import ROOT, cases
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from span_evidence import EVIDENCE, ContextEvidence, ContextText, WordRarity, stems
+from context_text import EVIDENCE, ContextText, WordRarity, stems
+from span_evidence import ContextEvidence
 from squad import load_squad
 from words import cuts_word, sentence_numbers, stem, word_spans
 
@@ -209,6 +210,13 @@ def test_occurrence_is_the_same_words_and_not_a_part_of_the_span():
     one, two = evidence_of("", context, [(0, 2), (0, 5)], probs)
     assert one["margin_of_occurrence"] == pytest.approx(logits[0] - max(logits[1], logits[2]))
     assert two["margin_of_occurrence"] == 0  # the other "no no" shares a word with it
+    # Places side by side share none.
+    of_words = evidence_of("", context, [(3, 5), (6, 8)], probs)
+    assert [each["margin_of_occurrence"] for each in of_words] == pytest.approx(
+        [logits[1] - logits[0], logits[2] - logits[0]]
+    )
+    first, second = evidence_of("", "no no no no", [(0, 5), (6, 11)], [HIGH, HIGH, LOW, LOW])
+    assert [first["margin_of_occurrence"], second["margin_of_occurrence"]] == pytest.approx([2, -2])
 
 
 def test_sentence_match_by_hand():
@@ -261,6 +269,7 @@ def test_rarities_by_hand():
         ("met “Anna Berg” there", "“Anna Berg”", 0, 0, 1, 1, 0, 1),
         ("about 1,000.5 men", "1,000.5", 0, 0, 0, 0, 0, 1),  # no mark: a number
         ("met Anna: she", "Anna:", 0, 0, 0, 1, 0, 1),  # at the edge, not inside
+        ("met Anna: she", "Anna: ", 0, 0, 0, 1, 1, 1),
         ("漢字の", "字", 0, 0, 0, 0, 0, 0),
     ],
 )
@@ -390,6 +399,15 @@ def test_token_without_a_word_is_read_with_the_word_behind_it():
         assert dots[name] == bruno[name]  # there is none behind it
     assert met["share_in_question"] == 1
     assert dash["mean_logit"] != met["mean_logit"]
+
+
+def test_word_without_a_token_is_read_with_the_token_behind_it():
+    text = ContextText("Anna met us and left", GivenRarity())
+    read = ContextEvidence("", text, np.array([0, 12]), np.array([4, 15]), [HIGH, LOW])
+    found = read.of(text.candidates(1))
+    assert np.isfinite(found).all()
+    # There is none behind the last word.
+    assert found[:, EVIDENCE.index("mean_logit")] == pytest.approx([1, -1, -1, -1, -1])
 
 
 def test_question_without_a_word():

@@ -34,6 +34,20 @@ def test_equivalent_characters_do_not_tell_paragraphs_apart():
     assert group_labels([make_example("1", context, "?") for context in contexts]).tolist() == [0, 0, 0, 1]
 
 
+@pytest.mark.parametrize("group_by", ["context", "title", "none"])
+def test_groups_are_integers(examples, group_by):
+    assert group_labels(examples, group_by).dtype == np.int64
+
+
+def test_final_null_character_tells_paragraphs_apart():
+    """NumPy's own texts lose it."""
+    assert group_labels([make_example("1", context, "?") for context in ("rome", "rome\0", "rome")]).tolist() == [
+        0,
+        1,
+        0,
+    ]
+
+
 def test_splits_in_order_are_those_of_contiguous_groups(examples):
     splits = make_splits(examples, 3, shuffle=False)
     assert [split.validation_indices.tolist() for split in splits] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
@@ -139,6 +153,8 @@ def test_splits_are_checked_before_they_are_used(examples, monkeypatch):
     [
         ({"num_splits": 1}, "num_splits: expected an integer of at least 2, found 1; one fold would leave nothing"),
         ({"num_splits": True}, "num_splits: expected an integer"),
+        ({"num_splits": 2.5}, "num_splits: expected an integer of at least 2, found 2.5"),
+        ({"num_splits": "3"}, "num_splits: expected an integer of at least 2, found '3'"),
         ({"num_splits": 13}, "num_splits: expected at most 12, one fold an example, found 13"),
         ({"num_splits": 7}, "num_splits: expected at most 6, the number of different values of 'context', found 7"),
         ({"num_splits": 4, "group_by": "title"}, "expected at most 3, the number of different values of 'title'"),
