@@ -268,7 +268,7 @@ class _FoldMaking:
             "seconds": {"train": training["seconds"], "predict": time.perf_counter() - started},
             "folder": self.folder.name,
         }
-        save_fold(model, report, held_out, predictions)
+        save_fold(model, report, predictions)
         replace_folder(model, self.folder)
         line.clear()
         self._say(_describe(report))

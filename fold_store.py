@@ -26,6 +26,7 @@ _CODE = (
 )  # fmt: skip
 _LIBRARIES = ("accelerate", "numpy", "scikit-learn", "tokenizers", "torch", "torchmetrics", "transformers")
 _CONFIGURATION = ("data", "trainer", "training", "code", "seed", "train_indices", "validation_indices")
+_SEAL = "sha256"
 _ARRAYS = ("example_index", "num_tokens", "char_start", "char_end", "pred_probs", "labels")
 
 
@@ -99,7 +100,7 @@ def unfinished_folder(folder: Path) -> Path:
 def save_training(unfinished: Path, key: str, training: dict) -> None:
     """Vouch for the model of an unfinished fold, so that it need not be trained again."""
     record = {"key": key, "training": training, "files": _hashes(unfinished / MODEL_FOLDER)}
-    write_file(unfinished / TRAINING_FILE, json.dumps(record, ensure_ascii=False))
+    write_file(unfinished / TRAINING_FILE, json.dumps(sealed(record), ensure_ascii=False))
 
 
 def load_training(unfinished: Path, key: str) -> dict:
@@ -112,12 +113,13 @@ def load_training(unfinished: Path, key: str) -> dict:
     """
     record, model = _read_record(unfinished / TRAINING_FILE, key), unfinished / MODEL_FOLDER
     _check_files(model, record["files"], TRAINING_FILE)
+    _check_seal(record, TRAINING_FILE)
     for name in _hashes(model).keys() - record["files"].keys():
         (model / name).unlink()
     return record["training"]
 
 
-def save_fold(folder: Path, report: dict, examples: Sequence[dict], predictions: Sequence[SpanPrediction]) -> None:
+def save_fold(folder: Path, report: dict, predictions: Sequence[SpanPrediction]) -> None:
     """Add predictions and report to a folder that holds a fold's model.
 
     Parameters
@@ -125,9 +127,9 @@ def save_fold(folder: Path, report: dict, examples: Sequence[dict], predictions:
     folder : Path
         Not yet under its final name.
     report : dict
-        With `key` and `validation_indices`; gets the SHA-256 of every file.
-    examples, predictions : sequences
-        The n held-out examples and what the model said of their context tokens.
+        With `key` and `validation_indices`; gets the SHA-256 of every file, and its own.
+    predictions : sequence of SpanPrediction
+        What the model said of the context tokens of the n held-out examples.
     """
     arrays = {
         "example_index": np.asarray(report["validation_indices"], dtype=np.int64),
@@ -138,7 +140,8 @@ def save_fold(folder: Path, report: dict, examples: Sequence[dict], predictions:
         },
     }
     np.savez(folder / PREDICTIONS_FILE, **arrays)
-    write_file(folder / FOLD_FILE, json.dumps({**report, "files": _hashes(folder)}, indent=1, ensure_ascii=False))
+    record = sealed({**report, "files": _hashes(folder)})
+    write_file(folder / FOLD_FILE, json.dumps(record, indent=1, ensure_ascii=False))
 
 
 def load_fold(folder: Path, key: str, examples: Sequence[dict]) -> Fold:
@@ -162,8 +165,10 @@ def load_fold(folder: Path, key: str, examples: Sequence[dict]) -> Fold:
         raise ValueError(f"{FOLD_FILE} does not list the fold's files")
     _check_files(folder, report["files"], FOLD_FILE)
     arrays = read_predictions(folder)
-    if arrays["example_index"].tolist() != report["validation_indices"] or len(examples) != len(arrays["num_tokens"]):
+    same_indices = arrays["example_index"].tolist() == report.get("validation_indices")
+    if not same_indices or len(examples) != len(arrays["num_tokens"]):
         raise ValueError(f"{PREDICTIONS_FILE} is of other examples than {FOLD_FILE}")
+    _check_seal(report, FOLD_FILE)
     boundaries = np.cumsum(arrays["num_tokens"])[:-1]
     parts = [np.split(arrays[name], boundaries) for name in ("pred_probs", "labels", "char_start", "char_end")]
     predictions = [
@@ -194,18 +199,29 @@ def read_predictions(folder: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+def sealed(record: dict) -> dict:
+    """Return a record with the SHA-256 of everything else in it."""
+    content = {name: value for name, value in record.items() if name != _SEAL}
+    return {**content, _SEAL: fold_key(content)}
+
+
 def _read_record(file: Path, key: str) -> dict:
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"no {file.name}: the fold was not finished") from None
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{file.name} cannot be read: {error}") from error
     if not isinstance(record, dict) or record.get("key") != key:
         raise ValueError(f"{file.name} is of another configuration")
     if not isinstance(record.get("files"), dict):
         raise ValueError(f"{file.name} does not list the fold's files")
     return record
+
+
+def _check_seal(record: dict, name: str) -> None:
+    if sealed(record)[_SEAL] != record.get(_SEAL):
+        raise ValueError(f"{name} is damaged: its content is not what its own SHA-256 was taken of")
 
 
 def _hashes(folder: Path) -> dict[str, str]:

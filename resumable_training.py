@@ -91,7 +91,6 @@ class TrainingStates:
         for half_written in self.folder.glob(".step_*.partial"):
             half_written.unlink()
         for file in self._files():
-            problem = None
             if file_sha256(file) != file.stem.rpartition("-")[2]:
                 problem = "is damaged: its SHA-256 is not the one in its name"
             else:

@@ -1,6 +1,7 @@
 """The audit finds each thing that can be wrong with a run, and nothing wrong with one that is right."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from audit import AuditError, audit, main
 from checkpoints import SEEN_CONTEXTS_FILE, file_sha256
 from cross_validation import out_of_fold_predictions
 from exports import TABLE_FILE, write_outputs
-from fold_store import FOLD_FILE, PREDICTIONS_FILE, configuration_of, fold_folder, fold_key
+from fold_store import FOLD_FILE, PREDICTIONS_FILE, configuration_of, fold_folder, fold_key, sealed
 from span_classification_tutorial_utils import read_npz, write_npz
 from spanbert import QA, QATrainer
 
@@ -100,7 +101,7 @@ def change_fold(run: Path, change, fold_index: int = 1, outputs_too=()) -> None:
     change(report, folder)
     report["files"] = {name: file_sha256(folder / name) for name in report["files"]}
     report["key"] = fold_key(configuration_of(report))
-    (folder / FOLD_FILE).write_text(json.dumps(report), encoding="utf-8")
+    (folder / FOLD_FILE).write_text(json.dumps(sealed(report)), encoding="utf-8")
     renamed = folder.rename(fold_folder(run / "folds", fold_index, 3, report["key"]))
 
     def in_record(record: dict) -> None:
@@ -327,6 +328,11 @@ WRONG = {
         lambda run: (fold_of(run) / FOLD_FILE).write_text(
             (fold_of(run) / FOLD_FILE).read_text().replace('"num_train_epochs": 1', '"num_train_epochs": 2')),
         "fold 1 .*fold.json is of another configuration",
+    ),
+    "a fold's metric that was changed": (
+        lambda run: (fold_of(run) / FOLD_FILE).write_text(
+            re.sub(r'"loss": [0-9.]+', '"loss": 0.01', (fold_of(run) / FOLD_FILE).read_text())),
+        "fold 1 .*fold.json is damaged: its content is not what its own SHA-256 was taken of",
     ),
     "predictions of other examples": (
         lambda run: change_predictions(run, "example_index", lambda array: array[::-1]),

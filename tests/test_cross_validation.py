@@ -602,6 +602,7 @@ def test_report_says_what_made_a_fold_and_how_good_it_is(watched, examples, tmp_
     monkeypatch.setattr("cross_validation.time", SimpleNamespace(perf_counter=lambda: next(clock)))
     result, lines = quick_run(watched, examples, tmp_path, shuffle=False, seed=5, epochs=2)
     report = result.reports[0]
+    assert report.pop("sha256") == fold_key(report)
     metrics = report.pop("metrics")
     assert metrics["loss"] == pytest.approx((39 * -np.log(0.9) + 5 * -np.log(0.1)) / 44)
     of_class = metrics["classes"]["ANS"]
@@ -900,12 +901,22 @@ def unfinished(tmp_path):
 
 def test_record_of_a_training_holds_the_hashes_of_its_model(unfinished):
     text = (unfinished / TRAINING_FILE).read_text(encoding="utf-8")
-    assert json.loads(text) == {
+    content = {
         "key": "k",
         "training": {"note": "Stra\u00dfe"},
         "files": {"part/more": SHA256_OF_NOTHING, "weights": SHA256_OF_ABC},
     }
+    assert json.loads(text) == {**content, "sha256": fold_key(content)}
     assert "Stra\u00dfe" in text  # a person can read it
+
+
+def test_changed_record_of_a_training_is_refused(unfinished):
+    file = unfinished / TRAINING_FILE
+    file.write_text(file.read_text(encoding="utf-8").replace("Stra", "Gra"), encoding="utf-8")
+    with pytest.raises(
+        ValueError, match=r"training\.json is damaged: its content is not what its own SHA-256 was taken"
+    ):
+        load_training(unfinished, "k")
 
 
 def test_trained_model_is_taken_without_what_stands_beside_it(unfinished):
@@ -963,7 +974,7 @@ def stored(tmp_path):
         stored_prediction([[0.125, 0.875]], ["Rome"], [[0, 1]], [3], [7]),
     ]
     (tmp_path / "weights").write_bytes(b"abc")
-    save_fold(tmp_path, {"key": "k", "validation_indices": [4, 7], "class": "Stra\u00dfe"}, examples, predictions)
+    save_fold(tmp_path, {"key": "k", "validation_indices": [4, 7], "class": "Stra\u00dfe"}, predictions)
     return tmp_path, examples
 
 
