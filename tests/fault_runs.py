@@ -56,6 +56,8 @@ def pipeline_that_fails(folder: Path, checkpoint: Path, outputs: str = "outputs"
 
 def pipeline_that_stops(folder: Path, checkpoint: Path, after_events: int, signal_number: int) -> None:
     """Run, and send itself a signal when it opens, renames or removes a file for the n-th time."""
+    # A shell that starts the tests in the background has its children ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     count = 0
 
     def hook(event: str, _) -> None:
