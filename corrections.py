@@ -223,7 +223,7 @@ def _located(answer: Answer, replaced: list[Answer], context: str, with_labels: 
                 raise ValueError(
                     f"expected one place of the correct answer {text!r}, found it {places}; fill in correct_start"
                 )
-    if char_start is None or not context.startswith(text, char_start):
+    if char_start is None or char_start < 0 or not context.startswith(text, char_start):
         place = "in the context" if char_start is None else f"at offset {char_start}"
         raise ValueError(f"expected the correct answer {text!r} {place}, found it {places}; copy it from the context")
     if with_labels and class_name is None:

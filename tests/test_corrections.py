@@ -128,6 +128,11 @@ def test_confirmed_answer_needs_no_class(tmp_path, paths):
 # What is refused
 
 
+def test_offset_does_not_count_from_the_end(tmp_path, paths):
+    with pytest.raises(RefusedDecisionsError, match=r"expected the correct answer '1922\.' at offset -5, found it at"):
+        correct_one(tmp_path, paths, [("He", 0)], decision("a", ("He", 0), Answer("1922.", -5)))
+
+
 def test_all_refused_decisions_are_named_and_nothing_is_written(tmp_path, paths):
     names = ("a", "b", "c", "d", "e", "f<&\n")
     source = write_jsonl(tmp_path / "s.jsonl", *(make_example(name, CONTEXT, "When?", "He") for name in names))
