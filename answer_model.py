@@ -71,8 +71,8 @@ class AnswerModel:
         # For evidence as it is: to standardise that of every span would take longer than to weigh it.
         self._weights = weights / self._scale[:, None]
         self._intercepts = intercepts - self._mean @ self._weights
+        # Utilities of one context are only compared with each other, so the mean is left in.
         self._choice_weights = choice_weights / self._scale
-        self._choice_intercept = -self._mean @ self._choice_weights
 
     def _standardised(self, evidence: np.ndarray) -> np.ndarray:
         return (evidence - self._mean) / self._scale
@@ -95,17 +95,14 @@ class AnswerModel:
         """
         against = evidence @ self._weights + self._intercepts
         mixture = np.log(against.shape[1]) - np.logaddexp.reduce(-against, axis=1)
-        utilities = self._utilities(others)
-        preference = self._utilities(evidence) - np.logaddexp.reduce(utilities) + np.log(len(utilities))
+        utilities = others @ self._choice_weights
+        preference = evidence @ self._choice_weights - np.logaddexp.reduce(utilities) + np.log(len(utilities))
         return mixture + _CHOICE_SHARE * preference
 
     def choice(self, evidence: np.ndarray) -> np.ndarray:
         """Return each span's probability of being the given answer, if one of these S spans is."""
-        utilities = self._utilities(evidence)
+        utilities = evidence @ self._choice_weights
         return np.exp(utilities - np.logaddexp.reduce(utilities))
-
-    def _utilities(self, evidence: np.ndarray) -> np.ndarray:
-        return evidence @ self._choice_weights + self._choice_intercept
 
 
 def _fit_against(given: np.ndarray, mistakes: np.ndarray) -> LogisticRegression:

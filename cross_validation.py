@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import shutil
 import time
 import warnings
@@ -218,11 +219,11 @@ class _FoldMaking:
     def _say(self, text: str) -> None:
         self.log(f"{self.title}: {text}")
 
-    @property
+    @functools.cached_property
     def key(self) -> str:
         return fold_key(self.configuration)
 
-    @property
+    @functools.cached_property
     def held_out(self) -> list[dict]:
         return [self.examples[i] for i in self.configuration["validation_indices"]]
 

@@ -124,11 +124,11 @@ def load_network(
     missing = set(report["missing_keys"]) - (_HEAD if checkpoint.label_map is None else set())
     if missing:
         raise ValueError(f"{checkpoint.path}: expected all weights of a BERT encoder, found none for {sorted(missing)}")
-    for name, weights in network.named_parameters():
-        if not torch.isfinite(weights).all():
-            raise ValueError(
-                f"{checkpoint.path}: expected finite weights, found NaN or infinity in {name}; take another checkpoint"
-            )
+    wrong = _not_finite(network)
+    if wrong:
+        raise ValueError(
+            f"{checkpoint.path}: expected finite weights, found NaN or infinity in {wrong}; take another checkpoint"
+        )
     return network
 
 
@@ -160,9 +160,15 @@ def start_at_base_rate(network: BertForSpanClassification, labels: np.ndarray) -
 
 def check_finite_weights(network: BertForSpanClassification) -> None:
     """Raise FloatingPointError if a weight is NaN or infinite."""
-    for name, weights in network.named_parameters():
-        if not torch.isfinite(weights).all():
-            raise FloatingPointError(f"expected finite weights after training, found NaN or infinity in {name}")
+    not_finite = _not_finite(network)
+    if not_finite:
+        raise FloatingPointError(f"expected finite weights after training, found NaN or infinity in {not_finite}")
+
+
+def _not_finite(network: BertForSpanClassification) -> str | None:
+    """Return the name of the first tensor with a weight that is NaN or infinite."""
+    weights = network.named_parameters()
+    return next((name for name, tensor in weights if not torch.isfinite(tensor).all()), None)
 
 
 @contextlib.contextmanager
