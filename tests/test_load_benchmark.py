@@ -1,6 +1,6 @@
 """The load benchmark: its data, its arithmetic, and all of its stages on a few questions."""
 
-import importlib.util
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -17,14 +17,18 @@ VOCABULARY = ["[PAD]", "##ing", "the", "of", "in", *(f"{a}{b}{c}" for a in "bdgk
 
 @pytest.fixture(scope="module")
 def benchmark():
-    spec = importlib.util.spec_from_file_location("load_benchmark", ROOT / "benchmarks" / "load.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "benchmarks")
+        yield importlib.import_module("load")
 
 
-def test_made_up_data_has_the_lengths_of_squad(benchmark, tmp_path):
-    benchmark.write_squad(tmp_path / "squad.json", 3000, VOCABULARY)
+@pytest.fixture(scope="module")
+def synthetic(benchmark):
+    return sys.modules["synthetic_squad"]
+
+
+def test_made_up_data_has_the_lengths_of_squad(synthetic, tmp_path):
+    synthetic.write_squad(tmp_path / "squad.json", 3000, VOCABULARY)
     examples = load_squad(tmp_path / "squad.json").to_list()  # every answer stands at its offset
     assert len(examples) == 3000
     contexts = list(dict.fromkeys(example["context"] for example in examples))
@@ -39,15 +43,15 @@ def test_made_up_data_has_the_lengths_of_squad(benchmark, tmp_path):
     assert np.median([len(word_spans(example["question"])) for example in examples]) == pytest.approx(10, abs=1)
 
 
-def test_smaller_data_is_the_beginning_of_larger(benchmark, tmp_path):
+def test_smaller_data_is_the_beginning_of_larger(synthetic, tmp_path):
     for size in (50, 200):
-        benchmark.write_squad(tmp_path / f"{size}.json", size, VOCABULARY)
+        synthetic.write_squad(tmp_path / f"{size}.json", size, VOCABULARY)
     small, large = (load_squad(tmp_path / f"{size}.json").to_list() for size in (50, 200))
     assert small == large[:50]
 
 
-def test_another_seed_makes_other_data(benchmark):
-    texts = [benchmark.TextMaker(VOCABULARY, seed).context() for seed in (0, 0, 1)]
+def test_another_seed_makes_other_data(synthetic):
+    texts = [synthetic.TextMaker(VOCABULARY, seed).context() for seed in (0, 0, 1)]
     assert texts[0] == texts[1] != texts[2]
 
 
