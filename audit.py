@@ -18,7 +18,7 @@ import pandas as pd
 
 from alignment import AnswerSpan, TokenizedText, span_classes, text_pieces, token_labels
 from checkpoints import SEEN_CONTEXTS_FILE, file_sha256
-from exports import REVIEW_FILE, TABLE_FILE, read_outputs
+from exports import REVIEW_FILE, TABLE_FILE, read_outputs, read_shards, shard_files
 from fold_store import configuration_of, fold_folder, fold_key, load_fold, read_predictions
 from parameters import PROJECT_ROOT
 from span_classification_tutorial_utils import read_npz
@@ -108,13 +108,15 @@ def _where(run: _Run, example_index: int) -> str:
 
 def _check_files(run: _Run) -> str:
     """Hashes were compared on reading; here, that all files are listed and that they are of this run."""
-    names = run.record["files"]
+    names, shards = run.record["files"], shard_files(run.record["files"])
     kinds = ["pred_probs", "labels"]
     suffixes = [f"_{name}" for name in run.classes] if len(run.classes) > 1 else [""]
     needed = {TABLE_FILE, "tokens.npz", "questions.npz", *(f"{kind}{s}.npz" for kind in kinds for s in suffixes)}
+    needed |= set(shards)
     _expect(set(names) == needed, f"run.json: expected to list {sorted(needed)}, found {sorted(names)}")
+    patterns = [*(f"{kind}*.npz" for kind in kinds), "out_of_fold*.parquet"]
     others = sorted(
-        file.name for kind in kinds for file in run.outputs_dir.glob(f"{kind}*.npz") if file.name not in needed
+        file.name for pattern in patterns for file in run.outputs_dir.glob(pattern) if file.name not in needed
     )
     _expect(not others, f"{run.outputs_dir}: expected only files of this run, found {others} of another")
     return f"{len(names)} files are those that run.json lists, by SHA-256"
@@ -204,7 +206,33 @@ def _check_arrays(run: _Run) -> str:
                 np.array_equal(np.asarray(array), np.asarray(cell)),
                 f"{file}.npz: expected under {str(example_index)!r} what {TABLE_FILE} has for it, found other values",
             )
-    return f"the arrays of {len(columns)} npz files are the columns of {TABLE_FILE}"
+    shards = _check_shards(run)
+    return f"the arrays of {len(columns)} npz files are the columns of {TABLE_FILE}{shards}"
+
+
+def _check_shards(run: _Run) -> str:
+    names = shard_files(run.record["files"])
+    asked_for = (run.record.get("parameters") or {}).get("examples_per_shard")
+    if asked_for:
+        expected = -(-len(run.table) // asked_for)
+        _expect(len(names) == expected, f"run.json: expected {expected} shards of {TABLE_FILE}, found {len(names)}")
+    if not names:
+        return ""
+    sizes = []
+    for name, shard in zip(names, read_shards(run.outputs_dir), strict=True):
+        of_table = run.table.iloc[sum(sizes) : sum(sizes) + len(shard)]
+        same_rows = shard.index.equals(of_table.index) and list(shard) == list(of_table)
+        _expect(same_rows, f"{name}: expected columns and rows of {TABLE_FILE}, found others")
+        for column in of_table:
+            for example_index, cell, expected in zip(of_table.index, shard[column], of_table[column], strict=True):
+                if not np.array_equal(np.asarray(cell), np.asarray(expected)):
+                    where = _where(run, example_index)
+                    raise AuditError(f"{name}: expected the {column} that {TABLE_FILE} has for {where}, found another")
+        sizes.append(len(shard))
+    _expect(sum(sizes) == len(run.table), f"shards: expected {len(run.table)} rows in all, found {sum(sizes)}")
+    is_even = all(size == sizes[0] for size in sizes[:-1]) and 0 < sizes[-1] <= sizes[0]
+    _expect(is_even, f"shards: expected rows of one number each, in the last at most that, found {sizes}")
+    return f", whose rows are those of {len(names)} shards"
 
 
 def _check_splits(run: _Run) -> str:

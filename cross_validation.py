@@ -36,6 +36,7 @@ from resumable_training import TrainingStates
 from span_metrics import evaluate_predictions
 from spanbert import QATrainer, context_hash
 from splits import LeakError, Split, fold_seed, make_splits
+from stored_predictions import GatheredPredictions
 from windows import QuestionCutWarning
 
 
@@ -45,8 +46,8 @@ class OutOfFold:
 
     Attributes
     ----------
-    predictions : list of SpanPrediction, length n
-        Context tokens only.
+    predictions : sequence of SpanPrediction, length n
+        Context tokens only. Each is read from its fold when it is asked for; a slice is a list of them.
     fold : ndarray of shape (n,), int64
         Which fold held the example out.
     splits : list of Split
@@ -57,7 +58,7 @@ class OutOfFold:
         What no split cuts; see `splits.group_labels`.
     """
 
-    predictions: list[SpanPrediction]
+    predictions: Sequence[SpanPrediction]
     fold: np.ndarray
     splits: list[Split]
     reports: list[dict]
@@ -165,16 +166,15 @@ def out_of_fold_predictions(
     ]
     _check_free_space(folds_dir, sum(not folder.exists() for folder in folders) * trainer.num_bytes())
 
-    predictions: list[SpanPrediction | None] = [None] * len(examples)
     fold_of_example = np.full(len(examples), -1, dtype=np.int64)
-    reports = []
+    reports, of_folds = [], []
     for fold_index, (split, folder, configuration) in enumerate(zip(splits, folders, configurations, strict=True)):
         title = f"fold {fold_index} ({fold_index + 1} of {num_splits})"
         fold = _FoldMaking(folder, fold_index, configuration, examples, trainer, title, log).fold()
-        for example_index, prediction in zip(split.validation_indices, fold.predictions, strict=True):
-            predictions[example_index] = prediction
+        of_folds.append(fold.predictions)
         fold_of_example[split.validation_indices] = fold_index
         reports.append(fold.report)
+    predictions = GatheredPredictions(of_folds, [split.validation_indices for split in splits])
     return OutOfFold(predictions, fold_of_example, splits, reports, trainer.label_map, group_by)
 
 

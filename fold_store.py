@@ -3,17 +3,16 @@
 import hashlib
 import importlib.metadata
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from alignment import text_pieces
 from atomic_files import write_file
 from checkpoints import file_sha256
 from predictions import SpanPrediction
+from stored_predictions import StoredPredictions, map_npz
 
 FOLD_FILE = "fold.json"
 PREDICTIONS_FILE = "predictions.npz"
@@ -32,10 +31,13 @@ _ARRAYS = ("example_index", "num_tokens", "char_start", "char_end", "pred_probs"
 
 @dataclass(frozen=True)
 class Fold:
-    """A finished fold: its report (the content of `fold.json`) and its held-out predictions, in order."""
+    """A finished fold: its report (the content of `fold.json`) and its held-out predictions, in order.
+
+    Predictions are read from the fold's file when they are asked for.
+    """
 
     report: dict
-    predictions: list[SpanPrediction]
+    predictions: Sequence[SpanPrediction]
 
 
 def data_fingerprint(examples: Sequence[dict]) -> str:
@@ -169,34 +171,41 @@ def load_fold(folder: Path, key: str, examples: Sequence[dict]) -> Fold:
     if not same_indices or len(examples) != len(arrays["num_tokens"]):
         raise ValueError(f"{PREDICTIONS_FILE} is of other examples than {FOLD_FILE}")
     _check_seal(report, FOLD_FILE)
-    boundaries = np.cumsum(arrays["num_tokens"])[:-1]
-    parts = [np.split(arrays[name], boundaries) for name in ("pred_probs", "labels", "char_start", "char_end")]
-    predictions = [
-        SpanPrediction(
-            pred_probs,
-            text_pieces(example["context"], char_start, char_end),
-            labels,
-            char_start=char_start,
-            char_end=char_end,
-            is_context=np.ones(len(char_start), dtype=bool),
-        )
-        for example, pred_probs, labels, char_start, char_end in zip(examples, *parts, strict=True)
-    ]
-    return Fold(report, predictions)
+    contexts = [example["context"] for example in examples]
+    return Fold(report, StoredPredictions(contexts, arrays["num_tokens"], arrays))
 
 
 def read_predictions(folder: Path) -> dict[str, np.ndarray]:
-    """Return the arrays that `save_fold` wrote; raises ValueError if they cannot be read or do not fit together."""
+    """Return the arrays that `save_fold` wrote, mapped from their file.
+
+    Raises
+    ------
+    ValueError
+        If they cannot be read or do not fit together.
+    """
     try:
-        with np.load(folder / PREDICTIONS_FILE, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in _ARRAYS}
-    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+        arrays = map_npz(folder / PREDICTIONS_FILE, _ARRAYS)
+        _check_arrays(**arrays)
+    except ValueError as error:
         raise ValueError(f"{PREDICTIONS_FILE} cannot be read: {error}") from error
-    num_tokens = int(arrays["num_tokens"].sum())
-    wrong = [name for name in ("char_start", "char_end", "pred_probs", "labels") if len(arrays[name]) != num_tokens]
-    if wrong or len(arrays["example_index"]) != len(arrays["num_tokens"]):
-        raise ValueError(f"{PREDICTIONS_FILE} cannot be read: its arrays differ in length")
     return arrays
+
+
+def _check_arrays(example_index: np.ndarray, num_tokens: np.ndarray, **of_tokens: np.ndarray) -> None:
+    is_integer = all(array.dtype.kind in "iu" for array in (num_tokens, of_tokens["char_start"], of_tokens["char_end"]))
+    if is_integer:
+        # In Python's numbers, which cannot overflow.
+        expected = (sum(num_tokens.ravel().tolist()),)
+        lengths = [array.shape[:1] == expected for array in of_tokens.values()]
+        if not all(lengths) or example_index.shape[:1] != num_tokens.shape[:1]:
+            raise ValueError("its arrays differ in length")
+    dimensions = {"num_tokens": 1, "char_start": 1, "char_end": 1, "pred_probs": 2, "labels": 2}
+    found = {name: array.ndim for name, array in {"num_tokens": num_tokens, **of_tokens}.items()}
+    if not is_integer or found != dimensions or (num_tokens < 0).any():
+        raise ValueError(
+            f"expected counts of tokens and offsets as integers, and arrays of {dimensions} dimensions, found {found} "
+            "dimensions or other numbers"
+        )
 
 
 def sealed(record: dict) -> dict:

@@ -257,6 +257,7 @@ class TrainingParameters(_NotebookParameters):
     seed: int = _checked(_integer(0, _LARGEST_SEED))
     folds_dir: str = _checked(_text, path="folder")
     outputs_dir: str = _checked(_text, path="folder")
+    examples_per_shard: int | None = _checked(_integer(1, optional=True))
 
     @staticmethod
     def _contradictions(namespace: Mapping[str, object]) -> list[str]:

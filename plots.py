@@ -30,8 +30,9 @@ def plot_losses(out_of_fold: OutOfFold) -> Figure:
 def plot_probabilities(out_of_fold: OutOfFold, class_name: str) -> Figure:
     """Plot how the out-of-fold P(class) is distributed over labelled and over other tokens."""
     column = out_of_fold.label_map[class_name]
-    probs = np.concatenate([prediction.pred_probs[:, column] for prediction in out_of_fold.predictions])
-    labels = np.concatenate([prediction.labels[:, column] for prediction in out_of_fold.predictions])
+    # Copies of the column alone: predictions may be read when asked for, and a view would keep all of each in memory.
+    of_class = [(p.pred_probs[:, column].copy(), p.labels[:, column].copy()) for p in out_of_fold.predictions]
+    probs, labels = (np.concatenate(arrays) for arrays in zip(*of_class, strict=True))
     bins = np.logspace(np.log10(max(probs.min(), 1e-6)), 0, 50)
     figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
     for value, name, color in ((0, "other tokens", "tab:gray"), (1, f"tokens labelled {class_name}", "tab:orange")):

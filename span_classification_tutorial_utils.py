@@ -5,6 +5,7 @@ import warnings
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from IPython.display import HTML
@@ -17,8 +18,8 @@ with warnings.catch_warnings():
     from cleanlab.filter import find_label_issues
 
 __all__ = [
-    "display_issues", "find_token_issues", "read_npz", "show_context", "to_dict", "token_quality_scores", "visible",
-    "write_npz",
+    "NpzWriter", "display_issues", "find_token_issues", "read_npz", "show_context", "to_dict", "token_quality_scores",
+    "visible", "write_npz",
 ]  # fmt: skip
 
 _EXAMPLES_AT_ONCE = 5000
@@ -56,10 +57,28 @@ def write_npz(filepath: str | Path, arrays: Iterable[np.ndarray]) -> None:
     arrays : iterable of ndarray
         One an example; Python objects are refused.
     """
-    with zipfile.ZipFile(filepath, "w") as archive:
-        for index, array in enumerate(arrays):
-            with archive.open(f"{index}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+    with NpzWriter(filepath) as writer:
+        for array in arrays:
+            writer.write(array)
+
+
+class NpzWriter:
+    """Writes an archive as `write_npz` does, one array a call; used in a `with` statement."""
+
+    def __init__(self, filepath: str | Path):
+        self._archive, self._count = zipfile.ZipFile(filepath, "w"), 0
+
+    def write(self, array: np.ndarray) -> None:
+        """Add the array of the next example; raises ValueError if it holds Python objects."""
+        with self._archive.open(f"{self._count}.npy", "w", force_zip64=True) as member:
+            np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+        self._count += 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._archive.close()
 
 
 def read_npz(filepath: str | Path) -> list[np.ndarray]:
