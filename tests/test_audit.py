@@ -25,13 +25,14 @@ LABEL_MAP = {"O": 0, "ANS": 1}
 ARRAYS = ["pred_probs", "labels", "tokens", "questions"]
 
 
-def make_run(folder: Path, tiny_bert: Path, dataset=None, label_map=LABEL_MAP, **options) -> Path:
+def make_run(folder: Path, tiny_bert: Path, dataset=None, label_map=LABEL_MAP, shards=None, **options) -> Path:
     dataset = twelve_examples() if dataset is None else dataset
     trainer = QATrainer(QA(tiny_bert, label_map=label_map, max_length=48, doc_stride=8), 48, label_map)
     out_of_fold = out_of_fold_predictions(
         dataset, trainer, folds_dir=folder / "folds", log=lambda line: None, num_train_epochs=1, **options
     )
-    write_outputs(folder / "outputs", dataset, out_of_fold, {"seed": options.get("seed", 0)}, seconds=1.0)
+    parameters = {"seed": options.get("seed", 0)} | ({"examples_per_shard": shards} if shards else {})
+    write_outputs(folder / "outputs", dataset, out_of_fold, parameters, seconds=1.0, examples_per_shard=shards)
     return folder
 
 
@@ -390,6 +391,115 @@ def test_model_that_has_seen_what_it_predicts_is_found(run, tiny_bert):
     assert "fold 1: expected a model that has not seen what it predicts; it was trained on the context of example" in (
         found_wrong(run)
     )
+
+
+# --- shards ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def whole_in_shards(tiny_bert, tmp_path_factory) -> Path:
+    return make_run(tmp_path_factory.mktemp("shards"), tiny_bert, shards=5)
+
+
+@pytest.fixture
+def sharded(whole_in_shards, tmp_path) -> Path:
+    return shutil.copytree(whole_in_shards, tmp_path / "run")
+
+
+SHARDS = [f"out_of_fold-0000{index}-of-00003.parquet" for index in range(3)]
+
+
+def change_shard(run: Path, index: int, change) -> None:
+    file = run / "outputs" / SHARDS[index]
+    change(pyarrow.parquet.read_table(file).to_pandas()).to_parquet(file)
+    seal_outputs(run)
+
+
+def change_first_cell(table: pd.DataFrame, column: str, change) -> pd.DataFrame:
+    cells = list(table[column])
+    return table.assign(**{column: [change(cells[0]), *cells[1:]]})
+
+
+def change_parameter(run: Path, value) -> None:
+    change_record(run, lambda record: record["parameters"].update(examples_per_shard=value))
+
+
+def move_a_row(run: Path) -> None:
+    """From the first shard to the second: the rows and their order stay."""
+    first, second = (pyarrow.parquet.read_table(run / "outputs" / name).to_pandas() for name in SHARDS[:2])
+    change_shard(run, 0, lambda table: first.iloc[:-1])
+    change_shard(run, 1, lambda table: pd.concat([first.iloc[-1:], second], ignore_index=True))
+
+
+def test_run_in_shards_is_proven_right(whole_in_shards):
+    statements = list(audit(whole_in_shards / "outputs"))
+    assert statements[0] == "8 files are those that run.json lists, by SHA-256"
+    assert (
+        statements[5]
+        == "the arrays of 4 npz files are the columns of out_of_fold.parquet, whose rows are those of 3 shards"
+    )
+    assert len(statements) == 10
+
+
+def test_shards_that_no_parameter_speaks_of_are_proven_right(sharded):
+    change_record(sharded, lambda record: record["parameters"].pop("examples_per_shard"))
+    assert list(audit(sharded / "outputs"))[5].endswith("whose rows are those of 3 shards")
+
+
+WRONG_SHARDS = {
+    "damaged": (
+        lambda run: (run / "outputs" / SHARDS[1]).write_bytes(b"other"),
+        "00001-of-00003.parquet: expected the file that run.json lists, found other content",
+    ),
+    "missing": (lambda run: (run / "outputs" / SHARDS[1]).unlink(), "listed in run.json, but missing"),
+    "not listed": (
+        lambda run: change_record(run, lambda record: drop(record, SHARDS[2])),
+        "run.json: expected all shards of one table, found",
+    ),
+    "of another run": (
+        lambda run: shutil.copy(run / "outputs" / SHARDS[0], run / "outputs" / "out_of_fold-00000-of-00002.parquet"),
+        r"expected only files of this run, found \['out_of_fold-00000-of-00002.parquet'\] of another",
+    ),
+    "none listed where there should be some": (
+        lambda run: [
+            *((run / "outputs" / name).unlink() for name in SHARDS),
+            change_record(run, lambda record: [drop(record, name) for name in SHARDS]),
+        ],
+        "expected 3 shards of out_of_fold.parquet, found 0",
+    ),
+    "of another size than asked for": (lambda run: change_parameter(run, 6), "expected 2 shards of .*, found 3"),
+    "another id": (
+        lambda run: change_shard(run, 1, lambda table: change_first_cell(table, "id", lambda cell: "other")),
+        r"00001-of-00003.parquet: expected the id that .* has for example 5 \(id '2b'\), found another",
+    ),
+    "another probability": (
+        lambda run: change_shard(
+            run, 2, lambda table: change_first_cell(table, "pred_probs_ANS", lambda cell: at(3, lambda p: p / 2)(cell))
+        ),
+        r"00002-of-00003.parquet: expected the pred_probs_ANS that .* has for example 10 \(id '5a'\), found another",
+    ),
+    "a lost row": (
+        lambda run: change_shard(run, 2, lambda table: table.iloc[:-1]),
+        "expected 12 rows in all, found 11",
+    ),
+    "a row too many": (
+        lambda run: change_shard(run, 2, lambda table: pd.concat([table, table.iloc[:1]], ignore_index=True)),
+        "00002-of-00003.parquet: expected columns and rows of",
+    ),
+    "a lost column": (
+        lambda run: change_shard(run, 0, lambda table: table.drop(columns="title")),
+        "00000-of-00003.parquet: expected columns and rows of",
+    ),
+    "uneven shards": (move_a_row, r"expected rows of one number each, .* found \[4, 6, 2\]"),
+}
+
+
+@pytest.mark.parametrize("change", WRONG_SHARDS)
+def test_wrong_shard_is_found(sharded, change):
+    damage, message = WRONG_SHARDS[change]
+    damage(sharded)
+    with pytest.raises(AuditError, match=message):
+        list(audit(sharded / "outputs"))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"files": {}}', '{"files": {"out_of_fold.parquet": "0"}}'])

@@ -30,7 +30,7 @@ from transformers import BertForTokenClassification, BertModel, RobertaConfig, R
 
 from corrections import apply_decisions
 from decisions import Answer, Decision, RefusedDecisionsError, read_decisions
-from exports import read_outputs
+from exports import read_outputs, read_shards
 from fold_store import load_fold
 from label_quality import span_label_quality
 from parameters import ParameterError, ReviewParameters, TrainingParameters
@@ -378,6 +378,13 @@ def run_record(bench: Bench, content: object) -> None:
     read_outputs(bench.folder)
 
 
+def run_in_shards(bench: Bench, *names: str) -> None:
+    for name in names:
+        bench.file(name, b"x")
+    bench.file("run.json", {"files": dict.fromkeys([*names, "out_of_fold.parquet"], "0")})
+    read_shards(bench.folder)
+
+
 def fold_record(bench: Bench, **changes: object) -> None:
     report = {"key": "k", "files": {"predictions.npz": "0"}, **changes}
     bench.file("fold.json", report)
@@ -385,7 +392,7 @@ def fold_record(bench: Bench, **changes: object) -> None:
     load_fold(bench.folder, "k", [row()])
 
 
-def fold_arrays(bench: Bench, **changes: np.ndarray) -> None:
+def fold_arrays(bench: Bench, save: Callable = np.savez, **changes: np.ndarray) -> None:
     """A fold of one example with two tokens but for the changes, whose record vouches for them."""
     counts = {"example_index": [0], "num_tokens": [2], "char_start": [0, 5], "char_end": [4, 8]}
     arrays = {name: np.array(values) for name, values in counts.items()}
@@ -393,7 +400,7 @@ def fold_arrays(bench: Bench, **changes: np.ndarray) -> None:
         "pred_probs": np.full((2, 2), 0.5, dtype=np.float32),
         "labels": np.zeros((2, 2), dtype=np.int64),
     } | changes
-    np.savez(bench.folder / "predictions.npz", **arrays)
+    save(bench.folder / "predictions.npz", **arrays)
     digest = hashlib.sha256((bench.folder / "predictions.npz").read_bytes()).hexdigest()
     record = {"key": "k", "files": {"predictions.npz": digest}, "validation_indices": [0]}
     load_fold(bench.file("fold.json", record).parent, "k", [row()])
@@ -603,6 +610,10 @@ PARAMETERS = [
     Case("more folds than groups", few_groups, ValueError,
          "num_splits: expected at most 2, the number of different values of 'context', found 3; use fewer folds or another "
          "group_by"),
+    Case("`examples_per_shard` of 0", lambda b: b.training(examples_per_shard=0), ParameterError,
+         "examples_per_shard: expected an integer of at least 1 or None, found 0 (int)"),
+    Case("`examples_per_shard` as text", lambda b: b.training(examples_per_shard="10"), ParameterError,
+         "examples_per_shard: expected an integer of at least 1 or None, found '10' (str, a text; with papermill give"),
     Case("`on_invalid` of another value", lambda b: b.training(on_invalid="skip"), ParameterError,
          "on_invalid: expected one of 'raise', 'drop', found 'skip' (str)"),
     Case("a class whose name is a path", lambda b: b.training(label_map={"O": 0, "../../x": 1}), ParameterError,
@@ -733,6 +744,12 @@ SAVED = [
     Case("`run.json` of other files", lambda b: (b.file("out_of_fold.parquet", b"x"),
          run_record(b, {"files": {"out_of_fold.parquet": "0"}})), ValueError,
          "out_of_fold.parquet: expected the file that run.json lists, found other content"),
+    Case("`run.json` without shards, where they are read", lambda b: run_in_shards(b), FileNotFoundError,
+         "expected the table in shards, found none in run.json; run the training notebook with examples_per_shard"),
+    Case("`run.json` that lists one shard of two", lambda b: run_in_shards(b, "out_of_fold-00001-of-00002.parquet"),
+         ValueError, "run.json: expected all shards of one table, found ['out_of_fold-00001-of-00002.parquet']; run it again"),
+    Case("a shard of other content", lambda b: run_in_shards(b, "out_of_fold-00000-of-00001.parquet"), ValueError,
+         "out_of_fold-00000-of-00001.parquet: expected the file that run.json lists, found other content"),
     Case("`fold.json` that lists `../secret`", lambda b: fold_record(b, files={"../secret": "0", "predictions.npz": "0"}),
          ValueError, "fold.json lists ../secret, which is not in the fold's folder"),
     Case("`fold.json` that lists a folder", lambda b: fold_record(b, files={".": "0", "predictions.npz": "0"}), ValueError,
@@ -741,6 +758,10 @@ SAVED = [
          "predictions.npz is damaged: its SHA-256 is not the one in fold.json"),
     Case("a fold whose arrays differ in length", lambda b: fold_arrays(b, labels=np.zeros((3, 2))), ValueError,
          "predictions.npz cannot be read: its arrays differ in length"),
+    Case("a fold whose counts are negative", lambda b: fold_arrays(b, num_tokens=np.array([3, -1]), example_index=np.zeros(2)),
+         ValueError, "predictions.npz cannot be read: expected counts of tokens and offsets as integers"),
+    Case("a fold whose arrays are compressed", lambda b: fold_arrays(b, np.savez_compressed), ValueError,
+         "predictions.npz cannot be read: expected example_index as np.savez stores it, found it compressed or encrypted"),
     Case("a fold of other examples", lambda b: fold_arrays(b, example_index=np.array([1])), ValueError,
          "predictions.npz is of other examples than fold.json"),
     Case("a fold with a pickle that would run", fold_with_a_pickle, ValueError,

@@ -25,7 +25,7 @@ from datasets import Dataset
 import exports
 import span_classification_tutorial_utils
 from cross_validation import OutOfFold, Split
-from exports import out_of_fold_table, read_outputs, write_outputs
+from exports import out_of_fold_table, read_outputs, read_shards, shard_files, write_outputs
 from fold_store import data_fingerprint
 from predictions import SpanPrediction
 from span_classification_tutorial_utils import (
@@ -665,6 +665,147 @@ def test_record_cannot_name_files_outside_of_the_folder_to_read(tmp_path, output
     with pytest.raises(FileNotFoundError) as caught:
         read_outputs(outputs)
     assert str(caught.value).startswith(f"{outputs / 'outside.txt'}: listed in run.json, but missing")
+
+
+# Shards
+
+# Of five examples: one each, a divisor, others, all at once, and more than there are.
+SHARD_SIZES = {1: [1] * 5, 2: [2, 2, 1], 3: [3, 2], 4: [4, 1], 5: [5], 100: [5]}
+
+
+def names_of_shards(count: int) -> list[str]:
+    return [f"out_of_fold-0000{index}-of-0000{count}.parquet" for index in range(count)]
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 10_000])
+@pytest.mark.parametrize(("size", "rows"), SHARD_SIZES.items())
+def test_shards_put_together_are_the_table(tmp_path, dataset, two_classes, monkeypatch, size, rows, at_once):
+    monkeypatch.setattr(exports, "_ROWS_AT_ONCE", at_once)
+    paths = write_outputs(tmp_path, dataset, two_classes, PARAMETERS, 1.0, examples_per_shard=size)
+    names = names_of_shards(len(rows))
+    assert [path.name for path in paths if "-of-" in path.name] == names
+    assert set(content_of(tmp_path)) == {path.name for path in paths}
+    whole = pa.parquet.read_table(tmp_path / "out_of_fold.parquet")
+    shards = [pa.parquet.read_table(tmp_path / name) for name in names]
+    assert [len(shard) for shard in shards] == rows
+    assert all(shard.schema.equals(whole.schema, check_metadata=True) for shard in shards)
+    assert pa.concat_tables(shards).equals(whole)
+    tables = list(read_shards(str(tmp_path)))
+    assert [len(table) for table in tables] == rows
+    pd.testing.assert_frame_equal(pd.concat(tables), read_outputs(tmp_path)[0])
+    record = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    assert {name: record["files"][name] for name in names} == {name: sha256(tmp_path / name) for name in names}
+
+
+def test_other_files_are_the_same_with_shards(tmp_path, dataset, out_of_fold):
+    for name, size in (("without", None), ("with", 2)):
+        write_outputs(tmp_path / name, dataset, out_of_fold, PARAMETERS, 1.0, examples_per_shard=size)
+    without, with_shards = content_of(tmp_path / "without"), content_of(tmp_path / "with")
+    assert set(with_shards) - set(without) == set(names_of_shards(3))
+    records = [json.loads(content.pop("run.json")) for content in (without, with_shards)]
+    assert all(with_shards[name] == content for name, content in without.items())
+    files = [record.pop("files") for record in records]
+    assert records[0] == records[1]
+    assert files[0].items() <= files[1].items()
+
+
+def test_shards_of_an_earlier_run_are_removed_and_no_others(tmp_path, dataset, out_of_fold):
+    for size, expected in ((1, 5), (2, 3), (None, 0)):
+        if size:
+            (tmp_path / "out_of_fold-00001-of-00002.parquet").write_bytes(b"a stranger's")
+        write_outputs(tmp_path, dataset, out_of_fold, PARAMETERS, 1.0, examples_per_shard=size)
+        found = sorted(name for name in content_of(tmp_path) if "-of-" in name)
+        assert found == sorted([*names_of_shards(expected), "out_of_fold-00001-of-00002.parquet"])
+    assert (tmp_path / "out_of_fold-00001-of-00002.parquet").read_bytes() == b"a stranger's"
+
+
+def test_shards_are_made_from_one_part_at_a_time(tmp_path, dataset, out_of_fold, monkeypatch):
+    monkeypatch.setattr(exports, "_ROWS_AT_ONCE", 2)
+    asked_for = []
+
+    class Watched(list):
+        def __getitem__(self, index):
+            asked_for.append(index)
+            return super().__getitem__(index)
+
+        def __iter__(self):
+            raise AssertionError("all predictions are asked for at once")
+
+    out_of_fold = gather(dataset, out_of_fold.predictions, out_of_fold.label_map)
+    object.__setattr__(out_of_fold, "predictions", Watched(out_of_fold.predictions))
+    write_outputs(tmp_path, dataset, out_of_fold, PARAMETERS, 1.0, examples_per_shard=3)
+    assert asked_for == [slice(0, 2), slice(2, 4), slice(4, 6)]
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.0, "2", True, False])
+def test_size_of_a_shard_that_is_none_is_refused(tmp_path, dataset, out_of_fold, size):
+    with pytest.raises(
+        ValueError, match=r"^examples_per_shard: expected an integer of at least 1, or None for one"
+    ) as e:
+        write_outputs(tmp_path / "outputs", dataset, out_of_fold, PARAMETERS, 1.0, examples_per_shard=size)
+    assert str(e.value).endswith(f"found {size!r}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def sharded(tmp_path, dataset, out_of_fold) -> Path:
+    write_outputs(tmp_path / "sharded", dataset, out_of_fold, PARAMETERS, 1.0, examples_per_shard=2)
+    return tmp_path / "sharded"
+
+
+def test_run_without_shards_says_how_to_make_them(tmp_path, outputs):
+    with pytest.raises(FileNotFoundError) as caught:
+        read_shards(outputs)
+    assert str(caught.value) == (
+        f"{outputs}: expected the table in shards, found none in run.json; run the training notebook with "
+        "examples_per_shard, or write_outputs(…, examples_per_shard=…)"
+    )
+    with pytest.raises(FileNotFoundError, match=r"found no run\.json; run the training notebook"):
+        read_shards(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("read", [read_shards, read_outputs])
+def test_shard_that_is_missing_or_damaged_is_named_before_any_is_read(sharded, read):
+    last = sharded / names_of_shards(3)[2]
+    content = last.read_bytes()
+    last.write_bytes(content[:-1] + b"\0")
+    with pytest.raises(ValueError, match="found other content") as caught:
+        read(sharded)
+    assert str(caught.value).startswith(f"{last}: expected the file that run.json lists")
+    last.unlink()
+    with pytest.raises(FileNotFoundError) as caught:
+        read(sharded)
+    assert str(caught.value).startswith(f"{last}: listed in run.json, but missing;")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        names_of_shards(3)[:2],
+        names_of_shards(3)[1:],
+        names_of_shards(3)[1:2],
+        [*names_of_shards(3), *names_of_shards(2)],
+        [*names_of_shards(3), "out_of_fold-00003-of-00003.parquet"],
+        ["out_of_fold-000000-of-00001.parquet"],
+        ["out_of_fold-00000-of-99999999999.parquet"],
+    ],
+)
+def test_shards_that_are_not_all_of_one_table_are_refused(sharded, names):
+    with pytest.raises(ValueError, match=r"^run\.json: expected all shards of one table, found \['out_of_fold-"):
+        shard_files(["labels.npz", *names])
+    record = json.loads((sharded / "run.json").read_text(encoding="utf-8"))
+    record["files"] = {"out_of_fold.parquet": record["files"]["out_of_fold.parquet"], **dict.fromkeys(names, "")}
+    (sharded / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"^run\.json: expected all shards of one table"):
+        read_shards(sharded)
+
+
+def test_names_of_shards_are_in_the_order_of_the_table():
+    # Beyond 99,999 the order of the alphabet is another.
+    names = exports._shard_names(100_001)
+    assert shard_files([*reversed(names), "out_of_fold.parquet", "out_of_fold-1-of-2.parquet"]) == names
+    assert (names[1], names[-1]) == ("out_of_fold-00001-of-100001.parquet", "out_of_fold-100000-of-100001.parquet")
+    assert shard_files(["out_of_fold.parquet"]) == []
 
 
 # Showing a context

@@ -105,6 +105,8 @@ def test_configuration_of_the_published_tutorial_is_accepted():
         ("dropout", 0.99),
         ("training_arguments", {"weight_decay": 0.3}),
         ("seed", 0),
+        ("examples_per_shard", 1),
+        ("examples_per_shard", None),
     ],
 )
 def test_value_at_the_edge_is_accepted(name, value):
@@ -182,6 +184,9 @@ WRONG = [
     ("folds_dir", 1, "a text that is not empty"),
     ("outputs_dir", "", "a text that is not empty"),
     ("outputs_dir", None, "a text that is not empty"),
+    ("examples_per_shard", 0, _INTEGER.format(1) + " or None"),
+    ("examples_per_shard", 10.0, _INTEGER.format(1) + " or None"),
+    ("examples_per_shard", True, _INTEGER.format(1) + " or None"),
 ]
 
 
