@@ -1,6 +1,7 @@
 """Predictions of folds, read from their files when they are asked for."""
 
 import math
+import mmap
 import struct
 import tokenize
 import zipfile
@@ -16,6 +17,8 @@ from predictions import SpanPrediction
 # Of a member's header in a zip archive; two lengths at its end say how much more there is before the content.
 _LOCAL_HEADER = struct.Struct("<26xHH")
 _IS_ENCRYPTED = 1
+# So many tokens are read before the map gives back what they took, some ten megabytes.
+_TOKENS_AT_ONCE = 2**18
 _PER_TOKEN = ("pred_probs", "labels", "char_start", "char_end")
 
 
@@ -41,14 +44,14 @@ def map_npz(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     """
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            content = np.memmap(file, dtype=np.uint8, mode="r")
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             return {name: _mapped(archive, name, content) for name in names}
     except (zipfile.BadZipFile, NotImplementedError, EOFError, tokenize.TokenError) as error:
         # What the readers of zip archives and of npy headers raise of damaged ones, beside ValueError.
         raise ValueError(str(error)) from error
 
 
-def _mapped(archive: zipfile.ZipFile, name: str, content: np.ndarray) -> np.ndarray:
+def _mapped(archive: zipfile.ZipFile, name: str, content: mmap.mmap) -> np.ndarray:
     if f"{name}.npy" not in archive.NameToInfo:
         raise ValueError(f"'{name} is not a file in the archive'")
     member = archive.getinfo(f"{name}.npy")
@@ -108,6 +111,7 @@ class StoredPredictions(_OnDemand):
         self._contexts = [once.setdefault(context, context) for context in contexts]
         self._boundaries = np.concatenate([[0], np.cumsum(num_tokens, dtype=np.int64)])
         self._arrays = tuple(arrays[name] for name in _PER_TOKEN)
+        self._num_read = 0
 
     def __len__(self) -> int:
         return len(self._contexts)
@@ -116,6 +120,9 @@ class StoredPredictions(_OnDemand):
         tokens = slice(self._boundaries[position], self._boundaries[position + 1])
         # Copies: a map is not aligned, which compiled code may not bear.
         pred_probs, labels, char_start, char_end = (np.array(array[tokens]) for array in self._arrays)
+        self._num_read += len(char_start)
+        if self._num_read >= _TOKENS_AT_ONCE:
+            self._give_back()
         return SpanPrediction(
             pred_probs,
             text_pieces(self._contexts[position], char_start, char_end),
@@ -124,6 +131,13 @@ class StoredPredictions(_OnDemand):
             char_end=char_end,
             is_context=np.ones(len(char_start), dtype=bool),
         )
+
+    def _give_back(self) -> None:
+        """Let the system take the memory of what was read; it is there again when it is looked at."""
+        self._num_read = 0
+        for content in {id(array.base): array.base for array in self._arrays}.values():
+            if isinstance(content, mmap.mmap) and hasattr(content, "madvise"):
+                content.madvise(mmap.MADV_DONTNEED)
 
 
 class GatheredPredictions(_OnDemand):

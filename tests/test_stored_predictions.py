@@ -183,6 +183,24 @@ def test_fold_has_one_map_until_it_is_forgotten(tmp_path):
     assert items[1].tokens == ["of", "Rome"]
 
 
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux")
+def test_map_gives_back_what_was_read(tmp_path, monkeypatch):
+    file = tmp_path / "fold" / PREDICTIONS_FILE
+    found, expected = stored_fold(tmp_path / "fold", [" ".join(["word"] * 200)] * 50, list(range(50)))
+
+    def resident() -> int:
+        maps = Path("/proc/self/smaps").read_text(encoding="utf-8").split(str(file.resolve()))[1]
+        return int(re.search(r"Rss:\s+(\d+) kB", maps)[1])
+
+    assert_same(found[0], expected[0])
+    assert resident() > 0
+    monkeypatch.setattr("stored_predictions._TOKENS_AT_ONCE", 400)
+    found._num_read = 0
+    for number, (one, other) in enumerate(zip(found, expected, strict=True)):
+        assert_same(one, other)
+        assert (resident() == 0) == (number % 2 == 1)
+
+
 # --- all folds ------------------------------------------------------------------------------------
 
 
