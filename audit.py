@@ -21,8 +21,8 @@ from checkpoints import SEEN_CONTEXTS_FILE, file_sha256
 from exports import REVIEW_FILE, TABLE_FILE, read_outputs, read_shards, shard_files
 from fold_store import configuration_of, fold_folder, fold_key, load_fold, read_predictions
 from parameters import PROJECT_ROOT
+from qa_trainer import context_hash
 from span_classification_tutorial_utils import read_npz
-from spanbert import context_hash
 from splits import Split, check_splits, fold_seed, group_labels
 
 # What may stand between two tokens: white space, and what a tokenizer takes out of a text (control and format

@@ -1,43 +1,22 @@
 """Out-of-fold probabilities: every example judged by a model that saw neither it nor its paragraph."""
 
-import contextlib
 import errno
-import functools
 import shutil
-import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from atomic_files import check_writable, replace_folder
-from fold_store import (
-    MODEL_FOLDER,
-    TRAINING_FILE,
-    Fold,
-    code_fingerprint,
-    data_fingerprint,
-    fold_folder,
-    fold_key,
-    load_fold,
-    load_training,
-    lock_file,
-    save_fold,
-    save_training,
-    unfinished_folder,
-)
-from locks import exclusive
+from atomic_files import check_writable
+from fold_making import FoldPlan
+from fold_pool import FoldPool
+from fold_store import code_fingerprint, data_fingerprint, fold_folder, fold_key
 from predictions import SpanPrediction
-from progress import ProgressLine, TrainingProgress, bar
-from resumable_training import TrainingStates
-from span_metrics import evaluate_predictions
-from spanbert import QATrainer, context_hash
+from qa_trainer import QATrainer, context_hash
 from splits import LeakError, Split, fold_seed, make_splits
 from stored_predictions import GatheredPredictions
-from windows import QuestionCutWarning
 
 
 @dataclass(frozen=True)
@@ -90,6 +69,9 @@ def out_of_fold_predictions(
     shuffle: bool = True,
     seed: int = 0,
     folds_dir: str | Path = "folds",
+    n_jobs: int | None = None,
+    threads_per_fold: int | None = None,
+    parallel_backend: str | None = None,
     log: Callable[[str], None] = print,
     **training,
 ) -> OutOfFold:
@@ -117,7 +99,17 @@ def out_of_fold_predictions(
     seed : int
         The one seed: of the splits, and through `fold_seed` of each fold's training.
     folds_dir : str or Path
-        Where folds are kept.
+        Where folds are kept; on a cluster, a folder that all its machines share.
+    n_jobs : int, optional
+        Folds at once, each in a process of its own; -1 for as many as there is room for. By default one after the
+        other, or one on each GPU, or as many as the cluster has room for. The bytes are those of a serial run with as
+        many threads.
+    threads_per_fold : int, optional
+        Cores that a fold computes on; by default its share of this machine's, and on a cluster what a serial run here
+        would use.
+    parallel_backend : str, optional
+        A cluster that is running: "ray" or "dask", found through the RAY_ADDRESS or DASK_SCHEDULER_ADDRESS variable of
+        the environment, or with its address, such as "dask:tcp://10.0.0.1:8786".
     log : callable
         Gets a line of text for each fold.
     **training
@@ -136,6 +128,101 @@ def out_of_fold_predictions(
     """
     examples = list(dataset)
     splits = make_splits(examples, num_splits, group_by=group_by, shuffle=shuffle, seed=seed)
+    plans = _plans(examples, splits, trainer, seed, folds_dir, training)
+    pool = FoldPool(n_jobs, threads_per_fold, parallel_backend)
+    folds = pool.folds(plans, examples, trainer, log)
+    fold_of_example = np.full(len(examples), -1, dtype=np.int64)
+    for fold_index, split in enumerate(splits):
+        fold_of_example[split.validation_indices] = fold_index
+    predictions = GatheredPredictions(
+        [fold.predictions for fold in folds], [split.validation_indices for split in splits]
+    )
+    reports = [fold.report for fold in folds]
+    return OutOfFold(predictions, fold_of_example, splits, reports, trainer.label_map, group_by)
+
+
+def make_folds(
+    dataset: Sequence[dict],
+    trainer: QATrainer,
+    only_folds: Sequence[int],
+    *,
+    num_splits: int = 3,
+    group_by: str = "context",
+    shuffle: bool = True,
+    seed: int = 0,
+    folds_dir: str | Path = "folds",
+    n_jobs: int | None = None,
+    threads_per_fold: int | None = None,
+    parallel_backend: str | None = None,
+    log: Callable[[str], None] = print,
+    **training,
+) -> list[Path]:
+    """Make some of the folds that `out_of_fold_predictions` with the same arguments makes, and gather nothing.
+
+    For batch schedulers: a job makes a fold, and `out_of_fold_predictions` finds them all finished.
+
+    Parameters
+    ----------
+    dataset, trainer
+        See `out_of_fold_predictions`, for the keywords as well.
+    only_folds : sequence of int
+        Which folds, from 0 to `num_splits - 1`.
+
+    Returns
+    -------
+    list of Path
+        The folds' folders.
+
+    Raises
+    ------
+    LeakError, ValueError, TypeError, OSError
+        As `out_of_fold_predictions`.
+    """
+    plans = plan_folds(
+        dataset, trainer, num_splits=num_splits, group_by=group_by, shuffle=shuffle, seed=seed, folds_dir=folds_dir,
+        **training,
+    )  # fmt: skip
+    chosen = [plans[fold_index] for fold_index in check_fold_indices(only_folds, num_splits)]
+    FoldPool(n_jobs, threads_per_fold, parallel_backend).folds(chosen, list(dataset), trainer, log)
+    return [plan.folder for plan in chosen]
+
+
+def plan_folds(
+    dataset: Sequence[dict],
+    trainer: QATrainer,
+    *,
+    num_splits: int = 3,
+    group_by: str = "context",
+    shuffle: bool = True,
+    seed: int = 0,
+    folds_dir: str | Path = "folds",
+    **training,
+) -> list[FoldPlan]:
+    """Return the plans of all folds, after checking everything that can be known before one is made."""
+    examples = list(dataset)
+    splits = make_splits(examples, num_splits, group_by=group_by, shuffle=shuffle, seed=seed)
+    return _plans(examples, splits, trainer, seed, folds_dir, training)
+
+
+def check_fold_indices(only_folds: Sequence[int], num_splits: int) -> list[int]:
+    """Return the numbers of folds as a list; raises ValueError if one is not that of a fold, or none is given."""
+    chosen = list(only_folds)
+    wrong = [number for number in chosen if isinstance(number, bool) or number not in range(num_splits)]
+    if wrong or not chosen or len(set(chosen)) < len(chosen):
+        raise ValueError(
+            f"only_folds: expected different numbers from 0 to {num_splits - 1}, one at least, found {chosen}"
+        )
+    return chosen
+
+
+def _plans(
+    examples: list[dict],
+    splits: list[Split],
+    trainer: QATrainer,
+    seed: int,
+    folds_dir: str | Path,
+    training: dict,
+) -> list[FoldPlan]:
     seen = trainer.seen_contexts() & {context_hash(example["context"]) for example in examples}
     if seen:
         raise LeakError(
@@ -150,7 +237,6 @@ def out_of_fold_predictions(
         "training": training,
         "code": code_fingerprint(),
     }
-
     configurations = [
         {
             **shared,
@@ -160,22 +246,15 @@ def out_of_fold_predictions(
         }
         for fold_index, split in enumerate(splits)
     ]
-    folders = [
-        fold_folder(folds_dir, fold_index, num_splits, fold_key(configuration))
+    plans = [
+        FoldPlan(
+            fold_folder(folds_dir, fold_index, len(splits), fold_key(configuration)),
+            fold_index, len(splits), configuration,
+        )
         for fold_index, configuration in enumerate(configurations)
-    ]
-    _check_free_space(folds_dir, sum(not folder.exists() for folder in folders) * trainer.num_bytes())
-
-    fold_of_example = np.full(len(examples), -1, dtype=np.int64)
-    reports, of_folds = [], []
-    for fold_index, (split, folder, configuration) in enumerate(zip(splits, folders, configurations, strict=True)):
-        title = f"fold {fold_index} ({fold_index + 1} of {num_splits})"
-        fold = _FoldMaking(folder, fold_index, configuration, examples, trainer, title, log).fold()
-        of_folds.append(fold.predictions)
-        fold_of_example[split.validation_indices] = fold_index
-        reports.append(fold.report)
-    predictions = GatheredPredictions(of_folds, [split.validation_indices for split in splits])
-    return OutOfFold(predictions, fold_of_example, splits, reports, trainer.label_map, group_by)
+    ]  # fmt: skip
+    _check_free_space(folds_dir, sum(not plan.folder.exists() for plan in plans) * trainer.num_bytes())
+    return plans
 
 
 def _check_free_space(folds_dir: Path, needed: int) -> None:
@@ -187,146 +266,3 @@ def _check_free_space(folds_dir: Path, needed: int) -> None:
             f"{free / 1e6:,.0f} MB; free some, or choose another folds_dir",
             str(folds_dir),
         )
-
-
-@dataclass(frozen=True)
-class _FoldMaking:
-    """One fold: found finished, or made as far as it is not."""
-
-    folder: Path
-    fold_index: int
-    configuration: dict
-    examples: list[dict]
-    trainer: QATrainer
-    title: str
-    log: Callable[[str], None]
-
-    def fold(self) -> Fold:
-        """Return the fold, after waiting for whoever else is making it."""
-        is_there, unfinished = self.folder.exists(), unfinished_folder(self.folder)
-        fold = self._finished()
-        if fold is None or unfinished.exists():
-            with exclusive(lock_file(self.folder), self._say) as has_waited:
-                if fold is None and (has_waited or not is_there):
-                    # Who held the lock was making this very fold.
-                    fold = self._finished()
-                if fold is None:
-                    fold = self._make_with_advice()
-                if unfinished.exists():
-                    shutil.rmtree(unfinished)
-        return fold
-
-    def _say(self, text: str) -> None:
-        self.log(f"{self.title}: {text}")
-
-    @functools.cached_property
-    def key(self) -> str:
-        return fold_key(self.configuration)
-
-    @functools.cached_property
-    def held_out(self) -> list[dict]:
-        return [self.examples[i] for i in self.configuration["validation_indices"]]
-
-    def _finished(self) -> Fold | None:
-        if not self.folder.exists():
-            return None
-        try:
-            fold = load_fold(self.folder, self.key, self.held_out)
-        except ValueError as error:
-            self._say(f"{self.folder.name} cannot be used, training again ({error})")
-            return None
-        self._say(f"already trained, skipping ({self.folder.name})")
-        return fold
-
-    def _make_with_advice(self) -> Fold:
-        try:
-            return self._make()
-        except BaseException as error:
-            error.add_note(
-                f"{self.title} is not finished. Finished folds, and what was last saved of this one, are kept in "
-                f"{self.folder.parent}: run the same again, and it goes on from there."
-            )
-            raise
-
-    def _make(self) -> Fold:
-        line, unfinished, held_out = ProgressLine(), unfinished_folder(self.folder), self.held_out
-        training, model = self._trained(unfinished, line), unfinished / MODEL_FOLDER
-        started = time.perf_counter()
-        with _question_cuts_unsaid():
-            # Read back from the files, so that what is predicted is what was saved.
-            predicted = self.trainer.load(model).predictions(
-                held_out, on_batch=lambda share: line.update(f"{self.title} · predicting {bar(share)}")
-            )
-            predictions = [prediction.context_only() for prediction in predicted]
-        report = {
-            "fold": self.fold_index,
-            "key": self.key,
-            **self.configuration,
-            "metrics": evaluate_predictions(held_out, predictions, self.trainer.label_map),
-            "loss_history": training["loss_history"],
-            "num_training_windows": training["num_windows"],
-            "num_training_questions_cut": training["num_questions_cut"],
-            "seconds": {"train": training["seconds"], "predict": time.perf_counter() - started},
-            "folder": self.folder.name,
-        }
-        save_fold(model, report, predictions)
-        replace_folder(model, self.folder)
-        line.clear()
-        self._say(_describe(report))
-        # Loaded as a later run will load it, so that a resumed run cannot differ.
-        return load_fold(self.folder, self.key, held_out)
-
-    def _trained(self, unfinished: Path, line: ProgressLine) -> dict:
-        """Train the fold's model, as far as that has not been done, and return what is reported of it."""
-        states = TrainingStates(unfinished, self.key, self._say)
-        if (unfinished / TRAINING_FILE).exists():
-            try:
-                training = load_training(unfinished, self.key)
-            except ValueError as error:
-                self._say(f"was interrupted, and its model cannot be used, training again ({error})")
-            else:
-                self._say("was interrupted after training; goes on with the predictions")
-                states.clear()
-                return training
-        if (unfinished / MODEL_FOLDER).exists():
-            # Nothing vouches for it.
-            shutil.rmtree(unfinished / MODEL_FOLDER)
-        with _question_cuts_unsaid():
-            report = self.trainer.train(
-                [self.examples[i] for i in self.configuration["train_indices"]],
-                unfinished / MODEL_FOLDER,
-                seed=self.configuration["seed"],
-                callbacks=[TrainingProgress(line, self.title)],
-                states=states,
-                **self.configuration["training"],
-            )
-        training = {
-            name: getattr(report, name) for name in ("loss_history", "num_windows", "num_questions_cut", "seconds")
-        }
-        save_training(unfinished, self.key, training)
-        states.clear()
-        return training
-
-
-@contextlib.contextmanager
-def _question_cuts_unsaid() -> Iterator[None]:
-    """Leave out what was said once for the whole data set already."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", QuestionCutWarning)
-        yield
-
-
-def _describe(report: dict) -> str:
-    metrics = [
-        f"{class_name}: token AP {_rounded(of_class['average_precision'])} (chance {of_class['base_rate']:.2f}), "
-        f"exact match {of_class['exact_match']:.0f} %, F1 {of_class['f1']:.0f} %"
-        for class_name, of_class in report["metrics"]["classes"].items()
-    ]
-    return (
-        f"trained on {len(report['train_indices'])} examples in {report['seconds']['train']:.0f} s; on the "
-        f"{len(report['validation_indices'])} held out: loss {report['metrics']['loss']:.4f}, {'; '.join(metrics)}"
-    )
-
-
-def _rounded(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.2f}"

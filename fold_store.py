@@ -20,8 +20,8 @@ TRAINING_FILE = "training.json"
 MODEL_FOLDER = "model"
 # What shapes weights, probabilities and metrics. A change in one of these makes every fold stale.
 _CODE = (
-    "alignment.py", "checkpoints.py", "cross_validation.py", "predictions.py", "resumable_training.py",
-    "span_metrics.py", "span_model.py", "spanbert.py", "splits.py", "windows.py",
+    "alignment.py", "checkpoints.py", "fold_making.py", "predictions.py", "qa.py", "qa_trainer.py",
+    "resumable_training.py", "shared_steps.py", "span_metrics.py", "span_model.py", "splits.py", "windows.py",
 )  # fmt: skip
 _LIBRARIES = ("accelerate", "numpy", "scikit-learn", "tokenizers", "torch", "torchmetrics", "transformers")
 _CONFIGURATION = ("data", "trainer", "training", "code", "seed", "train_indices", "validation_indices")

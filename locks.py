@@ -49,6 +49,11 @@ def exclusive(path: str | Path, log: Callable[[str], None]) -> Iterator[bool]:
         lock.release()
 
 
+def abandoned(path: str | Path) -> str | None:
+    """Say who held a lock last, if that process died with it; only meaningful while nobody holds it."""
+    return _holder(Path(path)) if Path(path).exists() else None
+
+
 def _sign(descriptor: int) -> None:
     signature = {
         "process": os.getpid(),

@@ -15,7 +15,10 @@ from transformers import TrainingArguments
 from alignment import check_label_map
 from atomic_files import check_writable
 from checkpoints import EMBEDDED_BACKBONE
+from cross_validation import check_fold_indices
+from fold_pool import check_backend, check_n_jobs, check_threads
 from hub_access import local_path
+from qa import PRECISIONS
 from splits import GROUP_BY
 from squad_sources import DEMO_SOURCE, FILE_SUFFIXES
 from windows import check_window_size
@@ -33,6 +36,8 @@ _SET_ELSEWHERE = {
     "head_learning_rate": "head_learning_rate",
     "frozen_layers": "frozen_layers",
     "dropout": "dropout",
+    "bf16": "precision",
+    "use_cpu": "CUDA_VISIBLE_DEVICES of the environment",
 }
 # Fields of TrainingArguments that do not fit what is done here, beginnings of names, and why.
 _REFUSED = {
@@ -137,6 +142,11 @@ def _arguments(value: object) -> str | None:
     return None if _can_be_saved(value) else "values that JSON can hold"
 
 
+def _fold_indices(value: object) -> str | None:
+    good = value is None or (isinstance(value, list) and all(isinstance(number, int) for number in value))
+    return None if good else "a list of the numbers of folds, such as [0], or None"
+
+
 def _label_map(value: object) -> str | None:
     try:
         check_label_map(value)
@@ -176,8 +186,29 @@ class _NotebookParameters:
         ParameterError
             Names every parameter that is unknown, missing or wrong.
         """
+        return cls.from_values(namespace, assigned_names(namespace, [parameter.name for parameter in fields(cls)]))
+
+    @classmethod
+    def from_values(cls, namespace: Mapping[str, object], given: Sequence[str]) -> Self:
+        """Take the parameters from a mapping that may hold other names too.
+
+        Parameters
+        ----------
+        namespace : mapping
+        given : sequence of str
+            Names that somebody meant as parameters.
+
+        Returns
+        -------
+        TrainingParameters or ReviewParameters
+
+        Raises
+        ------
+        ParameterError
+            As `from_notebook`.
+        """
         known = [parameter.name for parameter in fields(cls)]
-        problems = [_unknown(name, known) for name in assigned_names(namespace, known) if name not in known]
+        problems = [_unknown(name, known) for name in given if name not in known]
         problems += [f"{name}: missing; run the parameters cell first" for name in known if name not in namespace]
         for parameter in fields(cls):
             if parameter.name in namespace:
@@ -254,7 +285,12 @@ class TrainingParameters(_NotebookParameters):
     frozen_layers: int = _checked(_integer(0))
     dropout: float | None = _checked(_number(0, 0.99, optional=True))
     training_arguments: dict = _checked(_arguments)
+    precision: str = _checked(_one_of(*PRECISIONS))
     seed: int = _checked(_integer(0, _LARGEST_SEED))
+    n_jobs: int | None = _checked(check_n_jobs)
+    threads_per_fold: int | None = _checked(check_threads)
+    parallel_backend: str | None = _checked(check_backend)
+    only_folds: list | None = _checked(_fold_indices)
     folds_dir: str = _checked(_text, path="folder")
     outputs_dir: str = _checked(_text, path="folder")
     examples_per_shard: int | None = _checked(_integer(1, optional=True))
@@ -262,6 +298,11 @@ class TrainingParameters(_NotebookParameters):
     @staticmethod
     def _contradictions(namespace: Mapping[str, object]) -> list[str]:
         problems = []
+        if namespace["only_folds"] is not None:
+            try:
+                check_fold_indices(namespace["only_folds"], namespace["num_splits"])
+            except ValueError as error:
+                problems.append(str(error))
         try:
             check_window_size(namespace["max_length"], namespace["doc_stride"] or 0)
         except ValueError as error:
@@ -280,6 +321,10 @@ class TrainingParameters(_NotebookParameters):
     def split_options(self) -> dict:
         """Return what `cross_validation.make_splits` takes."""
         return {name: getattr(self, name) for name in ("num_splits", "group_by", "shuffle", "seed")}
+
+    def pool_options(self) -> dict:
+        """Return where `cross_validation.out_of_fold_predictions` makes folds, and how many at once."""
+        return {name: getattr(self, name) for name in ("n_jobs", "threads_per_fold", "parallel_backend")}
 
     def train_options(self) -> dict:
         """Return what `spanbert.QATrainer.train` takes."""

@@ -18,11 +18,13 @@ from typing import NamedTuple
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch.utils.data import Dataset, Sampler
 from transformers import Trainer, TrainerCallback
 from transformers.trainer import TRAINER_STATE_NAME
 
 from atomic_files import check_writable
 from checkpoints import file_sha256
+from shared_steps import SharedOrder, WithBlank, length_grouped
 
 # What is lost when a run dies. A state that takes long to write is written less often.
 SECONDS_BETWEEN_STATES = 60.0
@@ -131,23 +133,43 @@ def tensors_error_as_oserror(path: Path) -> Iterator[None]:
 class ResumableTrainer(Trainer):
     """A `Trainer` that saves its state as safetensors and goes on from there, bit for bit.
 
+    Several processes that share a training (those of `accelerate launch` or `torchrun`) take the steps that one
+    process would take; the first of them saves the state, and all of them must be able to read it. What dropout draws
+    then depends on their number, and after an interruption is drawn anew.
+
     Parameters
     ----------
+    train_dataset : TrainingItems
     states : TrainingStates, optional
         Without it, nothing is saved on the way.
     **arguments
         Those of `transformers.Trainer`.
     """
 
-    def __init__(self, *, states: TrainingStates | None = None, **arguments):
-        super().__init__(**arguments)
+    def __init__(self, *, args, train_dataset: Dataset, states: TrainingStates | None = None, **arguments):
+        self._lengths = train_dataset.lengths
+        if args.world_size > 1:
+            train_dataset = WithBlank(train_dataset)
+        super().__init__(args=args, train_dataset=train_dataset, **arguments)
         self._states = states
         self._resumed: TrainingState | None = None
         self._rng_at_epoch_begin: dict[str, torch.Tensor] = {}
 
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler:
+        windows_of_step = self.args.train_batch_size * self.args.world_size
+        if self.args.train_sampling_strategy == "group_by_length":
+            sampler = length_grouped(self._lengths, windows_of_step * self.args.gradient_accumulation_steps)
+        else:
+            windows = range(len(self._lengths)) if self.args.world_size > 1 else train_dataset
+            sampler = super()._get_train_sampler(windows)
+        return SharedOrder(sampler, windows_of_step) if self.args.world_size > 1 else sampler
+
     def fit(self) -> None:
         """Train from the saved state if there is one, else from the start."""
-        self._resumed = self._states.load() if self._states is not None else None
+        if self._states is not None:
+            # The first process removes states that are of no use; the others must find only what it has found.
+            with self.args.main_process_first(local=False):
+                self._resumed = self._states.load()
         if self._resumed is None:
             self.train()
             return
@@ -174,7 +196,8 @@ class ResumableTrainer(Trainer):
 
     def _save_state_if_due(self) -> None:
         is_over = self.state.global_step >= self.state.max_steps or self.control.should_training_stop
-        if self._states is not None and not is_over and self._states.is_due():
+        is_first = self.args.process_index == 0
+        if self._states is not None and is_first and not is_over and self._states.is_due():
             self._states.save(self.state.global_step, self._state())
 
     def _state(self) -> TrainingState:

@@ -87,7 +87,8 @@ def _exact_match_and_f1(
     examples: Sequence[dict], predictions: Sequence[SpanPrediction], label_map: dict[str, int], class_name: str
 ) -> dict[str, float]:
     column = label_map[class_name]
-    metric = SQuAD()
+    # Of several processes that share a training, one predicts.
+    metric = SQuAD(sync_on_compute=False)
     for example, prediction in zip(examples, predictions, strict=True):
         context = prediction.context_only()
         span = best_span(context.pred_probs[:, column])

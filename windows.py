@@ -269,6 +269,11 @@ class TrainingItems(torch.utils.data.Dataset):
         window = self._windows[index]
         return training_item(window, self._tokenized[window.example_index].labels)
 
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each window."""
+        return [len(window.input_ids) for window in self._windows]
+
 
 def model_inputs(window: Window) -> dict[str, np.ndarray]:
     """Return `input_ids` and `token_type_ids` of a window, both of shape (L,)."""

@@ -7,6 +7,7 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 # A server that has imported everything forks each run, so that a run takes a second.
@@ -113,6 +114,25 @@ def results(outputs: Path) -> dict[str, bytes]:
         fold["seconds"] = None
     content["run.json"] = json.dumps(record).encode()
     return content
+
+
+def made_folds(folder: Path) -> dict[str, dict[str, bytes]]:
+    """Return the content of all files of all folds in a folder, without the times in `fold.json` and its seal."""
+    made = {}
+    for fold in folder.glob("fold_*"):
+        content = {file.relative_to(fold).as_posix(): file.read_bytes() for file in fold.rglob("*") if file.is_file()}
+        report = json.loads(content["fold.json"])
+        content["fold.json"] = json.dumps({**report, "seconds": None, "sha256": None}).encode()
+        made[fold.name] = content
+    return made
+
+
+def wait_until(happened: Callable[[], object], timeout: float = 120) -> None:
+    """Wait for what another process does to files."""
+    end = time.monotonic() + timeout
+    while not happened():
+        assert time.monotonic() < end, "expected it to happen"
+        time.sleep(0.01)
 
 
 def steps_taken(folder: Path) -> int:

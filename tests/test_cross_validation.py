@@ -12,10 +12,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT, make_example, twelve_examples
 from transformers import BertModel
 
-import cross_validation
+import fold_making
 import fold_store
 from alignment import answer_spans, token_labels, tokenize_texts
 from cross_validation import OutOfFold, out_of_fold_predictions
@@ -39,7 +40,8 @@ from fold_store import (
     unfinished_folder,
 )
 from predictions import SpanPrediction
-from spanbert import QA, QATrainer, TrainingReport, context_hash
+from qa_trainer import context_hash
+from spanbert import QA, QATrainer, TrainingReport
 from splits import LeakError, fold_seed, make_splits
 
 LABEL_MAP = {"O": 0, "ANS": 1}
@@ -140,7 +142,7 @@ def test_fold_that_cannot_be_saved_leaves_no_folder(dummy, examples, tmp_path, m
     def fail(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("cross_validation.save_fold", fail)
+    monkeypatch.setattr("fold_making.save_fold", fail)
     with pytest.raises(OSError, match="No space left"):
         out_of_fold_predictions(examples, dummy, folds_dir=tmp_path, log=lambda line: None)
     assert not [name for name in folders(tmp_path) if name.startswith("fold_")]
@@ -410,11 +412,15 @@ def edit(monkeypatch, module):
     [
         "alignment",
         "checkpoints",
-        "cross_validation",
+        "fold_making",
         "predictions",
+        "qa",
+        "qa_trainer",
+        "resumable_training",
+        "shared_steps",
         "span_metrics",
         "span_model",
-        "spanbert",
+        "splits",
         "windows",
     ],
 )
@@ -599,7 +605,7 @@ def test_report_says_what_made_a_fold_and_how_good_it_is(watched, examples, tmp_
     precision is 1/12, its recall 1 and its F1 2/13.
     """
     clock = iter([10.0, 12.5, 20.0, 21.0, 30.0, 31.0])
-    monkeypatch.setattr("cross_validation.time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr("fold_making.time", SimpleNamespace(perf_counter=lambda: next(clock)))
     result, lines = quick_run(watched, examples, tmp_path, shuffle=False, seed=5, epochs=2)
     report = result.reports[0]
     assert report.pop("sha256") == fold_key(report)
@@ -625,6 +631,7 @@ def test_report_says_what_made_a_fold_and_how_good_it_is(watched, examples, tmp_
         "loss_history": [[1.0, 0.5]],
         "num_training_windows": 9,
         "num_training_questions_cut": 2,
+        "num_threads": torch.get_num_threads(),
         "seconds": {"train": 1.5, "predict": 2.5},
         "folder": f"fold_0_of_3-{key[:12]}",
     }
@@ -651,7 +658,7 @@ def test_line_about_a_fold_names_each_class():
             "classes": {"A": {"average_precision": 0.5, **of_class}, "B": {"average_precision": None, **of_class}},
         },
     }
-    assert cross_validation._describe(report) == (
+    assert fold_making._describe(report) == (
         "trained on 2 examples in 75 s; on the 1 held out: loss 0.0612, A: token AP 0.50 (chance 0.12), exact match "
         "12 %, F1 100 %; B: token AP undefined (chance 0.12), exact match 12 %, F1 100 %"
     )
@@ -680,7 +687,7 @@ def test_metrics_are_a_row_for_each_fold_and_class():
 def test_progress_is_shown_on_one_line_for_each_fold(watched, examples, tmp_path, monkeypatch):
     shown = []
     monkeypatch.setattr(
-        "cross_validation.ProgressLine",
+        "fold_pool.ProgressLine",
         lambda: SimpleNamespace(update=shown.append, clear=lambda: shown.append("")),
     )
     quick_run(watched, examples, tmp_path)
@@ -827,7 +834,7 @@ def test_fold_that_another_process_has_made_meanwhile_is_used(
         shutil.copytree(tmp_path / "other" / name, tmp_path / "mine" / name)
         yield has_waited
 
-    monkeypatch.setattr("cross_validation.exclusive", exclusive)
+    monkeypatch.setattr("fold_making.exclusive", exclusive)
     second, lines = quick_run(watched, examples, tmp_path / "mine")
     same_predictions(result, second)
     assert lines[int(is_damaged)] == "fold 0 (1 of 3): is waited for"
@@ -870,8 +877,8 @@ def test_configuration_is_the_part_of_a_report_that_makes_a_fold():
 
 
 CODE = [
-    "alignment.py", "checkpoints.py", "cross_validation.py", "predictions.py", "resumable_training.py",
-    "span_metrics.py", "span_model.py", "spanbert.py", "splits.py", "windows.py",
+    "alignment.py", "checkpoints.py", "fold_making.py", "predictions.py", "qa.py", "qa_trainer.py",
+    "resumable_training.py", "shared_steps.py", "span_metrics.py", "span_model.py", "splits.py", "windows.py",
 ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import threading
 
 from fault_runs import PROCESSES
 
-from locks import exclusive
+from locks import abandoned, exclusive
 
 
 def hold(path, is_held, may_end) -> None:
@@ -79,3 +79,17 @@ def test_holder_that_has_not_signed_is_another_process(tmp_path):
         pass
     assert said[0].startswith("lock: another process works on this; waiting")
     process.join()
+
+
+def test_lock_that_is_left_behind_says_who_died_with_it(tmp_path):
+    assert abandoned(tmp_path / "lock") is None
+    process, _ = other_process(tmp_path / "lock")
+    process.kill()
+    process.join()
+    assert abandoned(tmp_path / "lock").startswith(f"process {process.pid} on {socket.gethostname()}, since 20")
+    with exclusive(tmp_path / "lock", print):
+        pass
+    assert abandoned(tmp_path / "lock") is None
+    # It died before it had signed.
+    (tmp_path / "lock").write_text("")
+    assert abandoned(str(tmp_path / "lock")) == "another process"

@@ -1,13 +1,9 @@
-"""Figures of predictions, joining windows, files written whole, and progress."""
+"""Figures of predictions, joining windows, and files written whole."""
 
 import copy
-import io
 import math
 import pickle
-import sys
-import types
 from fractions import Fraction
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,10 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-import progress
 from atomic_files import check_writable, new_folder, partial_folder
 from predictions import SpanPrediction, join_windows
-from progress import ProgressLine, TrainingProgress, bar
 from span_metrics import MAX_ANSWER_TOKENS, best_span, evaluate_predictions
 from windows import build_windows, tokenize_examples
 
@@ -430,91 +424,3 @@ def test_folder_of_another_user_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("atomic_files.tempfile.TemporaryFile", refuse)
     with pytest.raises(PermissionError, match=r"can be written \(Permission denied\); choose another: '.*locked'"):
         check_writable(tmp_path / "locked")
-
-
-# Progress
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-@pytest.mark.parametrize(
-    ("share", "drawn"),
-    [
-        (0, "░░░░░░░░░░░░░░░░░░░░   0%"),
-        (0.25, "█████░░░░░░░░░░░░░░░  25%"),
-        (1 / 3, "███████░░░░░░░░░░░░░  33%"),
-        (1, "████████████████████ 100%"),
-    ],
-)
-def test_bar_draws_a_share(share, drawn):
-    assert bar(share) == drawn
-
-
-def test_bar_has_the_width_asked_for():
-    assert bar(0.5, width=4) == "██░░  50%"
-
-
-def test_progress_is_silent_without_terminal_and_notebook(capfd):
-    line = ProgressLine()
-    line.update("one")
-    line.update("two", force=True)
-    line.update("end", force=True)
-    assert capfd.readouterr() == ("", "")
-
-
-def test_progress_overwrites_its_line_on_a_terminal(monkeypatch, capsys):
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    line = ProgressLine()
-    line.update("one")
-    line.update("two", force=True)
-    line.clear()
-    assert terminal.getvalue() == "\r\033[Kone\r\033[Ktwo\r\033[K"
-    assert capsys.readouterr().out == ""
-
-
-def test_progress_is_shown_twice_a_second_at_most(monkeypatch):
-    terminal, clock = Terminal(), SimpleNamespace(now=100.0)
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    line = ProgressLine()
-    for now in (100.0, 100.4, 100.6, 101.0, 101.1):
-        clock.now = now
-        line.update(f"{now}")
-    line.update("end", force=True)
-    assert terminal.getvalue().split("\r\033[K") == ["", "100.0", "100.6", "101.1", "end"]
-
-
-@pytest.mark.parametrize(("shell", "is_notebook"), [("kernel", True), ("terminal", False), (None, False)])
-def test_progress_replaces_one_output_of_a_notebook(monkeypatch, capfd, shell, is_notebook):
-    shown = []
-    handle = SimpleNamespace(update=lambda data, raw: shown.append(data["text/plain"]))
-    ipython = types.ModuleType("IPython")
-    shells = {"kernel": SimpleNamespace(kernel=object()), "terminal": SimpleNamespace(), None: None}
-    ipython.get_ipython = lambda: shells[shell]
-    ipython.display = SimpleNamespace(display=lambda *arguments, display_id, raw: handle)
-    monkeypatch.setitem(sys.modules, "IPython", ipython)
-    line = ProgressLine()
-    line.update("one")
-    line.update("end", force=True)
-    assert shown == (["one", "end"] if is_notebook else [])
-    assert capfd.readouterr() == ("", "")
-
-
-def test_training_progress_shows_step_and_latest_loss(monkeypatch):
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    shown = TrainingProgress(ProgressLine(), "fold 1 of 3")
-    state = SimpleNamespace(global_step=1, max_steps=4)
-    shown.on_step_end(None, state, None)
-    shown.on_log(None, state, None, logs={"loss": 0.5})
-    shown.on_log(None, state, None, logs={"train_runtime": 3.0})
-    monkeypatch.setattr(progress, "MIN_SECONDS_BETWEEN_UPDATES", 0)
-    shown.on_step_end(None, SimpleNamespace(global_step=4, max_steps=4), None)
-    assert terminal.getvalue().split("\r\033[K")[1:] == [
-        "fold 1 of 3 · training █████░░░░░░░░░░░░░░░  25% step 1 of 4",
-        "fold 1 of 3 · training ████████████████████ 100% step 4 of 4 · loss 0.5000",
-    ]

@@ -91,7 +91,7 @@ def slow_layout(example: dict, vocabulary: dict[str, int], size: tuple[int, int]
 def test_batched_probabilities_are_those_of_each_window_alone(tiny_qa, rows, size, batch_size, at_once):
     qa, vocabulary = with_windows(tiny_qa, size), tiny_qa.tokenizer.get_vocab()
     shares = []
-    with mock.patch("spanbert._EXAMPLES_AT_ONCE", at_once):
+    with mock.patch("qa._EXAMPLES_AT_ONCE", at_once):
         batched = qa.predict_batch(rows, batch_size, shares.append)
     for example, found in zip(rows, batched, strict=True):
         question, context, windows, places = slow_layout(example, vocabulary, size)

@@ -11,9 +11,11 @@ import torch
 import transformers
 from conftest import make_example
 from datasets import Dataset
+from safetensors.torch import load_file
 from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import BertModel
 
+from qa import _best_precision
 from span_model import BertForSpanClassification, freeze_layers, load_network, quiet_transformers
 from spanbert import QA, QATrainer
 from squad import squad_features
@@ -171,9 +173,108 @@ def test_progress_is_told_up_to_one(qa, examples):
     assert shares == [5 / 12, 10 / 12, 1.0]
 
 
+@pytest.fixture
+def batches(qa, monkeypatch) -> list[tuple[int, ...]]:
+    """The shapes of the batches that the model is asked for, as they come."""
+    shapes, window_probs = [], QA._window_probs
+
+    def noted(self, batch):
+        shapes.append(tuple(batch["input_ids"].shape))
+        return window_probs(self, batch)
+
+    monkeypatch.setattr(QA, "_window_probs", noted)
+    monkeypatch.setattr("qa._TOKENS_OF_BATCH", {qa.device.type: 2048})
+    return shapes
+
+
+def test_batches_hold_as_many_windows_as_fit_among_their_tokens(qa, examples, batches):
+    """Of the longest first; by hand, 2048 tokens hold 42 windows of 48."""
+    long = make_example("long", "the city . " * 32, "What is the capital?")
+    short = make_example("short", "In Paris.", "Where is it?", "Paris")
+    rows = [*[long] * 20, *[short] * 200, *examples]
+    predictions = qa.predict_batch(rows)
+    lengths = sorted((len(window) for row in rows for window in windows_of(qa, row)), reverse=True)
+    expected, done = [], 0
+    while done < len(lengths):
+        size = min(2048 // lengths[done], len(lengths) - done)
+        expected.append((size, lengths[done]))
+        done += size
+    assert batches == expected
+    assert batches[0] == (42, 48) and len({length for _, length in batches}) > 2
+    for index in (18, 19, 20, 21, -2, -1):
+        alone = qa.predict(rows[index]).pred_probs
+        np.testing.assert_allclose(alone, predictions[index].pred_probs, rtol=0, atol=1e-5)
+
+
+def windows_of(qa, example):
+    tokenized = tokenize_examples(qa.tokenizer, [example], LABEL_MAP, max_length=qa.max_length)
+    windows = build_windows(tokenized, qa.tokenizer, max_length=qa.max_length, doc_stride=qa.doc_stride)
+    return [window.input_ids for window in windows]
+
+
+def test_window_of_more_tokens_than_a_batch_is_a_batch_alone(qa, examples, batches, monkeypatch):
+    whole = qa.predict_batch(examples)
+    batches.clear()
+    monkeypatch.setattr("qa._TOKENS_OF_BATCH", {qa.device.type: 10})
+    alone = qa.predict_batch(examples)
+    assert [size for size, _ in batches] == [1] * 12
+    for one, other in zip(whole, alone, strict=True):
+        np.testing.assert_allclose(one.pred_probs, other.pred_probs, rtol=0, atol=1e-5)
+
+
+def test_number_of_windows_in_a_batch_can_be_given(qa, examples, batches):
+    qa.predict_batch(examples, batch_size=5)
+    assert [size for size, _ in batches] == [5, 5, 2]
+
+
+@pytest.mark.parametrize(
+    ("device", "has_bfloat16", "expected"),
+    [("cpu", True, "float32"), ("cuda", True, "bfloat16"), ("cuda", False, "float32"), ("mps", True, "float32")],
+)
+def test_precision_is_bfloat16_where_a_gpu_has_it(monkeypatch, device, has_bfloat16, expected):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: has_bfloat16)
+    assert _best_precision(torch.device(device)) == expected
+
+
+def test_precision_is_used_recorded_and_handed_on(tiny_bert, examples, tmp_path):
+    qas = {precision: QA(tiny_bert, max_length=48, precision=precision) for precision in ("float32", "bfloat16")}
+    auto = QA(tiny_bert, max_length=48)
+    assert auto.precision == _best_precision(auto.device)
+    with torch.no_grad():
+        for qa in qas.values():
+            qa.model.classifier.weight *= 10  # probabilities far apart
+    exact, rounded = (np.concatenate([p.pred_probs for p in qa.predict_batch(examples)]) for qa in qas.values())
+    assert exact.dtype == rounded.dtype == np.float32
+    assert exact.std() > 0.05
+    assert 0 < np.abs(exact - rounded).max() < 0.02
+    for precision, qa in qas.items():
+        trainer = QATrainer(qa, 48, LABEL_MAP)
+        assert trainer.settings()["precision"] == precision
+        assert trainer.training_arguments(tmp_path).bf16 == (precision == "bfloat16")
+        assert trainer.load(tiny_bert).precision == precision
+        assert {weights.dtype for weights in qa.model.parameters()} == {torch.float32}
+
+
+def test_training_in_bfloat16_saves_weights_of_full_precision(tiny_bert, examples, tmp_path):
+    for precision in ("float32", "bfloat16"):
+        qa = QA(tiny_bert, max_length=48, precision=precision)
+        QATrainer(qa, 48, LABEL_MAP).train(examples, tmp_path / precision, 1, **FAST)
+    exact, rounded = (load_file(tmp_path / name / "model.safetensors") for name in ("float32", "bfloat16"))
+    assert {weights.dtype for weights in rounded.values()} == {torch.float32}
+    largest = max((exact[name] - rounded[name]).abs().max().item() for name in exact)
+    assert 0 < largest < 0.02
+
+
+@pytest.mark.parametrize("precision", ["bf16", "", None, "float16"])
+def test_precision_that_is_none_is_refused(tiny_bert, precision):
+    with pytest.raises(ValueError) as error:
+        QA(tiny_bert, precision=precision)
+    assert str(error.value) == f"precision: expected one of 'auto', 'float32', 'bfloat16', found {precision!r}"
+
+
 def test_many_examples_are_predicted_part_by_part(qa, examples, monkeypatch):
     whole = qa.predict_batch(examples)
-    monkeypatch.setattr("spanbert._EXAMPLES_AT_ONCE", 5)
+    monkeypatch.setattr("qa._EXAMPLES_AT_ONCE", 5)
     shares = []
     parts = qa.predict_batch(examples, batch_size=2, on_batch=shares.append)
     for one, other in zip(whole, parts, strict=True):
@@ -555,7 +656,7 @@ def test_number_out_of_range_is_refused_by_train(qa, examples, tmp_path, options
 
 @pytest.mark.parametrize("batch_size", [0, -1])
 def test_batch_of_nothing_is_refused(qa, examples, batch_size):
-    with pytest.raises(ValueError, match=f"batch_size: expected at least 1, found {batch_size}"):
+    with pytest.raises(ValueError, match=f"batch_size: expected at least 1, or None, found {batch_size}"):
         qa.predict_batch(examples, batch_size=batch_size)
 
 

@@ -1,0 +1,373 @@
+"""`QATrainer`: span classification models, each trained afresh from the checkpoint of a `QA`."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import PrinterCallback, TrainerCallback, TrainingArguments
+
+from alignment import check_label_map
+from atomic_files import check_writable, new_folder
+from checkpoints import (
+    LABEL_MAP_FILE,
+    SEEN_CONTEXTS_FILE,
+    SETTINGS_FILE,
+    check_same_labels,
+    fingerprint,
+    read_seen_contexts,
+    weight_files,
+)
+from qa import QA
+from resumable_training import (
+    FiniteLoss,
+    ResumableTrainer,
+    TrainingStates,
+    set_head_learning_rate,
+    tensors_error_as_oserror,
+)
+from span_model import (
+    BertForSpanClassification,
+    check_finite_weights,
+    freeze_layers,
+    load_network,
+    quiet_transformers,
+    start_at_base_rate,
+)
+from squad import normalized_text
+from windows import TokenizedExample, TrainingItems, WindowCollator, build_windows, check_window_size, tokenize_examples
+
+# Arguments of QATrainer.train that were measured to serve the embedded backbone and some hundred
+# examples well; those of TrainingArguments alone are meant for larger models and more data.
+EMBEDDED_RECIPE = {
+    "num_train_epochs": 4,
+    "learning_rate": 3e-4,
+    "head_learning_rate": 1e-2,
+    "warmup_steps": 0.1,
+    "per_device_train_batch_size": 8,
+    "frozen_layers": 2,
+    "dropout": 0.0,
+}
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """What a call of `QATrainer.train` did."""
+
+    output_dir: Path
+    num_windows: int
+    num_questions_cut: int  # questions of more than half a window
+    seconds: float
+    loss_history: list[tuple[float, float]] = field(default_factory=list)  # (epoch, mean loss since the last entry)
+
+
+class QATrainer:
+    """Train span classification models, each from the checkpoint that `qa` was made from.
+
+    Parameters
+    ----------
+    qa : QA
+        Names the checkpoint, and gives `doc_stride` and `answers`; its own model is neither used nor
+        changed.
+    max_seq_length : int
+        Tokens of a window. If it is not that of `qa`, windows share at most a third of it.
+    label_map : dict
+        Name of each class to its column, such as `{"O": 0, "ANS": 1}`.
+    """
+
+    def __init__(self, qa: QA, max_seq_length: int, label_map: dict[str, int]):
+        self.qa = qa
+        self.max_seq_length = max_seq_length
+        self.label_map = check_label_map(label_map)
+        check_same_labels(qa.checkpoint, self.label_map)
+        same_length = max_seq_length == qa.max_length
+        self.doc_stride = qa.doc_stride if same_length else min(qa.doc_stride, max_seq_length // 3)
+        check_window_size(max_seq_length, self.doc_stride, qa.checkpoint.max_positions)
+
+    def settings(self) -> dict:
+        """Return what a trained model depends on besides data, seed and the arguments of `train`."""
+        return {
+            "checkpoint": self.qa.fingerprint,
+            "label_map": self.label_map,
+            "max_length": self.max_seq_length,
+            "doc_stride": self.doc_stride,
+            "answers": self.qa.answers,
+            "precision": self.qa.precision,
+        }
+
+    def description(self) -> dict:
+        """Return, as JSON, what `from_description` makes the same trainer of, in another process or on another machine.
+
+        Raises
+        ------
+        TypeError
+            If this is a class of its own: the other process would not know it.
+        """
+        if type(self) is not QATrainer or type(self.qa) is not QA:
+            raise TypeError(
+                f"expected a QATrainer and a QA for folds in processes of their own, found {type(self).__name__} and "
+                f"{type(self.qa).__name__}; make the folds one after the other, with n_jobs=1"
+            )
+        names = ("model_path", "label_map", "max_length", "doc_stride", "answers", "seed", "revision", "precision")
+        qa = {name: getattr(self.qa, name) for name in names}
+        return {"qa": qa, "max_seq_length": self.max_seq_length, "label_map": self.label_map}
+
+    @classmethod
+    def from_description(cls, description: dict) -> "QATrainer":
+        """Return the trainer that `description` was called on."""
+        qa = dict(description["qa"])
+        return cls(QA(qa.pop("model_path"), **qa), description["max_seq_length"], description["label_map"])
+
+    def num_bytes(self) -> int:
+        """Return the size of the weights that training starts from; about that of the trained ones."""
+        return sum(file.stat().st_size for file in weight_files(self.qa.checkpoint.path))
+
+    def load(self, output_dir: str | Path) -> QA:
+        """Load a model that `train` wrote, to predict with the precision that it was trained with."""
+        return QA(output_dir, precision=self.qa.precision)
+
+    def tokenize(self, dataset: Iterable[dict]) -> list[TokenizedExample]:
+        """Tokenize and label examples as `train` does; raises what it would raise."""
+        return tokenize_examples(
+            self.qa.tokenizer, list(dataset), self.label_map, max_length=self.max_seq_length, answers=self.qa.answers
+        )
+
+    def check(
+        self,
+        dataset: Iterable[dict],
+        num_train_epochs: float = 3,
+        *,
+        head_learning_rate: float | None = None,
+        frozen_layers: int = 0,
+        dropout: float | None = None,
+        **training_arguments,
+    ) -> None:
+        """Raise what can be known to be wrong with data and arguments of `train`, without training."""
+        _check_numbers(num_train_epochs, head_learning_rate, dropout)
+        self.tokenize(dataset)
+        self.training_arguments("unused", num_train_epochs=num_train_epochs, **training_arguments)
+        freeze_layers(load_network(self.qa.checkpoint, self.label_map, 0, dropout), frozen_layers)
+
+    def training_arguments(self, output_dir: str | Path, **training_arguments) -> TrainingArguments:
+        """Return the arguments of `Trainer`: the given ones over this project's defaults.
+
+        `per_device_train_batch_size` is that of a step of one process; several processes that share a training
+        (`accelerate launch`) share it too, so that their number changes no step.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `TrainingArguments` knows no such field, or not such a value; or if the processes cannot share a step.
+        """
+        given_precision = {"bf16", "fp16", "bf16_full_eval", "fp16_full_eval"} & training_arguments.keys()
+        defaults = {
+            "use_cpu": self.qa.device.type == "cpu",
+            **({} if given_precision else {"bf16": self.qa.precision == "bfloat16"}),
+            "dataloader_pin_memory": torch.accelerator.is_available(),
+            "train_sampling_strategy": "group_by_length",
+            "save_strategy": "no",
+            "report_to": "none",
+            "disable_tqdm": True,
+            "logging_steps": 0.05,
+            # Trainer hides NaN losses from the log by default; here they must be seen.
+            "logging_nan_inf_filter": False,
+            # All trained weights take part in every step.
+            "ddp_find_unused_parameters": False,
+        }
+        arguments = TrainingArguments(output_dir=str(output_dir), **{**defaults, **training_arguments})
+        if arguments.n_gpu > 1:
+            # Trainer would deal each step out to all GPUs by threads; a fold has one, or `accelerate launch`.
+            arguments._n_gpu = 1
+        num_processes = arguments.world_size
+        windows_of_process, rest = divmod(arguments.per_device_train_batch_size, num_processes)
+        if rest:
+            raise ValueError(
+                f"per_device_train_batch_size: expected a multiple of {num_processes}, the processes that share the "
+                f"training, found {arguments.per_device_train_batch_size}"
+            )
+        arguments.per_device_train_batch_size = windows_of_process
+        return arguments
+
+    def train(
+        self,
+        dataset: Sequence[dict],
+        output_dir: str | Path,
+        num_train_epochs: float = 3,
+        *,
+        seed: int = 0,
+        head_learning_rate: float | None = None,
+        frozen_layers: int = 0,
+        dropout: float | None = None,
+        callbacks: Sequence[TrainerCallback] = (),
+        states: TrainingStates | None = None,
+        **training_arguments,
+    ) -> TrainingReport:
+        """Train a model from the start checkpoint and save it.
+
+        The same call gives the same weights, bit for bit, on the same CPU and number of threads, however often it was
+        interrupted.
+
+        Parameters
+        ----------
+        dataset : datasets.Dataset or sequence of dict
+            In the SQuAD schema.
+        output_dir : str or Path
+            Gets the weights (safetensors), the tokenizer, `label_map.json` and the window settings, all
+            at once when training has ended: `QA(output_dir)` loads it. A model that was there is
+            replaced.
+        num_train_epochs : float
+        seed : int
+            Of the head's weights, dropout and the order of the data.
+        head_learning_rate : float, optional
+            Highest learning rate of the head, if not that of the encoder. A new head that may take some
+            hundred steps only needs a much higher one than the encoder bears.
+        frozen_layers : int
+            Keep the embeddings and this many of the lowest layers as they are; 0 trains everything.
+        dropout : float, optional
+            Instead of the checkpoint's own dropout probabilities.
+        callbacks : sequence of transformers.TrainerCallback
+        states : TrainingStates, optional
+            Where the state of the training is saved on the way; a call that was interrupted goes on from there. It is
+            for the caller to clear them when the model is safe; if training fails for good, they are cleared here.
+        **training_arguments
+            Any other field of `transformers.TrainingArguments`, such as `learning_rate` or
+            `per_device_train_batch_size`.
+
+        Returns
+        -------
+        TrainingReport
+
+        Raises
+        ------
+        FloatingPointError
+            If the loss or a weight is not a finite number.
+        FileExistsError
+            If `output_dir` holds something that `train` did not write, or the start checkpoint.
+        ValueError
+            If an example cannot be labelled, or the start checkpoint changed since `qa` was made.
+        """
+        started = time.perf_counter()
+        output_dir, dataset = Path(output_dir), list(dataset)
+        _check_numbers(num_train_epochs, head_learning_rate, dropout)
+        self._check_output_dir(output_dir)
+        tokenized = self.tokenize(dataset)
+        windows = build_windows(
+            tokenized, self.qa.tokenizer, max_length=self.max_seq_length, doc_stride=self.doc_stride
+        )
+        if not windows:
+            raise ValueError("expected at least one example to train on, found none")
+
+        arguments = self.training_arguments(
+            output_dir, num_train_epochs=num_train_epochs, seed=seed, data_seed=seed, **training_arguments
+        )
+        is_first = arguments.process_index == 0
+        # Trainer would make its folder, and with save_strategy write to it.
+        with new_folder(output_dir) if is_first else tempfile.TemporaryDirectory() as folder:
+            arguments.output_dir = str(folder)
+            network = self._new_network(tokenized, seed, frozen_layers, dropout)
+            trainer = self._fit(
+                network, TrainingItems(tokenized, windows), arguments, head_learning_rate, callbacks, states
+            )
+            if is_first:
+                self._save(trainer, Path(folder), dataset)
+        return TrainingReport(
+            output_dir=output_dir,
+            num_windows=len(windows),
+            num_questions_cut=sum(example.num_question_tokens_cut > 0 for example in tokenized),
+            seconds=time.perf_counter() - started,
+            loss_history=[(log["epoch"], log["loss"]) for log in trainer.state.log_history if "loss" in log],
+        )
+
+    def _new_network(
+        self, tokenized: Sequence[TokenizedExample], seed: int, frozen_layers: int, dropout: float | None
+    ) -> BertForSpanClassification:
+        network = load_network(self.qa.checkpoint, self.label_map, seed, dropout)
+        if self.qa.checkpoint.label_map is None:
+            start_at_base_rate(network, np.concatenate([example.labels for example in tokenized]))
+        freeze_layers(network, frozen_layers)
+        return network
+
+    def _fit(
+        self,
+        network: BertForSpanClassification,
+        items: TrainingItems,
+        arguments: TrainingArguments,
+        head_learning_rate: float | None,
+        callbacks: Sequence[TrainerCallback],
+        states: TrainingStates | None,
+    ) -> ResumableTrainer:
+        with quiet_transformers():
+            trainer = ResumableTrainer(
+                states=states,
+                model=network,
+                args=arguments,
+                train_dataset=items,
+                data_collator=WindowCollator(self.qa.tokenizer.pad_token_id),
+                processing_class=self.qa.tokenizer,
+                callbacks=[FiniteLoss(), *callbacks],
+            )
+            # It would print every log entry as a dict; the caller's callbacks show progress.
+            trainer.remove_callback(PrinterCallback)
+            if head_learning_rate is not None:
+                set_head_learning_rate(trainer, head_learning_rate)
+            try:
+                trainer.fit()
+                check_finite_weights(network)
+            except FloatingPointError:
+                # The same again would end the same.
+                if states is not None and arguments.process_index == 0:
+                    states.clear()
+                raise
+        return trainer
+
+    def seen_contexts(self) -> set[str]:
+        """Return the hashes of the contexts that the start checkpoint was trained on, as far as it says."""
+        return read_seen_contexts(self.qa.checkpoint)
+
+    def _check_output_dir(self, output_dir: Path) -> None:
+        if output_dir.resolve() == self.qa.checkpoint.path:
+            raise FileExistsError(f"{output_dir}: this is the checkpoint that training starts from; choose another")
+        if output_dir.exists() and any(output_dir.iterdir()) and not (output_dir / SETTINGS_FILE).is_file():
+            raise FileExistsError(f"{output_dir}: holds files that QATrainer did not write; choose another output_dir")
+        check_writable(output_dir.parent)
+        if fingerprint(self.qa.checkpoint.path) != self.qa.fingerprint:
+            raise ValueError(
+                f"{self.qa.checkpoint.path}: the checkpoint changed since QA({self.qa.model_path!r}) was made; "
+                "make the QA and the QATrainer again"
+            )
+
+    def _save(self, trainer: ResumableTrainer, folder: Path, dataset: Sequence[dict]) -> None:
+        with quiet_transformers(), tensors_error_as_oserror(folder):
+            trainer.model.save_pretrained(folder)
+            self.qa.tokenizer.save_pretrained(folder)
+        seen = sorted({context_hash(example["context"]) for example in dataset} | self.seen_contexts())
+        settings = self.settings()
+        for name, content in (
+            (LABEL_MAP_FILE, self.label_map),
+            (SEEN_CONTEXTS_FILE, seen),
+            (SETTINGS_FILE, {name: settings[name] for name in ("max_length", "doc_stride", "answers")}),
+        ):
+            (folder / name).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+        # With save_strategy, Trainer leaves its own checkpoints, which hold pickles; the model is saved above.
+        for checkpoint in folder.glob("checkpoint-*"):
+            shutil.rmtree(checkpoint)
+
+
+def _check_numbers(num_train_epochs: float, head_learning_rate: float | None, dropout: float | None) -> None:
+    if not num_train_epochs > 0:
+        raise ValueError(f"num_train_epochs: expected a number above 0, found {num_train_epochs!r}")
+    if head_learning_rate is not None and not head_learning_rate > 0:
+        raise ValueError(f"head_learning_rate: expected a number above 0 or None, found {head_learning_rate!r}")
+    if dropout is not None and not 0 <= dropout < 1:
+        raise ValueError(f"dropout: expected a number from 0 to below 1 or None, found {dropout!r}")
+
+
+def context_hash(context: str) -> str:
+    """Return a hash that names a context, in whatever spelling, without holding its text."""
+    return hashlib.sha256(normalized_text(context).encode("utf-8", "surrogatepass")).hexdigest()[:32]
