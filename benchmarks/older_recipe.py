@@ -18,6 +18,7 @@ from span_model import quiet_transformers
 from splits import Split, fold_seed
 
 MAX_LENGTH = 384
+MOST_POSITIONS = 512
 NUM_CLASSES, ANSWER = 2, 1
 LEARNING_RATE = 5e-5  # Trainer's default
 
@@ -123,6 +124,11 @@ def train(
         "steps": trainer.state.global_step,
         "real_tokens": int(sum(item["attention_mask"].sum() for item in items)),
     }
+
+
+def fits_positions(tokenizer, example: dict) -> bool:
+    """Tell whether an example has no more tokens than a BERT has positions; `predict` crashes on longer ones."""
+    return len(encode(tokenizer, example, padded=False, truncated=False).inputs["input_ids"]) <= MOST_POSITIONS
 
 
 def _stack(items: Sequence[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
