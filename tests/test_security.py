@@ -67,15 +67,14 @@ FORBIDDEN_IMPORTS = {
     "cPickle",
     "dill",
     "cloudpickle",
-    "joblib",
     "shelve",
     "marshal",
     "importlib.util",
-    "yaml",
 }
 FORBIDDEN_NAMES = {"eval", "exec", "compile", "__import__"}
 FORBIDDEN_ATTRIBUTES = {
-    "torch.load", "torch.hub", "os.system", "os.popen", "pd.read_pickle", "pd.eval", "yaml.load", "tempfile.mktemp",
+    "torch.load", "torch.hub", "os.system", "os.popen", "pd.read_pickle", "pd.eval", "tempfile.mktemp",
+    "yaml.load", "yaml.full_load", "yaml.unsafe_load", "yaml.load_all", "joblib.load", "joblib.dump", "joblib.Memory",
     "np.lib.format.read_array", "importlib.import_module",
 }  # fmt: skip
 FORBIDDEN_OPTIONS = {"shell", "trust_remote_code", "allow_pickle"}  # with anything but False
@@ -125,7 +124,9 @@ def dangers(source: str) -> list[str]:
          ["trust_remote_code=True", "AutoModel.from_pretrained without local_files_only"]),
         ("np.load(x, allow_pickle=True)", ["allow_pickle=True"]),
         ("np.load(x)", ["np.load without allow_pickle"]),
-        ("import yaml", ["yaml"]),
+        ("import yaml; yaml.load(file)", ["yaml.load"]),
+        ("from joblib import load", ["joblib.load"]),
+        ("yaml.safe_load(text); joblib.Parallel()", []),
         ("pd.read_pickle(x)", ["pd.read_pickle"]),
         ("model.eval(); np.load(x, allow_pickle=False); re.compile(x)", []),
     ],
