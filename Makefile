@@ -16,7 +16,7 @@ run: .venv/run.stamp  ## out-of-fold probabilities of the embedded demo, and its
 	$(PAPERMILL) notebooks/$(LABEL_ERRORS) outputs/$(LABEL_ERRORS)
 
 test: .venv/test.stamp  ## the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lab: .venv/run.stamp  ## JupyterLab on the project
 	$(BIN)/jupyter lab --ServerApp.root_dir=. notebooks/$(TRAINING)

@@ -43,6 +43,7 @@ from transformers import BertConfig, BertForTokenClassification
 
 from atomic_files import new_folder, write_file
 from fold_store import code_fingerprint, data_fingerprint, fold_key
+from qa import PRECISIONS
 from spanbert import EMBEDDED_RECIPE
 from squad import load_squad
 from squad_sources import DEMO_SOURCE
@@ -150,7 +151,7 @@ def settings_of(arguments: argparse.Namespace) -> dict:
     """Return what a report has to say of any part, without this machine's folders."""
     return {
         "dataset": Path(arguments.dataset).name, "model": Path(arguments.model).name, "epochs": arguments.epochs,
-        "batch_size": arguments.batch_size, "folds": NUM_SPLITS, "seed": SEED,
+        "batch_size": arguments.batch_size, "precision": arguments.precision, "folds": NUM_SPLITS, "seed": SEED,
     }  # fmt: skip
 
 
@@ -261,6 +262,7 @@ def parser() -> argparse.ArgumentParser:
         "--model", default="embedded", help=f"embedded, a folder, or {RANDOM_BASE}: its speed is the same"
     )
     made.add_argument("--batch-size", type=positive, default=8)
+    made.add_argument("--precision", choices=PRECISIONS, default="auto", help="of ours; see QA")
     made.add_argument("--device", choices=["cpu", "cuda", "auto"], default="auto")
     made.add_argument("--curve", nargs="+", type=positive, metavar="SIZE", help="sizes of our whole pipeline")
     made.add_argument("--accuracy", action="store_true", help="measure the held-out accuracy of both recipes")
@@ -296,7 +298,7 @@ def main(words: list[str] | None = None) -> None:
         device,
         {
             "model": model_of(arguments), "epochs": arguments.epochs, "batch_size": arguments.batch_size,
-            "bf16": device == "cuda", "matrix": MATRICES[device],
+            "bf16": device == "cuda", "precision": arguments.precision, "matrix": MATRICES[device],
         },
     )  # fmt: skip
     about = {"command": command_of(words), "machine": machine(device)}

@@ -97,7 +97,7 @@ def our_trainer(spec: dict):
     """Return the `QATrainer` that everything of ours is measured with."""
     from spanbert import QA, QATrainer
 
-    return QATrainer(QA(spec["model"]), MAX_LENGTH, LABEL_MAP)
+    return QATrainer(QA(spec["model"], precision=spec["precision"]), MAX_LENGTH, LABEL_MAP)
 
 
 def num_tokens(trainer, examples: list[dict]) -> list[int]:
@@ -139,7 +139,7 @@ def predict_piece(spec: dict) -> dict:
     if spec["who"] == OURS:
         from spanbert import QA
 
-        qa = QA(spec["model"])
+        qa = QA(spec["model"], precision=spec["precision"])
         qa.model.eval()
         with clock() as found:
             found["predicted"] = sum(1 for _ in qa.predictions(examples))
@@ -243,7 +243,9 @@ def accuracy_piece(spec: dict) -> dict:
         predictions = [older_recipe.predict(model, tokenizer, example, bf16=spec["bf16"]) for example in held_out]
         probs, labels = ([getattr(p, name) for p in predictions] for name in ("pred_probs", "labels"))
     else:
-        predictions = [prediction.context_only() for prediction in QA(folder).predictions(held_out)]
+        predictions = [
+            prediction.context_only() for prediction in QA(folder, precision=spec["precision"]).predictions(held_out)
+        ]
         probs, labels = (
             [getattr(p, name)[:, LABEL_MAP["ANS"]] for p in predictions] for name in ("pred_probs", "labels")
         )

@@ -55,6 +55,18 @@ def pytest_itemcollected(item):
     test.hypothesis.inner_test = counting
 
 
+def pytest_sessionfinish(session):
+    """Hand the counts of a process that runs a part of the tests to the one that started it."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["cases_run"] = dict(CASES_RUN)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """Add the counts of such a process; one that died has none."""
+    CASES_RUN.update(getattr(node, "workeroutput", {}).get("cases_run", {}))
+
+
 def pytest_terminal_summary(terminalreporter):
     """Say how many cases were generated, as counted."""
     if CASES_RUN:
