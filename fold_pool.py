@@ -1,6 +1,7 @@
 """Make folds one after the other, several at once on this machine, or on a cluster."""
 
 import contextlib
+import dataclasses
 import os
 import queue
 import socket
@@ -104,7 +105,7 @@ class FoldPool:
             def make(plan: FoldPlan) -> None:
                 place = places.get()
                 try:
-                    job = FoldJob(plan, trainer, examples, self.threads_per_fold or share)
+                    job = _job(plan, trainer, examples, self.threads_per_fold or share)
                     processes.run(job, log, place)
                 finally:
                     places.put(place)
@@ -122,7 +123,7 @@ class FoldPool:
             wanted = room if self.n_jobs in (None, -1) else self.n_jobs
 
             def make(plan: FoldPlan) -> None:
-                job = FoldJob(plan, trainer, examples, num_threads)
+                job = _job(plan, trainer, examples, num_threads)
                 for loss in range(1, _MOST_LOST_WORKERS + 1):
                     try:
                         lines, error = run(job)
@@ -168,6 +169,12 @@ def check_backend(value: object) -> str | None:
     """Return what was expected, or None if the value will do."""
     good = value is None or (isinstance(value, str) and value.partition(":")[0] in BACKENDS)
     return None if good else '"ray" or "dask", with or without ":" and the cluster\'s address, or None'
+
+
+def _job(plan: FoldPlan, trainer: dict, examples: list[dict], num_threads: int) -> FoldJob:
+    # Workers have working directories of their own.
+    plan = dataclasses.replace(plan, folder=plan.folder.absolute())
+    return FoldJob(plan, trainer, examples, num_threads)
 
 
 class _LostWorker(Exception):

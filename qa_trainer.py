@@ -16,6 +16,7 @@ from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 from alignment import check_label_map
 from atomic_files import check_writable, new_folder
 from checkpoints import (
+    EMBEDDED_BACKBONE,
     LABEL_MAP_FILE,
     SEEN_CONTEXTS_FILE,
     SETTINGS_FILE,
@@ -116,6 +117,9 @@ class QATrainer:
             )
         names = ("model_path", "label_map", "max_length", "doc_stride", "answers", "seed", "revision", "precision")
         qa = {name: getattr(self.qa, name) for name in names}
+        if qa["model_path"] != EMBEDDED_BACKBONE and Path(qa["model_path"]).exists():
+            # The other process may have another working directory.
+            qa["model_path"] = str(Path(qa["model_path"]).absolute())
         return {"qa": qa, "max_seq_length": self.max_seq_length, "label_map": self.label_map}
 
     @classmethod

@@ -114,6 +114,19 @@ def test_only_missing_folds_are_made(dummy, tmp_path, places):
         assert one.pred_probs.tolist() == other.pred_probs.tolist()
 
 
+def test_workers_are_told_whole_paths(dummy, tiny_bert, tmp_path, places, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folders = []
+    places.before = lambda job: folders.append(job.plan.folder)
+    run(dummy, "my_folds", n_jobs=2)
+    assert sorted(folders) == sorted((tmp_path / "my_folds").glob("fold_*"))
+
+    (tmp_path / "model").symlink_to(tiny_bert)
+    described = QATrainer(QA("model", max_length=48), 48, dummy.label_map).description()
+    assert described["qa"]["model_path"] == str(tmp_path / "model")
+    assert QATrainer(QA("embedded"), 48, dummy.label_map).description()["qa"]["model_path"] == "embedded"
+
+
 def test_error_of_a_fold_ends_the_run_and_the_others_are_kept(dummy, tmp_path, places):
     """Fold 1 fails when fold 0 is there; by then fold 2 may have begun, and is left alone."""
     first = plan_folds(twelve_examples(), dummy, folds_dir=tmp_path)[0].folder
