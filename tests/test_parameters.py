@@ -256,6 +256,13 @@ def test_doc_stride_must_leave_room_to_advance(max_length, largest):
     assert line.endswith(f"found {largest + 1}")
 
 
+@pytest.mark.parametrize("chosen", [[3], [-1], [0, 0], [], [True]])
+def test_only_folds_must_be_folds(chosen):
+    TrainingParameters.from_notebook({**notebook_defaults(), "only_folds": [2, 0]})
+    (line,) = problems_with(only_folds=chosen)
+    assert line == f"only_folds: expected different numbers from 0 to 2, one at least, found {chosen}"
+
+
 def test_missing_parameters_are_named():
     namespace = notebook_defaults()
     del namespace["seed"], namespace["dataset"]
