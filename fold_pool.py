@@ -60,7 +60,9 @@ class FoldPool:
             What the making of a fold raises. Finished folds are kept.
         """
         gpus = _visible_gpus()
-        if self.parallel_backend is None and not gpus and self.n_jobs in (None, 1):
+        # Without a process of its own, each fold would leave something behind in a GPU's memory.
+        is_here = self.n_jobs == 1 or (self.n_jobs is None and not gpus)
+        if self.parallel_backend is None and is_here:
             with _threads(self.threads_per_fold):
                 return [FoldMaking(plan, examples, trainer, log, ProgressLine()).fold() for plan in plans]
 

@@ -218,6 +218,14 @@ def test_one_gpu_has_a_process_as_well(dummy, tmp_path, monkeypatch, places):
     assert places.most_at_once == 1
 
 
+def test_one_job_is_this_process_on_a_gpu_too(dummy, tmp_path, monkeypatch, places):
+    monkeypatch.setattr(fold_pool, "_visible_gpus", lambda: ["0", "1"])
+    monkeypatch.setattr(dummy, "description", None)
+    _, lines = run(dummy, tmp_path, n_jobs=1)
+    assert places.jobs == []
+    assert len(lines) == 3
+
+
 @pytest.mark.parametrize(
     ("cores", "of_torch", "n_jobs", "threads_per_fold", "expected"),
     [
