@@ -126,10 +126,9 @@ def out_of_fold_predictions(
     ValueError, TypeError, OSError
         If data, parameters or folders will not do; known before anything is trained.
     """
-    examples = list(dataset)
+    pool, examples = FoldPool(n_jobs, threads_per_fold, parallel_backend), list(dataset)
     splits = make_splits(examples, num_splits, group_by=group_by, shuffle=shuffle, seed=seed)
     plans = _plans(examples, splits, trainer, seed, folds_dir, training)
-    pool = FoldPool(n_jobs, threads_per_fold, parallel_backend)
     folds = pool.folds(plans, examples, trainer, log)
     fold_of_example = np.full(len(examples), -1, dtype=np.int64)
     for fold_index, split in enumerate(splits):
@@ -178,12 +177,14 @@ def make_folds(
     LeakError, ValueError, TypeError, OSError
         As `out_of_fold_predictions`.
     """
+    pool, examples = FoldPool(n_jobs, threads_per_fold, parallel_backend), list(dataset)
+    only_folds = check_fold_indices(only_folds, num_splits)
     plans = plan_folds(
-        dataset, trainer, num_splits=num_splits, group_by=group_by, shuffle=shuffle, seed=seed, folds_dir=folds_dir,
+        examples, trainer, num_splits=num_splits, group_by=group_by, shuffle=shuffle, seed=seed, folds_dir=folds_dir,
         **training,
     )  # fmt: skip
-    chosen = [plans[fold_index] for fold_index in check_fold_indices(only_folds, num_splits)]
-    FoldPool(n_jobs, threads_per_fold, parallel_backend).folds(chosen, list(dataset), trainer, log)
+    chosen = [plans[fold_index] for fold_index in only_folds]
+    pool.folds(chosen, examples, trainer, log)
     return [plan.folder for plan in chosen]
 
 

@@ -1,6 +1,6 @@
 """Train one fold with several processes, on several GPUs or machines.
 
-    accelerate launch --num_processes 2 train_fold.py --fold 0 -f notebooks/squad.yaml -p num_splits 5
+    accelerate launch --multi_gpu --num_processes 2 train_fold.py --fold 0 -f notebooks/squad.yaml -p num_splits 5
 
 The parameters are those of `span_categorizer_training.ipynb`, given as papermill takes them. The processes share each
 training step, so the steps are those of one process. The fold is filed as the notebook files it: a run of the notebook
@@ -19,7 +19,7 @@ import torch
 import yaml
 from accelerate import PartialState
 
-from cross_validation import check_fold_indices, plan_folds
+from cross_validation import plan_folds
 from fold_making import FoldMaking
 from fold_store import unfinished_folder
 from parameters import ParameterError, TrainingParameters
@@ -70,9 +70,10 @@ def _typed(text: str) -> object:
 
 def train_fold(parameters: TrainingParameters, fold_index: int) -> None:
     """Make a fold with all processes of the launcher; a finished one is left as it is."""
+    if fold_index not in range(parameters.num_splits):
+        raise ParameterError(f"--fold: expected 0 to {parameters.num_splits - 1}, found {fold_index}")
     state = PartialState(cpu=not torch.accelerator.is_available())
-    check_fold_indices([fold_index], parameters.num_splits)
-    data = load_squad(parameters.dataset, parameters.num_examples, on_invalid=parameters.on_invalid)
+    examples = list(load_squad(parameters.dataset, parameters.num_examples, on_invalid=parameters.on_invalid))
     qa = QA(
         parameters.model_checkpoint, label_map=parameters.label_map, max_length=parameters.max_length,
         doc_stride=parameters.doc_stride, answers=parameters.answers, seed=parameters.seed,
@@ -80,10 +81,9 @@ def train_fold(parameters: TrainingParameters, fold_index: int) -> None:
     )  # fmt: skip
     trainer = QATrainer(qa, parameters.max_length, parameters.label_map)
     plans = plan_folds(
-        data, trainer, folds_dir=parameters.folds_dir, **parameters.split_options(), **parameters.train_options()
+        examples, trainer, folds_dir=parameters.folds_dir, **parameters.split_options(), **parameters.train_options()
     )
-    plan, examples = plans[fold_index], list(data)
-    call = _Call()
+    plan, call = plans[fold_index], _Call()
     if state.is_main_process:
         with contextlib.closing(call):
             FoldMaking(plan, examples, trainer, print, ProgressLine(), before_training=call.others).fold()

@@ -13,7 +13,7 @@ import yaml
 from conftest import ROOT, squad_document, twelve_examples
 
 from parameters import ParameterError
-from train_fold import read_parameters
+from train_fold import read_parameters, train_fold
 
 BIN = Path(sys.executable).parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -130,6 +130,12 @@ def test_parameters_are_the_notebooks_with_files_and_values_over_them(tmp_path):
     assert (found.shuffle, found.dataset, found.head_learning_rate, found.label_map) == (
         False, "squad:validation", 1e-2, {"O": 0, "ANS": 1},
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("fold_index", [-1, 3])
+def test_fold_that_is_none_is_refused(fold_index):
+    with pytest.raises(ParameterError, match=f"^--fold: expected 0 to 2, found {fold_index}$"):
+        train_fold(read_parameters([], []), fold_index)
 
 
 @pytest.mark.parametrize(
