@@ -1,10 +1,37 @@
-"""Write files and folders whole or not at all: under another name first, then renamed."""
+"""Write files and folders whole or not at all, name them by their content, and say where relative paths start."""
 
 import contextlib
+import functools
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+
+def clone_root() -> Path | None:
+    """Return the root of the clone of this project that the code runs from; None where pip has installed it."""
+    for folder in Path(__file__).resolve().parents[:2]:
+        if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
+            return folder
+    return None
+
+
+def project_root() -> Path:
+    """Return where relative paths start: the project's root inside a clone, the working directory otherwise."""
+    return clone_root() or Path.cwd()
+
+
+def file_sha256(file: Path) -> str:
+    """Return the SHA-256 of a file; hashed again only when its size or time changed."""
+    status = file.stat()
+    return _file_sha256(file, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _file_sha256(file: Path, size: int, mtime_ns: int) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def check_writable(folder: str | Path) -> Path:

