@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 
 from alignment import AnswerSpan, TokenizedText, span_classes, text_pieces, token_labels
-from checkpoints import SEEN_CONTEXTS_FILE, file_sha256
-from exports import REVIEW_FILE, TABLE_FILE, read_outputs, read_shards, shard_files
+from atomic_files import file_sha256, project_root
+from checkpoints import SEEN_CONTEXTS_FILE
 from fold_store import configuration_of, fold_folder, fold_key, load_fold, read_predictions
-from parameters import PROJECT_ROOT
+from npz import read_npz
 from qa_trainer import context_hash
-from span_classification_tutorial_utils import read_npz
+from results_read import REVIEW_FILE, TABLE_FILE, read_outputs
 from splits import Split, check_splits, fold_seed, group_labels
 
 # What may stand between two tokens: white space, and what a tokenizer takes out of a text (control and format
@@ -46,6 +46,18 @@ class _Run:
     @property
     def classes(self) -> list[str]:
         return span_classes(self.record["label_map"])
+
+    @property
+    def arrays(self) -> dict[str, str]:
+        """Names of the `.npz` files, and the columns of the table that they hold again."""
+        files = {"tokens.npz": "tokens", "questions.npz": "question"}
+        for name in self.classes:
+            suffix = f"_{name}" if len(self.classes) > 1 else ""
+            files |= {f"{kind}{suffix}.npz": f"{kind}_{name}" for kind in ("pred_probs", "labels")}
+        return files
+
+    def where(self, example_index: int) -> str:
+        return f"example {example_index} (id {self.table['id'].iloc[example_index]!r})"
 
 
 def audit(outputs_dir: str | Path, folds_dir: str | Path | None = None) -> Iterator[str]:
@@ -87,7 +99,7 @@ def audit(outputs_dir: str | Path, folds_dir: str | Path | None = None) -> Itera
 def _folds_dir(outputs_dir: Path, folds_dir: str | Path | None, record: dict) -> Path:
     if folds_dir is None:
         said = (record.get("parameters") or {}).get("folds_dir")
-        folds_dir = PROJECT_ROOT / said if said else outputs_dir.parent / "folds"
+        folds_dir = project_root() / said if said else outputs_dir.parent / "folds"
     return Path(folds_dir)
 
 
@@ -96,28 +108,12 @@ def _expect(holds: bool, text: str) -> None:
         raise AuditError(text)
 
 
-def _expect_none(wrong: np.ndarray, text: Callable[[int], str]) -> None:
-    """Raise with the text for the first position that is wrong, if one is."""
-    if wrong.any():
-        raise AuditError(text(int(np.flatnonzero(wrong)[0])))
-
-
-def _where(run: _Run, example_index: int) -> str:
-    return f"example {example_index} (id {run.table['id'].iloc[example_index]!r})"
-
-
 def _check_files(run: _Run) -> str:
     """Hashes were compared on reading; here, that all files are listed and that they are of this run."""
-    names, shards = run.record["files"], shard_files(run.record["files"])
-    kinds = ["pred_probs", "labels"]
-    suffixes = [f"_{name}" for name in run.classes] if len(run.classes) > 1 else [""]
-    needed = {TABLE_FILE, "tokens.npz", "questions.npz", *(f"{kind}{s}.npz" for kind in kinds for s in suffixes)}
-    needed |= set(shards)
-    _expect(set(names) == needed, f"run.json: expected to list {sorted(needed)}, found {sorted(names)}")
-    patterns = [*(f"{kind}*.npz" for kind in kinds), "out_of_fold*.parquet"]
-    others = sorted(
-        file.name for pattern in patterns for file in run.outputs_dir.glob(pattern) if file.name not in needed
-    )
+    names, needed = set(run.record["files"]), {TABLE_FILE, *run.arrays}
+    _expect(names == needed, f"run.json: expected to list {sorted(needed)}, found {sorted(names)}")
+    patterns = ("pred_probs*.npz", "labels*.npz", "out_of_fold*.parquet")
+    others = sorted({file.name for pattern in patterns for file in run.outputs_dir.glob(pattern)} - needed)
     _expect(not others, f"{run.outputs_dir}: expected only files of this run, found {others} of another")
     return f"{len(names)} files are those that run.json lists, by SHA-256"
 
@@ -125,8 +121,8 @@ def _check_files(run: _Run) -> str:
 def _check_examples(run: _Run) -> str:
     table, num_examples = run.table, run.record["num_examples"]
     _expect(len(table) == num_examples, f"{TABLE_FILE}: expected {num_examples} examples, found {len(table)}")
-    again = table["id"].duplicated().to_numpy()
-    _expect_none(again, lambda i: f"{TABLE_FILE}: expected unique ids, found {_where(run, i)} again")
+    for example_index in np.flatnonzero(table["id"].duplicated()):
+        raise AuditError(f"{TABLE_FILE}: expected unique ids, found {run.where(example_index)} again")
     return f"{num_examples} examples, each once"
 
 
@@ -134,14 +130,15 @@ def _check_tokens(run: _Run) -> str:
     num_tokens = 0
     columns = ("context", "tokens", "char_start", "char_end")
     for example_index, row in enumerate(run.table[list(columns)].itertuples(index=False)):
-        where, context = _where(run, example_index), row.context
+        where, context = run.where(example_index), row.context
         start, end = np.asarray(row.char_start), np.asarray(row.char_end)
         _expect(len(start) == len(end) == len(row.tokens) > 0, f"{where}: expected as many offsets as tokens")
         in_order = (start[1:] >= start[:-1]).all() and (end >= start).all()
         _expect(in_order and start[0] >= 0 and end.max() <= len(context), f"{where}: offsets are not in order")
         pieces = text_pieces(context, start, end)
-        if pieces != list(row.tokens):
-            raise AuditError(f"{where}: {_first_difference(row.tokens, pieces)}")
+        for position, (token, piece) in enumerate(zip(row.tokens, pieces, strict=True)):
+            if token != piece:
+                raise AuditError(f"{where}: expected token {position} to be {piece!r}, found {token!r}")
         covered = np.zeros(len(context) + 1, dtype=np.int64)
         np.add.at(covered, start, 1)
         np.add.at(covered, end, -1)
@@ -153,15 +150,10 @@ def _check_tokens(run: _Run) -> str:
     return f"{num_tokens:,} tokens are the pieces of their contexts, and cover all that can be seen of them"
 
 
-def _first_difference(tokens: Sequence[str], pieces: Sequence[str]) -> str:
-    position = next(i for i, (token, piece) in enumerate(zip(tokens, pieces, strict=True)) if token != piece)
-    return f"expected token {position} to be {pieces[position]!r}, found {tokens[position]!r}"
-
-
 def _check_labels(run: _Run) -> str:
     label_map, num_answers = run.record["label_map"], 0
     for example_index, row in enumerate(run.table.to_dict("records")):
-        where, context = _where(run, example_index), row["context"]
+        where, context = run.where(example_index), row["context"]
         spans = []
         for text, start, name in zip(row["given_answer"], row["given_start"], row["given_label"], strict=True):
             found = context[start : start + len(text)]
@@ -182,57 +174,26 @@ def _check_labels(run: _Run) -> str:
 
 def _check_probabilities(run: _Run) -> str:
     for name in run.classes:
-        for example_index, (probs, tokens) in enumerate(
-            zip(run.table[f"pred_probs_{name}"], run.table["tokens"], strict=True)
-        ):
-            where = _where(run, example_index)
+        columns = run.table[f"pred_probs_{name}"], run.table["tokens"]
+        for example_index, (probs, tokens) in enumerate(zip(*columns, strict=True)):
+            where = run.where(example_index)
             _expect(len(probs) == len(tokens), f"{where}: expected {len(tokens)} probabilities, found {len(probs)}")
-            wrong = ~(np.isfinite(probs) & (probs >= 0) & (probs <= 1))
-            if wrong.any():
-                raise AuditError(f"{where}: expected probabilities from 0 to 1, found {np.asarray(probs)[wrong][:1]}")
+            # NaN is in no range.
+            wrong = np.asarray(probs)[~((probs >= 0) & (probs <= 1))]
+            _expect(not len(wrong), f"{where}: expected probabilities from 0 to 1, found {wrong[:1]}")
     return "all probabilities are finite, from 0 to 1"
 
 
 def _check_arrays(run: _Run) -> str:
-    columns = {"tokens": "tokens", "questions": "question"}
-    for name in run.classes:
-        suffix = f"_{name}" if len(run.classes) > 1 else ""
-        columns |= {f"{kind}{suffix}": f"{kind}_{name}" for kind in ("pred_probs", "labels")}
-    for file, column in columns.items():
-        arrays = read_npz(run.outputs_dir / f"{file}.npz")
-        _expect(len(arrays) == len(run.table), f"{file}.npz: expected {len(run.table)} arrays, found {len(arrays)}")
+    for file, column in run.arrays.items():
+        arrays = read_npz(run.outputs_dir / file)
+        _expect(len(arrays) == len(run.table), f"{file}: expected {len(run.table)} arrays, found {len(arrays)}")
         for example_index, (array, cell) in enumerate(zip(arrays, run.table[column], strict=True)):
             _expect(
                 np.array_equal(np.asarray(array), np.asarray(cell)),
-                f"{file}.npz: expected under {str(example_index)!r} what {TABLE_FILE} has for it, found other values",
+                f"{file}: expected under {str(example_index)!r} what {TABLE_FILE} has for it, found other values",
             )
-    shards = _check_shards(run)
-    return f"the arrays of {len(columns)} npz files are the columns of {TABLE_FILE}{shards}"
-
-
-def _check_shards(run: _Run) -> str:
-    names = shard_files(run.record["files"])
-    asked_for = (run.record.get("parameters") or {}).get("examples_per_shard")
-    if asked_for:
-        expected = -(-len(run.table) // asked_for)
-        _expect(len(names) == expected, f"run.json: expected {expected} shards of {TABLE_FILE}, found {len(names)}")
-    if not names:
-        return ""
-    sizes = []
-    for name, shard in zip(names, read_shards(run.outputs_dir), strict=True):
-        of_table = run.table.iloc[sum(sizes) : sum(sizes) + len(shard)]
-        same_rows = shard.index.equals(of_table.index) and list(shard) == list(of_table)
-        _expect(same_rows, f"{name}: expected columns and rows of {TABLE_FILE}, found others")
-        for column in of_table:
-            for example_index, cell, expected in zip(of_table.index, shard[column], of_table[column], strict=True):
-                if not np.array_equal(np.asarray(cell), np.asarray(expected)):
-                    where = _where(run, example_index)
-                    raise AuditError(f"{name}: expected the {column} that {TABLE_FILE} has for {where}, found another")
-        sizes.append(len(shard))
-    _expect(sum(sizes) == len(run.table), f"shards: expected {len(run.table)} rows in all, found {sum(sizes)}")
-    is_even = all(size == sizes[0] for size in sizes[:-1]) and 0 < sizes[-1] <= sizes[0]
-    _expect(is_even, f"shards: expected rows of one number each, in the last at most that, found {sizes}")
-    return f", whose rows are those of {len(names)} shards"
+    return f"the arrays of {len(run.arrays)} npz files are the columns of {TABLE_FILE}"
 
 
 def _check_splits(run: _Run) -> str:
@@ -244,14 +205,12 @@ def _check_splits(run: _Run) -> str:
     for fold_index, (fold, split) in enumerate(zip(folds, splits, strict=True)):
         _expect(fold["fold"] == fold_index, f"run.json: expected fold {fold_index}, found fold {fold['fold']}")
         expected[split.validation_indices] = fold_index
-    _expect_none(
-        run.table["fold"].to_numpy() != expected,
-        lambda i: f"{TABLE_FILE}: expected {_where(run, i)} in fold {expected[i]}, which held it out",
-    )
+    for i in np.flatnonzero(run.table["fold"] != expected):
+        raise AuditError(f"{TABLE_FILE}: expected {run.where(i)} in fold {expected[i]}, which held it out")
     seed = (run.record.get("parameters") or {}).get("seed")
     if seed is not None:
-        wrong = np.array([fold["seed"] != fold_seed(seed, fold["fold"]) for fold in folds])
-        _expect(not wrong.any(), f"run.json: expected the seeds of the folds to be derived from {seed}")
+        derived = all(fold["seed"] == fold_seed(seed, fold["fold"]) for fold in folds)
+        _expect(derived, f"run.json: expected the seeds of the folds to be derived from {seed}")
     kept = "no group is" if group_by == "none" else f"no {group_by} is"
     return f"{len(folds)} folds hold each example out once, and {kept} on both sides of a split"
 
@@ -278,13 +237,9 @@ def _check_fold(run: _Run, fold: dict) -> None:
     _expect(report["data"] == run.record["data_sha256"], f"{title}: expected a fold of this data, found other data")
     for name in ("seed", "train_indices", "validation_indices"):
         _expect(report[name] == fold[name], f"{title}: expected the {name} of run.json, found others")
-    label_map = run.record["label_map"]
-    stored = {
-        "char_start": arrays["char_start"],
-        "char_end": arrays["char_end"],
-        **{f"pred_probs_{name}": arrays["pred_probs"][:, label_map[name]] for name in run.classes},
-        **{f"labels_{name}": arrays["labels"][:, label_map[name]] for name in run.classes},
-    }
+    stored = {name: arrays[name] for name in ("char_start", "char_end")}
+    for kind in ("pred_probs", "labels"):
+        stored |= {f"{kind}_{name}": arrays[kind][:, run.record["label_map"][name]] for name in run.classes}
     for column, values in stored.items():
         _expect(
             np.array_equal(np.concatenate(rows[column].to_list()), values),
@@ -298,16 +253,13 @@ def _check_models(run: _Run) -> str:
     for fold in run.record["folds"]:
         file = run.folds_dir / Path(fold["folder"]).name / SEEN_CONTEXTS_FILE
         was_seen = hashes.isin(json.loads(file.read_text(encoding="utf-8"))).to_numpy()
-        indices = {part: fold[f"{part}_indices"] for part in ("train", "validation")}
-        if not was_seen[indices["train"]].all():
-            raise AuditError(f"{file}: expected the contexts of all {len(indices['train'])} examples trained on")
-        if group_by != "none":
-            _expect_none(
-                was_seen[indices["validation"]],
-                lambda i, fold=fold, held_out=indices["validation"]: (
-                    f"fold {fold['fold']}: expected a model that has not seen what it predicts; it was trained on the "
-                    f"context of {_where(run, held_out[i])}"
-                ),
+        trained_on, held_out = fold["train_indices"], np.array(fold["validation_indices"])
+        all_trained_on = f"the contexts of all {len(trained_on)} examples trained on"
+        _expect(was_seen[trained_on].all(), f"{file}: expected {all_trained_on}")
+        for example_index in held_out[was_seen[held_out]] if group_by != "none" else []:
+            raise AuditError(
+                f"fold {fold['fold']}: expected a model that has not seen what it predicts; it was trained on the "
+                f"context of {run.where(example_index)}"
             )
     if group_by == "none":
         return "each model was trained on the contexts of its training part (with group_by none, contexts are shared)"
@@ -332,13 +284,12 @@ def _check_review(run: _Run) -> str:
     _expect(issues["label_quality"].between(0, 1).all(), f"{file}: expected label qualities from 0 to 1")
     for row in issues.to_dict("records"):
         example = run.table.iloc[row["index"]]
-        _expect(row["id"] == example["id"], f"{file}: expected {_where(run, row['index'])}, found id {row['id']!r}")
+        _expect(row["id"] == example["id"], f"{file}: expected {run.where(row['index'])}, found id {row['id']!r}")
         for kind in ("given", "suggested"):
             answer, start = row[f"{kind}_answer"], row[f"{kind}_start"]
             found = "" if pd.isna(start) else example["context"][int(start) : int(start) + len(answer)]
-            _expect(
-                found == answer, f"{_where(run, row['index'])}: expected the {kind} answer {answer!r}, found {found!r}"
-            )
+            where = run.where(row["index"])
+            _expect(found == answer, f"{where}: expected the {kind} answer {answer!r}, found {found!r}")
     return f"{len(record['files'])} files of the review are of this run; its answers stand where it says"
 
 
@@ -351,7 +302,7 @@ _CHECKS: tuple[Callable[[_Run], str], ...] = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print what holds, and the first thing that does not; return 0 or 1."""
     parser = argparse.ArgumentParser(prog="python -m audit", description=__doc__.split("\n\n")[0])
-    parser.add_argument("outputs_dir", nargs="?", default=str(PROJECT_ROOT / "outputs"), help="what a run has written")
+    parser.add_argument("outputs_dir", nargs="?", default=project_root() / "outputs", help="what a run has written")
     parser.add_argument("--folds", help="where the run kept its folds, if not where its parameters say")
     options = parser.parse_args(arguments)
     try:

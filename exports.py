@@ -1,41 +1,28 @@
-"""Write what cross-validation found, and read it again: arrays for cleanlab, a table, a record of the run."""
+"""Write what cross-validation found: arrays for cleanlab, a table, a record of the run."""
 
 import contextlib
 import json
 import platform
-import re
 import shutil
 import subprocess  # nosec B404 # one command, which is fixed
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
 from alignment import answer_spans, span_classes
-from atomic_files import check_writable, partial_folder
-from checkpoints import file_sha256
+from atomic_files import check_writable, clone_root, file_sha256, partial_folder
 from cross_validation import OutOfFold
 from fold_store import data_fingerprint
 from locks import exclusive
+from npz import NpzWriter
 from predictions import SpanPrediction
-from span_classification_tutorial_utils import NpzWriter
+from results_read import LOCK_FILE, REVIEW_FILE, RUN_FILE, TABLE_FILE, listed_files
 
-RUN_FILE = "run.json"
-REVIEW_FILE = "label_issues.json"  # lists what a review of the run has added
-LOCK_FILE = ".outputs.lock"
-# Nothing else is removed, whatever a record lists.
-_OUR_FILES = re.compile(
-    r"(pred_probs|labels)(_\w[\w .-]*)?\.npz|(tokens|questions)\.npz|"
-    r"out_of_fold(-[0-9]{5,}-of-[0-9]{5,})?\.parquet|"
-    r"label_issues\.(html|csv|parquet)|label_studio_(tasks\.json|config\.xml)|doccano\.jsonl"
-)
-TABLE_FILE = "out_of_fold.parquet"
-_SHARD_FILE = re.compile(r"out_of_fold-[0-9]{5,}-of-[0-9]{5,}\.parquet")
-_ROWS_AT_ONCE = 10_000
+_ROWS_AT_ONCE = 10_000  # of the table: a row group in Parquet
 _LIBRARIES = ("cleanlab", "datasets", "numpy", "scikit-learn", "tokenizers", "torch", "torchmetrics", "transformers")
 
 
@@ -46,7 +33,6 @@ def write_outputs(
     parameters: dict,
     seconds: float,
     *,
-    examples_per_shard: int | None = None,
     log: Callable[[str], None] = print,
 ) -> list[Path]:
     """Write the results of a run.
@@ -63,7 +49,8 @@ def write_outputs(
         - `labels.npz`: the same keys, 0 or 1 of shape (C,), int64;
         - `tokens.npz`: the same keys, the texts of the tokens, of shape (C,);
         - `questions.npz`: the same keys, each a 0-dimensional string (NumPy drops U+0000 at its end);
-        - `out_of_fold.parquet`: one row per example, and the same in shards if asked for;
+        - `out_of_fold.parquet`: one row per example, in row groups of at most 10,000. A table larger than the memory
+          is read in parts: `pyarrow.parquet.ParquetFile(…).iter_batches()`;
         - `run.json`: parameters, versions, hashes, splits, metrics, times.
 
         With several span classes the first two have one file per class, `pred_probs_PER.npz`.
@@ -74,9 +61,6 @@ def write_outputs(
         What the run was asked for, as JSON.
     seconds : float
         How long the run took.
-    examples_per_shard : int, optional
-        Also write the table in files of this many rows, the last of fewer, in the order of the data set:
-        `out_of_fold-00000-of-00009.parquet` and so on, for `read_shards`. No other file changes by it but `run.json`.
     log : callable
         Gets a line if another process writes there at the moment, and has to be waited for.
 
@@ -90,16 +74,10 @@ def write_outputs(
     Raises
     ------
     ValueError
-        If `dataset` is not the data that `out_of_fold` was made from, or `examples_per_shard` no number of rows.
+        If `dataset` is not the data that `out_of_fold` was made from.
     OSError
         If the folder or a file in it cannot be written.
     """
-    is_number = isinstance(examples_per_shard, int) and not isinstance(examples_per_shard, bool)
-    if examples_per_shard is not None and not (is_number and examples_per_shard >= 1):
-        raise ValueError(
-            f"examples_per_shard: expected an integer of at least 1, or None for one table only, found "
-            f"{examples_per_shard!r}"
-        )
     folder = check_writable(outputs_dir)
     examples = list(dataset)
     if data_fingerprint(examples) != out_of_fold.reports[0]["data"]:
@@ -109,20 +87,15 @@ def write_outputs(
         )
     # Two runs that write here at once would each put half of their files in place.
     with exclusive(folder / LOCK_FILE, log):
-        return _write_all(folder, examples, out_of_fold, parameters, seconds, examples_per_shard)
+        return _write_all(folder, examples, out_of_fold, parameters, seconds)
 
 
 def _write_all(
-    folder: Path,
-    examples: list[dict],
-    out_of_fold: OutOfFold,
-    parameters: dict,
-    seconds: float,
-    examples_per_shard: int | None,
+    folder: Path, examples: list[dict], out_of_fold: OutOfFold, parameters: dict, seconds: float
 ) -> list[Path]:
     staging = partial_folder(folder / "files")
     try:
-        _write_results(staging, examples, out_of_fold, examples_per_shard)
+        _write_results(staging, examples, out_of_fold)
         names = sorted(file.name for file in staging.iterdir())
         record = _record(out_of_fold, parameters, seconds)
         record["files"] = {name: file_sha256(staging / name) for name in names}
@@ -143,187 +116,25 @@ def _write_all(
     return [folder / name for name in [*names, RUN_FILE]]
 
 
-def read_outputs(outputs_dir: str | Path) -> tuple[pd.DataFrame, dict]:
-    """Read what `write_outputs` wrote.
-
-    Parameters
-    ----------
-    outputs_dir : str or Path
-
-    Returns
-    -------
-    table : DataFrame
-        `out_of_fold.parquet`.
-    record : dict
-        `run.json`.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder holds no whole run.
-    ValueError
-        If a file is not the one that `run.json` lists.
-    """
-    folder = Path(outputs_dir)
-    record, files = _read_record(folder)
-    for name, expected in files.items():
-        _check_file(folder / Path(name).name, expected)
-    return _read_table(folder / TABLE_FILE), record
-
-
-def read_shards(outputs_dir: str | Path) -> Iterator[pd.DataFrame]:
-    """Read the table that `write_outputs` wrote in shards, one shard at a time.
-
-    All shards are checked before the first is read, so that a damaged one is known before any work is done.
-
-    Parameters
-    ----------
-    outputs_dir : str or Path
-
-    Returns
-    -------
-    iterator of DataFrame
-        The rows of `out_of_fold.parquet` in the order of the data set, with the positions in it as the index: put
-        together by `pandas.concat`, they are the table that `read_outputs` returns.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder holds no whole run, or a run without shards.
-    ValueError
-        If a shard is not the file that `run.json` lists, or some of them are not listed.
-    """
-    folder = Path(outputs_dir)
-    _, files = _read_record(folder)
-    names = shard_files(files)
-    if not names:
-        raise FileNotFoundError(
-            f"{folder}: expected the table in shards, found none in {RUN_FILE}; run the training notebook with "
-            "examples_per_shard, or write_outputs(…, examples_per_shard=…)"
-        )
-    for name in names:
-        _check_file(folder / name, files[name])
-    return _tables_of([folder / name for name in names])
-
-
-def _tables_of(shards: Sequence[Path]) -> Iterator[pd.DataFrame]:
-    num_before = 0
-    for shard in shards:
-        table = _read_table(shard)
-        table.index += num_before
-        num_before += len(table)
-        yield table
-
-
-def shard_files(files: Iterable[str]) -> list[str]:
-    """Return the names of the shards among a run's files, in order.
-
-    Raises
-    ------
-    ValueError
-        If they are not all the shards of one table.
-    """
-    found = sorted(name for name in files if _SHARD_FILE.fullmatch(name))
-    expected = _shard_names(len(found))
-    if found != sorted(expected):
-        raise ValueError(f"{RUN_FILE}: expected all shards of one table, found {_shortened(found)}; run it again")
-    return expected
-
-
-def _shortened(names: list[str]) -> str:
-    return f"{names[:5]}" if len(names) <= 5 else f"{names[:5]} and {len(names) - 5} more"
-
-
-def _shard_names(count: int) -> list[str]:
-    return [f"out_of_fold-{index:05d}-of-{count:05d}.parquet" for index in range(count)]
-
-
-def _read_record(folder: Path) -> tuple[dict, dict[str, str]]:
-    """Return the record of a run, and the names and SHA-256 of its files."""
-    try:
-        record = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-        files = dict(record["files"].items())
-        files[TABLE_FILE]
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"{folder}: expected the outputs of a run, found no {RUN_FILE}; run the training notebook with this "
-            "outputs_dir first"
-        ) from None
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{folder / RUN_FILE}: expected the record of a run, found {error!r}") from error
-    return record, files
-
-
-def _check_file(file: Path, expected: str) -> None:
-    if not file.is_file():
-        raise FileNotFoundError(f"{file}: listed in {RUN_FILE}, but missing; run the training notebook again")
-    if file_sha256(file) != expected:
-        raise ValueError(f"{file}: expected the file that {RUN_FILE} lists, found other content; run it again")
-
-
-def _read_table(file: Path) -> pd.DataFrame:
-    table = pa.parquet.read_table(file).to_pandas()
-    # Arrow would keep what reading took beside the table, hundreds of megabytes of a large one.
-    pa.default_memory_pool().release_unused()
-    return table
-
-
-def _write_results(
-    folder: Path, examples: Sequence[dict], out_of_fold: OutOfFold, examples_per_shard: int | None
-) -> None:
-    """Write arrays and tables part by part: each prediction is made once, and those of one part are there at a time."""
-    num_examples = len(examples)
-    num_shards = -(-num_examples // examples_per_shard) if examples_per_shard else 0
+def _write_results(folder: Path, examples: Sequence[dict], out_of_fold: OutOfFold) -> None:
+    """Write arrays and table part by part: each prediction is made once, and those of one part are there at a time."""
+    array_files = _array_files(out_of_fold.label_map)
+    schema = _schema(out_of_fold.label_map)
     with contextlib.ExitStack() as stack:
-        tables = [
-            stack.enter_context(contextlib.closing(_TableFiles([folder / name for name in names], rows_each)))
-            for names, rows_each in (
-                ([TABLE_FILE], num_examples),
-                (_shard_names(num_shards), examples_per_shard),
-            )
-            if names
-        ]
-        array_files = _array_files(out_of_fold.label_map)
+        table_file = stack.enter_context(pa.parquet.ParquetWriter(folder / TABLE_FILE, schema))
         writers = {name: stack.enter_context(NpzWriter(folder / name)) for name in array_files}
-        for start in range(0, num_examples, _ROWS_AT_ONCE):
+        for start in range(0, len(examples), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
             predictions = out_of_fold.predictions[part]
             for example, prediction in zip(examples[part], predictions, strict=True):
                 for name, (kind, column) in array_files.items():
                     writers[name].write(_array_of(example, prediction, kind, column))
-            table = _table(examples[part], predictions, out_of_fold.fold[part], out_of_fold)
-            for files in tables:
-                files.write(table)
+            table_file.write_table(_table(examples[part], predictions, out_of_fold.fold[part], out_of_fold))
             # Or those of two parts would be there while the next are made.
-            del predictions, prediction, table
+            del predictions, prediction
 
 
-class _TableFiles:
-    """Puts the rows of tables into files of `rows_each` rows, which are opened one after the other."""
-
-    def __init__(self, paths: Sequence[Path], rows_each: int):
-        self._paths, self._rows_each = iter(paths), rows_each
-        self._writer: pa.parquet.ParquetWriter | None = None
-        self._missing = 0  # rows of the file that is open
-
-    def write(self, table: pa.Table) -> None:
-        while len(table):
-            if self._writer is None:
-                self._writer = pa.parquet.ParquetWriter(next(self._paths), table.schema)
-                self._missing = self._rows_each
-            rows, table = table.slice(0, self._missing), table.slice(self._missing)
-            self._writer.write_table(rows)
-            self._missing -= len(rows)
-            if not self._missing:
-                self.close()
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-
-
-def out_of_fold_table(examples: Sequence[dict], out_of_fold: OutOfFold, part: slice = slice(None)) -> pa.Table:
+def out_of_fold_table(examples: Sequence[dict], out_of_fold: OutOfFold) -> pa.Table:
     """Return a table with one row per example.
 
     Parameters
@@ -331,8 +142,6 @@ def out_of_fold_table(examples: Sequence[dict], out_of_fold: OutOfFold, part: sl
     examples : sequence of dict
         n examples in the SQuAD schema.
     out_of_fold : OutOfFold
-    part : slice
-        Which of the examples; all by default.
 
     Returns
     -------
@@ -342,8 +151,20 @@ def out_of_fold_table(examples: Sequence[dict], out_of_fold: OutOfFold, part: sl
         `tokens`, `char_start`, `char_end`, and for each span class `labels_<class>` and
         `pred_probs_<class>`.
     """
-    # A slice of a datasets.Dataset is no sequence of examples.
-    return _table(list(examples)[part], out_of_fold.predictions[part], out_of_fold.fold[part], out_of_fold)
+    return _table(list(examples), out_of_fold.predictions[:], out_of_fold.fold, out_of_fold)
+
+
+def _schema(label_map: dict[str, int]) -> pa.Schema:
+    """Return the types of the table's columns: examples without an answer, or without a token, have none to show."""
+    texts, integers = pa.list_(pa.string()), pa.list_(pa.int64())
+    types = {
+        "id": pa.string(), "title": pa.string(), "question": pa.string(), "context": pa.string(),
+        "given_answer": texts, "given_start": integers, "given_label": texts, "fold": pa.int64(),
+        "tokens": texts, "char_start": integers, "char_end": integers,
+    }  # fmt: skip
+    for class_name in span_classes(label_map):
+        types |= {f"labels_{class_name}": integers, f"pred_probs_{class_name}": pa.list_(pa.float32())}
+    return pa.schema(types)
 
 
 def _table(
@@ -360,19 +181,17 @@ def _table(
         "given_start": [[span.char_start for span in spans] for spans in given],
         "given_label": [[span.class_name for span in spans] for spans in given],
         "fold": fold,
-        "tokens": [prediction.tokens for prediction in predictions],
-        "char_start": [prediction.char_start for prediction in predictions],
-        "char_end": [prediction.char_end for prediction in predictions],
+        **{
+            name: [getattr(prediction, name) for prediction in predictions]
+            for name in ("tokens", "char_start", "char_end")
+        },
     }
-    types = {
-        "given_answer": pa.list_(pa.string()), "given_start": pa.list_(pa.int64()),
-        "given_label": pa.list_(pa.string()), "tokens": pa.list_(pa.string()),
-    }  # fmt: skip
     for class_name in span_classes(label_map):
-        column = label_map[class_name]
-        columns[f"labels_{class_name}"] = [prediction.labels[:, column] for prediction in predictions]
-        columns[f"pred_probs_{class_name}"] = [prediction.pred_probs[:, column] for prediction in predictions]
-    return pa.table({name: pa.array(values, type=types.get(name)) for name, values in columns.items()})
+        for kind in ("labels", "pred_probs"):
+            columns[f"{kind}_{class_name}"] = [
+                getattr(prediction, kind)[:, label_map[class_name]] for prediction in predictions
+            ]
+    return pa.table(columns, schema=_schema(label_map))
 
 
 def _array_files(label_map: dict[str, int]) -> dict[str, tuple[str, int]]:
@@ -413,11 +232,14 @@ def _record(out_of_fold: OutOfFold, parameters: dict, seconds: float) -> dict:
 
 
 def code_commit() -> str | None:
-    """Return the commit of this project's checkout, with `-dirty` if files differ; None outside git."""
+    """Return the commit of this project's clone, with `-dirty` if files differ; None outside of one."""
+    if clone_root() is None:
+        # The folder of installed packages may lie in another project's clone.
+        return None
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--match="]
     try:
         described = subprocess.run(  # nosec B603 # the command is fixed
-            command, cwd=Path(__file__).resolve().parent, capture_output=True, text=True, timeout=30, check=True
+            command, cwd=clone_root(), capture_output=True, text=True, timeout=30, check=True
         )
     except (OSError, subprocess.SubprocessError):
         # A copy without git, or git not installed: the module hashes in run.json still name the code.
@@ -434,14 +256,3 @@ def _files_of_earlier_run(folder: Path) -> list[str]:
         if (folder / name).is_file() and file_sha256(folder / name) == expected
     ]
     return of_run + of_review
-
-
-def listed_files(record_file: Path) -> dict[str, str]:
-    """Return names and SHA-256 of the files that a record in their folder lists; none if it is no record."""
-    try:
-        record = json.loads(record_file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError, RecursionError):
-        # No earlier run, or a record that this project did not write: nothing is known to be ours.
-        return {}
-    files = record.get("files") if isinstance(record, dict) else None
-    return {name: files[name] for name in files if _OUR_FILES.fullmatch(name)} if isinstance(files, dict) else {}

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from atomic_files import check_writable, write_file
-from checkpoints import file_sha256
-from exports import LOCK_FILE, REVIEW_FILE, TABLE_FILE, listed_files
+from atomic_files import check_writable, file_sha256, write_file
 from label_quality import LabelErrors
 from locks import exclusive
+from results_read import LOCK_FILE, REVIEW_FILE, TABLE_FILE, listed_files
 from review_formats import write_doccano, write_issues_csv, write_issues_parquet, write_label_studio
 from review_page import write_review_page
 

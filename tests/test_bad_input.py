@@ -30,10 +30,10 @@ from transformers import BertForTokenClassification, BertModel, RobertaConfig, R
 
 from corrections import apply_decisions
 from decisions import Answer, Decision, RefusedDecisionsError, read_decisions
-from exports import read_outputs, read_shards
 from fold_store import load_fold
 from label_quality import span_label_quality
 from parameters import ParameterError, ReviewParameters, TrainingParameters
+from results_read import read_outputs
 from span_classification_tutorial_utils import read_npz
 from spanbert import QA, QATrainer
 from splits import make_splits
@@ -376,13 +376,6 @@ def run_record(bench: Bench, content: object) -> None:
     secret.write_text("secret")
     bench.file("run.json", content)
     read_outputs(bench.folder)
-
-
-def run_in_shards(bench: Bench, *names: str) -> None:
-    for name in names:
-        bench.file(name, b"x")
-    bench.file("run.json", {"files": dict.fromkeys([*names, "out_of_fold.parquet"], "0")})
-    read_shards(bench.folder)
 
 
 def fold_record(bench: Bench, **changes: object) -> None:
@@ -744,12 +737,6 @@ SAVED = [
     Case("`run.json` of other files", lambda b: (b.file("out_of_fold.parquet", b"x"),
          run_record(b, {"files": {"out_of_fold.parquet": "0"}})), ValueError,
          "out_of_fold.parquet: expected the file that run.json lists, found other content"),
-    Case("`run.json` without shards, where they are read", lambda b: run_in_shards(b), FileNotFoundError,
-         "expected the table in shards, found none in run.json; run the training notebook with examples_per_shard"),
-    Case("`run.json` that lists one shard of two", lambda b: run_in_shards(b, "out_of_fold-00001-of-00002.parquet"),
-         ValueError, "run.json: expected all shards of one table, found ['out_of_fold-00001-of-00002.parquet']; run it again"),
-    Case("a shard of other content", lambda b: run_in_shards(b, "out_of_fold-00000-of-00001.parquet"), ValueError,
-         "out_of_fold-00000-of-00001.parquet: expected the file that run.json lists, found other content"),
     Case("`fold.json` that lists `../secret`", lambda b: fold_record(b, files={"../secret": "0", "predictions.npz": "0"}),
          ValueError, "fold.json lists ../secret, which is not in the fold's folder"),
     Case("`fold.json` that lists a folder", lambda b: fold_record(b, files={".": "0", "predictions.npz": "0"}), ValueError,

@@ -1,41 +1,28 @@
-"""What a run writes, how it is read back, and how a context is shown."""
+"""What a run writes."""
 
 import copy
 import hashlib
-import html
 import json
-import os
 import platform
 import re
 import shutil
 import subprocess
-from html.parser import HTMLParser
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from cleanlab.experimental import span_classification
-from conftest import make_example
-from datasets import Dataset
+from conftest import ROOT, make_example
 
 import exports
-import span_classification_tutorial_utils
 from cross_validation import OutOfFold, Split
-from exports import out_of_fold_table, read_outputs, read_shards, shard_files, write_outputs
+from exports import out_of_fold_table, write_outputs
 from fold_store import data_fingerprint
+from npz import read_npz
 from predictions import SpanPrediction
-from span_classification_tutorial_utils import (
-    find_token_issues,
-    read_npz,
-    show_context,
-    to_dict,
-    token_quality_scores,
-    write_npz,
-)
 
 PARAMETERS = {"dataset": "demo", "seed": 0, "label_map": {"O": 0, "ANS": 1}, "dropout": None}
 # P(span) of each word. Example 3 has its answer where the model sees none, and none where the model is sure.
@@ -93,8 +80,7 @@ def gather(
     return OutOfFold(predictions, fold, splits, reports, label_map)
 
 
-@pytest.fixture
-def dataset() -> list[dict]:
+def five_examples() -> list[dict]:
     return [
         make_example("a", "The capital is not Rome,", "Which “capital”?", "not Rome", title="Cities"),
         make_example("b", "Zürich 😀 is here", "Where?", "Zürich", title="Cities"),
@@ -105,7 +91,11 @@ def dataset() -> list[dict]:
 
 
 @pytest.fixture
-def out_of_fold(dataset) -> OutOfFold:
+def dataset() -> list[dict]:
+    return five_examples()
+
+
+def one_class(dataset: list[dict]) -> OutOfFold:
     """Predictions with one span class; the columns do not sum to one, as independent classes do not."""
     labelled = [{3, 4}, {0}, set(), {0}, {1}]
     predictions = []
@@ -114,6 +104,11 @@ def out_of_fold(dataset) -> OutOfFold:
         outside = [0.5 - prob / 2 for prob in probs]
         predictions.append(predict(example["context"], [outside, probs], [[1 - label for label in labels], labels]))
     return gather(dataset, predictions, {"O": 0, "ANS": 1})
+
+
+@pytest.fixture
+def out_of_fold(dataset) -> OutOfFold:
+    return one_class(dataset)
 
 
 @pytest.fixture
@@ -146,24 +141,6 @@ def test_all_files_are_written_and_named(tmp_path, dataset, out_of_fold):
     names = ["labels.npz", "out_of_fold.parquet", "pred_probs.npz", "questions.npz", "tokens.npz", "run.json"]
     assert paths == [tmp_path / "new" / "outputs" / name for name in names]
     assert set(content_of(tmp_path / "new")) == {"outputs", *(f"outputs/{name}" for name in names)}
-
-
-def test_table_written_in_parts_is_the_table_written_at_once(tmp_path, dataset, two_classes, monkeypatch):
-    for name, rows in (("at_once", 5), ("in_parts", 2)):
-        monkeypatch.setattr(exports, "_ROWS_AT_ONCE", rows)
-        write_outputs(tmp_path / name, dataset, two_classes, PARAMETERS, 1.0)
-    files = [pa.parquet.ParquetFile(tmp_path / name / "out_of_fold.parquet") for name in ("at_once", "in_parts")]
-    assert [file.num_row_groups for file in files] == [1, 3]
-    assert files[0].read().equals(files[1].read())
-    assert files[0].read().equals(out_of_fold_table(dataset, two_classes))
-    tables = [read_outputs(tmp_path / name)[0] for name in ("at_once", "in_parts")]
-    pd.testing.assert_frame_equal(*tables)
-
-
-def test_part_of_a_table(dataset, out_of_fold):
-    whole = out_of_fold_table(dataset, out_of_fold)
-    assert out_of_fold_table(dataset, out_of_fold, slice(1, 4)).equals(whole.slice(1, 3))
-    assert out_of_fold_table(Dataset.from_list(dataset), out_of_fold).equals(whole)
 
 
 def test_arrays_have_one_key_an_example_and_hold_no_objects(tmp_path, dataset, out_of_fold):
@@ -231,14 +208,31 @@ def test_cleanlab_finds_the_wrong_labels_in_the_files(tmp_path, dataset, out_of_
     assert "Sentence index: 3, Token index: 3\nToken: 1922\nGiven label: O, predicted label" in shown
 
 
-def test_cleanlab_finds_nothing_where_labels_and_probabilities_agree(tmp_path, dataset, out_of_fold):
-    agreeing = gather(dataset[:3], out_of_fold.predictions[:3], {"O": 0, "ANS": 1})
-    write_outputs(tmp_path, dataset[:3], agreeing, PARAMETERS, 1.0)
-    pred_probs, labels = read_npz(tmp_path / "pred_probs.npz"), read_npz(tmp_path / "labels.npz")
-    assert len(span_classification.find_label_issues(labels, pred_probs)) == 0
-
-
 # The table
+
+
+def test_large_table_is_written_part_by_part(tmp_path):
+    """Only one part's predictions are there at a time."""
+    asked_for = []
+
+    class Watched(list):
+        def __getitem__(self, index):
+            asked_for.append(index)
+            return super().__getitem__(index)
+
+        def __iter__(self):
+            raise AssertionError("all predictions are asked for at once")
+
+    dataset = [make_example(str(number), f"It is {number}", "What?", str(number)) for number in range(10_003)]
+    prediction = [[0.5, 0.5, 0.5], [0.1, 0.2, 0.9]], [[1, 1, 0], [0, 0, 1]]
+    predictions = [predict(example["context"], *prediction) for example in dataset]
+    written = gather(dataset, Watched(predictions), {"O": 0, "ANS": 1})
+    write_outputs(tmp_path, dataset, written, PARAMETERS, 1.0)
+    assert asked_for == [slice(0, 10_000), slice(10_000, 20_000)]
+    file = pa.parquet.ParquetFile(tmp_path / "out_of_fold.parquet")
+    assert [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)] == [10_000, 3]
+    assert file.read().equals(out_of_fold_table(dataset, gather(dataset, predictions, {"O": 0, "ANS": 1})))
+    assert [len(read_npz(tmp_path / f"{name}.npz")) for name in ("pred_probs", "tokens")] == [10_003] * 2
 
 
 def test_table_has_a_row_an_example(tmp_path, dataset, out_of_fold):
@@ -348,36 +342,16 @@ def test_same_input_gives_the_same_bytes(tmp_path, dataset, out_of_fold):
     assert records[0] == records[1]
 
 
-def test_control_characters_are_made_visible():
-    """A terminal obeys them: this would colour, ring, move back and clear."""
-    hostile = "\x1b[31mred\x07\x08\x7f\x9b2J\ttab\nline\r é😀"
-    assert span_classification_tutorial_utils.visible(hostile) == "␛[31mred␇␈␡\ufffd2J\ttab\nline␍ é😀"
-
-
-@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
-def test_code_commit_names_the_checkout_and_whether_it_was_changed(tmp_path, monkeypatch):
-    for name in [name for name in os.environ if name.startswith("GIT_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    module = tmp_path / "exports.py"
-    module.write_text("1", encoding="utf-8")
-    monkeypatch.setattr(exports, "__file__", str(module))
-    assert exports.code_commit() is None
+@pytest.mark.skipif(shutil.which("git") is None or not (ROOT / ".git").exists(), reason="needs a clone and git")
+def test_code_commit_names_the_clone_and_whether_it_was_changed(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
 
     def git(*arguments):
-        identity = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
-        run = subprocess.run(("git", *identity, *arguments), cwd=tmp_path, check=True, capture_output=True, text=True)
-        return run.stdout.strip()
+        return subprocess.run(("git", *arguments), cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
 
-    git("init", "-q")
-    assert exports.code_commit() is None
-    git("add", "exports.py")
-    git("commit", "-q", "-m", "first")
-    git("tag", "-a", "v1", "-m", "a tag does not replace the commit")
-    commit = git("rev-parse", "HEAD")
-    assert exports.code_commit() == commit
-    module.write_text("2 now", encoding="utf-8")
-    assert exports.code_commit() == f"{commit}-dirty"
+    commit, _, is_dirty = exports.code_commit().partition("-")
+    assert commit == git("rev-parse", "HEAD")
+    assert is_dirty == ("dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
 
 
 def test_code_commit_without_git_is_none(monkeypatch):
@@ -449,12 +423,6 @@ def test_failure_leaves_the_earlier_files_untouched(tmp_path, dataset, two_class
     assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_failure_in_an_empty_folder_leaves_it_empty(tmp_path, dataset, out_of_fold):
-    with pytest.raises(TypeError, match="not JSON serializable"):
-        write_outputs(tmp_path, dataset, out_of_fold, {"dataset": Path("no JSON")}, 1.0)
-    assert content_of(tmp_path) == {}
-
-
 def test_while_files_are_replaced_no_record_vouches_for_them(tmp_path, dataset, out_of_fold, monkeypatch):
     write_outputs(tmp_path, dataset, out_of_fold, PARAMETERS, 1.0)
     record_is_there, replace = {}, Path.replace
@@ -479,451 +447,9 @@ def test_rest_of_a_killed_run_is_removed(tmp_path, dataset, out_of_fold):
     assert content_of(tmp_path / "two") == content_of(tmp_path / "one")
 
 
-def test_outputs_folder_that_is_a_file_is_refused(tmp_path, dataset, out_of_fold):
-    (tmp_path / "outputs").write_text("a file", encoding="utf-8")
-    with pytest.raises(OSError, match=r"expected a folder that can be written \(.*\); choose another") as caught:
-        write_outputs(tmp_path / "outputs", dataset, out_of_fold, PARAMETERS, 1.0)
-    assert caught.value.filename == str(tmp_path / "outputs")
-    assert (tmp_path / "outputs").read_text(encoding="utf-8") == "a file"
-
-
-# Reading back
-
-
-def test_arrays_come_back_in_order(tmp_path):
-    arrays = [np.arange(length, dtype=np.int32) for length in range(12)]
-    np.savez(tmp_path / "a.npz", **to_dict(arrays))
-    found = read_npz(tmp_path / "a.npz")
-    assert [array.tolist() for array in found] == [array.tolist() for array in arrays]
-    assert {array.dtype for array in found} == {np.dtype(np.int32)}
-
-
-@pytest.mark.parametrize(
-    "arrays",
-    [
-        [],
-        [np.arange(length, dtype=np.float32) for length in range(12)],
-        [np.array(["Zürich", "😀"]), np.array("Who?"), np.array([], dtype=np.str_)],
-        [np.arange(12).reshape(3, 4)[:, 1], np.asfortranarray(np.ones((2, 3), dtype=np.int64))],
-    ],
-)
-def test_arrays_written_one_by_one_are_the_bytes_of_savez(tmp_path, arrays):
-    write_npz(tmp_path / "one_by_one.npz", iter(arrays))
-    np.savez(tmp_path / "at_once.npz", **to_dict(arrays))
-    assert (tmp_path / "one_by_one.npz").read_bytes() == (tmp_path / "at_once.npz").read_bytes()
-
-
-def test_arrays_of_objects_are_not_written(tmp_path):
-    with pytest.raises(ValueError, match="allow_pickle"):
-        write_npz(tmp_path / "a.npz", [np.array([[1], [2, 3]], dtype=object)])
-
-
-def test_to_dict_keys_items_by_their_index_as_text():
-    assert to_dict(["a", [1], None]) == {"0": "a", "1": [1], "2": None}
-    assert to_dict([]) == {}
-
-
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        (["0", "2"], r"expected the keys '0' to '1', found \['2'\]"),
-        (["1"], r"expected the keys '0' to '0', found \['1'\]"),
-        (["00"], r"expected the keys '0' to '0', found \['00'\]"),
-        (["0", "pred_probs"], r"expected the keys '0' to '1', found \['pred_probs'\]"),
-    ],
-)
-def test_archive_with_other_keys_is_refused(tmp_path, keys, message):
-    np.savez(tmp_path / "a.npz", **{key: np.zeros(1) for key in keys})
-    with pytest.raises(ValueError, match=message) as caught:
-        read_npz(tmp_path / "a.npz")
-    assert str(tmp_path / "a.npz") in str(caught.value)
-
-
-def test_archive_with_objects_is_refused(tmp_path):
-    np.savez(tmp_path / "a.npz", **{"0": np.array([[1], [2, 3]], dtype=object)})
-    with pytest.raises(ValueError, match="allow_pickle=False"):
-        read_npz(tmp_path / "a.npz")
-
-
-# Issues of tokens
-
-
-@pytest.mark.parametrize("num_examples", [1, 30])
-def test_token_issues_are_those_of_cleanlab(num_examples):
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(1, 20, num_examples)
-    labels = [(rng.random(length) < 0.3).astype(np.int64) for length in lengths]
-    pred_probs = [np.clip(0.6 * label + 0.4 * rng.random(len(label)), 0, 1).astype(np.float32) for label in labels]
-    for label in labels[::2]:
-        label[0] = 1 - label[0]
-    found = find_token_issues(labels, pred_probs)
-    assert found == span_classification.find_label_issues(labels, pred_probs)
-    assert found or num_examples == 1
-    assert all(type(number) is int for issue in found for number in issue)
-
-
-@pytest.mark.parametrize("at_once", [1, 4, 100])
-def test_token_quality_is_that_of_cleanlab(monkeypatch, at_once):
-    monkeypatch.setattr(span_classification_tutorial_utils, "_EXAMPLES_AT_ONCE", at_once)
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(1, 20, 30)
-    labels = [(rng.random(length) < 0.1).astype(np.int64) for length in lengths]
-    pred_probs = [rng.random(length).astype(np.float32) for length in lengths]
-    expected, _ = span_classification.get_label_quality_scores(labels, pred_probs)
-    assert np.array_equal(token_quality_scores(labels, pred_probs), expected)
-
-
-# Reading a run
-
-
-@pytest.fixture
-def outputs(tmp_path, dataset, out_of_fold) -> Path:
-    """Folder of a whole run."""
-    write_outputs(tmp_path / "outputs", dataset, out_of_fold, PARAMETERS, 12.5)
-    return tmp_path / "outputs"
-
-
-@pytest.mark.parametrize("kind", [Path, str])
-def test_run_comes_back(outputs, dataset, out_of_fold, kind):
-    table, record = read_outputs(kind(outputs))
-    pd.testing.assert_frame_equal(table, out_of_fold_table(dataset, out_of_fold).to_pandas())
-    assert table["given_answer"].map(list).tolist() == [["not Rome"], ["Zürich"], [], ["He"], ["is"]]
-    assert table["pred_probs_ANS"][1].dtype == np.float32
-    assert table["pred_probs_ANS"][1].tolist() == np.float32(PROBS[1]).tolist()
-    assert record == json.loads((outputs / "run.json").read_text(encoding="utf-8"))
-    assert (record["parameters"], record["num_examples"], record["seconds"]) == (PARAMETERS, 5, 12.5)
-
-
-def test_run_of_several_classes_comes_back(tmp_path, dataset, two_classes):
-    write_outputs(tmp_path, dataset, two_classes, PARAMETERS, 1.0)
-    table, _ = read_outputs(tmp_path)
-    assert list(table.columns[-4:]) == ["labels_PER", "pred_probs_PER", "labels_LOC", "pred_probs_LOC"]
-
-
-def test_files_of_others_beside_a_run_do_not_matter(outputs):
-    (outputs / "label_issues.csv").write_text("mine", encoding="utf-8")
-    assert len(read_outputs(outputs)[0]) == 5
-
-
-def test_folder_without_a_run_says_what_to_do(tmp_path, outputs):
-    (outputs / "run.json").unlink()
-    for folder in (outputs, tmp_path / "nowhere"):
-        with pytest.raises(FileNotFoundError, match=r"found no run\.json; run the training notebook") as caught:
-            read_outputs(folder)
-        assert str(caught.value).startswith(f"{folder}: expected the outputs of a run")
-
-
-NAMES_OF_FILES = ["labels.npz", "out_of_fold.parquet", "pred_probs.npz", "questions.npz", "tokens.npz"]
-
-
-@pytest.mark.parametrize("name", NAMES_OF_FILES)
-def test_missing_file_of_a_run_is_named(outputs, name):
-    (outputs / name).unlink()
-    with pytest.raises(FileNotFoundError) as caught:
-        read_outputs(outputs)
-    assert str(caught.value).startswith(f"{outputs / name}: listed in run.json, but missing;")
-
-
-@pytest.mark.parametrize("name", NAMES_OF_FILES)
-def test_file_of_a_run_that_changed_is_named(outputs, name):
-    content = bytearray((outputs / name).read_bytes())
-    content[len(content) // 2] ^= 1
-    (outputs / name).write_bytes(content)
-    with pytest.raises(ValueError, match="found other content") as caught:
-        read_outputs(outputs)
-    assert str(caught.value).startswith(f"{outputs / name}: expected the file that run.json lists")
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"null", b"7", b'"text"', b"\xff"])
-def test_record_that_is_none_is_refused(outputs, content):
-    (outputs / "run.json").write_bytes(content)
-    with pytest.raises(ValueError, match="expected the record of a run, found") as caught:
-        read_outputs(outputs)
-    assert str(caught.value).startswith(f"{outputs / 'run.json'}: ")
-
-
-@pytest.mark.parametrize("files", [["labels.npz"], None, "labels.npz"])
-def test_record_whose_files_are_no_list_of_hashes_is_refused(outputs, files):
-    (outputs / "run.json").write_text(json.dumps({"files": files}), encoding="utf-8")
-    with pytest.raises(ValueError, match="expected the record of a run, found"):
-        read_outputs(outputs)
-
-
-def test_record_that_does_not_list_the_table_is_refused(outputs):
-    record = json.loads((outputs / "run.json").read_text(encoding="utf-8"))
-    del record["files"]["out_of_fold.parquet"]
-    (outputs / "run.json").write_text(json.dumps(record), encoding="utf-8")
-    with pytest.raises(ValueError, match="expected the record of a run, found"):
-        read_outputs(outputs)
-
-
-def test_record_cannot_name_files_outside_of_the_folder_to_read(tmp_path, outputs):
-    (tmp_path / "outside.txt").write_bytes(b"secret")
-    record = json.loads((outputs / "run.json").read_text(encoding="utf-8"))
-    record["files"]["../outside.txt"] = sha256(tmp_path / "outside.txt")
-    (outputs / "run.json").write_text(json.dumps(record), encoding="utf-8")
-    with pytest.raises(FileNotFoundError) as caught:
-        read_outputs(outputs)
-    assert str(caught.value).startswith(f"{outputs / 'outside.txt'}: listed in run.json, but missing")
-
-
-# Shards
-
-# Of five examples: one each, a divisor, others, all at once, and more than there are.
-SHARD_SIZES = {1: [1] * 5, 2: [2, 2, 1], 3: [3, 2], 4: [4, 1], 5: [5], 100: [5]}
-
-
-def names_of_shards(count: int) -> list[str]:
-    return [f"out_of_fold-0000{index}-of-0000{count}.parquet" for index in range(count)]
-
-
-@pytest.mark.parametrize("at_once", [1, 2, 3, 10_000])
-@pytest.mark.parametrize(("size", "rows"), SHARD_SIZES.items())
-def test_shards_put_together_are_the_table(tmp_path, dataset, two_classes, monkeypatch, size, rows, at_once):
-    monkeypatch.setattr(exports, "_ROWS_AT_ONCE", at_once)
-    paths = write_outputs(tmp_path, dataset, two_classes, PARAMETERS, 1.0, examples_per_shard=size)
-    names = names_of_shards(len(rows))
-    assert [path.name for path in paths if "-of-" in path.name] == names
-    assert set(content_of(tmp_path)) == {path.name for path in paths}
-    whole = pa.parquet.read_table(tmp_path / "out_of_fold.parquet")
-    shards = [pa.parquet.read_table(tmp_path / name) for name in names]
-    assert [len(shard) for shard in shards] == rows
-    assert all(shard.schema.equals(whole.schema, check_metadata=True) for shard in shards)
-    assert pa.concat_tables(shards).equals(whole)
-    tables = list(read_shards(str(tmp_path)))
-    assert [len(table) for table in tables] == rows
-    pd.testing.assert_frame_equal(pd.concat(tables), read_outputs(tmp_path)[0])
-    record = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
-    assert {name: record["files"][name] for name in names} == {name: sha256(tmp_path / name) for name in names}
-
-
-def test_other_files_are_the_same_with_shards(tmp_path, dataset, out_of_fold):
-    for name, size in (("without", None), ("with", 2)):
-        write_outputs(tmp_path / name, dataset, out_of_fold, PARAMETERS, 1.0, examples_per_shard=size)
-    without, with_shards = content_of(tmp_path / "without"), content_of(tmp_path / "with")
-    assert set(with_shards) - set(without) == set(names_of_shards(3))
-    records = [json.loads(content.pop("run.json")) for content in (without, with_shards)]
-    assert all(with_shards[name] == content for name, content in without.items())
-    files = [record.pop("files") for record in records]
-    assert records[0] == records[1]
-    assert files[0].items() <= files[1].items()
-
-
-def test_shards_of_an_earlier_run_are_removed_and_no_others(tmp_path, dataset, out_of_fold):
-    for size, expected in ((1, 5), (2, 3), (None, 0)):
-        if size:
-            (tmp_path / "out_of_fold-00001-of-00002.parquet").write_bytes(b"a stranger's")
-        write_outputs(tmp_path, dataset, out_of_fold, PARAMETERS, 1.0, examples_per_shard=size)
-        found = sorted(name for name in content_of(tmp_path) if "-of-" in name)
-        assert found == sorted([*names_of_shards(expected), "out_of_fold-00001-of-00002.parquet"])
-    assert (tmp_path / "out_of_fold-00001-of-00002.parquet").read_bytes() == b"a stranger's"
-
-
-def test_shards_are_made_from_one_part_at_a_time(tmp_path, dataset, out_of_fold, monkeypatch):
-    monkeypatch.setattr(exports, "_ROWS_AT_ONCE", 2)
-    asked_for = []
-
-    class Watched(list):
-        def __getitem__(self, index):
-            asked_for.append(index)
-            return super().__getitem__(index)
-
-        def __iter__(self):
-            raise AssertionError("all predictions are asked for at once")
-
-    out_of_fold = gather(dataset, out_of_fold.predictions, out_of_fold.label_map)
-    object.__setattr__(out_of_fold, "predictions", Watched(out_of_fold.predictions))
-    write_outputs(tmp_path, dataset, out_of_fold, PARAMETERS, 1.0, examples_per_shard=3)
-    assert asked_for == [slice(0, 2), slice(2, 4), slice(4, 6)]
-
-
-@pytest.mark.parametrize("size", [0, -1, 2.0, "2", True, False])
-def test_size_of_a_shard_that_is_none_is_refused(tmp_path, dataset, out_of_fold, size):
-    with pytest.raises(
-        ValueError, match=r"^examples_per_shard: expected an integer of at least 1, or None for one"
-    ) as e:
-        write_outputs(tmp_path / "outputs", dataset, out_of_fold, PARAMETERS, 1.0, examples_per_shard=size)
-    assert str(e.value).endswith(f"found {size!r}")
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.fixture
-def sharded(tmp_path, dataset, out_of_fold) -> Path:
-    write_outputs(tmp_path / "sharded", dataset, out_of_fold, PARAMETERS, 1.0, examples_per_shard=2)
-    return tmp_path / "sharded"
-
-
-def test_run_without_shards_says_how_to_make_them(tmp_path, outputs):
-    with pytest.raises(FileNotFoundError) as caught:
-        read_shards(outputs)
-    assert str(caught.value) == (
-        f"{outputs}: expected the table in shards, found none in run.json; run the training notebook with "
-        "examples_per_shard, or write_outputs(…, examples_per_shard=…)"
-    )
-    with pytest.raises(FileNotFoundError, match=r"found no run\.json; run the training notebook"):
-        read_shards(tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize("read", [read_shards, read_outputs])
-def test_shard_that_is_missing_or_damaged_is_named_before_any_is_read(sharded, read):
-    last = sharded / names_of_shards(3)[2]
-    content = last.read_bytes()
-    last.write_bytes(content[:-1] + b"\0")
-    with pytest.raises(ValueError, match="found other content") as caught:
-        read(sharded)
-    assert str(caught.value).startswith(f"{last}: expected the file that run.json lists")
-    last.unlink()
-    with pytest.raises(FileNotFoundError) as caught:
-        read(sharded)
-    assert str(caught.value).startswith(f"{last}: listed in run.json, but missing;")
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        names_of_shards(3)[:2],
-        names_of_shards(3)[1:],
-        names_of_shards(3)[1:2],
-        [*names_of_shards(3), *names_of_shards(2)],
-        [*names_of_shards(3), "out_of_fold-00003-of-00003.parquet"],
-        ["out_of_fold-000000-of-00001.parquet"],
-        ["out_of_fold-00000-of-99999999999.parquet"],
-    ],
-)
-def test_shards_that_are_not_all_of_one_table_are_refused(sharded, names):
-    with pytest.raises(ValueError, match=r"^run\.json: expected all shards of one table, found \['out_of_fold-"):
-        shard_files(["labels.npz", *names])
-    record = json.loads((sharded / "run.json").read_text(encoding="utf-8"))
-    record["files"] = {"out_of_fold.parquet": record["files"]["out_of_fold.parquet"], **dict.fromkeys(names, "")}
-    (sharded / "run.json").write_text(json.dumps(record), encoding="utf-8")
-    with pytest.raises(ValueError, match=r"^run\.json: expected all shards of one table"):
-        read_shards(sharded)
-
-
-def test_names_of_shards_are_in_the_order_of_the_table():
-    # Beyond 99,999 the order of the alphabet is another.
-    names = exports._shard_names(100_001)
-    assert shard_files([*reversed(names), "out_of_fold.parquet", "out_of_fold-1-of-2.parquet"]) == names
-    assert (names[1], names[-1]) == ("out_of_fold-00001-of-100001.parquet", "out_of_fold-100000-of-100001.parquet")
-    assert shard_files(["out_of_fold.parquet"]) == []
-
-
-# Showing a context
-
-
-class ShownContext(HTMLParser):
-    """Read the page again: its paragraphs, its spans, and the tags that it holds."""
-
-    def __init__(self, page: str):
-        super().__init__()
-        self.paragraphs: list[str] = []
-        self.spans: list[tuple[str, str, str]] = []  # text, style, title
-        self.tags: list[str] = []
-        self._style: list[dict] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        if tag == "p":
-            self.paragraphs.append("")
-        if tag == "span":
-            attributes = dict(attributes)
-            assert set(attributes) == {"style", "title"}
-            self.spans.append(("", attributes["style"], attributes["title"]))
-            self._style.append(attributes)
-
-    def handle_endtag(self, tag):
-        if tag == "span":
-            self._style.pop()
-
-    def handle_data(self, data):
-        self.paragraphs[-1] += data
-        if self._style:
-            self.spans[-1] = (self.spans[-1][0] + data, *self.spans[-1][1:])
-
-
-def shade_of(style: str) -> float:
-    return float(re.match(r"background:rgba\(255,140,0,([0-9.]+)\)", style).group(1))
-
-
-def test_context_is_shaded_by_probability_and_labels_are_underlined():
-    context = " It was  in Rome.\n"
-    prediction = predict(context, [[0.9] * 4, [0.1, 0.0, 0.2, 0.4]], [[1, 1, 0, 0], [0, 0, 1, 1]])
-    shown = ShownContext(show_context(prediction, context, "Where?", column=1, title="mine").data)
-    question, visible, legend = shown.paragraphs
-    assert (question, visible) == ("Where?", context)
-    assert [text for text, _, _ in shown.spans] == ["It", "was", "in", "Rome."]
-    # The highest probability, 0.4, has the full shade.
-    assert [shade_of(style) for _, style, _ in shown.spans] == [0.25, 0.0, 0.5, 1.0]
-    assert ["border-bottom" in style for _, style, _ in shown.spans] == [False, False, True, True]
-    assert [title for _, _, title in shown.spans] == ["P = 0.100", "P = 0.000", "P = 0.200", "P = 0.400"]
-    assert legend == "shade: P(token belongs to the answer), full at 0.40; mine"
-
-
-def test_context_without_any_probability_is_not_shaded():
-    prediction = predict("It was", [[1, 1], [0, 0]], [[1, 1], [0, 0]])
-    shown = ShownContext(show_context(prediction, "It was", "Where?", column=1).data)
-    assert [shade_of(style) for _, style, _ in shown.spans] == [0.0, 0.0]
-
-
-def test_question_tokens_of_a_prediction_are_not_shown():
-    of_context = predict("It was", [[0, 0], [0.2, 0.4]], [[1, 1], [0, 0]])
-    whole = SpanPrediction(
-        np.concatenate([np.ones((3, 2)), of_context.pred_probs, np.ones((1, 2))]),
-        ["[CLS]", "Who", "[SEP]", *of_context.tokens, "[SEP]"],
-        np.concatenate([np.ones((3, 2)), of_context.labels, np.ones((1, 2))]),
-        char_start=np.array([0, 0, 0, 0, 3, 0]),
-        char_end=np.array([0, 3, 0, 2, 6, 0]),
-        is_context=np.array([False, False, False, True, True, False]),
-    )
-    assert show_context(whole, "It was", "Who", 1).data == show_context(of_context, "It was", "Who", 1).data
-
-
-HOSTILE = "<script>alert(1)</script> \"quoted\" 'single' <img src=x onerror=alert(1)> &amp; </p></div> \u202e"
-
-
-def test_hostile_text_is_shown_and_not_run():
-    words = len(HOSTILE.split())
-    prediction = predict(HOSTILE, [[0.5] * words, [0.5] * words], [[0] * words, [1] * words])
-    page = show_context(prediction, HOSTILE, f"What is {HOSTILE}?", column=1, title=HOSTILE).data
-    shown = ShownContext(page)
-    question, visible, legend = shown.paragraphs
-    assert visible == HOSTILE
-    assert question == f"What is {HOSTILE}?"
-    assert legend.endswith(HOSTILE)
-    assert set(shown.tags) == {"div", "p", "b", "span"}
-    assert shown.tags.count("span") == words
-    assert html.escape("<script>") in page
-
-
-@pytest.mark.parametrize(
-    ("char_ranges", "texts"),
-    [
-        ([(0, 2), (2, 3), (2, 3), (3, 5)], ["ab", "ﬁ", "", "cd"]),
-        ([(0, 3), (2, 5)], ["abﬁ", "cd"]),
-        ([(0, 5), (1, 2), (4, 5)], ["abﬁcd", "", ""]),
-        ([(1, 2), (4, 5)], ["b", "d"]),
-    ],
-)
-def test_character_of_two_tokens_is_shown_once(char_ranges, texts):
-    context = "abﬁcd"
-    prediction = SpanPrediction(
-        np.full((len(char_ranges), 2), 0.5, dtype=np.float32),
-        [context[start:end] for start, end in char_ranges],
-        np.zeros((len(char_ranges), 2), dtype=np.int64),
-        char_start=np.array([start for start, _ in char_ranges]),
-        char_end=np.array([end for _, end in char_ranges]),
-        is_context=np.ones(len(char_ranges), dtype=bool),
-    )
-    shown = ShownContext(show_context(prediction, context, "?", column=1).data)
-    assert shown.paragraphs[1] == context
-    assert [text for text, _, _ in shown.spans] == texts
-
-
 def test_inputs_are_left_as_they_were(tmp_path, dataset, out_of_fold):
     before = copy.deepcopy((dataset, out_of_fold.reports, [p.pred_probs.tolist() for p in out_of_fold.predictions]))
     write_outputs(tmp_path, dataset, out_of_fold, PARAMETERS, 1.0)
-    show_context(out_of_fold.predictions[0], dataset[0]["context"], "?", column=1)
     assert before == (dataset, out_of_fold.reports, [p.pred_probs.tolist() for p in out_of_fold.predictions])
 
 

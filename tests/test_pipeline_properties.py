@@ -31,9 +31,10 @@ from text_strategies import (
 )
 
 from cross_validation import OutOfFold, Split, out_of_fold_predictions
-from exports import read_outputs, write_outputs
+from exports import write_outputs
 from fold_store import data_fingerprint
 from predictions import SpanPrediction, join_windows
+from results_read import read_outputs
 from span_classification_tutorial_utils import read_npz
 from span_metrics import MAX_ANSWER_TOKENS, evaluate_predictions
 from spanbert import QA, TrainingReport

@@ -11,8 +11,8 @@ from test_audit import found_wrong, make_run
 
 from audit import audit
 from checkpoints import file_sha256
-from exports import read_outputs
 from label_quality import FewAnswersWarning, find_label_errors
+from results_read import read_outputs
 from review import write_review_files
 
 FILES = [

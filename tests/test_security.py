@@ -17,9 +17,10 @@ from test_label_errors_notebook import write_run
 from test_review_page import HOSTILE, Tree, browse, context_of, needs_browser
 
 from cross_validation import out_of_fold_predictions
-from exports import read_outputs, write_outputs
+from exports import write_outputs
 from label_quality import find_label_errors
 from predictions import SpanPrediction
+from results_read import read_outputs
 from review import write_review_files
 from span_classification_tutorial_utils import show_context
 from spanbert import QA, QATrainer

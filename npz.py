@@ -1,0 +1,86 @@
+"""Archives with one array an example, as the tutorial writes them and cleanlab's functions take them."""
+
+import zipfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+
+def to_dict(nested_list: Sequence) -> dict[str, object]:
+    """Key the items of a list by their index as text, as `np.savez` takes them.
+
+    Parameters
+    ----------
+    nested_list : sequence
+        One item an example.
+
+    Returns
+    -------
+    dict
+        `{"0": nested_list[0], "1": nested_list[1], …}`
+    """
+    return {str(index): item for index, item in enumerate(nested_list)}
+
+
+def write_npz(filepath: str | Path, arrays: Iterable[np.ndarray]) -> None:
+    """Write what `np.savez(filepath, **to_dict(arrays))` would write, holding one array at a time.
+
+    Parameters
+    ----------
+    filepath : str or Path
+    arrays : iterable of ndarray
+        One an example; Python objects are refused.
+    """
+    with NpzWriter(filepath) as writer:
+        for array in arrays:
+            writer.write(array)
+
+
+class NpzWriter:
+    """Writes an archive as `write_npz` does, one array a call; used in a `with` statement."""
+
+    def __init__(self, filepath: str | Path):
+        self._archive, self._count = zipfile.ZipFile(filepath, "w"), 0
+
+    def write(self, array: np.ndarray) -> None:
+        """Add the array of the next example; raises ValueError if it holds Python objects."""
+        with self._archive.open(f"{self._count}.npy", "w", force_zip64=True) as member:
+            np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+        self._count += 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._archive.close()
+
+
+def read_npz(filepath: str | Path) -> list[np.ndarray]:
+    """Read what `np.savez(filepath, **to_dict(nested_list))` wrote.
+
+    Parameters
+    ----------
+    filepath : str or Path
+
+    Returns
+    -------
+    list of ndarray
+        In the order of the keys `"0"`, `"1"`, …
+
+    Raises
+    ------
+    ValueError
+        If the keys are not these, or an array holds Python objects, which are never unpickled.
+    """
+    if not zipfile.is_zipfile(filepath):
+        # numpy would take it for a single array, or for a pickle.
+        Path(filepath).stat()  # says that there is no such file
+        raise ValueError(f"{filepath}: expected an archive that np.savez wrote, found another or a damaged file")
+    with np.load(filepath, allow_pickle=False) as archive:
+        keys = [str(index) for index in range(len(archive.files))]
+        if set(archive.files) != set(keys):
+            unexpected = sorted(set(archive.files) - set(keys))[:5]
+            raise ValueError(f"{filepath}: expected the keys '0' to '{len(keys) - 1}', found {unexpected}")
+        return [archive[key] for key in keys]
