@@ -6,7 +6,6 @@ Only configuration, tokenizer and `safetensors` files are ever read: a pickled w
 import hashlib
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -235,12 +234,8 @@ def weight_files(path: Path) -> list[Path]:
     )
 
 
-def tensor_names(weights: Iterable[Path]) -> set[str]:
-    """Return the names of all tensors in safetensors files, without reading their data."""
-    return set(_tensor_shapes(weights))
-
-
-def _tensor_shapes(weights: Iterable[Path]) -> dict[str, tuple[int, ...]]:
+def _tensor_shapes(weights: list[Path]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of all tensors in safetensors files, without reading their data."""
     shapes = {}
     for file in weights:
         try:

@@ -200,34 +200,24 @@ def drop(record: dict, name: str) -> None:
 
 
 WRONG = {
-    "a file that is not listed": (
-        lambda run: change_record(run, lambda record: drop(record, "tokens.npz")),
-        "run.json: expected to list .*'tokens.npz'",
-    ),
+    "a file that is not listed": (lambda run: change_record(run, lambda record: drop(record, "tokens.npz")),
+        "run.json: expected to list .*'tokens.npz'"),
     "a file of another run": (
         lambda run: shutil.copy(run / "outputs" / "labels.npz", run / "outputs" / "labels_PER.npz"),
-        r"expected only files of this run, found \['labels_PER.npz'\] of another",
-    ),
-    "an example that is lost": (
-        lambda run: change_table(run, lambda table: table.drop(index=3)),
-        "expected 12 examples, found 11",
-    ),
+        r"expected only files of this run, found \['labels_PER.npz'\] of another"),
+    "an example that is lost": (lambda run: change_table(run, lambda table: table.drop(index=3)),
+        "expected 12 examples, found 11"),
     "an id that stands twice": (
         lambda run: change_table(run, lambda table: table.assign(id=[*table["id"][:-1], table["id"][0]])),
-        r"expected unique ids, found example 11 \(id '0a'\) again",
-    ),
-    "a token of another text": (
-        lambda run: change_cells(run, "tokens", at(3, lambda value: "Oslo")),
-        r"example 4 \(id '2a'\): expected token 3 to be 'Rome', found 'Oslo'",
-    ),
+        r"expected unique ids, found example 11 \(id '0a'\) again"),
+    "a token of another text": (lambda run: change_cells(run, "tokens", at(3, lambda value: "Oslo")),
+        r"example 4 \(id '2a'\): expected token 3 to be 'Rome', found 'Oslo'"),
     "offsets that are shifted by one": (
         lambda run: [change_cells(run, column, lambda cells: cells + 1) for column in ("char_start", "char_end")],
-        r"example 4 \(id '2a'\): (offsets are not in order|expected token 0 to be 'he ', found 'The')",
-    ),
+        r"example 4 \(id '2a'\): (offsets are not in order|expected token 0 to be 'he ', found 'The')"),
     "offsets that are not in order": (
         lambda run: change_cells(run, "char_start", lambda cells: cells[[1, 0, *range(2, len(cells))]]),
-        r"example 4 \(id '2a'\): offsets are not in order",
-    ),
+        r"example 4 \(id '2a'\): offsets are not in order"),
     "a token that is lost": (
         lambda run: [
             change_cells(run, column, lambda cells: np.delete(cells, 3))
@@ -235,26 +225,16 @@ WRONG = {
         ],
         r"example 4 \(id '2a'\): expected a token over character 15, 'R', found none",
     ),
-    "an answer at another place": (
-        lambda run: change_cells(run, "given_start", lambda cells: cells + 1),
-        r"example 4 \(id '2a'\): expected the answer 'Rome' at character 16, found 'ome\.'",
-    ),
-    "a label that is shifted": (
-        lambda run: change_cells(run, "labels_ANS", lambda cells: np.roll(cells, 1)),
-        r"example 4 \(id '2a'\): expected the labels of ANS to mark .*\(15, 19\).* found marks at tokens \[4\]",
-    ),
-    "a probability above 1": (
-        lambda run: change_cells(run, "pred_probs_ANS", at(2, lambda value: 1.001)),
-        r"example 4 \(id '2a'\): expected probabilities from 0 to 1, found \[1\.001",
-    ),
-    "fewer probabilities than tokens": (
-        lambda run: change_cells(run, "pred_probs_ANS", lambda cells: cells[:-1]),
-        r"example 4 \(id '2a'\): expected 22 probabilities, found 21",
-    ),
-    "an array that is lost": (
-        lambda run: change_arrays(run, "labels", lambda arrays: arrays[:-1]),
-        "labels.npz: expected 12 arrays, found 11",
-    ),
+    "an answer at another place": (lambda run: change_cells(run, "given_start", lambda cells: cells + 1),
+        r"example 4 \(id '2a'\): expected the answer 'Rome' at character 16, found 'ome\.'"),
+    "a label that is shifted": (lambda run: change_cells(run, "labels_ANS", lambda cells: np.roll(cells, 1)),
+        r"example 4 \(id '2a'\): expected the labels of ANS to mark .*\(15, 19\).* found marks at tokens \[4\]"),
+    "a probability above 1": (lambda run: change_cells(run, "pred_probs_ANS", at(2, lambda value: 1.001)),
+        r"example 4 \(id '2a'\): expected probabilities from 0 to 1, found \[1\.001"),
+    "fewer probabilities than tokens": (lambda run: change_cells(run, "pred_probs_ANS", lambda cells: cells[:-1]),
+        r"example 4 \(id '2a'\): expected 22 probabilities, found 21"),
+    "an array that is lost": (lambda run: change_arrays(run, "labels", lambda arrays: arrays[:-1]),
+        "labels.npz: expected 12 arrays, found 11"),
     "an example that is held out twice": (
         lambda run: change_record(run, lambda record: record["folds"][0]["validation_indices"].append(
             record["folds"][1]["validation_indices"][0])),
@@ -262,8 +242,7 @@ WRONG = {
     ),
     "an example that is held out never": (
         lambda run: change_record(run, lambda record: record["folds"][0]["validation_indices"].pop()),
-        "is held out 0 times",
-    ),
+        "is held out 0 times"),
     "an example that is trained on and held out": (
         lambda run: change_record(run, lambda record: record["folds"][2]["train_indices"].append(
             record["folds"][2]["validation_indices"][0])),
@@ -271,37 +250,24 @@ WRONG = {
     ),
     "a paragraph on both sides of a split": (
         lambda run: change_record(run, lambda record: record.update(group_by="title")),
-        "fold 0: the group of example .* is held out and trained on",
-    ),
+        "fold 0: the group of example .* is held out and trained on"),
     "an example in another fold than it says": (
         lambda run: change_table(run, lambda table: table.assign(fold=(table["fold"] + (table.index == 0)) % 3)),
-        r"expected example 0 \(id '0a'\) in fold \d, which held it out",
-    ),
-    "a seed that is not derived": (
-        lambda run: change_record(run, lambda record: record["folds"][1].update(seed=1)),
-        "expected the seeds of the folds to be derived from 0",
-    ),
-    "folds in another order": (
-        lambda run: change_record(run, lambda record: record["folds"].reverse()),
-        "expected fold 0, found fold 2",
-    ),
+        r"expected example 0 \(id '0a'\) in fold \d, which held it out"),
+    "a seed that is not derived": (lambda run: change_record(run, lambda record: record["folds"][1].update(seed=1)),
+        "expected the seeds of the folds to be derived from 0"),
+    "folds in another order": (lambda run: change_record(run, lambda record: record["folds"].reverse()),
+        "expected fold 0, found fold 2"),
     "a fold without its report": (lambda run: (fold_of(run) / FOLD_FILE).unlink(), "fold 1 .*No such file"),
-    "weights that were changed": (
-        lambda run: (fold_of(run) / "model.safetensors").write_bytes(b"other"),
-        "fold 1 .*model.safetensors is damaged",
-    ),
-    "a fold of other data": (
-        lambda run: change_fold(run, lambda report, *_: report.update(data="0" * 64)),
-        "fold 1 .*expected a fold of this data, found other data",
-    ),
-    "a fold of another training part": (
-        lambda run: change_fold(run, lambda report, *_: report["train_indices"].pop()),
-        "fold 1 .*expected the train_indices of run.json, found others",
-    ),
+    "weights that were changed": (lambda run: (fold_of(run) / "model.safetensors").write_bytes(b"other"),
+        "fold 1 .*model.safetensors is damaged"),
+    "a fold of other data": (lambda run: change_fold(run, lambda report, *_: report.update(data="0" * 64)),
+        "fold 1 .*expected a fold of this data, found other data"),
+    "a fold of another training part": (lambda run: change_fold(run, lambda report, *_: report["train_indices"].pop()),
+        "fold 1 .*expected the train_indices of run.json, found others"),
     "a fold that was trained with another seed": (
         lambda run: change_fold(run, lambda report, *_: report.update(seed=5)),
-        "fold 1 .*expected the seed of run.json, found others",
-    ),
+        "fold 1 .*expected the seed of run.json, found others"),
     "a configuration under another name": (
         lambda run: (
             change_record(run, lambda record: record["folds"][1].update(folder="fold_1_of_3-000000000000")),
@@ -321,24 +287,17 @@ WRONG = {
     ),
     "predictions of other examples": (
         lambda run: change_fold(run, lambda report, *_: report["validation_indices"].reverse()),
-        "fold 1 .*expected the validation_indices of run.json, found others",
-    ),
+        "fold 1 .*expected the validation_indices of run.json, found others"),
     "a probability that the fold did not predict": (
         lambda run: change_predictions(run, "pred_probs", lambda array: array[::-1]),
-        "fold 1 .*expected the pred_probs_ANS of out_of_fold.parquet to be what it predicted",
-    ),
-    "labels that the fold did not have": (
-        lambda run: change_predictions(run, "labels", lambda array: 1 - array),
-        "fold 1 .*expected the labels_ANS of out_of_fold.parquet to be what it predicted",
-    ),
-    "tokens that the fold did not have": (
-        lambda run: change_predictions(run, "char_end", lambda array: array + 1),
-        "fold 1 .*expected the char_end of out_of_fold.parquet to be what it predicted",
-    ),
+        "fold 1 .*expected the pred_probs_ANS of out_of_fold.parquet to be what it predicted"),
+    "labels that the fold did not have": (lambda run: change_predictions(run, "labels", lambda array: 1 - array),
+        "fold 1 .*expected the labels_ANS of out_of_fold.parquet to be what it predicted"),
+    "tokens that the fold did not have": (lambda run: change_predictions(run, "char_end", lambda array: array + 1),
+        "fold 1 .*expected the char_end of out_of_fold.parquet to be what it predicted"),
     "a model that is not said to have seen its training part": (
         lambda run: change_fold(run, lambda report, folder, _: (folder / SEEN_CONTEXTS_FILE).write_text("[]")),
-        "seen_contexts.json: expected the contexts of all 8 examples trained on",
-    ),
+        "seen_contexts.json: expected the contexts of all 8 examples trained on"),
 }  # fmt: skip
 
 

@@ -17,13 +17,11 @@ from transformers import AutoTokenizer, BertForTokenClassification, BertModel
 from checkpoints import (
     EMBEDDED_SHA256,
     check_same_labels,
-    file_sha256,
     fingerprint,
     resolve_checkpoint,
-    tensor_names,
     weight_files,
 )
-from span_model import BertForSpanClassification, load_network
+from span_model import load_network
 
 LABEL_MAP = {"O": 0, "ANS": 1}
 SNAPSHOT, OLDER_SNAPSHOT = "a" * 40, "b" * 40
@@ -167,8 +165,6 @@ def test_sharded_weights_are_accepted(sharded_bert, tiny_bert):
     shards = weight_files(sharded_bert)
     assert len(shards) > 1
     assert not (sharded_bert / "model.safetensors").exists()
-    assert tensor_names(shards) == tensor_names([tiny_bert / "model.safetensors"])
-
     loaded = load_network(resolve_checkpoint(sharded_bert), LABEL_MAP, seed=0).bert.state_dict()
     expected = load_file(tiny_bert / "model.safetensors")
     assert set(loaded) == set(expected)
@@ -214,24 +210,16 @@ def test_head_for_other_labels_is_refused_and_the_advice_works(bert, tmp_path):
     assert all(torch.equal(encoder[name], tensor) for name, tensor in loaded.items())
 
 
-def test_own_checkpoint_has_its_label_map(own_bert):
-    checkpoint = resolve_checkpoint(own_bert)
-    assert checkpoint.label_map == LABEL_MAP
-    assert isinstance(load_network(checkpoint, LABEL_MAP, seed=0), BertForSpanClassification)
-
-
-def test_own_checkpoint_without_its_label_map_is_refused(own_bert):
-    (own_bert / "label_map.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"label_map\.json: expected the label map that QATrainer writes"):
-        resolve_checkpoint(own_bert)
-
-
 def test_label_map_of_a_checkpoint_must_be_the_same(own_bert, tiny_bert):
     checkpoint = resolve_checkpoint(own_bert)
+    assert checkpoint.label_map == LABEL_MAP
     check_same_labels(checkpoint, {"ANS": 1, "O": 0})
     with pytest.raises(ValueError, match=r"expected the label map .*'PER': 1.*, found a model trained with .*'ANS': 1"):
         check_same_labels(checkpoint, {"O": 0, "PER": 1})
     check_same_labels(resolve_checkpoint(tiny_bert), {"O": 0, "PER": 1})
+    (own_bert / "label_map.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"label_map\.json: expected the label map that QATrainer writes"):
+        resolve_checkpoint(own_bert)
 
 
 # The Hub
@@ -250,12 +238,6 @@ def test_cached_hub_checkpoint_works_offline(hub_cache, revision, commit, max_po
 def test_revision_that_is_not_cached_is_not_replaced_by_another(hub_cache):
     with pytest.raises(ConnectionError, match="org/tiny: no such folder"):
         resolve_checkpoint("org/tiny", "v2")
-
-
-def test_partly_cached_hub_checkpoint_is_refused(hub_cache):
-    (hub_cache / "snapshots" / SNAPSHOT / "model.safetensors").unlink()
-    with pytest.raises(FileNotFoundError, match=r"expected the weights as model\.safetensors, found none"):
-        resolve_checkpoint("org/tiny")
 
 
 def test_folder_comes_before_a_hub_name(hub_cache, bert, tmp_path, monkeypatch):
@@ -300,13 +282,6 @@ FINGERPRINTED = {
     "label map": lambda folder: write_json(folder / "label_map.json", {"O": 1, "ANS": 0}),
     "label map removed": lambda folder: (folder / "label_map.json").unlink(),
 }
-NOT_FINGERPRINTED = {
-    "nothing": lambda folder: None,
-    "readme": lambda folder: (folder / "README.md").write_text("text", encoding="utf-8"),
-    "pickle": lambda folder: (folder / "training_args.bin").write_bytes(b"0"),
-    "time": lambda folder: os.utime(folder / "model.safetensors", (1, 1)),
-    "rewritten": lambda folder: (folder / "config.json").write_bytes((folder / "config.json").read_bytes()),
-}
 
 
 @pytest.mark.parametrize("change", FINGERPRINTED.values(), ids=FINGERPRINTED)
@@ -316,10 +291,12 @@ def test_fingerprint_changes_with_what_shapes_the_model(own_bert, change):
     assert fingerprint(own_bert) != before
 
 
-@pytest.mark.parametrize("change", NOT_FINGERPRINTED.values(), ids=NOT_FINGERPRINTED)
-def test_fingerprint_does_not_change_with_anything_else(own_bert, change, tmp_path):
+def test_fingerprint_does_not_change_with_anything_else(own_bert, tmp_path):
     before = fingerprint(own_bert)
-    change(own_bert)
+    (own_bert / "README.md").write_text("text", encoding="utf-8")
+    (own_bert / "training_args.bin").write_bytes(b"0")
+    (own_bert / "config.json").write_bytes((own_bert / "config.json").read_bytes())
+    os.utime(own_bert / "model.safetensors", (1, 1))
     assert fingerprint(own_bert) == before
     assert fingerprint(Path(shutil.copytree(own_bert, tmp_path / "elsewhere"))) == before
 
@@ -329,11 +306,3 @@ def test_fingerprint_covers_every_shard(sharded_bert):
     last = weight_files(sharded_bert)[-1]
     save_file({name: tensor + 1 for name, tensor in load_file(last).items()}, last, metadata={"format": "pt"})
     assert fingerprint(sharded_bert) != before
-
-
-def test_file_is_hashed_again_when_size_or_time_changed(tmp_path):
-    file = tmp_path / "file"
-    for content, time in ((b"one", 1), (b"two", 2), (b"longer", 2)):
-        file.write_bytes(content)
-        os.utime(file, (time, time))
-        assert file_sha256(file) == hashlib.sha256(content).hexdigest()

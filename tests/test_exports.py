@@ -33,6 +33,7 @@ PROBS = [
     [0.01, 0.02, 0.03, 0.98],
     [0.05, 0.92, 0.03],
 ]
+LABELS = [[0, 0, 0, 1, 1], [1, 0, 0, 0], [0, 0, 0], [1, 0, 0, 0], [0, 1, 0]]
 
 
 def words_of(context: str) -> list[tuple[str, int, int]]:
@@ -97,12 +98,12 @@ def dataset() -> list[dict]:
 
 def one_class(dataset: list[dict]) -> OutOfFold:
     """Predictions with one span class; the columns do not sum to one, as independent classes do not."""
-    labelled = [{3, 4}, {0}, set(), {0}, {1}]
-    predictions = []
-    for example, probs, answer in zip(dataset, PROBS, labelled, strict=True):
-        labels = [int(position in answer) for position in range(len(probs))]
-        outside = [0.5 - prob / 2 for prob in probs]
-        predictions.append(predict(example["context"], [outside, probs], [[1 - label for label in labels], labels]))
+    predictions = [
+        predict(
+            example["context"], [[0.5 - prob / 2 for prob in probs], probs], [[1 - label for label in labels], labels]
+        )
+        for example, probs, labels in zip(dataset, PROBS, LABELS, strict=True)
+    ]
     return gather(dataset, predictions, {"O": 0, "ANS": 1})
 
 
@@ -136,76 +137,56 @@ def sha256(file: Path) -> str:
 # The arrays
 
 
-def test_all_files_are_written_and_named(tmp_path, dataset, out_of_fold):
+def test_arrays_have_one_key_an_example_and_hold_no_objects(tmp_path, dataset, out_of_fold):
     paths = write_outputs(tmp_path / "new" / "outputs", dataset, out_of_fold, PARAMETERS, 1.0)
     names = ["labels.npz", "out_of_fold.parquet", "pred_probs.npz", "questions.npz", "tokens.npz", "run.json"]
     assert paths == [tmp_path / "new" / "outputs" / name for name in names]
     assert set(content_of(tmp_path / "new")) == {"outputs", *(f"outputs/{name}" for name in names)}
-
-
-def test_arrays_have_one_key_an_example_and_hold_no_objects(tmp_path, dataset, out_of_fold):
-    write_outputs(tmp_path, dataset, out_of_fold, PARAMETERS, 1.0)
     arrays = {}
-    for name in ("pred_probs", "labels", "tokens", "questions"):
-        with np.load(tmp_path / f"{name}.npz", allow_pickle=False) as archive:
+    for name, kind in (("pred_probs", "<f4"), ("labels", "<i8"), ("tokens", "U"), ("questions", "U")):
+        with np.load(tmp_path / "new" / "outputs" / f"{name}.npz", allow_pickle=False) as archive:
             assert sorted(archive.files) == ["0", "1", "2", "3", "4"]
-            arrays[name] = [archive[str(index)] for index in range(5)]
-    for index, (example, probs) in enumerate(zip(dataset, PROBS, strict=True)):
-        assert arrays["pred_probs"][index].dtype == np.float32
-        assert arrays["pred_probs"][index].tolist() == np.float32(probs).tolist()
-        assert arrays["tokens"][index].dtype.kind == "U"
-        assert arrays["tokens"][index].tolist() == example["context"].split()
-        assert (arrays["questions"][index].dtype.kind, arrays["questions"][index].shape) == ("U", ())
-        assert arrays["questions"][index].item() == example["question"]
-        assert arrays["labels"][index].dtype == np.int64
-    assert [labels.tolist() for labels in arrays["labels"]] == [
-        [0, 0, 0, 1, 1], [1, 0, 0, 0], [0, 0, 0], [1, 0, 0, 0], [0, 1, 0],
-    ]  # fmt: skip
+            assert all(kind in archive[key].dtype.str for key in archive.files)
+            arrays[name] = [archive[str(index)].tolist() for index in range(5)]
+    assert arrays == {
+        "pred_probs": [np.float32(probs).tolist() for probs in PROBS],
+        "labels": LABELS,
+        "tokens": [example["context"].split() for example in dataset],
+        "questions": [example["question"] for example in dataset],
+    }
 
 
-def test_several_span_classes_have_files_of_their_own(tmp_path, dataset, two_classes):
+def test_several_span_classes_have_files_and_columns_of_their_own(tmp_path, dataset, two_classes):
     paths = write_outputs(tmp_path, dataset, two_classes, PARAMETERS, 1.0)
     assert [path.name for path in paths] == [
         "labels_LOC.npz", "labels_PER.npz", "out_of_fold.parquet", "pred_probs_LOC.npz", "pred_probs_PER.npz",
         "questions.npz", "tokens.npz", "run.json",
     ]  # fmt: skip
-    for probs, per, loc in zip(
-        PROBS, read_npz(tmp_path / "pred_probs_PER.npz"), read_npz(tmp_path / "pred_probs_LOC.npz"), strict=True
-    ):
-        assert per.tolist() == np.float32(probs).tolist()
-        assert loc.tolist() == np.float32([prob / 2 for prob in probs]).tolist()
-    assert [labels.tolist() for labels in read_npz(tmp_path / "labels_PER.npz")][1] == [1, 1, 1, 1]
-    assert [labels.tolist() for labels in read_npz(tmp_path / "labels_LOC.npz")][1] == [0, 1, 0, 1]
+    table = out_of_fold_table(dataset, two_classes)
+    assert table.column_names[-4:] == ["labels_PER", "pred_probs_PER", "labels_LOC", "pred_probs_LOC"]
+    assert table["given_label"].to_pylist() == [["LOC"], ["LOC"], [], ["LOC"], ["LOC"]]
+    expected = {
+        "pred_probs_PER": [np.float32(probs).tolist() for probs in PROBS],
+        "pred_probs_LOC": [np.float32([prob / 2 for prob in probs]).tolist() for probs in PROBS],
+        "labels_PER": [[1] * 5, [1] * 4, [1] * 3, [1] * 4, [1] * 3],
+        "labels_LOC": [[0, 1, 0, 1, 0], [0, 1, 0, 1], [0, 1, 0], [0, 1, 0, 1], [0, 1, 0]],
+    }
+    for name, values in expected.items():
+        assert [array.tolist() for array in read_npz(tmp_path / f"{name}.npz")] == values
+        assert table[name].to_pylist() == values
 
 
 # cleanlab
 
 
-def test_cleanlab_finds_the_wrong_labels_in_the_files(tmp_path, dataset, out_of_fold, capsys):
+def test_cleanlab_finds_the_wrong_labels_in_the_files(tmp_path, dataset, out_of_fold):
     write_outputs(tmp_path, dataset, out_of_fold, PARAMETERS, 1.0)
     pred_probs, labels = read_npz(tmp_path / "pred_probs.npz"), read_npz(tmp_path / "labels.npz")
-    tokens = read_npz(tmp_path / "tokens.npz")
-
-    issues = span_classification.find_label_issues(labels, pred_probs)
     # Given "He" (P 0.01) rather than "1922" (P 0.98); the least likely label comes first.
-    assert [tuple(map(int, issue)) for issue in issues] == [(3, 0), (3, 3)]
-
-    scores, token_scores = span_classification.get_label_quality_scores(labels, pred_probs)
+    assert span_classification.find_label_issues(labels, pred_probs) == [(3, 0), (3, 3)]
+    scores, _ = span_classification.get_label_quality_scores(labels, pred_probs)
     # The least self-confidence of an example's tokens: P(span) if labelled, else 1 - P(span).
     assert scores == pytest.approx([0.9, 0.95, 0.94, 0.01, 0.92], abs=1e-6)
-    assert [len(of_example) for of_example in token_scores] == [len(probs) for probs in PROBS]
-
-    capsys.readouterr()
-    span_classification.display_issues(
-        issues,
-        tokens,
-        labels=labels,
-        pred_probs=[np.stack([1 - probs, probs], 1) for probs in pred_probs],
-        class_names=["O", "ANS"],
-    )
-    shown = capsys.readouterr().out
-    assert "Sentence index: 3, Token index: 0\nToken: He\nGiven label: ANS, predicted label" in shown
-    assert "Sentence index: 3, Token index: 3\nToken: 1922\nGiven label: O, predicted label" in shown
 
 
 # The table
@@ -246,7 +227,6 @@ def test_table_has_a_row_an_example(tmp_path, dataset, out_of_fold):
         "labels_ANS": integers, "pred_probs_ANS": pa.list_(pa.float32()),
     }  # fmt: skip
     given = [(["not Rome"], [15]), (["Zürich"], [0]), ([], []), (["He"], [0]), (["is"], [3])]
-    labels = [[0, 0, 0, 1, 1], [1, 0, 0, 0], [0, 0, 0], [1, 0, 0, 0], [0, 1, 0]]
     assert table.to_pylist() == [
         {
             **{name: example[name] for name in ("id", "title", "question", "context")},
@@ -260,30 +240,14 @@ def test_table_has_a_row_an_example(tmp_path, dataset, out_of_fold):
             "labels_ANS": of_tokens,
             "pred_probs_ANS": np.float32(probs).tolist(),
         }
-        for example, (texts, starts), of_tokens, probs in zip(dataset, given, labels, PROBS, strict=True)
+        for example, (texts, starts), of_tokens, probs in zip(dataset, given, LABELS, PROBS, strict=True)
     ]
     # By hand, so that the helper's offsets are not taken on trust.
     assert table["char_start"][1].as_py() == [0, 7, 9, 12]
     assert table["char_end"][1].as_py() == [6, 8, 11, 16]
-
-
-def test_table_has_columns_for_each_span_class(dataset, two_classes):
-    table = out_of_fold_table(dataset, two_classes)
-    assert table.column_names[-4:] == ["labels_PER", "pred_probs_PER", "labels_LOC", "pred_probs_LOC"]
-    assert table["pred_probs_PER"][2].as_py() == np.float32(PROBS[2]).tolist()
-    assert table["pred_probs_LOC"][2].as_py() == np.float32([0.01, 0.03, 0.005]).tolist()
-    assert table["labels_PER"][2].as_py() == [1, 1, 1]
-    assert table["labels_LOC"][2].as_py() == [0, 1, 0]
-    assert table["given_label"].to_pylist() == [["LOC"], ["LOC"], [], ["LOC"], ["LOC"]]
-
-
-def test_table_of_questions_without_answers_keeps_its_types(dataset, out_of_fold):
-    table = out_of_fold_table([dataset[2]], gather(dataset, out_of_fold.predictions[2:3], {"O": 0, "ANS": 1}))
-    assert table.schema.field("given_answer").type == pa.list_(pa.string())
-    assert table.schema.field("given_start").type == pa.list_(pa.int64())
-    assert table.select(["given_answer", "given_start", "given_label"]).to_pylist() == [
-        {"given_answer": [], "given_start": [], "given_label": []}
-    ]
+    # Of a question without an answer, which would leave nothing to infer the types from.
+    without = out_of_fold_table([dataset[2]], gather(dataset, out_of_fold.predictions[2:3], {"O": 0, "ANS": 1}))
+    assert without.schema.equals(table.schema)
 
 
 @pytest.mark.parametrize(("answers", "given"), [("first", ["It"]), ("all", ["It", "is"])])
@@ -300,34 +264,18 @@ def test_record_says_what_made_the_files(tmp_path, dataset, out_of_fold, monkeyp
     monkeypatch.setattr(exports, "code_commit", lambda: "c0ffee-dirty")
     paths = write_outputs(tmp_path, dataset, out_of_fold, PARAMETERS, 12.5)
     record = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
-    libraries = ["cleanlab", "datasets", "numpy", "scikit-learn", "tokenizers", "torch", "torchmetrics", "transformers"]
-    shared = {"loss_history": [[0.5, 0.7], [1.0, 0.3]], "num_training_questions_cut": 0}
-    assert record == {
-        "parameters": PARAMETERS,
-        "num_examples": 5,
-        "data_sha256": data_fingerprint(dataset),
-        "checkpoint_sha256": "hash of the checkpoint",
-        "label_map": {"O": 0, "ANS": 1},
-        "group_by": "context",
-        "code": {"commit": "c0ffee-dirty", "modules": "hash of the code", "torch": "2.0"},
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in libraries}},
-        "folds": [
-            {
-                "fold": 0, "folder": "fold_0_of_2-0123456789ab", "seed": 100,
-                "train_indices": [1], "validation_indices": [0, 2, 3, 4],
-                "metrics": {"loss": 0.25, "classes": {"ANS": {"average_precision": None, "f1": 50.0}}},
-                "seconds": {"train": 1.5, "predict": 0.5}, **shared,
-            },
-            {
-                "fold": 1, "folder": "fold_1_of_2-0123456789ab", "seed": 101,
-                "train_indices": [0, 2, 3, 4], "validation_indices": [1],
-                "metrics": {"loss": 1.25, "classes": {"ANS": {"average_precision": None, "f1": 50.0}}},
-                "seconds": {"train": 1.5, "predict": 0.5}, **shared,
-            },
-        ],
-        "seconds": 12.5,
-        "files": {path.name: sha256(path) for path in paths if path.name != "run.json"},
-    }  # fmt: skip
+    assert record["parameters"] == PARAMETERS
+    assert (record["num_examples"], record["seconds"], record["group_by"]) == (5, 12.5, "context")
+    assert (record["label_map"], record["checkpoint_sha256"]) == ({"O": 0, "ANS": 1}, "hash of the checkpoint")
+    assert record["data_sha256"] == data_fingerprint(dataset)
+    assert record["code"] == {"commit": "c0ffee-dirty", "modules": "hash of the code", "torch": "2.0"}
+    assert record["versions"]["python"] == platform.python_version()
+    assert record["versions"]["torch"] == version("torch")
+    assert record["files"] == {path.name: sha256(path) for path in paths if path.name != "run.json"}
+    elsewhere = {"key", "data", "code", "trainer"}  # once for all folds, or in their own records
+    assert record["folds"] == [
+        {name: value for name, value in report.items() if name not in elsewhere} for report in out_of_fold.reports
+    ]
     assert len(record["files"]) == 5
 
 

@@ -2,7 +2,7 @@
 
 import html
 import re
-from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -49,35 +49,15 @@ def test_token_quality_is_that_of_cleanlab():
 # Showing a context
 
 
-class ShownContext(HTMLParser):
-    """Read the page again: its paragraphs, its spans, and the tags that it holds."""
+class ShownContext:
+    """What is read of a shown context: the texts of its paragraphs, its spans and the names of its tags."""
 
     def __init__(self, page: str):
-        super().__init__()
-        self.paragraphs: list[str] = []
-        self.spans: list[tuple[str, str, str]] = []  # text, style, title
-        self.tags: list[str] = []
-        self._style: list[dict] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        if tag == "p":
-            self.paragraphs.append("")
-        if tag == "span":
-            attributes = dict(attributes)
-            assert set(attributes) == {"style", "title"}
-            self.spans.append(("", attributes["style"], attributes["title"]))
-            self._style.append(attributes)
-
-    def handle_endtag(self, tag):
-        if tag == "span":
-            self._style.pop()
-
-    def handle_data(self, data):
-        self.paragraphs[-1] += data
-        if self._style:
-            self.spans[-1] = (self.spans[-1][0] + data, *self.spans[-1][1:])
+        elements = list(ElementTree.fromstring(page).iter())
+        self.tags = [element.tag for element in elements]
+        self.paragraphs = ["".join(element.itertext()) for element in elements if element.tag == "p"]
+        spans = [element for element in elements if element.tag == "span"]
+        self.spans = [(span.text or "", span.get("style"), span.get("title")) for span in spans]
 
 
 def shade_of(style: str) -> float:

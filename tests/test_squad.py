@@ -2,7 +2,6 @@
 
 import json
 import random
-import warnings
 from pathlib import Path
 
 import datasets
@@ -124,11 +123,18 @@ def test_demo_is_the_default_and_holds_every_question_of_its_file():
     assert load_squad("demo", 2).to_list() == loaded.select([0, 1]).to_list()
 
 
-def test_offsets_count_characters_and_not_bytes(tmp_path):
-    # Four bytes for the emoji and two for each of Ł, ó, ź and é: 11 bytes stand before "café", but 6 characters.
-    example = make_example("a", "😀Łódź café", "Où ?", "café")
-    assert example["answers"]["answer_start"] == [6]
-    assert load_squad(write_source("jsonl", [example], tmp_path)).to_list() == [example]
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        # Four bytes for the emoji and two for each of Ł, ó, ź and é: 11 bytes stand before "café", but 6 characters.
+        (row(context="😀Łódź café", answers={"text": ["café"], "answer_start": [6]}), {}),
+        (row(title=""), {}),
+        (row(source="wiki", is_impossible=False), row()),  # columns beyond the schema are left out
+    ],
+)
+def test_valid_rows_come_back(given, expected, tmp_path):
+    path = write_source("jsonl", [given], tmp_path)
+    assert load_squad(path.rename(tmp_path / "DATA.JSONL")).to_list() == [expected or given]
 
 
 def test_json_lines_are_cut_at_newlines_only_and_blank_lines_are_passed_over(tmp_path):
@@ -137,16 +143,6 @@ def test_json_lines_are_cut_at_newlines_only_and_blank_lines_are_passed_over(tmp
     lines = [json.dumps(example, ensure_ascii=False) for example in rows]
     path.write_bytes(f"\n{lines[0]}\r\n\r\n{lines[1]}".encode())
     assert load_squad(path).to_list() == rows
-
-
-def test_suffix_may_be_upper_case(tmp_path, squad_file, examples):
-    path = squad_file.rename(tmp_path / "DATA.JSON")
-    assert load_squad(path).to_list() == examples
-
-
-def test_columns_beyond_the_schema_are_left_out(tmp_path):
-    path = write_source("jsonl", [row(source="wiki", is_impossible=False)], tmp_path)
-    assert load_squad(path).to_list() == [row()]
 
 
 def test_folder_saved_with_the_sequence_features_of_old_datasets_is_read(tmp_path, examples):
@@ -167,23 +163,14 @@ def test_one_split_of_a_saved_dataset_dict_is_named_by_its_folder(tmp_path, exam
 
 
 @pytest.mark.parametrize("kind", SOURCE_KINDS)
-def test_num_examples_takes_the_first_ones(kind, tmp_path, examples):
-    path = write_source(kind, examples, tmp_path)
-    assert load_squad(path, 3).to_list() == examples[:3]
-    assert load_squad(path, 12).to_list() == examples
-
-
-def test_examples_behind_num_examples_are_not_checked(tmp_path):
-    path = write_source("jsonl", [row(), row(id="b", context="")], tmp_path)
-    assert load_squad(path, 1)["id"] == ["a"]
-
-
-@pytest.mark.parametrize("kind", SOURCE_KINDS)
-def test_features_stay_explicit_when_no_question_of_the_slice_has_an_answer(kind, tmp_path):
-    rows = [make_example("a", CONTEXT, "Who?"), make_example("b", CONTEXT, "Which?", "Łódź")]
-    loaded = load_squad(write_source(kind, rows, tmp_path), 1)
-    assert loaded["answers"][:] == [{"text": [], "answer_start": []}]
-    assert loaded.features == FEATURES
+def test_num_examples_takes_the_first_ones(kind, tmp_path):
+    """Those behind are not checked, and the features are the same where no question of the slice has an answer."""
+    rows = [make_example("a", CONTEXT, "Who?"), row(id="b"), row(id="c", question="")]
+    path = write_source(kind, rows, tmp_path)
+    for num_examples in (1, 2):
+        loaded = load_squad(path, num_examples)
+        assert loaded.to_list() == rows[:num_examples]
+        assert loaded.features == FEATURES
 
 
 # The Hub
@@ -211,18 +198,13 @@ def test_hub_names_are_mapped_to_repository_and_split(source, repository, split,
     assert calls == [((repository,), {"split": split})]
 
 
-@pytest.mark.parametrize("cause", [OSError("no route"), ValueError('Unknown split "dev"'), FileNotFoundError("gone")])
-def test_the_reason_why_the_hub_failed_is_kept(cause, monkeypatch):
+def test_the_reason_why_the_hub_failed_is_kept(monkeypatch):
     def load_dataset(*args, **kwargs):
-        raise cause
+        raise ValueError("Unknown split")
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    with pytest.raises(ConnectionError) as raised:
+    with pytest.raises(ConnectionError, match=r"could not load 'rajpurkar/squad' .*ValueError: Unknown split"):
         load_squad("squad:dev")
-    assert f"could not load 'rajpurkar/squad' from the Hugging Face Hub ({type(cause).__name__}: {cause})" in str(
-        raised.value
-    )
-    assert raised.value.__cause__ is cause
 
 
 # Sources that are not there, or of another shape
@@ -239,9 +221,7 @@ def test_missing_file_is_not_looked_up_on_the_hub(name, tmp_path, monkeypatch):
     ("document", "message"),
     [
         ([], "a list 'data' in the document; found list []"),
-        ("text", "a list 'data' in the document; found str 'text'"),
         ({"rows": []}, "a list 'data' in the document; found the fields ['rows']"),
-        ({"data": {"title": "T"}}, "a list 'data' in the document; found 'data' as dict {'title': 'T'}"),
         ({"data": ["T"]}, "a list 'paragraphs' in data[0]; found str 'T'"),
         ({"data": [{"paragraphs": []}, {"title": "T"}]}, "a list 'paragraphs' in data[1]; found the fields ['title']"),
         ({"data": [{"paragraphs": None}]}, "a list 'paragraphs' in data[0]; found 'paragraphs' as NoneType None"),
@@ -256,7 +236,7 @@ def test_json_of_another_shape_says_where_the_nesting_breaks(document, message, 
     path = write_json(tmp_path, document)
     with pytest.raises(ValueError) as raised:
         load_squad(path)
-    assert str(raised.value) == f"{path}: expected the SQuAD layout data[].paragraphs[].qas[], with {message}"
+    assert message in str(raised.value)
 
 
 # Invalid examples
@@ -318,10 +298,6 @@ def test_first_five_invalid_examples_are_shown_and_all_are_listed(tmp_path):
     assert 'on_invalid="drop"' in str(raised.value)
 
 
-def test_title_may_be_empty(tmp_path):
-    assert load_squad(write_source("jsonl", [row(title="")], tmp_path))["title"] == [""]
-
-
 # on_invalid="drop"
 
 
@@ -333,18 +309,11 @@ def test_drop_keeps_the_rest_and_names_all_that_went(tmp_path):
         loaded = load_squad(path, on_invalid="drop")
     assert loaded.to_list() == [rows[0], rows[-1]]
     (warning,) = caught
-    message = str(warning.message)
-    assert message.startswith(f"{path}: 7 of 9 examples are invalid:\n  example 1 (id 'bad0'): expected a 'question'")
-    dropped = ", ".join(f"'bad{number}' (index {number + 1})" for number in range(7))
-    assert message.endswith(f"\nDropped: {dropped}.")
+    assert "7 of 9" in str(warning.message)
+    assert all(f"'bad{number}' (index {number + 1})" in str(warning.message) for number in range(7))
     assert Path(warning.filename) == Path(__file__), "the warning points to the caller"
-
-
-def test_drop_keeps_the_first_of_two_equal_ids(tmp_path):
-    rows = [row(question="First?"), row(question="Second?"), row(id="b")]
-    with pytest.warns(UserWarning, match=r"Dropped: 'a' \(index 1\)\."):
-        loaded = load_squad(write_source("jsonl", rows, tmp_path), on_invalid="drop")
-    assert loaded["question"] == ["First?", rows[2]["question"]]
+    with pytest.raises(InvalidDatasetError, match="1 of 1 examples are invalid"):
+        load_squad(write_source("jsonl", [row(question="")], tmp_path), on_invalid="drop")
 
 
 def test_table_that_labels_only_some_answers_has_empty_labels_in_the_others(tmp_path):
@@ -354,18 +323,6 @@ def test_table_that_labels_only_some_answers_has_empty_labels_in_the_others(tmp_
     for kind in ("jsonl", "parquet"):
         loaded = load_squad(write_source(kind, rows, tmp_path))
         assert [given["label"] for given in loaded["answers"]] == [["CITY"], [""]]
-
-
-def test_drop_says_nothing_when_all_are_valid(squad_file, examples):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert load_squad(squad_file, on_invalid="drop").to_list() == examples
-
-
-def test_drop_raises_when_nothing_is_left(tmp_path):
-    path = write_questions(tmp_path, question(id="x", question=""), question(id="y", answers=None))
-    with pytest.raises(InvalidDatasetError, match="2 of 2 examples are invalid"):
-        load_squad(path, on_invalid="drop")
 
 
 def test_num_examples_are_counted_before_dropping(tmp_path):
@@ -397,16 +354,10 @@ def test_hint_names_the_nearest_of_all_occurrences(seed):
     text = "".join(rng.choices("ab", k=rng.randint(1, 3)))
     offset = rng.randint(-3, 15)
     starts = [start for start in range(len(context)) if context.startswith(text, start)]
-    (problem, *_) = [
-        *validate_examples([row(context=context, answers={"text": [text], "answer_start": [offset]})]), None,
-    ]  # fmt: skip
-    if offset in starts:
-        assert problem is None
-    elif starts:
-        nearest = min(starts, key=lambda start: abs(start - offset))
-        assert problem.found.endswith(f"(the text is at offset {nearest})")
-    else:
-        assert problem.found.endswith("(the text is not in the context)")
+    problems = validate_examples([row(context=context, answers={"text": [text], "answer_start": [offset]})])
+    nearest = min(starts, key=lambda start: abs(start - offset), default=None)
+    hint = "the text is not in the context" if nearest is None else f"the text is at offset {nearest}"
+    assert [problem.found.endswith(f"({hint})") for problem in problems] == [True] * (offset not in starts)
 
 
 @pytest.mark.parametrize(("text", "context"), [("aa", "aaaa"), ("ab", "abcab"), ("x", "abc"), ("abc", "ab")])
