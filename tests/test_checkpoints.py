@@ -236,7 +236,7 @@ def test_cached_hub_checkpoint_works_offline(hub_cache, revision, commit, max_po
 
 
 def test_revision_that_is_not_cached_is_not_replaced_by_another(hub_cache):
-    with pytest.raises(ConnectionError, match="org/tiny: no such folder"):
+    with pytest.raises(ConnectionError, match="org/tiny: no such file or folder"):
         resolve_checkpoint("org/tiny", "v2")
 
 

@@ -50,7 +50,7 @@ def asked(tiny_bert, tmp_path_factory) -> tuple[list, list]:
     del environment["HF_HUB_OFFLINE"]
     environment |= {"HF_HOME": str(folder), "HF_HUB_ETAG_TIMEOUT": "1", "PYTHONPATH": str(ROOT)}
     run = subprocess.run(
-        [sys.executable, "-c", SCRIPT], cwd=folder, env=environment, capture_output=True, timeout=300, check=True
+        [sys.executable, "-c", SCRIPT], cwd=folder, env=environment, capture_output=True, timeout=120, check=True
     )
     silent, refused = json.loads(run.stdout)
     return silent, refused
