@@ -246,8 +246,9 @@ def test_table_has_a_row_an_example(tmp_path, dataset, out_of_fold):
     assert table["char_start"][1].as_py() == [0, 7, 9, 12]
     assert table["char_end"][1].as_py() == [6, 8, 11, 16]
     # Of a question without an answer, which would leave nothing to infer the types from.
-    without = out_of_fold_table([dataset[2]], gather(dataset, out_of_fold.predictions[2:3], {"O": 0, "ANS": 1}))
-    assert without.schema.equals(table.schema)
+    without = gather([dataset[2]], out_of_fold.predictions[2:3], out_of_fold.label_map)
+    write_outputs(tmp_path, [dataset[2]], without, PARAMETERS, 1.0)
+    assert pa.parquet.read_schema(tmp_path / "out_of_fold.parquet").equals(table.schema)
 
 
 @pytest.mark.parametrize(("answers", "given"), [("first", ["It"]), ("all", ["It", "is"])])
