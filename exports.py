@@ -31,7 +31,7 @@ LOCK_FILE = ".outputs.lock"
 _OUR_FILES = re.compile(
     r"(pred_probs|labels)(_\w[\w .-]*)?\.npz|(tokens|questions)\.npz|"
     r"out_of_fold(-[0-9]{5,}-of-[0-9]{5,})?\.parquet|"
-    r"label_issues\.(html|csv|parquet)|label_studio_(tasks\.json|config\.xml)|doccano\.jsonl"
+    r"label_issues\.(html|parquet)|label_issues(\.new(-[0-9]+)?)?\.csv|label_studio_(tasks\.json|config\.xml)|doccano\.jsonl"
 )
 TABLE_FILE = "out_of_fold.parquet"
 _SHARD_FILE = re.compile(r"out_of_fold-[0-9]{5,}-of-[0-9]{5,}\.parquet")

@@ -29,10 +29,11 @@ from test_parameters import REVIEW_NOTEBOOK, notebook_defaults
 from transformers import BertForTokenClassification, BertModel, RobertaConfig, RobertaModel
 
 from corrections import apply_decisions
-from decisions import Answer, Decision, RefusedDecisionsError, read_decisions
+from decisions import read_decisions
 from exports import read_outputs, read_shards
 from fold_store import load_fold
 from label_quality import span_label_quality
+from marks import Answer, Decision, RefusedDecisionsError
 from parameters import ParameterError, ReviewParameters, TrainingParameters
 from span_classification_tutorial_utils import read_npz
 from spanbert import QA, QATrainer

@@ -8,11 +8,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import make_example, squad_document
+from review_frames import make_frames
 
 import corrections
 from corrections import apply_decisions
-from decisions import Answer, Decision, RefusedDecisionsError, read_decisions
-from review_formats import write_doccano, write_issues_csv, write_label_studio
+from decisions import read_decisions
+from doccano import write_doccano
+from label_studio import write_label_studio
+from marks import Answer, Decision, RefusedDecisionsError
+from spreadsheet import write_issues_csv
 from squad import load_squad
 from squad_sources import DEMO_PATH
 
@@ -266,6 +270,49 @@ def test_answer_that_moves_is_called_moved(tmp_path, paths):
     assert (change.kind, change.after) == ("moved", [{"text": "1922", "answer_start": 41}])
 
 
+# Invalid examples
+
+
+def with_invalid_examples() -> list[dict]:
+    """Three valid examples between four that are not: two offsets, an id that came before, an empty question."""
+    examples = [make_example(name, CONTEXT, "When?", "He") for name in ("bad", "a", "b", "b", "bad too", "c", "empty")]
+    for example_index in (0, 4):
+        examples[example_index]["answers"]["answer_start"] = [1]
+    examples[6]["question"] = " "
+    return examples
+
+
+DECIDED = [decision("a", ("He", 0), "wrote"), decision("b", ("He", 0)), decision("c", ("He", 0), "It")]
+
+
+def test_invalid_examples_of_a_squad_file_keep_their_bytes(tmp_path, paths):
+    examples = with_invalid_examples()
+    before = json.dumps(squad_document(examples), indent=2)
+    (tmp_path / "s.json").write_text(before, encoding="utf-8")
+    with pytest.warns(UserWarning, match=r"4 invalid examples are left as they are, first: example 0 \(id 'bad'\)"):
+        changes = apply_decisions(tmp_path / "s.json", DECIDED, *paths)
+    assert [change.id for change in changes] == ["a", "b", "c"]
+    examples[1]["answers"] = {"text": ["wrote"], "answer_start": [3]}
+    examples[2]["answers"] = {"text": [], "answer_start": []}
+    examples[5]["answers"] = {"text": ["It"], "answer_start": [26]}
+    assert paths[0].read_bytes() == json.dumps(squad_document(examples), indent=2).encode()
+
+
+def test_invalid_examples_of_another_form_stay_out(tmp_path, paths):
+    source = write_jsonl(tmp_path / "s.jsonl", *with_invalid_examples())
+    with pytest.warns(UserWarning, match=r"4 invalid examples are left out of corrected\.json"):
+        apply_decisions(source, DECIDED, *paths)
+    assert answers_by_id(paths[0]) == {"a": [("wrote", 3)], "b": [], "c": [("It", 26)]}
+
+
+def test_decision_about_an_invalid_example_is_refused_with_its_reason(tmp_path, paths):
+    source = write_jsonl(tmp_path / "s.jsonl", *with_invalid_examples())
+    reason = r"example 'bad too': the example is invalid in the data \(expected the answer 'He' at offset 1; found 'e '"
+    with pytest.raises(RefusedDecisionsError, match=reason) as caught:
+        apply_decisions(source, [*DECIDED, decision("bad too", ("He", 1), "It")], *paths)
+    assert len(caught.value.problems) == 1
+
+
 # Other sources
 
 
@@ -309,16 +356,11 @@ RIGHT = {"=x\"<&>'\n": "Zürich", "-sum": "=1+1", "rtl": "1922", "none": None, "
 @pytest.fixture
 def review() -> tuple[pd.DataFrame, pd.DataFrame]:
     """Issues, and the table they are of."""
-    rows, issues = [], []
-    for index, example in enumerate(REVIEWED):
-        texts, starts = example["answers"].values()
-        shared = {"id": example["id"], "question": example["question"], "fold": 0}
-        rows.append({**shared, "title": "T", "context": example["context"], "given_answer": texts,
-                     "given_start": starts, "given_label": ["ANS"] * len(texts), "labels_ANS": 0})  # fmt: skip
-        issues.append({**shared, "rank": index + 1, "index": index, "label_quality": 0.5, "checks": "",
-                       "given_answer": "".join(texts), "given_start": starts[0] if starts else None,
-                       "suggested_answer": "", "suggested_start": None, "suggestion_confidence": 0.0})  # fmt: skip
-    return pd.DataFrame(issues).astype({"given_start": "Int64", "suggested_start": "Int64"}), pd.DataFrame(rows)
+    examples = []
+    for example in REVIEWED:
+        spans = [(start, start + len(text)) for text, start in zip(*example["answers"].values(), strict=True)]
+        examples.append({**example, "given": spans})
+    return make_frames(*examples)
 
 
 def by_label_studio(folder: Path, issues: pd.DataFrame, table: pd.DataFrame) -> Path:
