@@ -219,11 +219,6 @@ def test_marks_cover_their_characters(tmp_path, given, suggested, marks):
     assert context_of(card) == "abcdefghij"
 
 
-def test_annotators_who_agree_are_named_once(tmp_path):
-    card = page_of(tmp_path, {"context": "a bit", "given": [(0, 1), (2, 5), (0, 1), (2, 5)]}).one("article")
-    assert lines_of(card) == {"given": "a", "also given": "bit", "suggested": "none"}
-
-
 def test_offsets_count_characters(tmp_path):
     # The emoji is two units in JavaScript and four bytes; "é" is a letter and an accent of its own.
     card = page_of(tmp_path, {"context": "😀 Cafe\u0301 <b>", "given": [(2, 7)], "suggested": (8, 11)}).one("article")
@@ -271,13 +266,6 @@ def test_long_context_without_marks_shows_its_beginning(tmp_path):
     assert card.one("details").one(".text").text() == "".join(SENTENCES[2:])
 
 
-def test_context_of_usual_length_is_whole(tmp_path):
-    context = "".join(SENTENCES[:25])
-    assert len(context) == 1000
-    assert page_of(tmp_path, {"context": context}).all("details") == []
-    assert len(page_of(tmp_path, {"context": context + "!"}).all("details")) == 1
-
-
 # The page
 
 
@@ -293,29 +281,6 @@ def test_header_counts(tmp_path):
 
     page = page_of(tmp_path, {"context": "c"})
     assert page.one("header").all("p")[0].text() == "1 example, 1 issue found. 1 row on this page, worst first."
-
-
-def test_page_without_rows(tmp_path):
-    issues, table = make_frames({"context": "c"})
-    path = write_review_page(tmp_path / "review.html", issues.iloc[:0], table)
-    assert Tree(path.read_text(encoding="utf-8")).root.all("article") == []
-
-
-def test_controls_are_labelled_and_wait_for_the_script(tmp_path):
-    rows = [{"fold": 1, "checks": "a; <b>"}, {"fold": 0, "checks": "a"}, {"fold": 1}]
-    page = page_of(tmp_path, *({"context": "c", **row} for row in rows))
-    form = page.one("form")
-    assert "hidden" in form.attributes
-    in_labels = [field for label in form.all("label") for field in label.all("input") + label.all("select")]
-    assert len(in_labels) == len(form.all("input") + form.all("select")) == 7
-    options = {
-        select.attributes["name"]: [(option.attributes["value"], option.text()) for option in select.all("option")]
-        for select in form.all("select")
-    }
-    assert options["fold"] == [("", "all"), ("0", "0 (1)"), ("1", "1 (2)")]
-    assert options["check"] == [("", "any or none"), ("<b>", "<b> (1)"), ("a", "a (2)")]
-    assert "hidden" in page.all("p")[-1].attributes
-    assert not any("hidden" in card.attributes for card in page.all("article"))
 
 
 def sha256(text: str) -> str:
@@ -475,20 +440,6 @@ def browse(folder: Path, *visits: list[str]) -> list[Node]:
 
 def shown(page: Node) -> list[str]:
     return [card.one(".id").text() for card in page.all("article") if "hidden" not in card.attributes]
-
-
-@needs_browser
-def test_no_text_of_the_data_runs_and_the_own_script_does(tmp_path):
-    examples = [{"id": text, "title": text, "question": text, "context": text, "checks": text} for text in HOSTILE]
-    path = write_review_page(tmp_path / "review.html", *make_frames(*examples), title="Safe")
-    (page,) = browse(tmp_path, [path.name])
-    assert page.one("title").text() == "Safe"
-    assert len(page.all("script")) == 1
-    assert page.all("img") == []
-    assert len(page.all("svg")) == len(HOSTILE)
-    assert [context_of(card) for card in page.all("article")] == HOSTILE
-    assert "hidden" not in page.one("form").attributes
-    assert page.one("form").all("p")[0].text() == f"{len(HOSTILE)} of {len(HOSTILE)} rows"
 
 
 @needs_browser

@@ -178,12 +178,6 @@ def test_what_is_filled_in_is_a_decision(tmp_path, encoding):
     ]
 
 
-def test_column_correct_start_may_be_missing(tmp_path):
-    assert read_csv(tmp_path, "id,given_answer,given_start,correct_answer\na,He,0,Ulysses\n") == [
-        Decision("a", (Answer("He", 0),), (Answer("Ulysses"),))
-    ]
-
-
 @pytest.mark.parametrize(
     ("row", "message"),
     [
