@@ -3,13 +3,14 @@
 import itertools
 import json
 import shutil
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from atomic_files import check_writable, partial_folder, write_file
-from decisions import Answer, Decision, RefusedDecisionsError
-from squad import load_squad, occurrences
+from marks import Answer, Decision, RefusedDecisionsError
+from squad import InvalidDatasetError, InvalidExample, load_squad, occurrences
 from squad_sources import DEMO_PATH, DEMO_SOURCE
 from squad_text import replace_answers
 
@@ -34,8 +35,9 @@ def apply_decisions(
     """Write a data set with the decisions put in, and a list of what changed.
 
     In a SQuAD file, only the `answers` of changed questions are others than in the source, and `is_impossible`
-    where it is there and changes; every other byte is the same. A data set of another form becomes a new SQuAD
-    file, questions in their order; columns beyond the schema are left out.
+    where it is there and changes; every other byte is the same, those of invalid examples too. A data set of another
+    form becomes a new SQuAD file, questions in their order; columns beyond the schema and invalid examples are left
+    out. A warning says how many examples are invalid.
 
     Of an example's answers, those that the decision is about make way for the correct ones; a decision that there
     is no answer removes all. An answer that replaces another has a text, an offset and, where the data has span
@@ -60,9 +62,9 @@ def apply_decisions(
     Raises
     ------
     RefusedDecisionsError
-        If a decision does not fit its example: the id is unknown, the given answer is not among the answers any
-        more, the correct one does not stand in the context or it is not clear where, two decisions contradict.
-        All are named, and nothing is written.
+        If a decision does not fit its example: the id is unknown or that of an invalid example, the given answer is
+        not among the answers any more, the correct one does not stand in the context or it is not clear where, two
+        decisions contradict. All are named, and nothing is written.
     ValueError
         If a path is no `.json` file or is that of another file; and what `load_squad` raises.
     OSError
@@ -71,10 +73,9 @@ def apply_decisions(
     corrected_path, changes_path = Path(corrected_path), Path(changes_path)
     file = DEMO_PATH if str(source) == DEMO_SOURCE else Path(source).expanduser()
     _check_paths(file, corrected_path, changes_path)
-    dataset = load_squad(source)
-    with_labels = "label" in dataset.features["answers"]
-    examples = dataset.to_list()
-    corrected = _corrected_answers(str(source), examples, list(decisions), with_labels)
+    examples, invalid = _read(source)
+    with_labels = "label" in examples[0]["answers"]
+    corrected = _corrected_answers(str(source), examples, invalid, list(decisions), with_labels)
     for folder in (corrected_path.parent, changes_path.parent):
         check_writable(folder)
 
@@ -87,19 +88,36 @@ def apply_decisions(
             shown = [[_as_entry(answer, with_labels) for answer in answers] for answers in (before, after)]
             changes.append(Change(example["id"], example["question"], _kind(before, after), *shown))
     is_squad_file = file.is_file() and file.suffix.lower() == ".json"
-    content = _edited(file, corrected, with_labels) if is_squad_file else _squad_document(rows, with_labels)
+    if invalid:
+        kept = "left as they are" if is_squad_file else f"left out of {corrected_path.name}"
+        warnings.warn(f"{source}: {len(invalid)} invalid examples are {kept}, first: {invalid[0]}", stacklevel=2)
+    if is_squad_file:
+        content = _edited(file, corrected, {problem.example_index for problem in invalid}, with_labels)
+    else:
+        content = _squad_document(rows, with_labels)
 
     staging = partial_folder(corrected_path)
     try:
         staged = staging / "corrected.json"
         staged.write_bytes(content.encode("utf-8"))
-        if load_squad(staged).to_list() != rows:
+        if _read(staged) != (rows, invalid if is_squad_file else []):
             raise RuntimeError(f"{source}: the corrected file reads as other data than it should; please report this")
         write_file(changes_path, json.dumps([change._asdict() for change in changes], indent=1, ensure_ascii=False))
         staged.replace(corrected_path)
     finally:
         shutil.rmtree(staging)
     return changes
+
+
+def _read(source: str | Path) -> tuple[list[dict], list[InvalidExample]]:
+    """Return the valid examples of a data set, and what is wrong with each of the others."""
+    try:
+        return load_squad(source).to_list(), []
+    except InvalidDatasetError as error:
+        invalid = error.problems
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # `apply_decisions` says what becomes of them
+        return load_squad(source, on_invalid="drop").to_list(), invalid
 
 
 def _check_paths(source: Path, corrected_path: Path, changes_path: Path) -> None:
@@ -127,16 +145,23 @@ def _kind(before: list[Answer], after: list[Answer]) -> str:
 
 
 def _corrected_answers(
-    source: str, examples: list[dict], decisions: list[Decision], with_labels: bool
+    source: str, examples: list[dict], invalid: list[InvalidExample], decisions: list[Decision], with_labels: bool
 ) -> dict[int, list[_Kept]]:
     """Return the new answers of each example that changes, by its index."""
     index_of_id = {example["id"]: example_index for example_index, example in enumerate(examples)}
+    invalid_of_id = {problem.id: problem for problem in invalid}
     of_example: dict[str, list[Decision]] = {}
     for decision in decisions:
         of_example.setdefault(decision.id, []).append(decision)
     corrected, problems = {}, []
     for example_id, on_it in of_example.items():
         try:
+            if example_id not in index_of_id and example_id in invalid_of_id:
+                problem = invalid_of_id[example_id]
+                raise ValueError(
+                    f"the example is invalid in the data (expected {problem.expected}; found {problem.found}); "
+                    "correct it there"
+                )
             if example_id not in index_of_id:
                 raise ValueError(f"expected the id of one of the {len(examples)} examples; is it another data set?")
             example = examples[index_of_id[example_id]]
@@ -261,11 +286,16 @@ def _as_columns(answers: list[Answer], with_labels: bool) -> dict:
     return {name: [_as_entry(answer, with_labels)[name] for answer in answers] for name in names}
 
 
-def _edited(file: Path, corrected: dict[int, list[_Kept]], with_labels: bool) -> str:
+def _edited(file: Path, corrected: dict[int, list[_Kept]], invalid_indices: set[int], with_labels: bool) -> str:
     """Return the text of a SQuAD file with the answers of some questions replaced."""
+    # Examples are counted without the invalid ones, questions of the file with them.
+    valid_indices = (question_index for question_index in itertools.count() if question_index not in invalid_indices)
+    index_in_file = dict(zip(range(max(corrected, default=-1) + 1), valid_indices, strict=False))
     new_answers = {
-        question_index: [_as_entry(answer, with_labels) if position is None else position for position, answer in kept]
-        for question_index, kept in corrected.items()
+        index_in_file[example_index]: [
+            _as_entry(answer, with_labels) if position is None else position for position, answer in kept
+        ]
+        for example_index, kept in corrected.items()
     }
     # Not read_text(), which would make every line end "\n".
     return replace_answers(file.read_bytes().decode("utf-8"), new_answers)

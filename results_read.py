@@ -18,7 +18,7 @@ LOCK_FILE = ".outputs.lock"
 # Nothing else is removed, whatever a record lists.
 _OUR_FILES = re.compile(
     r"(pred_probs|labels)(_\w[\w .-]*)?\.npz|(tokens|questions)\.npz|out_of_fold\.parquet|"
-    r"label_issues\.(html|csv|parquet)|label_studio_(tasks\.json|config\.xml)|doccano\.jsonl"
+    r"label_issues\.(html|parquet)|label_issues(\.new(-[0-9]+)?)?\.csv|label_studio_(tasks\.json|config\.xml)|doccano\.jsonl"
 )
 
 

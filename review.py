@@ -1,17 +1,21 @@
 """Write everything that people and tools need to review label errors."""
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Collection
+from itertools import chain, count
 from pathlib import Path
 
 import pandas as pd
 
-from atomic_files import check_writable, file_sha256, write_file
+from atomic_files import check_writable, file_sha256, partial_folder, write_file
+from doccano import write_doccano
 from label_quality import LabelErrors
+from label_studio import write_label_studio
 from locks import exclusive
 from results_read import LOCK_FILE, REVIEW_FILE, TABLE_FILE, listed_files
-from review_formats import write_doccano, write_issues_csv, write_issues_parquet, write_label_studio
 from review_page import write_review_page
+from spreadsheet import write_issues_csv
 
 ROWS_OF_PAGE = 1000
 ISSUES_CSV = "label_issues.csv"
@@ -31,9 +35,10 @@ def write_review_files(
     ----------
     outputs_dir : str or Path
         Gets `label_issues.html`, `label_issues.csv`, `label_issues.parquet`, `label_studio_tasks.json`,
-        `label_studio_config.xml` and `doccano.jsonl`, and last `label_issues.json`: the SHA-256 of these files and of
+        `label_studio_config.xml` and `doccano.jsonl`, and `label_issues.json`: the SHA-256 of these files and of
         the `out_of_fold.parquet` that lies there, so that a review of an earlier run cannot pass for one of this.
-        A `label_issues.csv` that was changed since it was written is kept under another name.
+        A `label_issues.csv` that is not as a run wrote it is a reviewer's and stays; the new table is then
+        `label_issues.new.csv` (or `label_issues.new-2.csv`, if that is a reviewer's too).
     found : LabelErrors
     table : DataFrame
         What it was found in: `out_of_fold.parquet`.
@@ -46,43 +51,69 @@ def write_review_files(
     Returns
     -------
     list of Path
+        The files written.
+
+    Raises
+    ------
+    ValueError
+        If `found` and `table` do not belong together.
+    OSError
+        If a file cannot be written.
     """
     folder = check_writable(outputs_dir)
     with exclusive(folder / LOCK_FILE, log):
-        _keep_decisions(folder, log)
-        (folder / REVIEW_FILE).unlink(missing_ok=True)
-        paths = _write_files(folder, found, table, worst)
-        source = folder / TABLE_FILE
-        record = {
-            TABLE_FILE: file_sha256(source) if source.is_file() else None,
-            "files": {path.name: file_sha256(path) for path in paths},
-        }
-        return [*paths, write_file(folder / REVIEW_FILE, json.dumps(record, indent=1))]
+        staging = partial_folder(folder / "review")
+        try:
+            _write_files(staging, found, table, worst)
+            return _put_in_place(staging, folder, log)
+        finally:
+            shutil.rmtree(staging)
 
 
-def _keep_decisions(folder: Path, log: Callable[[str], None]) -> None:
-    """Give a table that somebody has worked on another name, so that writing a new one cannot destroy it."""
-    file = folder / ISSUES_CSV
-    if file.is_file() and listed_files(folder / REVIEW_FILE).get(ISSUES_CSV) != file_sha256(file):
-        number = 1
-        while (kept := file.with_name(f"{file.stem}.kept-{number}{file.suffix}")).exists():
-            number += 1
-        file.rename(kept)
-        log(f"{file.name} was changed since it was written; kept as {kept.name}")
-
-
-def _write_files(folder: Path, found: LabelErrors, table: pd.DataFrame, worst: int) -> list[Path]:
+def _write_files(folder: Path, found: LabelErrors, table: pd.DataFrame, worst: int) -> None:
     issues = found.issues
-    tasks, config, doccano = (
-        folder / name for name in ("label_studio_tasks.json", "label_studio_config.xml", "doccano.jsonl")
+    write_review_page(
+        folder / "label_issues.html", issues, table, estimate=found.estimated_wrong, worst=max(worst, ROWS_OF_PAGE)
     )
-    paths = [
-        write_review_page(
-            folder / "label_issues.html", issues, table, estimate=found.estimated_wrong, worst=max(worst, ROWS_OF_PAGE)
-        ),
-        write_issues_csv(folder / ISSUES_CSV, issues),
-        write_issues_parquet(folder / "label_issues.parquet", issues),
-    ]
-    write_label_studio(tasks, config, issues, table, worst)
-    write_doccano(doccano, issues, table, worst)
-    return [*paths, tasks, config, doccano]
+    write_issues_csv(folder / ISSUES_CSV, issues)
+    issues.to_parquet(folder / "label_issues.parquet", index=False)
+    write_label_studio(folder / "label_studio_tasks.json", folder / "label_studio_config.xml", issues, table, worst)
+    write_doccano(folder / "doccano.jsonl", issues, table, worst)
+
+
+def _put_in_place(staging: Path, folder: Path, log: Callable[[str], None]) -> list[Path]:
+    """Replace the files of an earlier review, but for those that somebody has worked on.
+
+    Whenever this process dies, the record lists every file of ours that lies there with its hash: the old files go
+    before their record does, and the new record comes before its files.
+    """
+    listed = listed_files(folder / REVIEW_FILE)
+    hashes = {file.name: file_sha256(file) for file in sorted(staging.iterdir())}
+    of_csv = hashes.pop(ISSUES_CSV)
+    csv_name = _name_of_csv(folder, listed, of_csv, log)
+    (staging / ISSUES_CSV).rename(staging / csv_name)
+    hashes[csv_name] = of_csv
+    for name, expected in listed.items():
+        if _has_hash(folder / name, {expected}):
+            (folder / name).unlink()
+    source = folder / TABLE_FILE
+    record = {TABLE_FILE: file_sha256(source) if source.is_file() else None, "files": dict(sorted(hashes.items()))}
+    write_file(folder / REVIEW_FILE, json.dumps(record, indent=1))
+    for name in record["files"]:
+        (staging / name).replace(folder / name)
+    return [folder / name for name in [*record["files"], REVIEW_FILE]]
+
+
+def _name_of_csv(folder: Path, listed: dict[str, str], new: str, log: Callable[[str], None]) -> str:
+    """Return under which name the table of issues can be written and nobody's work is lost."""
+    names = chain([ISSUES_CSV, "label_issues.new.csv"], (f"label_issues.new-{number}.csv" for number in count(2)))
+    name = next(
+        name for name in names if not (folder / name).exists() or _has_hash(folder / name, {listed.get(name), new})
+    )
+    if name != ISSUES_CSV:
+        log(f"{ISSUES_CSV} has been worked on and stays as it is; the new table is {name}")
+    return name
+
+
+def _has_hash(file: Path, hashes: Collection[str | None]) -> bool:
+    return file.is_file() and file_sha256(file) in hashes

@@ -29,9 +29,10 @@ from test_parameters import REVIEW_NOTEBOOK, notebook_defaults
 from transformers import BertForTokenClassification, BertModel, RobertaConfig, RobertaModel
 
 from corrections import apply_decisions
-from decisions import Answer, Decision, RefusedDecisionsError, read_decisions
+from decisions import read_decisions
 from fold_store import load_fold
 from label_quality import span_label_quality
+from marks import Answer, Decision, RefusedDecisionsError
 from parameters import ParameterError, ReviewParameters, TrainingParameters
 from results_read import read_outputs
 from span_classification_tutorial_utils import read_npz

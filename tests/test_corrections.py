@@ -8,11 +8,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import make_example, squad_document
+from review_frames import make_frames
 
 import corrections
 from corrections import apply_decisions
-from decisions import Answer, Decision, RefusedDecisionsError, read_decisions
-from review_formats import write_doccano, write_issues_csv, write_label_studio
+from decisions import read_decisions
+from doccano import write_doccano
+from label_studio import write_label_studio
+from marks import Answer, Decision, RefusedDecisionsError
+from spreadsheet import write_issues_csv
 from squad import load_squad
 from squad_sources import DEMO_PATH
 
@@ -96,19 +100,6 @@ def test_decisions_replace_the_answers_they_are_about(tmp_path, paths, answers, 
     assert correct_one(tmp_path, paths, answers, *decisions) == corrected
 
 
-@pytest.mark.parametrize(
-    ("context", "given", "correct", "start"),
-    [
-        ("😀🎉 in Zürich or Oslo", ("Oslo", 16), "Zürich", 6),
-        ("e\u0301te\u0301 or hiver", ("hiver", 9), "e\u0301te\u0301", 0),
-        ("ולד בירושלים בשנת 1922", ("1922", 18), "בירושלים", 4),
-        ("a (b) [c] .* d", ("a", 0), ".*", 10),
-    ],
-)
-def test_any_characters_are_found(tmp_path, paths, context, given, correct, start):
-    assert correct_one(tmp_path, paths, [given], decision("a", given, correct), context=context) == [(correct, start)]
-
-
 def test_classes_are_inherited_matched_and_changed(tmp_path, paths):
     answers = [("He", 0, "PER"), ("He", 0, "WORD")]
     of_class = decision("a", ("He", 0, "WORD"), Answer("wrote", 3, "WORD"))
@@ -128,19 +119,15 @@ def test_confirmed_answer_needs_no_class(tmp_path, paths):
 # What is refused
 
 
-def test_offset_does_not_count_from_the_end(tmp_path, paths):
-    with pytest.raises(RefusedDecisionsError, match=r"expected the correct answer '1922\.' at offset -5, found it at"):
-        correct_one(tmp_path, paths, [("He", 0)], decision("a", ("He", 0), Answer("1922.", -5)))
-
-
 def test_all_refused_decisions_are_named_and_nothing_is_written(tmp_path, paths):
-    names = ("a", "b", "c", "d", "e", "f<&\n")
+    names = ("a", "b", "c", "d", "e", "f<&\n", "g")
     source = write_jsonl(tmp_path / "s.jsonl", *(make_example(name, CONTEXT, "When?", "He") for name in names))
     refused = [
         decision("unknown", ("He", 0), "It"),
         decision("a", ("It", 26), "wrote"),
         decision("b", ("He", 0), "Homer"),
         decision("c", ("He", 0), Answer("It", 25)),
+        decision("g", ("He", 0), Answer("1922.", -5)),
         decision("d", ("He", 0), "1922"),
         decision("e", ("He", 0), "It"),
         decision("e", ("He", 0), "wrote"),
@@ -151,9 +138,10 @@ def test_all_refused_decisions_are_named_and_nothing_is_written(tmp_path, paths)
     assert caught.value.problems == [
         "example 'a': expected 'It' at 26, as it was reviewed, found 'He' at 0; the data has changed "
         "since, review the example again",
-        "example 'unknown': expected the id of one of the 6 examples; is it another data set?",
+        "example 'unknown': expected the id of one of the 7 examples; is it another data set?",
         "example 'b': expected the correct answer 'Homer' in the context, found it nowhere; copy it from the context",
         "example 'c': expected the correct answer 'It' at offset 25, found it at [26]; copy it from the context",
+        "example 'g': expected the correct answer '1922.' at offset -5, found it at [20, 41]; copy it from the context",
         "example 'd': expected one place of the correct answer '1922', found it at [20, 41]; fill in correct_start",
         "example 'e': expected decisions that go together, found 'It' and 'wrote'; keep one of them",
         "example 'f<&\\n': expected no answer, as it was reviewed, found 'He' at 0; the data has changed "
@@ -241,14 +229,6 @@ def test_byte_order_mark_and_line_ends_are_kept(tmp_path, paths):
     assert paths[0].read_bytes() == expected.encode()
 
 
-def test_question_whose_answers_name_no_class_goes_on_so(tmp_path, paths):
-    examples = [make_example("a", CONTEXT, "?", "He", "It"), make_example("b", CONTEXT, "?", "He")]
-    examples[1]["answers"]["label"] = ["PER"]
-    (tmp_path / "s.json").write_text(json.dumps(squad_document(examples)), encoding="utf-8")
-    apply_decisions(tmp_path / "s.json", [decision("a", ("He", 0), "came"), decision("b", ("He", 0), "It")], *paths)
-    assert answers_by_id(paths[0]) == {"a": [("came", 29, ""), ("It", 26, "")], "b": [("It", 26, "PER")]}
-
-
 def test_changes_are_listed(squad_file, paths):
     decisions = [decision("2a", ("Rome", 15), Answer("Rome", 15)), decision("1a", ("London", 15), "river")]
     apply_decisions(squad_file, decisions, *paths)
@@ -264,6 +244,49 @@ def test_answer_that_moves_is_called_moved(tmp_path, paths):
     source = write_jsonl(tmp_path / "s.jsonl", make_example("a", CONTEXT, "When?", "1922"))
     (change,) = apply_decisions(source, [decision("a", ("1922", 20), Answer("1922", 41))], *paths)
     assert (change.kind, change.after) == ("moved", [{"text": "1922", "answer_start": 41}])
+
+
+# Invalid examples
+
+
+def with_invalid_examples() -> list[dict]:
+    """Three valid examples between four that are not: two offsets, an id that came before, an empty question."""
+    examples = [make_example(name, CONTEXT, "When?", "He") for name in ("bad", "a", "b", "b", "bad too", "c", "empty")]
+    for example_index in (0, 4):
+        examples[example_index]["answers"]["answer_start"] = [1]
+    examples[6]["question"] = " "
+    return examples
+
+
+DECIDED = [decision("a", ("He", 0), "wrote"), decision("b", ("He", 0)), decision("c", ("He", 0), "It")]
+
+
+def test_invalid_examples_of_a_squad_file_keep_their_bytes(tmp_path, paths):
+    examples = with_invalid_examples()
+    before = json.dumps(squad_document(examples), indent=2)
+    (tmp_path / "s.json").write_text(before, encoding="utf-8")
+    with pytest.warns(UserWarning, match=r"4 invalid examples are left as they are, first: example 0 \(id 'bad'\)"):
+        changes = apply_decisions(tmp_path / "s.json", DECIDED, *paths)
+    assert [change.id for change in changes] == ["a", "b", "c"]
+    examples[1]["answers"] = {"text": ["wrote"], "answer_start": [3]}
+    examples[2]["answers"] = {"text": [], "answer_start": []}
+    examples[5]["answers"] = {"text": ["It"], "answer_start": [26]}
+    assert paths[0].read_bytes() == json.dumps(squad_document(examples), indent=2).encode()
+
+
+def test_invalid_examples_of_another_form_stay_out(tmp_path, paths):
+    source = write_jsonl(tmp_path / "s.jsonl", *with_invalid_examples())
+    with pytest.warns(UserWarning, match=r"4 invalid examples are left out of corrected\.json"):
+        apply_decisions(source, DECIDED, *paths)
+    assert answers_by_id(paths[0]) == {"a": [("wrote", 3)], "b": [], "c": [("It", 26)]}
+
+
+def test_decision_about_an_invalid_example_is_refused_with_its_reason(tmp_path, paths):
+    source = write_jsonl(tmp_path / "s.jsonl", *with_invalid_examples())
+    reason = r"example 'bad too': the example is invalid in the data \(expected the answer 'He' at offset 1; found 'e '"
+    with pytest.raises(RefusedDecisionsError, match=reason) as caught:
+        apply_decisions(source, [*DECIDED, decision("bad too", ("He", 1), "It")], *paths)
+    assert len(caught.value.problems) == 1
 
 
 # Other sources
@@ -309,16 +332,11 @@ RIGHT = {"=x\"<&>'\n": "Zürich", "-sum": "=1+1", "rtl": "1922", "none": None, "
 @pytest.fixture
 def review() -> tuple[pd.DataFrame, pd.DataFrame]:
     """Issues, and the table they are of."""
-    rows, issues = [], []
-    for index, example in enumerate(REVIEWED):
-        texts, starts = example["answers"].values()
-        shared = {"id": example["id"], "question": example["question"], "fold": 0}
-        rows.append({**shared, "title": "T", "context": example["context"], "given_answer": texts,
-                     "given_start": starts, "given_label": ["ANS"] * len(texts), "labels_ANS": 0})  # fmt: skip
-        issues.append({**shared, "rank": index + 1, "index": index, "label_quality": 0.5, "checks": "",
-                       "given_answer": "".join(texts), "given_start": starts[0] if starts else None,
-                       "suggested_answer": "", "suggested_start": None, "suggestion_confidence": 0.0})  # fmt: skip
-    return pd.DataFrame(issues).astype({"given_start": "Int64", "suggested_start": "Int64"}), pd.DataFrame(rows)
+    examples = []
+    for example in REVIEWED:
+        spans = [(start, start + len(text)) for text, start in zip(*example["answers"].values(), strict=True)]
+        examples.append({**example, "given": spans})
+    return make_frames(*examples)
 
 
 def by_label_studio(folder: Path, issues: pd.DataFrame, table: pd.DataFrame) -> Path:

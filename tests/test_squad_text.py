@@ -61,10 +61,6 @@ def test_every_other_byte_of_a_hand_made_file_is_kept():
     assert replace_answers(BOM_AND_CRLF, new_answers) == expected
 
 
-def test_text_stays_where_nothing_is_replaced():
-    assert replace_answers(BOM_AND_CRLF, {}) == BOM_AND_CRLF
-
-
 def test_text_of_ascii_stays_so_and_columns_stay_columns():
     text = one_question({"text": ["He"], "answer_start": [0]})
     replaced = replace_answers(text, {0: [{"text": "\u00e9t\u00e9", "answer_start": 3}]})
