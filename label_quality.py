@@ -1,7 +1,7 @@
 """Label quality of answers: how likely each given one is right, what stands there instead, where to cut the list."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,9 @@ from sklearn.preprocessing import StandardScaler
 from answer_checks import failed_checks
 from answer_evidence import AnswerEvidence, Case, Judged, span_classes_of
 from answer_model import AnswerModel, TrainingEvidence, parts_of_groups
+from expected_f1 import best_span, expected_f1_share
 from planted_errors import MISTAKES
-from span_metrics import best_span
+from quality_scores import span_label_quality
 from words import Span
 
 # Fewer answers than this teach nothing about answers.
@@ -58,97 +59,6 @@ class LabelErrors:
     def label_quality(self) -> np.ndarray:
         """Return the label quality of the n examples in the order of the data set, shape (n,)."""
         return self.issues.sort_values("index")["label_quality"].to_numpy()
-
-
-def span_label_quality(labels: Sequence, pred_probs: Sequence) -> np.ndarray:
-    """Score given labels by out-of-fold probabilities alone, one score an example.
-
-    The score is the expected token-level F1 of the given labels, as a share of the highest expected F1 that any
-    labels would have (Jansche, 2007, "A maximum expected utility framework for binary sequence labeling"; the
-    best labels are the k most likely tokens, or none). So the label as a whole is scored, relative to what the
-    model thinks of its own context, and an example without an answer by how likely it is that there is none.
-
-    Parameters
-    ----------
-    labels : sequence of array_like, length n
-        For each example 0 or 1 of shape (C,) for C context tokens, or (C, K) for K span classes.
-    pred_probs : sequence of array_like, length n
-        P(span class), of the same shapes.
-
-    Returns
-    -------
-    ndarray of shape (n,), float64
-        In [0, 1], low is suspicious. With several span classes, the lowest of their scores.
-
-    Raises
-    ------
-    ValueError
-        If lengths or shapes differ, an example has no token, or a value is no number or out of range; the
-        message names the example's index.
-    """
-    return np.array(
-        [
-            min(_expected_f1_share(of_class, probs) for of_class, probs in zip(given.T, predicted.T, strict=True))
-            for given, predicted in _checked(labels, pred_probs)
-        ]
-    )
-
-
-def _expected_f1_share(labels: np.ndarray, probs: np.ndarray) -> float:
-    total = probs.sum()
-    highest_first = np.sort(probs)[::-1].cumsum()
-    none = float(np.prod(1 - probs))
-    best = max(none, float((2 * highest_first / (np.arange(1, len(probs) + 1) + total)).max()))
-    given = 2 * probs[labels == 1].sum() / (labels.sum() + total) if labels.any() else none
-    # Sums of the same numbers in another order may differ in the last digit.
-    return min(1.0, given / best)
-
-
-def _checked(labels: Sequence, pred_probs: Sequence) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Check labels and probabilities, and yield them as arrays of shape (C, K); raises as `span_label_quality`."""
-    if len(labels) != len(pred_probs):
-        raise ValueError(f"expected as many pred_probs as labels ({len(labels)}), found {len(pred_probs)}")
-    num_classes = None
-    for example_index, (given, probs) in enumerate(zip(labels, pred_probs, strict=True)):
-        given, probs = _numbers(given, "labels", example_index), _numbers(probs, "pred_probs", example_index)
-        problem = _problem_of(given, probs)
-        if problem:
-            raise ValueError(f"example {example_index}: expected {problem[0]}, found {problem[1]}")
-        given, probs = given.reshape(len(given), -1), probs.reshape(len(probs), -1)
-        num_classes = num_classes or given.shape[1]
-        if given.shape[1] != num_classes:
-            raise ValueError(
-                f"example {example_index}: expected {num_classes} span classes as in example 0, found {given.shape[1]}"
-            )
-        yield given, probs
-
-
-def _numbers(values: object, name: str, example_index: int) -> np.ndarray:
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise ValueError(f"example {example_index}: expected {name} as an array, found rows that differ") from error
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"example {example_index}: expected {name} to be numbers, found an array of {array.dtype}")
-    return array.astype(np.float64)
-
-
-def _problem_of(labels: np.ndarray, probs: np.ndarray) -> tuple[str, str] | None:
-    if labels.shape != probs.shape:
-        return f"pred_probs of the shape of the labels, {labels.shape}", f"{probs.shape}"
-    if probs.ndim not in (1, 2):
-        return "arrays of shape (tokens,) or (tokens, span classes)", f"{probs.shape}"
-    if not probs.size:
-        return "at least one token and one span class", f"{probs.shape}"
-    if not np.isfinite(probs).all():
-        return "finite pred_probs", f"{probs[~np.isfinite(probs)][0]} at token {np.argwhere(~np.isfinite(probs))[0][0]}"
-    out_of_range = (probs < 0) | (probs > 1)
-    if out_of_range.any():
-        return "pred_probs from 0 to 1", f"{probs[out_of_range][0]} at token {np.argwhere(out_of_range)[0][0]}"
-    neither = ~np.isin(labels, (0, 1))
-    if neither.any():
-        return "labels of 0 or 1", f"{labels[neither][0]} at token {np.argwhere(neither)[0][0]}"
-    return None
 
 
 @dataclass(frozen=True)
@@ -304,7 +214,7 @@ def _suggestion(model: AnswerModel, case: Case) -> tuple[Span, float]:
 def _evidence_for_silence(model: AnswerModel, case: Case) -> np.ndarray:
     """Return what speaks for "no answer": how likely no token is labelled, and how good the best candidate is."""
     none = np.log1p(-case.probs).sum()
-    share = _expected_f1_share(np.zeros(len(case.probs)), case.probs)
+    share = expected_f1_share(np.zeros(len(case.probs)), case.probs)
     return np.array([none, np.log(max(share, _SMALLEST)), -model.log_odds(case.evidence, case.evidence).max()])
 
 
@@ -353,7 +263,7 @@ def _verdicts_of_probabilities(evidence: AnswerEvidence, table: pd.DataFrame) ->
         example = table.iloc[judged.example_index]
         probs = np.asarray(example[f"pred_probs_{judged.class_name}"], dtype=np.float64)
         labels = np.asarray(example[f"labels_{judged.class_name}"])
-        share = np.clip(_expected_f1_share(labels, probs), _SMALLEST, 1 - _SMALLEST)
+        share = np.clip(expected_f1_share(labels, probs), _SMALLEST, 1 - _SMALLEST)
         best = best_span(probs)
         if best is None:
             verdicts.append(_Verdict(float(logit(share)), None, float(np.prod(1 - probs))))

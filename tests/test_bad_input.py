@@ -32,8 +32,8 @@ from corrections import apply_decisions
 from decisions import Answer, Decision, RefusedDecisionsError, read_decisions
 from exports import read_outputs, read_shards
 from fold_store import load_fold
-from label_quality import span_label_quality
 from parameters import ParameterError, ReviewParameters, TrainingParameters
+from quality_scores import span_label_quality
 from span_classification_tutorial_utils import read_npz
 from spanbert import QA, QATrainer
 from splits import make_splits

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from atomic_files import check_writable, new_folder, partial_folder
+from expected_f1 import MAX_ANSWER_TOKENS, best_span
 from predictions import SpanPrediction, join_windows
-from span_metrics import MAX_ANSWER_TOKENS, best_span, evaluate_predictions
+from span_metrics import evaluate_predictions
 from windows import build_windows, tokenize_examples
 
 LABEL_MAP = {"O": 0, "ANS": 1}

@@ -9,24 +9,12 @@ import pytest
 from conftest import ROOT, cases, make_example
 from hypothesis import given
 from hypothesis import strategies as st
+from planting import PlantedError, plant_errors
 
-from planted_errors import (
-    DEMO_ERRORS_PATH,
-    KINDS,
-    MISTAKES,
-    PlantedError,
-    answers_of,
-    cut_inside_word,
-    cut_short,
-    moved,
-    plant_errors,
-    read_known_errors,
-    swapped,
-    too_long,
-    wrong_occurrence,
-)
+from planted_errors import KINDS, MISTAKES, cut_inside_word, cut_short, moved, swapped, too_long, wrong_occurrence
 from squad import load_squad, validate_examples
-from words import cuts_word, word_spans
+from squad_sources import DEMO_ERRORS_PATH, read_known_errors
+from words import answers_of, cuts_word, word_spans
 
 PROPERTY = cases(60)
 #       0    5   9     15  19   24 27   32
