@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from answer_model import TrainingEvidence
-from context_text import EVIDENCE, ContextText, WordRarity
+from context_text import FEATURES, ContextText, WordRarity
 from planted_errors import MISTAKES
 from span_evidence import ContextEvidence
 from words import Span, cuts_word, normalized_text, overlaps
@@ -121,8 +121,8 @@ class AnswerEvidence:
             rng = np.random.default_rng(self._seed)
             answers = np.sort(rng.choice(answers, MAX_ANSWERS_LEARNED, replace=False))
         position_of = {int(row): position for position, row in enumerate(answers)}
-        given, others = np.empty((len(answers), len(EVIDENCE))), [np.empty(0)] * len(answers)
-        mistakes, mistake_of, kinds = [np.empty((0, len(EVIDENCE)))], [], []
+        given, others = np.empty((len(answers), len(FEATURES))), [np.empty(0)] * len(answers)
+        mistakes, mistake_of, kinds = [np.empty((0, len(FEATURES)))], [], []
         for row, context, takers in self._contexts(set(position_of)):
             span, position = self.judged[row].span, position_of[row]
             rng = np.random.default_rng([self._seed, row])
@@ -153,7 +153,7 @@ class AnswerEvidence:
         for row, context, takers in self._contexts(set(range(len(self.judged)))):
             span, spans = self.judged[row].span, context.text.candidates(MAX_SUGGESTED_WORDS)
             candidates, evidence = spans.pairs, context.of(spans, takers)
-            given = np.empty((0, len(EVIDENCE)))
+            given = np.empty((0, len(FEATURES)))
             if span is not None:
                 found = spans.index(span)
                 given = context.of([span], takers) if found is None else evidence[[found]]

@@ -15,30 +15,56 @@ import numpy as np
 
 from words import Span, is_inside_word, sentence_numbers, stem, word_spans
 
-EVIDENCE = (
-    "mean_logit",  # of the span's tokens, standardised within the context
-    "lowest_logit",
-    "lowest_edge_logit",  # of its first and last token
-    "highest_logit_beside",  # of the tokens just outside
-    "margin",  # mean_logit, less that of the best span of the same length elsewhere
-    "margin_of_occurrence",  # mean_logit, less that of the best other place with the same text
-    "expected_f1",  # as a share of the best span's
-    "sentence_match",  # share of the question in the span's sentence, less that of the best sentence
-    "nearness",  # to words of the question, less that of the nearest word of the context
-    "nearness_of_occurrence",  # nearness, less that of the best other place with the same text
-    "share_in_question",  # of the span's words
-    "num_words",  # logarithm
-    "rarity_of_first_word", "rarity_of_last_word", "mean_rarity", "rarity_before", "rarity_after",
-    "cuts_name_before", "cuts_name_after",  # a capitalised word or number goes on outside
-    "mark_before", "mark_after",  # punctuation, or the end of the context
-    "mark_inside",
-    "share_of_names",  # capitalised words and numbers
-    "cuts_word",  # begins or ends inside a word
-    "taken",  # by another question on the context: the word-level F1 with the closest of their given answers
-    "logit_of_taker",  # mean_logit for the question whose answer it is, less that for this one
-    "nearness_of_taker",  # the same for nearness and sentence_match together
-)  # fmt: skip
-COLUMN = {name: column for column, name in enumerate(EVIDENCE)}
+# What each feature of a span is; and as a reason against an answer, in words, that it is lower or higher than for most
+# given answers. Empty where a person would not take that for a reason; features that say the same add up.
+FEATURES = {
+    # Of the span's tokens, standardised within the context.
+    "mean_logit": ("the model finds its tokens unlikely", ""),
+    "lowest_logit": ("the model finds its tokens unlikely", ""),
+    # Of its first and last token.
+    "lowest_edge_logit": ("the model finds its tokens unlikely", ""),
+    # Of the tokens just outside.
+    "highest_logit_beside": ("", "the model finds a token beside it likely as well"),
+    # mean_logit, less that of the best span of the same length elsewhere.
+    "margin": ("the model prefers another span", ""),
+    # mean_logit, less that of the best other place with the same text.
+    "margin_of_occurrence": ("the model prefers another place of the same text", ""),
+    # As a share of the best span's.
+    "expected_f1": ("the model prefers another span", ""),
+    # Share of the question in the span's sentence, less that of the best sentence.
+    "sentence_match": ("another sentence holds more words of the question", ""),
+    # To words of the question, less that of the nearest word of the context.
+    "nearness": ("the words of the question stand nearer to other words", ""),
+    # nearness, less that of the best other place with the same text.
+    "nearness_of_occurrence": ("the same text stands nearer to the question elsewhere", ""),
+    # Of the span's words.
+    "share_in_question": ("", "it repeats words of the question"),
+    # Logarithm.
+    "num_words": ("it is shorter than most answers", "it is longer than most answers"),
+    "rarity_of_first_word": ("it begins with a common word", "it begins with a rare word"),
+    "rarity_of_last_word": ("it ends with a common word", "it ends with a rare word"),
+    "mean_rarity": ("its words are common", "its words are rare"),
+    "rarity_before": ("a common word stands before it", "a rare word stands before it"),
+    "rarity_after": ("a common word follows it", "a rare word follows it"),
+    # A capitalised word or number goes on outside.
+    "cuts_name_before": ("", "a name or number begins before it"),
+    "cuts_name_after": ("", "a name or number goes on behind it"),
+    # Punctuation, or the end of the context.
+    "mark_before": ("no punctuation stands before it", "punctuation stands before it"),
+    "mark_after": ("no punctuation follows it", "punctuation follows it"),
+    "mark_inside": ("", "it has punctuation inside"),
+    # Capitalised words and numbers.
+    "share_of_names": ("few of its words are names or numbers", "most of its words are names or numbers"),
+    # Begins or ends inside a word, of which a check speaks.
+    "cuts_word": ("", ""),
+    # By another question on the context: the word-level F1 with the closest of their given answers.
+    "taken": ("", "looks like the answer of another question"),
+    # mean_logit for the question whose answer it is, less that for this one.
+    "logit_of_taker": ("", "the model finds it likelier for another question"),
+    # The same for nearness and sentence_match together.
+    "nearness_of_taker": ("", "it stands nearer to the words of another question"),
+}
+COLUMN = {name: column for column, name in enumerate(FEATURES)}
 
 # A question's word is felt over about this many words of the context.
 _REACH = 8.0
@@ -298,7 +324,7 @@ class TextSpans:
 
     @cached_property
     def evidence(self) -> np.ndarray:
-        """What the text says of each span, shape (S, len(EVIDENCE)); 0 where it takes more than the text."""
+        """What the text says of each span, shape (S, len(FEATURES)); 0 where it takes more than the text."""
         text, word_start, word_end, last = self.text, self.word_start, self.word_end, self.word_end - 1
         rarity = np.concatenate([[0.0], text.rarities, [0.0]])
         is_name = np.concatenate([[False], text.is_name, [False]])
@@ -319,7 +345,7 @@ class TextSpans:
             "share_of_names": self.sum_of_words(text.is_name) / self.num_words,
             "cuts_word": text.cuts_word(self.char_start, self.char_end),
         }
-        evidence = np.zeros((len(self), len(EVIDENCE)))
+        evidence = np.zeros((len(self), len(FEATURES)))
         for name, values in known.items():
             evidence[:, COLUMN[name]] = values
         return evidence

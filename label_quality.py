@@ -17,6 +17,7 @@ from answer_model import AnswerModel, TrainingEvidence, parts_of_groups
 from expected_f1 import best_span, expected_f1_share
 from planted_errors import MISTAKES
 from quality_scores import span_label_quality
+from reasons import NO_ANSWER, joined, reasons_of_model
 from words import Span
 
 # Fewer answers than this teach nothing about answers.
@@ -24,6 +25,8 @@ MIN_ANSWERS = 20
 # Shares of the planted mistakes that are looked for among the given answers.
 _TAILS = (0.3, 0.4, 0.5)
 _SMALLEST = 1e-6
+# Of better answers, only failed checks are told.
+_SUSPICIOUS = 0.9
 # What the text alone shows to be wrong, and by how much that divides the odds of being right.
 _CERTAIN_CHECK, _ODDS_DIVISOR = "cut_word", 10.0
 
@@ -45,7 +48,9 @@ class LabelErrors:
         word), `question`, `given_answer` and `given_start` (the answer that is
         judged, the worst of the example's; empty without one), `suggested_answer`, `suggested_start`,
         `suggestion_confidence` (the probability that this span is the one an annotator marks), `checks` (names
-        of the checks of the text that fail) and `fold`. Offsets are characters of the context.
+        of the checks of the text that fail), `reasons` (up to three, in words, joined by `"; "`: failed checks, and
+        what the models hold against an answer of a quality below 0.9) and `fold`. Offsets are characters of the
+        context.
     estimated_wrong : int
         How many examples are estimated to be wrong.
     learned : bool
@@ -68,6 +73,7 @@ class _Verdict:
     log_odds: float  # of being right, before the share of wrong ones is known
     suggestion: Span | None
     confidence: float
+    reasons: Sequence[str] = ()  # the strongest first
 
 
 def find_label_errors(
@@ -189,18 +195,24 @@ def _learned_verdicts(
     log_odds, silence = np.empty(len(judged)), np.empty((len(judged), 3))
     is_span = np.array([one.span is not None for one in judged])
     suggestions: list[tuple[Span, float]] = [((0, 0), 0.0)] * len(judged)
+    reasons = [[NO_ANSWER]] * len(judged)
     for row, case in evidence.cases():
         model = models[part[row]]
         suggestions[row] = _suggestion(model, case)
         if judged[row].span is not None:
             log_odds[row] = model.log_odds(case.given, case.evidence)[0]
+            reasons[row] = reasons_of_model(model.explain(case.given[0]))
         # It weighs every candidate, for nothing where every example has an answer.
         if not is_span.all():
             silence[row] = _evidence_for_silence(model, case)
     if not is_span.all():
         log_odds[~is_span] = _log_odds_of_silence(silence, is_span, part)
-    share_wrong = _share_wrong(log_odds[is_span], _mistake_log_odds(training, models, part[answers]), training.kinds)
-    verdicts = [_Verdict(odds, *suggestion) for odds, suggestion in zip(log_odds.tolist(), suggestions, strict=True)]
+    of_mistakes = _mistake_log_odds(training, models, part[answers])
+    share_wrong = estimated_share_wrong(log_odds[is_span], of_mistakes, training.kinds)
+    verdicts = [
+        _Verdict(odds, *suggestion, against)
+        for odds, suggestion, against in zip(log_odds.tolist(), suggestions, reasons, strict=True)
+    ]
     # Neither none nor most of a data set: a prior of 0 would leave nothing to rank by.
     return verdicts, float(np.clip(share_wrong, 0.5 / len(judged), 0.5))
 
@@ -242,7 +254,7 @@ def _mistake_log_odds(training: TrainingEvidence, models: list[AnswerModel], par
     return log_odds
 
 
-def _share_wrong(given: np.ndarray, mistakes: np.ndarray, kinds: np.ndarray) -> float:
+def estimated_share_wrong(given: np.ndarray, mistakes: np.ndarray, kinds: np.ndarray) -> float:
     """Estimate which share of the given answers is wrong, from how many look like mistakes.
 
     If half of the planted mistakes score below a threshold, then so should half of the wrong answers: twice the
@@ -284,6 +296,10 @@ def _issues(
     # Certainty has no odds to divide.
     divided = expit(logit(quality.clip(_SMALLEST, 1 - _SMALLEST)) - np.log(_ODDS_DIVISOR))
     quality = np.where(is_certain, divided, quality)
+    reasons = [
+        joined(names, verdict.reasons if score < _SUSPICIOUS else ())
+        for names, (_, verdict), score in zip(checks, verdicts, quality, strict=True)
+    ]
     order = np.argsort(quality, kind="stable")
     rank = np.empty(len(table), dtype=np.int64)
     rank[order] = np.arange(1, len(table) + 1)
@@ -301,6 +317,7 @@ def _issues(
             "suggested_start": pd.array([span[0] if span else None for span in suggested], dtype="Int64"),
             "suggestion_confidence": [verdict.confidence for _, verdict in verdicts],
             "checks": ["; ".join(names) for names in checks],
+            "reasons": reasons,
             "fold": table["fold"].to_numpy(),
         }
     )

@@ -73,7 +73,7 @@ class ContextEvidence:
 
         Returns
         -------
-        ndarray of shape (S, len(EVIDENCE)), float64
+        ndarray of shape (S, len(FEATURES)), float64
         """
         if not isinstance(spans, TextSpans):
             spans = TextSpans(self.text, *np.array(spans, dtype=np.int64).reshape(-1, 2).T)

@@ -33,19 +33,6 @@ def test_right_answers_fail_no_check(examples):
     assert failed_checks(example for example in examples[:2]) == [[], []]
 
 
-def test_question_without_an_answer_fails_no_check():
-    assert failed_checks([make_example("a", "Rome is big.", "Which?")]) == [[]]
-
-
-def test_checks_come_by_answer_in_the_order_of_their_names():
-    context = "Ann met Bo,  Cyril. She left. Then Di came."
-    example = make_example("a", context, "Who?", "Ann", " Cyril. She le", "D")
-    assert [(check.name, check.answer_index) for check in failed_checks([example])[0]] == [
-        ("cut_word", 1), ("marks_at_edge", 1), ("several_sentences", 1), ("cut_word", 2),
-    ]  # fmt: skip
-    assert list(CHECKS) == ["cut_word", "marks_at_edge", "nearer_occurrence", "several_sentences", "repeated_question"]
-
-
 def test_check_is_printed_in_one_line():
     (check,) = failed_checks([make_example("a", "a\nb,\nc", "Which?", "b,\n")])[0]
     assert check == FailedCheck("marks_at_edge", 0, r"a space at an edge of 'b,\n'")
@@ -161,10 +148,6 @@ def test_abbreviation_is_learned_from_the_other_contexts():
     assert [check.name for check in failed_checks([example, *others])[0]] == ["marks_at_edge"]
 
 
-def test_full_stop_of_a_number_is_not_its_own():
-    assert set(failed_of("in 1990. 47 men met", "1990.")) == {"marks_at_edge"}
-
-
 def test_full_stop_behind_which_the_sentence_seldom_goes_on_is_not_the_words_own():
     # The sentence goes on behind one of three, and behind two of three.
     seldom = failed_of("He saw Massach. Then Massach. Later he saw Massach. so be it", "Massach.")
@@ -215,13 +198,6 @@ def test_same_text_not_nearer_to_the_question(question):
     assert failed_of(COLDPLAY, "Coldplay", question) == {}
 
 
-def test_a_little_nearer_is_not_clearly_nearer():
-    # One word against two, three and four words off.
-    assert failed_of("Rome has big Rome", "Rome", "big?") == {}
-    # Both stand near the question's words, none more than twice as near.
-    assert failed_of("big Rome so and so and so and big old Rome or", "Rome", "big old?") == {}
-
-
 def test_other_place_must_be_whole_words_apart_from_the_answer():
     filler = " ".join(f"w{number}" for number in range(20))
     assert set(failed_of(f"six {filler} perform six", "six", "perform?")) == {"nearer_occurrence"}
@@ -232,11 +208,6 @@ def test_other_place_must_be_whole_words_apart_from_the_answer():
     assert failed_of(f"Six {filler} perform six", "Six", "perform?") == {}  # "May" is not "may"
     # What is cut out of a word has no other place.
     assert set(failed_of(f"sixth {filler} perform six", "six", "perform?")) == {"cut_word"}
-
-
-def test_nearer_occurrence_without_spaces():
-    filler = "これはとても長い文章であるから遠くにある"
-    assert set(failed_of(f"東京は{filler}。首都は東京", "東京", "首都は")) == {"nearer_occurrence"}
 
 
 def test_nearness_without_spaces_by_hand():
@@ -312,25 +283,6 @@ def test_same_question_answered_otherwise():
 )
 def test_same_question_answered_alike(other):
     assert failed_checks([asked("a", "Marie Curie"), other]) == [[], []]
-
-
-def test_question_and_context_are_known_in_another_spelling():
-    other = asked("b", "Bo", context="Marie\u00a0 CURIE met Bo in Rome.", question=" who?")
-    assert [[check.name for check in failed] for failed in failed_checks([asked("a", "Marie Curie"), other])] == [
-        ["repeated_question"], ["repeated_question"],
-    ]  # fmt: skip
-
-
-def test_same_text_at_another_place_is_another_answer():
-    context = "Bo met Al, then Bo left"
-    one, other = asked("a", "Bo", context), asked("b", "Bo", context)
-    other["answers"]["answer_start"] = [16]
-    assert [len(failed) for failed in failed_checks([one, other])] == [1, 1]
-
-
-def test_answers_side_by_side_are_two():
-    one, other = asked("a", "東", "東京へ"), asked("b", "京", "東京へ")
-    assert [len(failed) for failed in failed_checks([one, other])] == [1, 1]
 
 
 def test_each_other_answer_is_named_once():
