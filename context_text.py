@@ -7,7 +7,7 @@ therefore worked out once a paragraph.
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
 from typing import NamedTuple
 
@@ -131,8 +131,6 @@ class ContextText:
         self.follows = np.array([False, *(not context[end:start].strip() for end, start in gaps), False])
         self._closeness: dict[str, np.ndarray] = {}
         self._candidates: dict[int, TextSpans] = {}
-        self._is_inside_word: dict[int, bool] = {}
-        self._levels: list[_Level] = []
         self._repeats: dict[int, _Repeats] = {}
 
     def words_of(self, char_start: np.ndarray, char_end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -163,46 +161,14 @@ class ContextText:
     def cuts_word(self, char_start: np.ndarray, char_end: np.ndarray) -> np.ndarray:
         """Return which spans begin or end inside a word."""
         borders, place = np.unique(np.concatenate([char_start, char_end]), return_inverse=True)
-        known = self._is_inside_word
-        for border in borders.tolist():
-            if border not in known:
-                known[border] = is_inside_word(self.context, border)
-        is_inside = np.array([known[border] for border in borders.tolist()], dtype=bool)[place]
+        is_inside = np.array([is_inside_word(self.context, border) for border in borders.tolist()], dtype=bool)[place]
         return is_inside[: len(char_start)] | is_inside[len(char_start) :]
 
     def repeats(self, max_words: int) -> "_Repeats":
         """Return the sequences of up to `max_words` words that stand in the context more than once."""
-        while len(self._levels) < max_words and (not self._levels or len(self._levels[-1].position)):
-            self._levels.append(self._next_level())
-        levels = self._levels[:max_words]
-        if len(levels) not in self._repeats:
-            self._repeats[len(levels)] = _Repeats(self, levels)
-        return self._repeats[len(levels)]
-
-    def _next_level(self) -> "_Level":
-        if self._levels:
-            shorter, length = self._levels[-1], len(self._levels) + 1
-            position = shorter.position[shorter.position + length <= len(self.words)]
-            # One that stands twice begins with one that does, and ends with a word that does.
-            key = shorter.group[position] * (len(self.words) + 1) + self._levels[0].group[position + length - 1]
-            is_possible = self._levels[0].group[position + length - 1] >= 0
-            position, key = position[is_possible], key[is_possible]
-        else:
-            number_of = {word: number for number, word in enumerate(self.positions_of)}
-            position, key = np.arange(len(self.words)), np.array([number_of[word] for word in self.stems])
-        _, number, count = np.unique(key, return_inverse=True, return_counts=True)
-        is_repeated = count[number] > 1
-        position, number = position[is_repeated], number[is_repeated]
-        group = np.full(len(self.words), -1)
-        group[position] = number
-        return _Level(position, group)
-
-
-class _Level(NamedTuple):
-    """The sequences of one length that stand in a context more than once."""
-
-    position: np.ndarray  # of their first words
-    group: np.ndarray  # for each word of the context, the number of the sequence that begins there; -1 for none
+        if max_words not in self._repeats:
+            self._repeats[max_words] = _Repeats(self, max_words)
+        return self._repeats[max_words]
 
 
 class _Repeats:
@@ -214,12 +180,24 @@ class _Repeats:
         R places.
     """
 
-    def __init__(self, text: ContextText, levels: Sequence[_Level]):
-        self._groups, self._num_words = np.array([level.group for level in levels]), len(text.words)
-        in_order = [level.position[np.argsort(level.group[level.position], kind="stable")] for level in levels]
-        position = np.concatenate(in_order)
-        length = np.repeat(np.arange(1, len(levels) + 1), [len(positions) for positions in in_order])
-        self._sequence = self._sequence_of(position, length)
+    def __init__(self, text: ContextText, max_words: int):
+        self._num_words = len(text.words)
+        number_of_word = np.unique(text.stems, return_inverse=True)[1]
+        group, groups = number_of_word, []
+        for length in range(1, max_words + 1):
+            if length > 1:
+                group = np.unique(group[:-1] * self._num_words + number_of_word[length - 1 :], return_inverse=True)[1]
+            is_repeated = np.bincount(group)[group] > 1
+            if not is_repeated.any():
+                break
+            groups.append(np.pad(np.where(is_repeated, group, -1), (0, length - 1), constant_values=-1))
+        # For each length and word, the number of the sequence that begins there; -1 for one that stands there alone.
+        self._groups = np.array(groups, dtype=np.int64).reshape(-1, self._num_words)
+        length, position = np.nonzero(self._groups >= 0)
+        length += 1
+        sequence = self._sequence_of(position, length)
+        order = np.argsort(sequence, kind="stable")
+        self._sequence, position, length = sequence[order], position[order], length[order]
         self._place = self._sequence * (self._num_words + 1) + position
         self.spans = TextSpans(text, text.word_start[position], text.word_end[position + length - 1])
 

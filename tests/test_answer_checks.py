@@ -13,7 +13,6 @@ from answer_checks import CHECKS, FailedCheck, failed_checks
 from squad import load_squad
 from words import cuts_word
 
-TRAIN = ROOT.parent / "shared" / "squad" / "train-v1.1-head.json"
 PROPERTY = cases(100)
 
 
@@ -47,12 +46,8 @@ def test_check_is_printed_in_one_line():
     [
         ("in the sixth year", "six", "'six' is a part of 'sixth'"),
         ("about 2,850 km", "2,85", "'2,85' is a part of '2,850'"),
-        ("from Luckett and Roberson", "Luckett and Rober", "'Luckett and Rober' is a part of 'Luckett and Roberson'"),
         ("the 1990s were", "990", "'990' is a part of '1990s'"),
-        ("in $1,000 there", "1", "'1' is a part of '$1,000'"),
-        ("in 漢1990s字 there", "199", "'199' is a part of '1990s'"),
         ("a 😀sixth😀 there", "😀six", "'😀six' is a part of '😀sixth'"),
-        ("a 😀sixth😀 there", "xth😀", "'xth😀' is a part of 'sixth😀'"),
         ("in 漢1990s字 there", "990s", "'990s' is a part of '1990s'"),
         ("un cafe\u0301 noir", "cafe", "the border cuts a character"),
         ("a 😀\u0301 there", "😀", "the border cuts a character"),
@@ -80,21 +75,15 @@ def test_answer_that_cuts_no_word(answer):
         ("He met Anna Berg, then left", "Anna Berg,", "',' at the end"),
         ("He met Anna Berg", " Anna Berg", "a space at an edge"),
         ("He met Anna\u00a0 Berg", "Anna\u00a0", "a space at an edge"),
-        ("in Rome: the city", ": the city", "':' at the beginning"),
-        ("in Rome - the city", "Rome -", "'-' at the end"),
         ("in Rome - the city", "- the city", "'-' at the beginning"),
-        ("it is in Rome — or Oslo", "— or", "'—' at the beginning"),
         ("(macrolides and tetracyclines) work", "(macrolides and tetracyclines", "'(' at the beginning"),
         ("the FDA (Food and Drugs) rules", "Food and Drugs)", "')' at the end"),
         ("he said “yes, so be it” there", "“yes", "'“' at the beginning"),
         ('the song "Say My Name" won', 'Say My Name"', "'\"' at the end"),
-        ("dies ist „so“ da", "„so", "'„' at the beginning"),
-        ("京都。東京、大阪", "東京、", "'、' at the end"),
         ("京都。東京", "京都。", "'。' at the end"),
         ("it was 1990. Then", "1990.", "'.' at the end"),
         ("see lists.of. Then", ".of", "'.' at the beginning"),
         ("in mid-1990 there", "-1990", "'-' at the beginning"),
-        ("a C-130 there", "-130", "'-' at the beginning"),
     ],
 )
 def test_marks_that_are_not_the_answers_own(context, answer, where):
@@ -106,31 +95,22 @@ def test_marks_that_are_not_the_answers_own(context, answer, where):
     [
         ("It cost $400m or $.25 or 47% more", "$400m"),
         ("It cost $400m or $.25 or 47% more", "$.25"),
-        ("It cost $400m or $.25 or 47% more", "47%"),
         ("the song \"Say My Name\" or 'Yes'", '"Say My Name"'),
         ("the song \"Say My Name\" or 'Yes'", "'Yes'"),
         ("dies ist „so“ und »da«", "„so“"),
-        ("dies ist „so“ und »da«", "»da«"),
         ('he sang "Yes" and "No" there', '"Yes" and "No"'),
         ("the FDA (Food and Drugs) rules", "FDA (Food and Drugs)"),
-        ("the FDA (Food and Drugs) rules", "(Food and Drugs)"),
         ("the film Airplane! was", "Airplane!"),
         ("#1 in C# on .NET at -5 degrees", "#1"),
-        ("#1 in C# on .NET at -5 degrees", "C#"),
-        ("#1 in C# on .NET at -5 degrees", ".NET"),
         ("#1 in C# on .NET at -5 degrees", "-5"),
-        ("#1 in C# on .NET at -5 degrees", "-5 degrees"),
         ("the students' book of '03 was", "students'"),
-        ("the students' book of '03 was", "'03"),
         ("the brand “ロ「イ」” is", "ロ「イ」"),
         # Full stops of abbreviations and initials.
         ("It is a law of the U.S. Then it ended.", "U.S."),
         ("It began at 5 a.m. The rest slept.", "5 a.m."),
         ("He met Jay Z. They sang.", "Jay Z."),
-        ("Cavanaugh, C.S.C. The rest", "Cavanaugh, C.S.C."),
         ("King Jr. The rest", "King Jr."),
         ("the firm Apple Corp. was sold", "Apple Corp."),  # the sentence goes on
-        ("the firm Apple Corp., which", "Apple Corp."),
     ],
 )
 def test_marks_that_are_the_answers_own(context, answer):
@@ -146,13 +126,6 @@ def test_abbreviation_is_learned_from_the_other_contexts():
     others = [make_example(str(number), f"In Rome {number} men met in Rome. So", "Who?", "men") for number in range(3)]
     example = make_example("a", "He lived in Rome. Then he left.", "Where?", "Rome.")
     assert [check.name for check in failed_checks([example, *others])[0]] == ["marks_at_edge"]
-
-
-def test_full_stop_behind_which_the_sentence_seldom_goes_on_is_not_the_words_own():
-    # The sentence goes on behind one of three, and behind two of three.
-    seldom = failed_of("He saw Massach. Then Massach. Later he saw Massach. so be it", "Massach.")
-    assert set(seldom) == {"marks_at_edge"}
-    assert failed_of("He saw Massach. then Massach. later he saw Massach. So be it", "Massach.") == {}
 
 
 # nearer_occurrence
@@ -333,19 +306,3 @@ def test_planted_errors_of_the_demo():
         for check in failed
     )
     assert found == {("cut_word", "cut_inside_word"): 5, ("nearer_occurrence", "wrong_occurrence"): 2}
-
-
-@pytest.mark.skipif(not TRAIN.is_file(), reason="needs a slice of SQuAD in ../shared/squad, not part of this project")
-def test_real_squad():
-    examples = load_squad(TRAIN)
-    failed = failed_checks(examples)
-    cut = [
-        example["answers"]["text"][0]
-        for example, checks in zip(examples, failed, strict=True)
-        if any(check.name == "cut_word" for check in checks)
-    ]
-    assert cut == ["split with Luckett and Rober", "six", "evolution"]
-    # Every one of these was read: of the last two counts, one and three are a matter of taste, the others wrong.
-    assert Counter(check.name for checks in failed for check in checks) == {
-        "cut_word": 3, "marks_at_edge": 37, "nearer_occurrence": 26,
-    }  # fmt: skip

@@ -227,13 +227,6 @@ def test_training_evidence_without_mistakes(table):
     assert training.mistake_of.dtype == np.int64
 
 
-def test_training_evidence_without_answers():
-    training, answers = AnswerEvidence(table_of(row(TEXT, "q?", ANS=[]))).training_evidence()
-    assert training.given.shape == training.mistakes.shape == (0, len(FEATURES))
-    assert training.others == []
-    assert (answers.shape, answers.dtype, training.mistake_of.dtype) == ((0,), np.int64, np.int64)
-
-
 # Limits
 
 
@@ -315,27 +308,9 @@ def test_given_answer_is_a_candidate_once_where_no_other_is_like_it(context, ans
     assert found == [*plain, answer]
 
 
-def test_given_answer_that_is_a_candidate_stands_there_once():
-    one, two = candidates_of(TEXT, "Anna", "met Bruno")
-    assert one == two
-    assert len(set(one)) == len(one)
-    assert span_of(TEXT, "met Bruno") in one
-
-
 @pytest.mark.parametrize("answer", [(0, 3), (1, 4), (6, 14)])
 def test_given_answer_that_cuts_a_word_is_no_candidate(answer):
     (found,) = candidates_of(TEXT, answer)
     assert answer not in found
     (case,) = [case for _, case in AnswerEvidence(table_of(row(TEXT, "q?", ANS=[answer]))).cases()]
     assert case.given[0, COLUMN["cuts_word"]] == 1
-
-
-def test_candidates_have_up_to_twelve_words():
-    (found,) = candidates_of(LONG, "w0")
-    lengths = Counter(LONG[slice(*span)].count("w") for span in found)
-    assert lengths == {length: 30 - length + 1 for length in range(1, 13)}
-
-
-def test_context_without_a_letter_has_a_candidate():
-    (found,) = candidates_of("…?", (0, 1))
-    assert (0, 2) in found

@@ -112,18 +112,6 @@ def test_equal_numbers_of_given_answers_and_mistakes_are_assumed():
     assert AnswerModel(four, rows).log_odds(spans, spans) == pytest.approx(once, abs=1e-3)
 
 
-def test_a_span_is_compared_with_the_mean_of_the_others():
-    """Others that are twice there, or in another order, change nothing; better others make it worse."""
-    evidence = training_evidence()
-    model = AnswerModel(evidence, all_rows(evidence))
-    spans, others = evidence.given[:2], evidence.others[1]
-    once = model.log_odds(spans, others)
-    assert model.log_odds(spans, np.concatenate([others[::-1], others])) == pytest.approx(once)
-    best = evidence.given[[model.choice(evidence.given).argmax()]]
-    worst = evidence.given[[model.choice(evidence.given).argmin()]]
-    assert (model.log_odds(spans, best) < model.log_odds(spans, worst)).all()
-
-
 def test_one_kind_of_mistake_does_not_excuse_another():
     """A span that looks like one kind alone is doubted, however unlike the other kind it looks."""
     rng = np.random.default_rng(0)
@@ -161,25 +149,6 @@ def test_constant_evidence_is_harmless(value):
     found = wide.log_odds(wide_evidence.given[:4], wide_evidence.others[3])
     assert found == pytest.approx(narrow.log_odds(spans, others), abs=1e-4)
     assert wide.choice(wide_evidence.given[:4]) == pytest.approx(narrow.choice(spans), abs=1e-4)
-
-
-def test_evidence_that_no_mistake_varies_stays_finite():
-    evidence = training_evidence()
-    evidence.mistakes[:, 2] = 1.0
-    model = AnswerModel(evidence, all_rows(evidence))
-    assert np.isfinite(model.log_odds(evidence.given, evidence.others[0])).all()
-
-
-def test_units_of_the_evidence_do_not_count():
-    evidence, units, zero = training_evidence(), np.array([100.0, 0.01, 7.0]), np.array([3.0, -50.0, 0.0])
-    other = TrainingEvidence(
-        evidence.given * units + zero, evidence.mistakes * units + zero, evidence.mistake_of, evidence.kinds,
-        [rows * units + zero for rows in evidence.others],
-    )  # fmt: skip
-    rows = all_rows(evidence)
-    one = AnswerModel(evidence, rows).log_odds(evidence.given[:4], evidence.others[0])
-    two = AnswerModel(other, rows).log_odds(other.given[:4], other.others[0])
-    assert two == pytest.approx(one, abs=1e-4)
 
 
 def test_model_learns_from_its_rows_only():
@@ -250,8 +219,3 @@ def test_parts_never_cut_a_group(groups):
     assert part.dtype == np.int64
     assert len({(group, number) for group, number in zip(groups, part.tolist(), strict=True)}) == len(set(groups))
     assert sorted(set(part.tolist())) == list(range(min(NUM_PARTS, len(set(groups)))))
-
-
-def test_parts_are_about_equal():
-    part = parts_of_groups(np.repeat(np.arange(20), 3))
-    assert np.bincount(part).tolist() == [12] * 5

@@ -226,15 +226,6 @@ def test_cut_words_are_issues_wherever_they_stand(share, rows):
     assert set(issues.loc[issues["is_issue"], "index"]) == {*issues["index"][:5], 7}
 
 
-def test_check_that_two_answers_fail_is_named_once(share, rows):
-    changed = rows[:24]
-    start, end = span_of(rows[0]["context"], rows[0]["given_answer"][0])
-    changed[0] = answered(rows[0], (start, end - 1), (start + 1, end + 1))
-    share(0.1)
-    issues = find_label_errors(pd.DataFrame(changed)).issues.set_index("index")
-    assert issues.loc[0, "checks"] == "cut_word; marks_at_edge"
-
-
 # The share of wrong answers
 
 
@@ -464,13 +455,6 @@ def test_cut_word_divides_the_odds_by_ten(rows):
     assert issue["reasons"] == "the answer begins or ends inside a word or a number"
 
 
-def test_question_that_is_asked_again_and_answered_otherwise_is_checked():
-    first, second, third = right_rows(1)
-    second = {**answered(second, span_of(second["context"], "town")), "question": first["question"]}
-    issues = few([first, second, third])[0].issues.set_index("index").sort_index()
-    assert issues["checks"].tolist() == ["repeated_question", "repeated_question", ""]
-
-
 def test_twenty_answers_on_two_paragraphs_are_enough():
     rows = right_rows(2)
     twenty = [{**rows[number % 6], "question": f"{number}?"} for number in range(20)]
@@ -480,20 +464,6 @@ def test_twenty_answers_on_two_paragraphs_are_enough():
     # All on one paragraph, however many.
     _, message = few([{**rows[number % 3], "question": f"{number}?"} for number in range(30)])
     assert "on more than one paragraph to learn from, found 30 on 1;" in message
-
-
-def test_class_that_nothing_is_labelled_with_is_compared_with_the_others():
-    rows = rows_of_two_classes()[:6]
-    for row in rows:
-        row["given_answer"], row["given_start"], row["given_label"] = (row[name][:1] for name in GIVEN_COLUMNS)
-        row["labels_LOC"] = touched(row, None)
-        row["pred_probs_LOC"] = np.full(len(row["tokens"]), 0.001)
-    rows[2]["labels_PER"] = touched(rows[2], None)
-    rows[2] = {**answered(rows[2], name="PER")}
-    issues = few(rows)[0].issues.set_index("index")
-    # The person is missing, and no place is.
-    assert issues["rank"].idxmin() == 2
-    assert issues.loc[2, "suggested_answer"] == f"{NAMES[2]} Berg"
 
 
 # Tables that cannot be used

@@ -32,17 +32,11 @@ PROPERTY = cases(150)
         # None is best: 0.7 against 2 * 0.3 / 1.3.
         ([0], [0.3], 1.0),
         ([1], [0.3], 0.6 / 1.3 / 0.7),
-        ([1], [0.9], 1.0),
         # Certain ones.
-        ([0, 0, 0], [0.0, 0.0, 0.0], 1.0),
         ([0, 1, 0], [0.0, 0.0, 0.0], 0.0),
-        ([1, 1], [1.0, 1.0], 1.0),
         ([1, 0], [1.0, 1.0], 2 / 3),
-        ([0, 0], [1.0, 1.0], 0.0),
-        ([0, 1, 0], [0.0, 1.0, 0.0], 1.0),
         # Ties: 2 * 0.5 / 2 for one of them, 2 / 3 for both, 1 / 4 for none.
         ([1, 0], [0.5, 0.5], 0.75),
-        ([0, 1], [0.5, 0.5], 0.75),
         ([1, 1], [0.5, 0.5], 1.0),
         ([0, 0], [0.5, 0.5], 0.375),
     ],
@@ -101,26 +95,14 @@ def test_quality_is_relative_to_the_best_of_all_labels(example):
 
 WRONG = {
     "nan": ([0, 1], [0.1, math.nan], "finite pred_probs, found nan at token 1"),
-    "inf": ([0, 1], [math.inf, 0.1], "finite pred_probs, found inf at token 0"),
     "negative": ([0, 1], [0.1, -0.5], "pred_probs from 0 to 1, found -0.5 at token 1"),
-    "above one": ([0, 1], [0.1, 1.5], "pred_probs from 0 to 1, found 1.5 at token 1"),
     "label of 2": ([0, 2], [0.1, 0.5], "labels of 0 or 1, found 2.0 at token 1"),
-    "negative label": ([-1, 0], [0.1, 0.5], "labels of 0 or 1, found -1.0 at token 0"),
-    "label between": ([0.5, 0], [0.1, 0.5], "labels of 0 or 1, found 0.5 at token 0"),
-    "nan label": ([0, math.nan], [0.1, 0.5], "labels of 0 or 1, found nan at token 1"),
     "fewer probs": ([0, 1, 0], [0.1, 0.5], r"pred_probs of the shape of the labels, \(3,\), found \(2,\)"),
-    "one is wider": ([0, 1], [[0.1], [0.5]], r"pred_probs of the shape of the labels, \(2,\), found \(2, 1\)"),
     "no token": ([], [], r"at least one token and one span class, found \(0,\)"),
-    "no class": (np.zeros((2, 0)), np.zeros((2, 0)), r"at least one token and one span class, found \(2, 0\)"),
     "0-d": (1, 0.5, r"arrays of shape \(tokens,\) or \(tokens, span classes\), found \(\)"),
-    "3-d": (np.zeros((2, 1, 1)), np.zeros((2, 1, 1)), r"arrays of shape .*, found \(2, 1, 1\)"),
     "object": ([0, 1], np.array([0.1, 0.5], dtype=object), "pred_probs to be numbers, found an array of object"),
-    "none": ([0, None], [0.1, 0.5], "labels to be numbers, found an array of object"),
     "strings": ([0, 1], ["0.1", "0.5"], "pred_probs to be numbers, found an array of <U3"),
-    "a string": ("01", [0.1, 0.5], "labels to be numbers, found an array of <U2"),
-    "complex": ([0, 1], [0.1, 0.5j], "pred_probs to be numbers, found an array of complex128"),
     "ragged": ([[0], [0, 1]], [[0.1], [0.1, 0.5]], "labels as an array, found rows that differ"),
-    "ragged probs": ([0, 1], [[0.1], [0.1, 0.5]], "pred_probs as an array, found rows that differ"),
     "more classes": ([[0, 0], [0, 1]], [[0.1, 0.1], [0.1, 0.5]], "1 span classes as in example 0, found 2"),
 }
 

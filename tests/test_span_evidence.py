@@ -192,16 +192,6 @@ def test_form_by_hand(context, part, cuts_before, cuts_after, mark_before, mark_
 # By hand: answers of other questions
 
 
-def test_taken_by_hand():
-    rome, bruno_in_oslo = span_of(CONTEXT, "Rome"), span_of(CONTEXT, "Bruno in Oslo")
-    takers = [(bruno_in_oslo, "Oslo?", None), (rome, "Rome?", None), ((0, 4), "Who?", None)]
-    spans = [bruno_in_oslo, span_of(CONTEXT, "Bruno"), span_of(CONTEXT, "Oslo. Then Carla"), span_of(CONTEXT, "Carla")]
-    spans += [span_of(CONTEXT, "in Rome"), (0, len(CONTEXT))]
-    found = [each["taken"] for each in evidence_of(QUESTION, CONTEXT, spans, rarity=RARITY, takers=takers)]
-    # Two words in common, over the two lengths in words.
-    assert found == pytest.approx([1, 2 * 1 / (1 + 3), 2 * 1 / (3 + 3), 0, 2 * 1 / (2 + 1), 2 * 3 / (11 + 3)])
-
-
 def test_claim_of_the_question_that_the_answer_belongs_to():
     rarity = GivenRarity(bb=1, dd=1)
     takers = [((0, 5), "dd", [HIGH, HIGH, LOW, LOW]), ((0, 2), "bb", [LOW, HIGH, LOW, HIGH])]
@@ -230,38 +220,7 @@ def test_taker_is_asked_about_its_own_tokens():
 # candidates
 
 
-def candidates(context: str, max_words: int) -> list[str]:
-    spans = ContextText(context, WordRarity([context])).candidates(max_words)
-    return [context[start:end] for start, end in spans]
-
-
-def test_candidates_by_hand():
-    context = "Anna met (Bruno). Then left."
-    assert candidates(context, 1) == ["Anna", "met", "Bruno", "Then", "left"]
-    assert candidates(context, 2) == ["Anna", "Anna met", "met", "met (Bruno", "Bruno", "Then", "Then left", "left"]
-    assert candidates(context, 9)[:3] == ["Anna", "Anna met", "Anna met (Bruno"]
-    assert len(candidates(context, 9)) == 6 + 3
-    assert candidates("— …", 3) == ["— …"]
-
-
 # Contexts with next to nothing in them
-
-
-@pytest.mark.parametrize("context", ["Rome", "—", "😀", "漢", "…—"])
-def test_span_that_is_the_whole_context(context):
-    num_tokens = len(tokens_of(context))
-    (found,) = evidence_of("Rome?", context, [(0, len(context))], [0.3] * num_tokens)
-    assert found == {
-        **dict.fromkeys(FEATURES, 0.0),
-        "expected_f1": pytest.approx(1),
-        "mark_before": 1,
-        "mark_after": 1,
-        "share_of_names": float(context == "Rome"),
-        # One context, and it holds the word.
-        "rarity_of_first_word": pytest.approx(math.log(2 / (1.5 if context in ("Rome", "漢") else 0.5))),
-        "rarity_of_last_word": pytest.approx(found["rarity_of_first_word"]),
-        "mean_rarity": pytest.approx(found["rarity_of_first_word"]),
-    }
 
 
 def test_word_without_a_token_is_read_with_the_token_behind_it():
@@ -271,12 +230,6 @@ def test_word_without_a_token_is_read_with_the_token_behind_it():
     assert np.isfinite(found).all()
     # There is none behind the last word.
     assert found[:, COLUMN["mean_logit"]] == pytest.approx([1, -1, -1, -1, -1])
-
-
-def test_no_spans_and_one_by_one():
-    assert evidence_of(QUESTION, CONTEXT, [], rarity=RARITY) == []
-    spans = [(0, 4), (5, 14), (5, 14), (24, 34), (0, len(CONTEXT))]
-    assert of_words(*spans) == [of_words(span)[0] for span in spans]
 
 
 # Against slow loops
