@@ -135,10 +135,8 @@ def find_label_errors(
         share_wrong = float((quality < 0.5).mean())
 
     worst: dict[int, int] = {}
-    for row, (judged, verdict) in enumerate(zip(evidence.judged, verdicts, strict=True)):
-        best_known = worst.get(judged.example_index)
-        if best_known is None or verdict.log_odds < verdicts[best_known].log_odds:
-            worst[judged.example_index] = row
+    for row in np.argsort([verdict.log_odds for verdict in verdicts], kind="stable").tolist():
+        worst.setdefault(evidence.judged[row].example_index, row)
     rows = [worst[example_index] for example_index in range(len(table))]
     if learned:
         quality = expit(np.array([verdicts[row].log_odds for row in rows]) + prior)

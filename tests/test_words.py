@@ -6,7 +6,7 @@ from conftest import cases
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from words import cuts_word, sentence_numbers, stem, word_spans
+from words import cuts_word, overlaps, sentence_numbers, stem, word_spans
 
 PROPERTY = cases(150)
 # Letters with and without case, digits, joining marks, ends of sentences, characters without spaces between words.
@@ -207,3 +207,11 @@ def test_borders_count_one_by_one_and_ends_of_the_text_cut_nothing(text, data):
     at_start, at_end = cuts_word(text, (start, len(text))), cuts_word(text, (0, end))
     assert cuts_word(text, (start, end)) == (at_start or at_end)
     assert not cuts_word(text, (0, len(text)))
+
+
+def test_spans_overlap_where_they_share_a_character():
+    others = [(0, 2), (0, 3), (2, 3), (3, 5), (4, 9), (5, 7), (0, 9)]
+    expected = [False, True, True, True, True, False, True]
+    assert [overlaps((2, 5), other) for other in others] == expected
+    assert [overlaps(other, (2, 5)) for other in others] == expected
+    assert overlaps(np.array(others).T, (2, 5)).tolist() == expected
