@@ -190,7 +190,7 @@ def _learned_verdicts(
 ) -> tuple[list[_Verdict], float]:
     judged = evidence.judged
     models = [AnswerModel(training, np.flatnonzero(part[answers] != number)) for number in range(int(part.max()) + 1)]
-    log_odds, silence = np.empty(len(judged)), np.empty((len(judged), 3))
+    log_odds, no_answer = np.empty(len(judged)), np.empty((len(judged), 3))
     is_span = np.array([one.span is not None for one in judged])
     suggestions: list[tuple[Span, float]] = [((0, 0), 0.0)] * len(judged)
     reasons = [[NO_ANSWER]] * len(judged)
@@ -202,9 +202,9 @@ def _learned_verdicts(
             reasons[row] = reasons_of_model(model.explain(case.given[0]))
         # It weighs every candidate, for nothing where every example has an answer.
         if not is_span.all():
-            silence[row] = _evidence_for_silence(model, case)
+            no_answer[row] = _features_of_no_answer(model, case)
     if not is_span.all():
-        log_odds[~is_span] = _log_odds_of_silence(silence, is_span, part)
+        log_odds[~is_span] = _log_odds_of_no_answer(no_answer, is_span, part)
     of_mistakes = _mistake_log_odds(training, models, part[answers])
     share_wrong = estimated_share_wrong(log_odds[is_span], of_mistakes, training.kinds)
     verdicts = [
@@ -221,25 +221,25 @@ def _suggestion(model: AnswerModel, case: Case) -> tuple[Span, float]:
     return case.candidates[chosen], float(probability[chosen])
 
 
-def _evidence_for_silence(model: AnswerModel, case: Case) -> np.ndarray:
+def _features_of_no_answer(model: AnswerModel, case: Case) -> np.ndarray:
     """Return what speaks for "no answer": how likely no token is labelled, and how good the best candidate is."""
     none = np.log1p(-case.probs).sum()
     share = expected_f1_share(np.zeros(len(case.probs)), case.probs)
     return np.array([none, np.log(max(share, _SMALLEST)), -model.log_odds(case.evidence, case.evidence).max()])
 
 
-def _log_odds_of_silence(silence: np.ndarray, is_span: np.ndarray, part: np.ndarray) -> np.ndarray:
+def _log_odds_of_no_answer(no_answer: np.ndarray, is_span: np.ndarray, part: np.ndarray) -> np.ndarray:
     """Judge examples without an answer: had they one, they would look like the examples that have."""
-    log_odds = np.empty(len(silence))
+    log_odds = np.empty(len(no_answer))
     for number in np.unique(part[~is_span]):
         others, held_out = part != number, part == number
         if min(is_span[others].sum(), (~is_span[others]).sum()) < MIN_ANSWERS:
-            share = np.exp(silence[held_out, 1])
+            share = np.exp(no_answer[held_out, 1])
             log_odds[held_out] = logit(share.clip(_SMALLEST, 1 - _SMALLEST))
             continue
         model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
-        model.fit(silence[others], ~is_span[others])
-        log_odds[held_out] = model.decision_function(silence[held_out])
+        model.fit(no_answer[others], ~is_span[others])
+        log_odds[held_out] = model.decision_function(no_answer[held_out])
     return log_odds[~is_span]
 
 
