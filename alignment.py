@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from words import overlaps
+
 OUTSIDE = "O"
 DEFAULT_LABEL_MAP = {OUTSIDE: 0, "ANS": 1}
 
@@ -209,7 +211,7 @@ def token_labels(tokens: TokenizedText, spans: Sequence[AnswerSpan], label_map: 
     """
     labels = np.zeros((len(tokens.token_ids), len(label_map)), dtype=np.int64)
     for span in spans:
-        covered = (tokens.char_start < span.char_end) & (tokens.char_end > span.char_start)
+        covered = overlaps((tokens.char_start, tokens.char_end), (span.char_start, span.char_end))
         if not covered.any():
             raise ValueError(
                 f"expected the answer at characters {span.char_start} to {span.char_end} to cover a token, "

@@ -4,7 +4,6 @@ They read the text only, and know no language beyond what `words` knows. They ar
 not to find every error.
 """
 
-import math
 import re
 import unicodedata
 from collections import Counter, defaultdict
@@ -13,10 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from context_text import WordRarity, stems
-from planted_errors import answers_of
-from squad import normalized_text
-from words import Span, cuts_word, sentence_numbers, stem, word_spans
+from context_text import ContextText, WordRarity, stems
+from words import Span, answers_of, cuts_word, normalized_text, overlaps, sentence_numbers, word_spans
 
 CHECKS = {
     "cut_word": "the answer begins or ends inside a word or a number",
@@ -29,8 +26,6 @@ CHECKS = {
 # Read off SQuAD: above these, nearly every other place was the one that answers the question.
 _CLEARLY_NEARER = 0.1
 _TIMES_NEARER = 2.0
-# A question's word is felt over about this many words of the context.
-_REACH = 8.0
 
 _DOUBLE_QUOTES = '"“”„«»'
 _CLOSING_OF = {"(": ")", "[": "]", "{": "}", "（": "）", "「": "」", "『": "』", "《": "》", "〈": "〉", "【": "】"}
@@ -128,7 +123,7 @@ class _Abbreviations:
 def _cut_word(context: str, answer: Span) -> str:
     if not cuts_word(context, answer):
         return ""
-    touched = [word for word in word_spans(context) if word[0] < answer[1] and answer[0] < word[1]]
+    touched = [word for word in word_spans(context) if overlaps(word, answer)]
     whole = context[min(answer[0], touched[0][0]) : max(answer[1], touched[-1][1])] if touched else ""
     return f"{context[slice(*answer)]!r} is a part of {whole!r}" if whole else "the border cuts a character"
 
@@ -169,24 +164,15 @@ def _nearer_occurrence(example: dict, answer: Span, answers: Sequence[Span], rar
     others = [other for other in others if not _overlap_any(other, answers) and not cuts_word(context, other)]
     if not others:
         return ""
-    words = word_spans(context)
-    places: dict[str, list[int]] = defaultdict(list)
-    for position, word in enumerate(words):
-        places[stem(context[slice(*word)])].append(position)
+    words = ContextText(context, rarity)
     own = set(stems(text))  # these stand at every occurrence
     asked = {word: rarity.of(word) for word in stems(example["question"]) if word not in own}
     total = sum(asked.values()) or 1.0
-    word_start, word_end = np.array(words, dtype=np.int64).reshape(-1, 2).T
 
     def nearness(span: Span) -> float:
-        first = np.searchsorted(word_end, span[0], side="right")
-        last = np.searchsorted(word_start, span[1], side="left") - 1
-        near = 0.0
-        for word, weight in asked.items():
-            if word in places:
-                distance = min(max(first - position, position - last, 0) for position in places[word])
-                near += weight / total * math.exp(-distance / _REACH)
-        return near
+        first, last = words.words_of(*span)
+        closeness = {word: words.closeness(word)[first:last].max() for word in asked if word in words.positions_of}
+        return sum(asked[word] / total * close for word, close in closeness.items())
 
     given, (nearest, where) = nearness(answer), max((nearness(other), -other[0]) for other in others)
     if nearest < max(given + _CLEARLY_NEARER, _TIMES_NEARER * given):
@@ -248,7 +234,7 @@ def _agree(places: tuple[Span, ...], others: tuple[Span, ...]) -> bool:
 
 
 def _overlap_any(span: Span, others: Sequence[Span]) -> bool:
-    return any(span[0] < end and start < span[1] for start, end in others)
+    return any(overlaps(span, other) for other in others)
 
 
 def _answered(example: dict) -> str:

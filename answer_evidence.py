@@ -7,11 +7,10 @@ import numpy as np
 import pandas as pd
 
 from answer_model import TrainingEvidence
-from context_text import EVIDENCE, ContextText, WordRarity
+from context_text import FEATURES, ContextText, WordRarity
 from planted_errors import MISTAKES
 from span_evidence import ContextEvidence
-from squad import normalized_text
-from words import Span, cuts_word
+from words import Span, cuts_word, normalized_text, overlaps
 
 MAX_SUGGESTED_WORDS = 12
 # More answers teach the few weights nothing new, but would have to be held in memory.
@@ -122,8 +121,8 @@ class AnswerEvidence:
             rng = np.random.default_rng(self._seed)
             answers = np.sort(rng.choice(answers, MAX_ANSWERS_LEARNED, replace=False))
         position_of = {int(row): position for position, row in enumerate(answers)}
-        given, others = np.empty((len(answers), len(EVIDENCE))), [np.empty(0)] * len(answers)
-        mistakes, mistake_of, kinds = [np.empty((0, len(EVIDENCE)))], [], []
+        given, others = np.empty((len(answers), len(FEATURES))), [np.empty(0)] * len(answers)
+        mistakes, mistake_of, kinds = [np.empty((0, len(FEATURES)))], [], []
         for row, context, takers in self._contexts(set(position_of)):
             span, position = self.judged[row].span, position_of[row]
             rng = np.random.default_rng([self._seed, row])
@@ -154,7 +153,7 @@ class AnswerEvidence:
         for row, context, takers in self._contexts(set(range(len(self.judged)))):
             span, spans = self.judged[row].span, context.text.candidates(MAX_SUGGESTED_WORDS)
             candidates, evidence = spans.pairs, context.of(spans, takers)
-            given = np.empty((0, len(EVIDENCE)))
+            given = np.empty((0, len(FEATURES)))
             if span is not None:
                 found = spans.index(span)
                 given = context.of([span], takers) if found is None else evidence[[found]]
@@ -188,7 +187,7 @@ class AnswerEvidence:
             names = ("question", "char_start", "char_end", f"pred_probs_{class_name}")
             question, char_start, char_end, probs = (self._columns[name][example_index] for name in names)
             char_start, char_end = np.asarray(char_start), np.asarray(char_end)
-            touched = {row: _touched(self.judged[row].span, char_start, char_end) for row in rows if len(rows) > 1}
+            touched = {row: overlaps((char_start, char_end), self.judged[row].span) for row in rows if len(rows) > 1}
             for row in rows:
                 of_row = np.array(probs, dtype=np.float64)
                 for other in rows:
@@ -197,10 +196,6 @@ class AnswerEvidence:
                         of_row[touched[other] & ~touched[row]] = of_row.min()
                 contexts[row] = ContextEvidence(question, text, char_start, char_end, of_row)
         return contexts
-
-
-def _touched(span: Span, char_start: np.ndarray, char_end: np.ndarray) -> np.ndarray:
-    return (char_start < span[1]) & (char_end > span[0])
 
 
 def _sample(spans: Sequence[Span], size: int, rng: np.random.Generator) -> list[Span]:

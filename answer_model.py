@@ -6,6 +6,7 @@ ones. All weigh the same evidence; none is asked about a paragraph that it has l
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
@@ -14,10 +15,10 @@ from sklearn.model_selection import GroupKFold
 
 NUM_PARTS = 5
 # Strengths of the ridge penalties, chosen by measurement on planted errors; a wide range does about as well.
-_MISTAKE_C = 0.03
-_CHOICE_PENALTY = 0.01
+MISTAKE_C = 0.03
+CHOICE_PENALTY = 0.01
 # How much it counts that a span would be chosen: the choice knows all spans of a context, but no mistakes.
-_CHOICE_SHARE = 0.25
+CHOICE_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,14 @@ class TrainingEvidence:
     others: list[np.ndarray]
 
 
+class Explanation(NamedTuple):
+    """Why a model doubts a span."""
+
+    kind: str | None  # of the mistakes, the one it resembles most; None if it resembles given answers more
+    deviation: np.ndarray  # (F,) each feature, less its mean over given answers
+    terms: np.ndarray  # (F,) what that adds to the log-odds; negative speaks against the span
+
+
 class AnswerModel:
     """Weighs evidence, after learning from some rows of a `TrainingEvidence`.
 
@@ -56,7 +65,7 @@ class AnswerModel:
     def __init__(self, evidence: TrainingEvidence, rows: np.ndarray):
         of_rows = np.isin(evidence.mistake_of, rows)
         mistakes = evidence.mistakes[of_rows]
-        self._mean = mistakes.mean(axis=0)
+        self._mean, self._mean_given = mistakes.mean(axis=0), evidence.given[rows].mean(axis=0)
         deviation = np.maximum(mistakes.std(axis=0), evidence.given[rows].std(axis=0))
         # Evidence that never varies says nothing.
         self._scale = np.where(deviation > 1e-9, deviation, 1.0)
@@ -65,7 +74,8 @@ class AnswerModel:
         )
         given, planted = self._standardised(evidence.given[rows]), self._standardised(mistakes)
         kinds = evidence.kinds[of_rows]
-        fitted = [_fit_against(given, planted[kinds == kind]) for kind in np.unique(kinds)]
+        self._kinds = np.unique(kinds)
+        fitted = [_fit_against(given, planted[kinds == kind]) for kind in self._kinds]
         weights = np.column_stack([model.coef_[0] for model in fitted])
         intercepts = np.concatenate([model.intercept_ for model in fitted])
         # For evidence as it is: to standardise that of every span would take longer than to weigh it.
@@ -97,7 +107,24 @@ class AnswerModel:
         mixture = np.log(against.shape[1]) - np.logaddexp.reduce(-against, axis=1)
         utilities = others @ self._choice_weights
         preference = evidence @ self._choice_weights - np.logaddexp.reduce(utilities) + np.log(len(utilities))
-        return mixture + _CHOICE_SHARE * preference
+        return mixture + CHOICE_SHARE * preference
+
+    def explain(self, evidence: np.ndarray) -> Explanation:
+        """Say what the log-odds of one span come from.
+
+        Weights are those of the kinds of mistake, each as much as the span resembles it, and of the choice: together
+        the gradient of `log_odds`.
+
+        Parameters
+        ----------
+        evidence : ndarray of shape (F,)
+        """
+        against = evidence @ self._weights + self._intercepts
+        resemblance = np.exp(-against - np.logaddexp.reduce(-against))
+        deviation = evidence - self._mean_given
+        terms = deviation * (self._weights @ resemblance + CHOICE_SHARE * self._choice_weights)
+        closest = int(against.argmin())
+        return Explanation(str(self._kinds[closest]) if against[closest] < 0 else None, deviation, terms)
 
     def choice(self, evidence: np.ndarray) -> np.ndarray:
         """Return each span's probability of being the given answer, if one of these S spans is."""
@@ -109,7 +136,7 @@ def _fit_against(given: np.ndarray, mistakes: np.ndarray) -> LogisticRegression:
     # Both sides weigh the same: how many answers are wrong is a separate question.
     weights = np.repeat([1.0, len(given) / len(mistakes)], [len(given), len(mistakes)])
     is_given = np.repeat([1, 0], [len(given), len(mistakes)])
-    return LogisticRegression(C=_MISTAKE_C, max_iter=1000).fit(np.vstack([given, mistakes]), is_given, weights)
+    return LogisticRegression(C=MISTAKE_C, max_iter=1000).fit(np.vstack([given, mistakes]), is_given, weights)
 
 
 def _fit_choice(choices: list[np.ndarray]) -> np.ndarray:
@@ -130,8 +157,8 @@ def _fit_choice(choices: list[np.ndarray]) -> np.ndarray:
         log_likelihood = (utility - highest - np.log(total))[chosen].mean()
         gradient = (stacked[chosen].sum(axis=0) - (exponential / total) @ stacked) / len(choices)
         return (
-            _CHOICE_PENALTY / 2 * weights @ weights - log_likelihood,
-            _CHOICE_PENALTY * weights - gradient,
+            CHOICE_PENALTY / 2 * weights @ weights - log_likelihood,
+            CHOICE_PENALTY * weights - gradient,
         )
 
     found = minimize(loss, np.zeros(stacked.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 1000})

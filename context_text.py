@@ -7,7 +7,7 @@ therefore worked out once a paragraph.
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
 from typing import NamedTuple
 
@@ -15,30 +15,56 @@ import numpy as np
 
 from words import Span, is_inside_word, sentence_numbers, stem, word_spans
 
-EVIDENCE = (
-    "mean_logit",  # of the span's tokens, standardised within the context
-    "lowest_logit",
-    "lowest_edge_logit",  # of its first and last token
-    "highest_logit_beside",  # of the tokens just outside
-    "margin",  # mean_logit, less that of the best span of the same length elsewhere
-    "margin_of_occurrence",  # mean_logit, less that of the best other place with the same text
-    "expected_f1",  # as a share of the best span's
-    "sentence_match",  # share of the question in the span's sentence, less that of the best sentence
-    "nearness",  # to words of the question, less that of the nearest word of the context
-    "nearness_of_occurrence",  # nearness, less that of the best other place with the same text
-    "share_in_question",  # of the span's words
-    "num_words",  # logarithm
-    "rarity_of_first_word", "rarity_of_last_word", "mean_rarity", "rarity_before", "rarity_after",
-    "cuts_name_before", "cuts_name_after",  # a capitalised word or number goes on outside
-    "mark_before", "mark_after",  # punctuation, or the end of the context
-    "mark_inside",
-    "share_of_names",  # capitalised words and numbers
-    "cuts_word",  # begins or ends inside a word
-    "taken",  # by another question on the context: the word-level F1 with the closest of their given answers
-    "logit_of_taker",  # mean_logit for the question whose answer it is, less that for this one
-    "nearness_of_taker",  # the same for nearness and sentence_match together
-)  # fmt: skip
-COLUMN = {name: column for column, name in enumerate(EVIDENCE)}
+# What each feature of a span is; and as a reason against an answer, in words, that it is lower or higher than for most
+# given answers. Empty where a person would not take that for a reason; features that say the same add up.
+FEATURES = {
+    # Of the span's tokens, standardised within the context.
+    "mean_logit": ("the model finds its tokens unlikely", ""),
+    "lowest_logit": ("the model finds its tokens unlikely", ""),
+    # Of its first and last token.
+    "lowest_edge_logit": ("the model finds its tokens unlikely", ""),
+    # Of the tokens just outside.
+    "highest_logit_beside": ("", "the model finds a token beside it likely as well"),
+    # mean_logit, less that of the best span of the same length elsewhere.
+    "margin": ("the model prefers another span", ""),
+    # mean_logit, less that of the best other place with the same text.
+    "margin_of_occurrence": ("the model prefers another place of the same text", ""),
+    # As a share of the best span's.
+    "expected_f1": ("the model prefers another span", ""),
+    # Share of the question in the span's sentence, less that of the best sentence.
+    "sentence_match": ("another sentence holds more words of the question", ""),
+    # To words of the question, less that of the nearest word of the context.
+    "nearness": ("the words of the question stand nearer to other words", ""),
+    # nearness, less that of the best other place with the same text.
+    "nearness_of_occurrence": ("the same text stands nearer to the question elsewhere", ""),
+    # Of the span's words.
+    "share_in_question": ("", "it repeats words of the question"),
+    # Logarithm.
+    "num_words": ("it is shorter than most answers", "it is longer than most answers"),
+    "rarity_of_first_word": ("it begins with a common word", "it begins with a rare word"),
+    "rarity_of_last_word": ("it ends with a common word", "it ends with a rare word"),
+    "mean_rarity": ("its words are common", "its words are rare"),
+    "rarity_before": ("a common word stands before it", "a rare word stands before it"),
+    "rarity_after": ("a common word follows it", "a rare word follows it"),
+    # A capitalised word or number goes on outside.
+    "cuts_name_before": ("", "a name or number begins before it"),
+    "cuts_name_after": ("", "a name or number goes on behind it"),
+    # Punctuation, or the end of the context.
+    "mark_before": ("no punctuation stands before it", "punctuation stands before it"),
+    "mark_after": ("no punctuation follows it", "punctuation follows it"),
+    "mark_inside": ("", "it has punctuation inside"),
+    # Capitalised words and numbers.
+    "share_of_names": ("few of its words are names or numbers", "most of its words are names or numbers"),
+    # Begins or ends inside a word, of which a check speaks.
+    "cuts_word": ("", ""),
+    # By another question on the context: the word-level F1 with the closest of their given answers.
+    "taken": ("", "looks like the answer of another question"),
+    # mean_logit for the question whose answer it is, less that for this one.
+    "logit_of_taker": ("", "the model finds it likelier for another question"),
+    # The same for nearness and sentence_match together.
+    "nearness_of_taker": ("", "it stands nearer to the words of another question"),
+}
+COLUMN = {name: column for column, name in enumerate(FEATURES)}
 
 # A question's word is felt over about this many words of the context.
 _REACH = 8.0
@@ -105,8 +131,6 @@ class ContextText:
         self.follows = np.array([False, *(not context[end:start].strip() for end, start in gaps), False])
         self._closeness: dict[str, np.ndarray] = {}
         self._candidates: dict[int, TextSpans] = {}
-        self._is_inside_word: dict[int, bool] = {}
-        self._levels: list[_Level] = []
         self._repeats: dict[int, _Repeats] = {}
 
     def words_of(self, char_start: np.ndarray, char_end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -137,46 +161,14 @@ class ContextText:
     def cuts_word(self, char_start: np.ndarray, char_end: np.ndarray) -> np.ndarray:
         """Return which spans begin or end inside a word."""
         borders, place = np.unique(np.concatenate([char_start, char_end]), return_inverse=True)
-        known = self._is_inside_word
-        for border in borders.tolist():
-            if border not in known:
-                known[border] = is_inside_word(self.context, border)
-        is_inside = np.array([known[border] for border in borders.tolist()], dtype=bool)[place]
+        is_inside = np.array([is_inside_word(self.context, border) for border in borders.tolist()], dtype=bool)[place]
         return is_inside[: len(char_start)] | is_inside[len(char_start) :]
 
     def repeats(self, max_words: int) -> "_Repeats":
         """Return the sequences of up to `max_words` words that stand in the context more than once."""
-        while len(self._levels) < max_words and (not self._levels or len(self._levels[-1].position)):
-            self._levels.append(self._next_level())
-        levels = self._levels[:max_words]
-        if len(levels) not in self._repeats:
-            self._repeats[len(levels)] = _Repeats(self, levels)
-        return self._repeats[len(levels)]
-
-    def _next_level(self) -> "_Level":
-        if self._levels:
-            shorter, length = self._levels[-1], len(self._levels) + 1
-            position = shorter.position[shorter.position + length <= len(self.words)]
-            # One that stands twice begins with one that does, and ends with a word that does.
-            key = shorter.group[position] * (len(self.words) + 1) + self._levels[0].group[position + length - 1]
-            is_possible = self._levels[0].group[position + length - 1] >= 0
-            position, key = position[is_possible], key[is_possible]
-        else:
-            number_of = {word: number for number, word in enumerate(self.positions_of)}
-            position, key = np.arange(len(self.words)), np.array([number_of[word] for word in self.stems])
-        _, number, count = np.unique(key, return_inverse=True, return_counts=True)
-        is_repeated = count[number] > 1
-        position, number = position[is_repeated], number[is_repeated]
-        group = np.full(len(self.words), -1)
-        group[position] = number
-        return _Level(position, group)
-
-
-class _Level(NamedTuple):
-    """The sequences of one length that stand in a context more than once."""
-
-    position: np.ndarray  # of their first words
-    group: np.ndarray  # for each word of the context, the number of the sequence that begins there; -1 for none
+        if max_words not in self._repeats:
+            self._repeats[max_words] = _Repeats(self, max_words)
+        return self._repeats[max_words]
 
 
 class _Repeats:
@@ -188,12 +180,24 @@ class _Repeats:
         R places.
     """
 
-    def __init__(self, text: ContextText, levels: Sequence[_Level]):
-        self._groups, self._num_words = np.array([level.group for level in levels]), len(text.words)
-        in_order = [level.position[np.argsort(level.group[level.position], kind="stable")] for level in levels]
-        position = np.concatenate(in_order)
-        length = np.repeat(np.arange(1, len(levels) + 1), [len(positions) for positions in in_order])
-        self._sequence = self._sequence_of(position, length)
+    def __init__(self, text: ContextText, max_words: int):
+        self._num_words = len(text.words)
+        number_of_word = np.unique(text.stems, return_inverse=True)[1]
+        group, groups = number_of_word, []
+        for length in range(1, max_words + 1):
+            if length > 1:
+                group = np.unique(group[:-1] * self._num_words + number_of_word[length - 1 :], return_inverse=True)[1]
+            is_repeated = np.bincount(group)[group] > 1
+            if not is_repeated.any():
+                break
+            groups.append(np.pad(np.where(is_repeated, group, -1), (0, length - 1), constant_values=-1))
+        # For each length and word, the number of the sequence that begins there; -1 for one that stands there alone.
+        self._groups = np.array(groups, dtype=np.int64).reshape(-1, self._num_words)
+        length, position = np.nonzero(self._groups >= 0)
+        length += 1
+        sequence = self._sequence_of(position, length)
+        order = np.argsort(sequence, kind="stable")
+        self._sequence, position, length = sequence[order], position[order], length[order]
         self._place = self._sequence * (self._num_words + 1) + position
         self.spans = TextSpans(text, text.word_start[position], text.word_end[position + length - 1])
 
@@ -298,7 +302,7 @@ class TextSpans:
 
     @cached_property
     def evidence(self) -> np.ndarray:
-        """What the text says of each span, shape (S, len(EVIDENCE)); 0 where it takes more than the text."""
+        """What the text says of each span, shape (S, len(FEATURES)); 0 where it takes more than the text."""
         text, word_start, word_end, last = self.text, self.word_start, self.word_end, self.word_end - 1
         rarity = np.concatenate([[0.0], text.rarities, [0.0]])
         is_name = np.concatenate([[False], text.is_name, [False]])
@@ -319,7 +323,7 @@ class TextSpans:
             "share_of_names": self.sum_of_words(text.is_name) / self.num_words,
             "cuts_word": text.cuts_word(self.char_start, self.char_end),
         }
-        evidence = np.zeros((len(self), len(EVIDENCE)))
+        evidence = np.zeros((len(self), len(FEATURES)))
         for name, values in known.items():
             evidence[:, COLUMN[name]] = values
         return evidence

@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from atomic_files import check_writable, partial_folder, write_file
 from marks import Answer, Decision, RefusedDecisionsError
-from squad import InvalidDatasetError, InvalidExample, load_squad, occurrences
+from squad import InvalidDatasetError, InvalidExample, load_squad
 from squad_sources import DEMO_PATH, DEMO_SOURCE
 from squad_text import replace_answers
+from words import occurrences
 
 _PLACES_SHOWN = 10
 

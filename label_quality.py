@@ -1,7 +1,7 @@
 """Label quality of answers: how likely each given one is right, what stands there instead, where to cut the list."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,10 @@ from sklearn.preprocessing import StandardScaler
 from answer_checks import failed_checks
 from answer_evidence import AnswerEvidence, Case, Judged, span_classes_of
 from answer_model import AnswerModel, TrainingEvidence, parts_of_groups
+from expected_f1 import best_span, expected_f1_share
 from planted_errors import MISTAKES
-from span_metrics import best_span
+from quality_scores import span_label_quality
+from reasons import NO_ANSWER, joined, reasons_of_model
 from words import Span
 
 # Fewer answers than this teach nothing about answers.
@@ -23,6 +25,8 @@ MIN_ANSWERS = 20
 # Shares of the planted mistakes that are looked for among the given answers.
 _TAILS = (0.3, 0.4, 0.5)
 _SMALLEST = 1e-6
+# Of better answers, only failed checks are told.
+_SUSPICIOUS = 0.9
 # What the text alone shows to be wrong, and by how much that divides the odds of being right.
 _CERTAIN_CHECK, _ODDS_DIVISOR = "cut_word", 10.0
 
@@ -44,7 +48,9 @@ class LabelErrors:
         word), `question`, `given_answer` and `given_start` (the answer that is
         judged, the worst of the example's; empty without one), `suggested_answer`, `suggested_start`,
         `suggestion_confidence` (the probability that this span is the one an annotator marks), `checks` (names
-        of the checks of the text that fail) and `fold`. Offsets are characters of the context.
+        of the checks of the text that fail), `reasons` (up to three, in words, joined by `"; "`: failed checks, and
+        what the models hold against an answer of a quality below 0.9) and `fold`. Offsets are characters of the
+        context.
     estimated_wrong : int
         How many examples are estimated to be wrong.
     learned : bool
@@ -60,97 +66,6 @@ class LabelErrors:
         return self.issues.sort_values("index")["label_quality"].to_numpy()
 
 
-def span_label_quality(labels: Sequence, pred_probs: Sequence) -> np.ndarray:
-    """Score given labels by out-of-fold probabilities alone, one score an example.
-
-    The score is the expected token-level F1 of the given labels, as a share of the highest expected F1 that any
-    labels would have (Jansche, 2007, "A maximum expected utility framework for binary sequence labeling"; the
-    best labels are the k most likely tokens, or none). So the label as a whole is scored, relative to what the
-    model thinks of its own context, and an example without an answer by how likely it is that there is none.
-
-    Parameters
-    ----------
-    labels : sequence of array_like, length n
-        For each example 0 or 1 of shape (C,) for C context tokens, or (C, K) for K span classes.
-    pred_probs : sequence of array_like, length n
-        P(span class), of the same shapes.
-
-    Returns
-    -------
-    ndarray of shape (n,), float64
-        In [0, 1], low is suspicious. With several span classes, the lowest of their scores.
-
-    Raises
-    ------
-    ValueError
-        If lengths or shapes differ, an example has no token, or a value is no number or out of range; the
-        message names the example's index.
-    """
-    return np.array(
-        [
-            min(_expected_f1_share(of_class, probs) for of_class, probs in zip(given.T, predicted.T, strict=True))
-            for given, predicted in _checked(labels, pred_probs)
-        ]
-    )
-
-
-def _expected_f1_share(labels: np.ndarray, probs: np.ndarray) -> float:
-    total = probs.sum()
-    highest_first = np.sort(probs)[::-1].cumsum()
-    none = float(np.prod(1 - probs))
-    best = max(none, float((2 * highest_first / (np.arange(1, len(probs) + 1) + total)).max()))
-    given = 2 * probs[labels == 1].sum() / (labels.sum() + total) if labels.any() else none
-    # Sums of the same numbers in another order may differ in the last digit.
-    return min(1.0, given / best)
-
-
-def _checked(labels: Sequence, pred_probs: Sequence) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Check labels and probabilities, and yield them as arrays of shape (C, K); raises as `span_label_quality`."""
-    if len(labels) != len(pred_probs):
-        raise ValueError(f"expected as many pred_probs as labels ({len(labels)}), found {len(pred_probs)}")
-    num_classes = None
-    for example_index, (given, probs) in enumerate(zip(labels, pred_probs, strict=True)):
-        given, probs = _numbers(given, "labels", example_index), _numbers(probs, "pred_probs", example_index)
-        problem = _problem_of(given, probs)
-        if problem:
-            raise ValueError(f"example {example_index}: expected {problem[0]}, found {problem[1]}")
-        given, probs = given.reshape(len(given), -1), probs.reshape(len(probs), -1)
-        num_classes = num_classes or given.shape[1]
-        if given.shape[1] != num_classes:
-            raise ValueError(
-                f"example {example_index}: expected {num_classes} span classes as in example 0, found {given.shape[1]}"
-            )
-        yield given, probs
-
-
-def _numbers(values: object, name: str, example_index: int) -> np.ndarray:
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise ValueError(f"example {example_index}: expected {name} as an array, found rows that differ") from error
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"example {example_index}: expected {name} to be numbers, found an array of {array.dtype}")
-    return array.astype(np.float64)
-
-
-def _problem_of(labels: np.ndarray, probs: np.ndarray) -> tuple[str, str] | None:
-    if labels.shape != probs.shape:
-        return f"pred_probs of the shape of the labels, {labels.shape}", f"{probs.shape}"
-    if probs.ndim not in (1, 2):
-        return "arrays of shape (tokens,) or (tokens, span classes)", f"{probs.shape}"
-    if not probs.size:
-        return "at least one token and one span class", f"{probs.shape}"
-    if not np.isfinite(probs).all():
-        return "finite pred_probs", f"{probs[~np.isfinite(probs)][0]} at token {np.argwhere(~np.isfinite(probs))[0][0]}"
-    out_of_range = (probs < 0) | (probs > 1)
-    if out_of_range.any():
-        return "pred_probs from 0 to 1", f"{probs[out_of_range][0]} at token {np.argwhere(out_of_range)[0][0]}"
-    neither = ~np.isin(labels, (0, 1))
-    if neither.any():
-        return "labels of 0 or 1", f"{labels[neither][0]} at token {np.argwhere(neither)[0][0]}"
-    return None
-
-
 @dataclass(frozen=True)
 class _Verdict:
     """What is thought of one judged answer."""
@@ -158,6 +73,7 @@ class _Verdict:
     log_odds: float  # of being right, before the share of wrong ones is known
     suggestion: Span | None
     confidence: float
+    reasons: Sequence[str] = ()  # the strongest first
 
 
 def find_label_errors(
@@ -219,10 +135,8 @@ def find_label_errors(
         share_wrong = float((quality < 0.5).mean())
 
     worst: dict[int, int] = {}
-    for row, (judged, verdict) in enumerate(zip(evidence.judged, verdicts, strict=True)):
-        best_known = worst.get(judged.example_index)
-        if best_known is None or verdict.log_odds < verdicts[best_known].log_odds:
-            worst[judged.example_index] = row
+    for row in np.argsort([verdict.log_odds for verdict in verdicts], kind="stable").tolist():
+        worst.setdefault(evidence.judged[row].example_index, row)
     rows = [worst[example_index] for example_index in range(len(table))]
     if learned:
         quality = expit(np.array([verdicts[row].log_odds for row in rows]) + prior)
@@ -276,21 +190,27 @@ def _learned_verdicts(
 ) -> tuple[list[_Verdict], float]:
     judged = evidence.judged
     models = [AnswerModel(training, np.flatnonzero(part[answers] != number)) for number in range(int(part.max()) + 1)]
-    log_odds, silence = np.empty(len(judged)), np.empty((len(judged), 3))
+    log_odds, no_answer = np.empty(len(judged)), np.empty((len(judged), 3))
     is_span = np.array([one.span is not None for one in judged])
     suggestions: list[tuple[Span, float]] = [((0, 0), 0.0)] * len(judged)
+    reasons = [[NO_ANSWER]] * len(judged)
     for row, case in evidence.cases():
         model = models[part[row]]
         suggestions[row] = _suggestion(model, case)
         if judged[row].span is not None:
             log_odds[row] = model.log_odds(case.given, case.evidence)[0]
+            reasons[row] = reasons_of_model(model.explain(case.given[0]))
         # It weighs every candidate, for nothing where every example has an answer.
         if not is_span.all():
-            silence[row] = _evidence_for_silence(model, case)
+            no_answer[row] = _features_of_no_answer(model, case)
     if not is_span.all():
-        log_odds[~is_span] = _log_odds_of_silence(silence, is_span, part)
-    share_wrong = _share_wrong(log_odds[is_span], _mistake_log_odds(training, models, part[answers]), training.kinds)
-    verdicts = [_Verdict(odds, *suggestion) for odds, suggestion in zip(log_odds.tolist(), suggestions, strict=True)]
+        log_odds[~is_span] = _log_odds_of_no_answer(no_answer, is_span, part)
+    of_mistakes = _mistake_log_odds(training, models, part[answers])
+    share_wrong = estimated_share_wrong(log_odds[is_span], of_mistakes, training.kinds)
+    verdicts = [
+        _Verdict(odds, *suggestion, against)
+        for odds, suggestion, against in zip(log_odds.tolist(), suggestions, reasons, strict=True)
+    ]
     # Neither none nor most of a data set: a prior of 0 would leave nothing to rank by.
     return verdicts, float(np.clip(share_wrong, 0.5 / len(judged), 0.5))
 
@@ -301,25 +221,25 @@ def _suggestion(model: AnswerModel, case: Case) -> tuple[Span, float]:
     return case.candidates[chosen], float(probability[chosen])
 
 
-def _evidence_for_silence(model: AnswerModel, case: Case) -> np.ndarray:
+def _features_of_no_answer(model: AnswerModel, case: Case) -> np.ndarray:
     """Return what speaks for "no answer": how likely no token is labelled, and how good the best candidate is."""
     none = np.log1p(-case.probs).sum()
-    share = _expected_f1_share(np.zeros(len(case.probs)), case.probs)
+    share = expected_f1_share(np.zeros(len(case.probs)), case.probs)
     return np.array([none, np.log(max(share, _SMALLEST)), -model.log_odds(case.evidence, case.evidence).max()])
 
 
-def _log_odds_of_silence(silence: np.ndarray, is_span: np.ndarray, part: np.ndarray) -> np.ndarray:
+def _log_odds_of_no_answer(no_answer: np.ndarray, is_span: np.ndarray, part: np.ndarray) -> np.ndarray:
     """Judge examples without an answer: had they one, they would look like the examples that have."""
-    log_odds = np.empty(len(silence))
+    log_odds = np.empty(len(no_answer))
     for number in np.unique(part[~is_span]):
         others, held_out = part != number, part == number
         if min(is_span[others].sum(), (~is_span[others]).sum()) < MIN_ANSWERS:
-            share = np.exp(silence[held_out, 1])
+            share = np.exp(no_answer[held_out, 1])
             log_odds[held_out] = logit(share.clip(_SMALLEST, 1 - _SMALLEST))
             continue
         model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
-        model.fit(silence[others], ~is_span[others])
-        log_odds[held_out] = model.decision_function(silence[held_out])
+        model.fit(no_answer[others], ~is_span[others])
+        log_odds[held_out] = model.decision_function(no_answer[held_out])
     return log_odds[~is_span]
 
 
@@ -332,7 +252,7 @@ def _mistake_log_odds(training: TrainingEvidence, models: list[AnswerModel], par
     return log_odds
 
 
-def _share_wrong(given: np.ndarray, mistakes: np.ndarray, kinds: np.ndarray) -> float:
+def estimated_share_wrong(given: np.ndarray, mistakes: np.ndarray, kinds: np.ndarray) -> float:
     """Estimate which share of the given answers is wrong, from how many look like mistakes.
 
     If half of the planted mistakes score below a threshold, then so should half of the wrong answers: twice the
@@ -353,7 +273,7 @@ def _verdicts_of_probabilities(evidence: AnswerEvidence, table: pd.DataFrame) ->
         example = table.iloc[judged.example_index]
         probs = np.asarray(example[f"pred_probs_{judged.class_name}"], dtype=np.float64)
         labels = np.asarray(example[f"labels_{judged.class_name}"])
-        share = np.clip(_expected_f1_share(labels, probs), _SMALLEST, 1 - _SMALLEST)
+        share = np.clip(expected_f1_share(labels, probs), _SMALLEST, 1 - _SMALLEST)
         best = best_span(probs)
         if best is None:
             verdicts.append(_Verdict(float(logit(share)), None, float(np.prod(1 - probs))))
@@ -374,6 +294,10 @@ def _issues(
     # Certainty has no odds to divide.
     divided = expit(logit(quality.clip(_SMALLEST, 1 - _SMALLEST)) - np.log(_ODDS_DIVISOR))
     quality = np.where(is_certain, divided, quality)
+    reasons = [
+        joined(names, verdict.reasons if score < _SUSPICIOUS else ())
+        for names, (_, verdict), score in zip(checks, verdicts, quality, strict=True)
+    ]
     order = np.argsort(quality, kind="stable")
     rank = np.empty(len(table), dtype=np.int64)
     rank[order] = np.arange(1, len(table) + 1)
@@ -391,6 +315,7 @@ def _issues(
             "suggested_start": pd.array([span[0] if span else None for span in suggested], dtype="Int64"),
             "suggestion_confidence": [verdict.confidence for _, verdict in verdicts],
             "checks": ["; ".join(names) for names in checks],
+            "reasons": reasons,
             "fold": table["fold"].to_numpy(),
         }
     )

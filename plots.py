@@ -1,15 +1,18 @@
 """The pictures of the notebooks."""
 
+from typing import TYPE_CHECKING
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score
 
-from cross_validation import OutOfFold
+if TYPE_CHECKING:  # it loads torch, which the pictures do not need
+    from cross_validation import OutOfFold
 
 
-def plot_losses(out_of_fold: OutOfFold) -> Figure:
+def plot_losses(out_of_fold: "OutOfFold") -> Figure:
     """Plot each fold's training loss by epoch, and its loss on the held-out examples at the end."""
     figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
     for report in out_of_fold.reports:
@@ -27,7 +30,7 @@ def plot_losses(out_of_fold: OutOfFold) -> Figure:
     return figure
 
 
-def plot_probabilities(out_of_fold: OutOfFold, class_name: str) -> Figure:
+def plot_probabilities(out_of_fold: "OutOfFold", class_name: str) -> Figure:
     """Plot how the out-of-fold P(class) is distributed over labelled and over other tokens."""
     column = out_of_fold.label_map[class_name]
     # Copies of the column alone: predictions may be read when asked for, and a view would keep all of each in memory.

@@ -41,8 +41,8 @@ from span_model import (
     quiet_transformers,
     start_at_base_rate,
 )
-from squad import normalized_text
 from windows import TokenizedExample, TrainingItems, WindowCollator, build_windows, check_window_size, tokenize_examples
+from words import normalized_text
 
 # Arguments of QATrainer.train that were measured to serve the embedded backbone and some hundred
 # examples well; those of TrainingArguments alone are meant for larger models and more data.

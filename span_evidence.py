@@ -9,9 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from context_text import COLUMN, ContextText, TextSpans, TokenRanges, stems
+from expected_f1 import expected_f1, expected_f1_of_spans, range_sums
 from words import Span
-
-_LONGEST_BEST_SPAN = 30
 
 
 class ContextEvidence:
@@ -37,14 +36,9 @@ class ContextEvidence:
         self._logits = (logits - logits.mean()) / (logits.std() + 1e-9)
         self._sum_of_probs = np.concatenate([[0.0], np.cumsum(probs)])
         self._sum_of_logits = np.concatenate([[0.0], np.cumsum(self._logits)])
-        longest = min(_LONGEST_BEST_SPAN, len(probs))
-        of_spans = _sums(self._sum_of_probs, np.arange(1, longest + 1))
-        self._best_f1 = self._expected_f1(of_spans, np.arange(1, longest + 1)[:, None]).max()
+        self._best_f1 = expected_f1_of_spans(probs).max()
         self._read_question(question)
         self._last_standing: tuple[TextSpans, tuple[np.ndarray, np.ndarray]] | None = None
-
-    def _expected_f1(self, of_span: np.ndarray, length: np.ndarray) -> np.ndarray:
-        return 2 * of_span / (length + self._sum_of_probs[-1])
 
     def _read_question(self, question: str) -> None:
         text = self.text
@@ -79,7 +73,7 @@ class ContextEvidence:
 
         Returns
         -------
-        ndarray of shape (S, len(EVIDENCE)), float64
+        ndarray of shape (S, len(FEATURES)), float64
         """
         if not isinstance(spans, TextSpans):
             spans = TextSpans(self.text, *np.array(spans, dtype=np.int64).reshape(-1, 2).T)
@@ -111,12 +105,12 @@ class ContextEvidence:
             # A span that is the whole context has nothing beside it.
             "highest_logit_beside": np.where(np.isfinite(highest_beside), highest_beside, logits.min()),
             "margin": mean_logit - self._best_elsewhere(tokens),
-            "expected_f1": self._expected_f1(of_span, tokens.end - tokens.start) / self._best_f1,
+            "expected_f1": expected_f1(of_span, tokens.end - tokens.start, self._sum_of_probs[-1]) / self._best_f1,
         }
 
     def _best_elsewhere(self, tokens: TokenRanges) -> np.ndarray:
         """Return the highest mean logit of a span of the same length that shares no token."""
-        means = _sums(self._sum_of_logits, tokens.lengths) / tokens.lengths[:, None]
+        means = range_sums(self._sum_of_logits, tokens.lengths) / tokens.lengths[:, None]
         # Column i: of those that begin before token i; of those that begin there or behind.
         nothing = np.full((len(means), 1), -np.inf)
         up_to = np.hstack([nothing, np.maximum.accumulate(means, axis=1)])
@@ -174,10 +168,3 @@ class ContextEvidence:
             known = self._evidence_of_question(spans)
             self._last_standing = spans, (self._mean_logit(spans), known["nearness"] + known["sentence_match"])
         return self._last_standing[1]
-
-
-def _sums(sums: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Return the sums of all ranges of K lengths from N + 1 cumulated ones, shape (K, N); -inf where one has no end."""
-    num = len(sums) - 1
-    padded = np.concatenate([sums, np.full(int(lengths.max(initial=0)), -np.inf)])
-    return padded[np.arange(num) + lengths[:, None]] - sums[:-1]

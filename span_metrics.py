@@ -7,43 +7,8 @@ from sklearn.metrics import average_precision_score, log_loss
 from torchmetrics.text import SQuAD
 
 from alignment import answer_spans, span_classes
+from expected_f1 import best_span
 from predictions import SpanPrediction
-
-MAX_ANSWER_TOKENS = 30
-
-
-def best_span(probs: np.ndarray, max_tokens: int = MAX_ANSWER_TOKENS) -> tuple[int, int] | None:
-    """Return the span that the probabilities support best.
-
-    That is the span of the highest expected token-level F1, with the ratio of the expectations in the
-    place of the expected ratio: `2 * sum(p in span) / (length of span + sum(p everywhere))`, after
-    the plug-in rule of Jansche (2007), "A maximum expected utility framework for binary sequence
-    labeling". It needs no threshold, so it also serves a model whose probabilities are all low.
-
-    Parameters
-    ----------
-    probs : ndarray of shape (C,)
-        P(span class) of each context token.
-    max_tokens : int
-        Longest span considered.
-
-    Returns
-    -------
-    (token_start, token_end) or None
-        Half-open. None unless a span's expected F1 is higher than that of "no answer", which is the
-        probability that no token is labelled, taking tokens as independent. Of equally good spans,
-        the shortest and then the first.
-    """
-    probs = np.asarray(probs, dtype=np.float64)
-    cumulative = np.concatenate([[0.0], np.cumsum(probs)])
-    best, best_f1 = None, float(np.prod(1.0 - probs))
-    for length in range(1, min(max_tokens, len(probs)) + 1):
-        f1 = 2.0 * (cumulative[length:] - cumulative[:-length]) / (length + cumulative[-1])
-        f1 = f1.round(12)  # differences of sums are not exact, and ties must stay ties
-        token_start = int(np.argmax(f1))
-        if f1[token_start] > best_f1:
-            best, best_f1 = (token_start, token_start + length), float(f1[token_start])
-    return best
 
 
 def evaluate_predictions(

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import KFold
 
-from squad import normalized_text
+from words import normalized_text
 
 GROUP_BY = ("context", "title", "none")
 

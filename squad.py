@@ -6,9 +6,8 @@ is checked before anything is computed from it.
 """
 
 import re
-import unicodedata
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -163,14 +162,6 @@ def load_squad(
     return Dataset.from_list([_to_schema(row, with_labels) for row in rows], squad_features(with_labels))
 
 
-def normalized_text(text: str) -> str:
-    """Return what two spellings of the same text have in common.
-
-    Case, white space and the choice between equivalent Unicode characters do not tell texts apart.
-    """
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-
-
 def validate_examples(rows: Iterable[dict]) -> list[InvalidExample]:
     """Check examples against the SQuAD schema.
 
@@ -282,17 +273,6 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def occurrences(text: str, context: str, start: int = 0, end: int | None = None) -> Iterator[int]:
-    """Yield where a text starts in a context, overlaps included, if it lies between `start` and `end`.
-
-    Each step takes time in proportion to the context: take no more than are needed.
-    """
-    found = context.find(text, start, end)
-    while found >= 0:
-        yield found
-        found = context.find(text, found + 1, end)
 
 
 def _hint(text: str, char_start: int, context: str) -> str:

@@ -13,6 +13,7 @@ from datasets import Dataset
 from hub_access import asking_hub, local_path
 
 DEMO_PATH = Path(__file__).resolve().parent / "data" / "demo-v1.1.json"
+DEMO_ERRORS_PATH = DEMO_PATH.with_name("demo-v1.1.errors.json")
 DEMO_SOURCE = "demo"
 
 # Short names that people type, and the repositories that hold them on the Hub today.
@@ -45,6 +46,28 @@ def read_rows(source: str, num_examples: int | None) -> list[dict]:
             f'"{DEMO_SOURCE}" for the embedded data, or a name on the Hub such as "squad".'
         )
     return _rows_of_hub(source, num_examples)
+
+
+def read_known_errors(path: str | Path) -> dict[str, dict]:
+    """Read a list of known errors, as `data/demo-v1.1.errors.json` is one.
+
+    Returns
+    -------
+    dict
+        Each entry by the `id` of its example.
+
+    Raises
+    ------
+    ValueError
+        If the file is no JSON list of objects with an `id`.
+    """
+    try:
+        entries = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        if not isinstance(entries, list):
+            raise TypeError(f"a {type(entries).__name__}")
+        return {entry["id"]: entry for entry in entries}
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f'{path}: expected a JSON list of objects with an "id", found {error!r}') from error
 
 
 def _rows_of_file(path: Path) -> list[dict]:

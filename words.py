@@ -1,12 +1,11 @@
-"""Words and sentences of a text, without a list of any language's words."""
+"""Texts and spans: normal forms, words and sentences, without a list of any language's words."""
 
 import functools
 import re
 import unicodedata
+from collections.abc import Iterator
 
 import numpy as np
-
-from squad import normalized_text
 
 Span = tuple[int, int]  # (char_start, char_end), half-open
 
@@ -23,6 +22,36 @@ _ONE_LETTER = re.compile(rf"[^\W{_UNSPACED}]")
 _SENTENCE_END = re.compile(r"[.!?][\"'”’)\]]*\s+|[。！？]")
 # Two forms of a word mostly share their beginning: a rough stem for any language with an alphabet.
 _STEM_LENGTH = 6
+
+
+def normalized_text(text: str) -> str:
+    """Return what two spellings of the same text have in common.
+
+    Case, white space and the choice between equivalent Unicode characters do not tell texts apart.
+    """
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def occurrences(text: str, context: str, start: int = 0, end: int | None = None) -> Iterator[int]:
+    """Yield where a text starts in a context, overlaps included, if it lies between `start` and `end`.
+
+    Each step takes time in proportion to the context: take no more than are needed.
+    """
+    found = context.find(text, start, end)
+    while found >= 0:
+        yield found
+        found = context.find(text, found + 1, end)
+
+
+def overlaps(span: Span, other: Span) -> bool:
+    """Return whether two half-open ranges share a character; element by element where a border is an array."""
+    return (span[0] < other[1]) & (other[0] < span[1])
+
+
+def answers_of(example: dict) -> list[Span]:
+    """Return the character ranges of an example's given answers."""
+    answers = example["answers"]
+    return [(start, start + len(text)) for text, start in zip(answers["text"], answers["answer_start"], strict=True)]
 
 
 def word_spans(text: str) -> list[Span]:

@@ -19,19 +19,22 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet
 from cleanlab.experimental.span_classification import get_label_quality_scores
+from planting import MIX, PlantedError, plant_errors
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from atomic_files import new_folder, write_file
 from cross_validation import OutOfFold, out_of_fold_predictions
 from exports import out_of_fold_table
 from fold_store import code_fingerprint, data_fingerprint, fold_key
-from label_quality import find_label_errors, span_label_quality
-from planted_errors import DEMO_ERRORS_PATH, KINDS, MISTAKES, MIX, PlantedError, plant_errors, read_known_errors
+from label_quality import find_label_errors
+from planted_errors import KINDS, MISTAKES
+from quality_scores import span_label_quality
 from span_metrics import evaluate_predictions
 from spanbert import EMBEDDED_RECIPE, QA, QATrainer
 from splits import fold_seed, make_splits
-from squad import load_squad, normalized_text
-from squad_sources import DEMO_SOURCE
+from squad import load_squad
+from squad_sources import DEMO_ERRORS_PATH, DEMO_SOURCE, read_known_errors
+from words import normalized_text
 
 HERE = Path(__file__).resolve().parent
 NUM_SPLITS, SHARE = 3, 0.1

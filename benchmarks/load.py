@@ -98,7 +98,8 @@ def run_label_errors_notebook(data: Path, outputs: Path) -> Stopwatch:
     import plots
     from corrections import apply_decisions
     from decisions import read_decisions
-    from label_quality import find_label_errors, span_label_quality
+    from label_quality import find_label_errors
+    from quality_scores import span_label_quality
     from results_read import read_outputs
     from review import write_review_files
     from span_classification_tutorial_utils import find_token_issues, read_npz, token_quality_scores

@@ -10,8 +10,15 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
-import answer_model
-from answer_model import NUM_PARTS, AnswerModel, TrainingEvidence, parts_of_groups
+from answer_model import (
+    CHOICE_PENALTY,
+    CHOICE_SHARE,
+    MISTAKE_C,
+    NUM_PARTS,
+    AnswerModel,
+    TrainingEvidence,
+    parts_of_groups,
+)
 
 PROPERTY = cases(100)
 
@@ -45,93 +52,8 @@ def slow_log_likelihood(weights, choices) -> float:
 
 
 def slow_objective(weights, choices) -> float:
-    penalty = answer_model._CHOICE_PENALTY / 2 * sum(w * w for w in weights)
+    penalty = CHOICE_PENALTY / 2 * sum(w * w for w in weights)
     return penalty - slow_log_likelihood(weights, choices)
-
-
-def slow_gradient(weights, choices, step: float = 1e-5) -> np.ndarray:
-    gradient = []
-    for position in range(len(weights)):
-        moved = np.zeros(len(weights))
-        moved[position] = step
-        gradient.append(
-            (slow_objective(weights + moved, choices) - slow_objective(weights - moved, choices)) / step / 2
-        )
-    return np.array(gradient)
-
-
-def random_choices(seed: int = 0, num_choices: int = 25, num_features: int = 3) -> list[np.ndarray]:
-    rng = np.random.default_rng(seed)
-    lengths = [2, 9, 3, *rng.integers(2, 10, size=num_choices - 3)]
-    return [rng.normal(size=(length, num_features)) + 0.5 * np.eye(length, num_features) for length in lengths]
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-def test_choice_weights_are_the_optimum_of_a_slow_likelihood(seed):
-    choices = random_choices(seed)
-    weights = answer_model._fit_choice(choices)
-    assert slow_gradient(weights, choices) == pytest.approx(np.zeros(3), abs=1e-4)
-    reference = minimize(slow_objective, np.ones(3), args=(choices,), method="BFGS").x
-    assert weights == pytest.approx(reference, abs=1e-3)
-    assert np.abs(weights).max() > 0.1
-
-
-def test_loss_and_gradient_of_the_choice_are_those_of_a_slow_likelihood(monkeypatch):
-    losses = []
-
-    def watch(loss, start, **options):
-        losses.append(loss)
-        return minimize(loss, start, **options)
-
-    monkeypatch.setattr(answer_model, "minimize", watch)
-    choices = random_choices()
-    answer_model._fit_choice(choices)
-    (loss,) = losses
-    for weights in ([0.0, 0.0, 0.0], [1.0, -2.0, 0.5], [-3.0, 0.1, 4.0]):
-        value, gradient = loss(np.array(weights))
-        assert value == pytest.approx(slow_objective(np.array(weights), choices))
-        assert gradient == pytest.approx(slow_gradient(np.array(weights), choices), abs=1e-7)
-
-
-@pytest.mark.parametrize(
-    ("chosen", "zeros", "expected"),
-    [
-        ([1, 1, 1, 0], 1, math.log(3)),  # a logistic function that gives 3/4
-        ([1, 0], 2, math.log(2)),  # e^w / (e^w + 2) = 1/2
-        ([1, 0, 0, 0], 3, 0.0),  # one of four alike
-    ],
-)
-def test_closed_form_without_a_penalty(monkeypatch, chosen, zeros, expected):
-    """One alternative has 1, the others 0; `chosen` tells whether it was the one."""
-    monkeypatch.setattr(answer_model, "_CHOICE_PENALTY", 0.0)
-    choices = [np.array([[1.0], *[[0.0]] * zeros] if one else [[0.0], [1.0], *[[0.0]] * (zeros - 1)]) for one in chosen]
-    assert answer_model._fit_choice(choices) == pytest.approx([expected], abs=1e-4)
-
-
-def test_penalty_holds_weights_that_the_data_does_not():
-    # Always the larger one: without a penalty the weight would grow for ever. With it, 0.01 w = 1 / (1 + e^w).
-    (weight,) = answer_model._fit_choice([np.array([[1.0], [0.0]])] * 5)
-    assert answer_model._CHOICE_PENALTY * weight == pytest.approx(1 / (1 + math.exp(weight)), rel=1e-3)
-
-
-def test_what_all_alternatives_share_does_not_count():
-    choices = random_choices()
-    shifted = [rows + shift for rows, shift in zip(choices, np.linspace(-5, 5, len(choices)), strict=True)]
-    assert answer_model._fit_choice(shifted) == pytest.approx(answer_model._fit_choice(choices), abs=1e-3)
-
-
-def test_large_utilities_do_not_overflow():
-    choices = [np.array([[2000.0], [-2000.0]]), np.array([[-2000.0], [2000.0]])]
-    assert answer_model._fit_choice(choices) == pytest.approx([0.0], abs=1e-6)
-    assert np.isfinite(answer_model._fit_choice(choices[:1]))
-
-
-def test_choice_that_does_not_converge_says_so(monkeypatch):
-    monkeypatch.setattr(
-        answer_model, "minimize", lambda *args, **options: minimize(*args, **{**options, "options": {"maxiter": 1}})
-    )
-    with pytest.raises(RuntimeError, match="expected the choice model to converge, found: STOP"):
-        answer_model._fit_choice(random_choices())
 
 
 # The model
@@ -147,7 +69,7 @@ def written_out(evidence: TrainingEvidence, rows: np.ndarray, spans: np.ndarray,
     odds_of_kinds = []  # P(given) / P(mistake of the kind), for each span
     for kind in sorted(set(kinds)):
         of_kind = (mistakes[kinds == kind] - mean) / deviation
-        model = LogisticRegression(C=answer_model._MISTAKE_C, max_iter=1000, tol=1e-8)
+        model = LogisticRegression(C=MISTAKE_C, max_iter=1000, tol=1e-8)
         model.fit(
             np.concatenate([given, of_kind]),
             [1] * len(given) + [0] * len(of_kind),
@@ -164,7 +86,7 @@ def written_out(evidence: TrainingEvidence, rows: np.ndarray, spans: np.ndarray,
     weights = minimize(slow_objective, np.zeros(len(mean)), args=(choices,), method="BFGS").x
     utilities = np.exp((others - mean) / deviation @ weights)
     preference = (spans - mean) / deviation @ weights - np.log(utilities.mean())
-    return mixture + answer_model._CHOICE_SHARE * preference
+    return mixture + CHOICE_SHARE * preference
 
 
 @pytest.mark.parametrize("rows", [range(30), range(0, 30, 2), [3, 4, 5, 20, 21]])
@@ -190,18 +112,6 @@ def test_equal_numbers_of_given_answers_and_mistakes_are_assumed():
     assert AnswerModel(four, rows).log_odds(spans, spans) == pytest.approx(once, abs=1e-3)
 
 
-def test_a_span_is_compared_with_the_mean_of_the_others():
-    """Others that are twice there, or in another order, change nothing; better others make it worse."""
-    evidence = training_evidence()
-    model = AnswerModel(evidence, all_rows(evidence))
-    spans, others = evidence.given[:2], evidence.others[1]
-    once = model.log_odds(spans, others)
-    assert model.log_odds(spans, np.concatenate([others[::-1], others])) == pytest.approx(once)
-    best = evidence.given[[model.choice(evidence.given).argmax()]]
-    worst = evidence.given[[model.choice(evidence.given).argmin()]]
-    assert (model.log_odds(spans, best) < model.log_odds(spans, worst)).all()
-
-
 def test_one_kind_of_mistake_does_not_excuse_another():
     """A span that looks like one kind alone is doubted, however unlike the other kind it looks."""
     rng = np.random.default_rng(0)
@@ -215,6 +125,8 @@ def test_one_kind_of_mistake_does_not_excuse_another():
     assert right > 0
     assert left < 0
     assert below < 0
+    explained = [model.explain(np.array(span)).kind for span in ([0.0, 0], [-4.0, 4], [4.0, -4])]
+    assert explained == [None, "left", "below"]
 
 
 def with_column(evidence: TrainingEvidence, value: float) -> TrainingEvidence:
@@ -237,25 +149,6 @@ def test_constant_evidence_is_harmless(value):
     found = wide.log_odds(wide_evidence.given[:4], wide_evidence.others[3])
     assert found == pytest.approx(narrow.log_odds(spans, others), abs=1e-4)
     assert wide.choice(wide_evidence.given[:4]) == pytest.approx(narrow.choice(spans), abs=1e-4)
-
-
-def test_evidence_that_no_mistake_varies_stays_finite():
-    evidence = training_evidence()
-    evidence.mistakes[:, 2] = 1.0
-    model = AnswerModel(evidence, all_rows(evidence))
-    assert np.isfinite(model.log_odds(evidence.given, evidence.others[0])).all()
-
-
-def test_units_of_the_evidence_do_not_count():
-    evidence, units, zero = training_evidence(), np.array([100.0, 0.01, 7.0]), np.array([3.0, -50.0, 0.0])
-    other = TrainingEvidence(
-        evidence.given * units + zero, evidence.mistakes * units + zero, evidence.mistake_of, evidence.kinds,
-        [rows * units + zero for rows in evidence.others],
-    )  # fmt: skip
-    rows = all_rows(evidence)
-    one = AnswerModel(evidence, rows).log_odds(evidence.given[:4], evidence.others[0])
-    two = AnswerModel(other, rows).log_odds(other.given[:4], other.others[0])
-    assert two == pytest.approx(one, abs=1e-4)
 
 
 def test_model_learns_from_its_rows_only():
@@ -282,6 +175,17 @@ def test_model_learns_from_its_rows_only():
         assert other.log_odds(spans, others).tolist() != one.log_odds(spans, others).tolist(), field
 
 
+def test_explanation_multiplies_the_slope_of_the_log_odds_by_what_is_unusual():
+    evidence = training_evidence()
+    model = AnswerModel(evidence, all_rows(evidence))
+    span, others, step = np.array([0.3, -1.0, 2.0]), evidence.others[0], 1e-5
+    nudged = span + step * np.vstack([np.eye(3), -np.eye(3)])
+    log_odds = model.log_odds(nudged, others)
+    found = model.explain(span)
+    assert found.deviation == pytest.approx(span - evidence.given.mean(axis=0))
+    assert found.terms == pytest.approx((log_odds[:3] - log_odds[3:]) / step / 2 * found.deviation, rel=1e-4)
+
+
 # Choice
 
 
@@ -304,19 +208,6 @@ def test_choice_is_a_softmax_of_utilities():
     assert model.choice(spans[1:]) == pytest.approx(found[1:] / found[1:].sum())
 
 
-@PROPERTY
-@given(st.integers(1, 40), st.floats(0.01, 1000), st.integers(0, 5))
-def test_choices_sum_to_one(num_spans, size, seed):
-    spans = np.random.default_rng(seed).normal(size=(num_spans, 3)) * size
-    found = MODEL.choice(spans)
-    assert found.shape == (num_spans,)
-    assert (found >= 0).all()
-    assert found.sum() == pytest.approx(1)
-
-
-MODEL = AnswerModel(training_evidence(), np.arange(30))
-
-
 # Parts
 
 
@@ -328,8 +219,3 @@ def test_parts_never_cut_a_group(groups):
     assert part.dtype == np.int64
     assert len({(group, number) for group, number in zip(groups, part.tolist(), strict=True)}) == len(set(groups))
     assert sorted(set(part.tolist())) == list(range(min(NUM_PARTS, len(set(groups)))))
-
-
-def test_parts_are_about_equal():
-    part = parts_of_groups(np.repeat(np.arange(20), 3))
-    assert np.bincount(part).tolist() == [12] * 5

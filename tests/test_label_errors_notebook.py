@@ -16,14 +16,14 @@ from alignment import answer_spans
 from cross_validation import OutOfFold, make_splits
 from exports import write_outputs
 from fold_store import data_fingerprint
-from planted_errors import DEMO_ERRORS_PATH, read_known_errors
 from predictions import SpanPrediction
 from squad import load_squad
+from squad_sources import DEMO_ERRORS_PATH, read_known_errors
 
 NOTEBOOK = ROOT / "notebooks" / "find_label_errors_in_span_classification_dataset.ipynb"
 COLUMNS = (
     "rank index id label_quality is_issue question given_answer given_start suggested_answer suggested_start "
-    "suggestion_confidence checks fold"
+    "suggestion_confidence checks reasons fold"
 ).split()
 REVIEW_FILES = {
     "label_issues.html", "label_issues.csv", "label_issues.parquet", "label_studio_tasks.json",

@@ -1,107 +1,19 @@
 """Figures of predictions, joining windows, and files written whole."""
 
-import copy
 import math
 import pickle
-from fractions import Fraction
 
 import numpy as np
 import pytest
-from conftest import cases, make_example
-from hypothesis import given
-from hypothesis import strategies as st
+from conftest import make_example
 from transformers import AutoTokenizer
 
 from atomic_files import check_writable, new_folder, partial_folder
 from predictions import SpanPrediction, join_windows
-from span_metrics import MAX_ANSWER_TOKENS, best_span, evaluate_predictions
+from span_metrics import evaluate_predictions
 from windows import build_windows, tokenize_examples
 
 LABEL_MAP = {"O": 0, "ANS": 1}
-
-
-# The best span
-
-
-def every_span(probs: list[Fraction], max_tokens: int) -> dict[tuple[int, int], Fraction]:
-    """Return the expected F1 of every span, in exact arithmetic, shortest spans first."""
-    spans = [
-        (start, start + length)
-        for length in range(1, min(max_tokens, len(probs)) + 1)
-        for start in range(len(probs) - length + 1)
-    ]
-    return {(start, end): 2 * sum(probs[start:end]) / (end - start + sum(probs)) for start, end in spans}
-
-
-@cases(300)
-@given(st.lists(st.integers(0, 16), max_size=7), st.integers(1, 8))
-def test_best_span_is_the_best_of_all_spans(sixteenths, max_tokens):
-    probs = [Fraction(number, 16) for number in sixteenths]
-    f1 = every_span(probs, max_tokens)
-    no_answer = math.prod((1 - prob for prob in probs), start=Fraction(1))
-    # max takes the first of equals: the shortest, and of those the first.
-    best = max(f1, key=f1.get, default=None)
-    expected = best if best is not None and f1[best] > no_answer else None
-    assert best_span(np.array(sixteenths, dtype=np.float64) / 16, max_tokens) == expected
-
-
-@cases(100)
-@given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=40))
-def test_no_span_beats_the_best_span_of_any_probabilities(probs):
-    f1 = every_span([Fraction(prob) for prob in probs], MAX_ANSWER_TOKENS)
-    no_answer = math.prod(Fraction(1) - Fraction(prob) for prob in probs)
-    found = best_span(np.array(probs, dtype=np.float32))
-    value = no_answer if found is None else f1[found]
-    assert float(value) == pytest.approx(float(max(no_answer, *f1.values())), rel=1e-9, abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("probs", "expected"),
-    [
-        # One token: 2 p / (1 + p) against 1 - p, equal at p = sqrt(2) - 1 = 0.414.
-        ([0.41], None),
-        ([0.42], (0, 1)),
-        # 2 * 1.7 / (2 + 1.8) = 0.895 for two tokens; 1.8 / 2.8 = 0.643 for one, 3.6 / 4.8 = 0.75 for three.
-        ([0.1, 0.9, 0.8], (1, 3)),
-        # The gap is worth closing: 2 * 1.8 / (3 + 1.8) = 0.75; one token alone has 0.643.
-        ([0.9, 0.0, 0.9], (0, 3)),
-        # "Of equals, the shortest": 2 * 0.5 / (1 + 1) = 2 * 0.75 / (2 + 1) = 0.5.
-        ([0.5, 0.25, 0.0, 0.25], (0, 1)),
-        # Too wide a gap: 3.6 / (5 + 1.8) = 0.53. Of equals, the first.
-        ([0.9, 0.0, 0.0, 0.0, 0.9], (0, 1)),
-        ([0.0, 0.0], None),
-        ([1.0, 1.0], (0, 2)),
-        ([0.0, 1.0, 0.0], (1, 2)),
-        ([], None),
-    ],
-)
-def test_best_span_of_worked_cases(probs, expected):
-    assert best_span(np.array(probs)) == expected
-
-
-def test_low_probabilities_give_an_answer_where_there_are_enough_of_them():
-    # Nothing reaches 0.2, yet "no answer" has 0.83 ** 20 = 0.024 only.
-    assert best_span(np.full(20, 0.17)) == (0, 20)
-    assert best_span(np.full(3, 0.17)) is None
-
-
-def test_scaling_probabilities_down_ends_at_no_answer():
-    probs = np.array([0.02, 0.9, 0.8, 0.04])
-    found = [best_span(probs * scale) for scale in (1, 0.5, 0.25, 0.01)]
-    # Scaled to half: 1.7 / (2 + 0.88) = 0.590 against 0.99 * 0.55 * 0.6 * 0.98 = 0.320;
-    # to a quarter: 0.85 / (2 + 0.44) = 0.348 against 0.995 * 0.775 * 0.8 * 0.99 = 0.611.
-    assert found == [(1, 3), (1, 3), None, None]
-
-
-def test_float32_probabilities_are_added_up_in_float64():
-    # 0.3 and 0.1 in float32 are a little more: 2 * 0.6 / 3 for the first two is 0.4 and 1.10e-8, 2 * 1.0 / 5 for all
-    # four 0.4 and 1.18e-8. Sums in float32 cannot tell.
-    assert best_span(np.array([0.3, 0.3, 0.1, 0.3], dtype=np.float32)) == (0, 4)
-
-
-def test_best_span_is_no_longer_than_allowed():
-    assert best_span(np.ones(5), max_tokens=3) == (0, 3)
-    assert best_span(np.ones(MAX_ANSWER_TOKENS + 10)) == (0, MAX_ANSWER_TOKENS)
 
 
 # Figures
@@ -175,12 +87,6 @@ def test_exact_match_and_f1_count_as_squad_does(context, answers, probs, exact_m
     assert (metrics["exact_match"], metrics["f1"]) == pytest.approx((exact_match, f1))
 
 
-def test_example_without_answers_is_unanswerable():
-    example = {name: value for name, value in make_example("a", "Ann", "?").items() if name != "answers"}
-    metrics = evaluate_predictions([example], [predict("Ann", [0.1], set())], LABEL_MAP)
-    assert metrics["classes"]["ANS"]["exact_match"] == 100
-
-
 def test_class_that_labels_nothing_has_no_average_precision():
     metrics = evaluate_predictions(
         [make_example("a", "Ann met", "?")], [predict("Ann met", [0.1, 0.2], set())], LABEL_MAP
@@ -188,21 +94,6 @@ def test_class_that_labels_nothing_has_no_average_precision():
     assert metrics["classes"]["ANS"]["average_precision"] is None
     assert metrics["classes"]["ANS"]["base_rate"] == 0
     assert metrics["loss"] == pytest.approx(-(math.log(0.9) + math.log(0.8)) / 2, rel=1e-5)
-
-
-def test_as_many_predictions_as_examples_are_needed():
-    example, prediction = make_example("a", "Ann met", "?"), predict("Ann met", [0.1, 0.2], set())
-    for examples, predictions in (([example] * 2, [prediction]), ([example], [prediction] * 2)):
-        with pytest.raises(ValueError, match="zip"):
-            evaluate_predictions(examples, predictions, LABEL_MAP)
-
-
-def test_certain_and_wrong_probability_has_a_finite_loss():
-    metrics = evaluate_predictions(
-        [make_example("a", "Ann met", "?")], [predict("Ann met", [1.0, 0.0], set())], LABEL_MAP
-    )
-    assert math.isfinite(metrics["loss"])
-    assert metrics["loss"] > 10
 
 
 def test_classes_are_judged_by_their_own_columns():
@@ -258,12 +149,6 @@ def test_prediction_survives_pickle(protocol):
     assert same(pickle.loads(pickle.dumps(prediction, protocol)), prediction)
 
 
-@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
-def test_prediction_survives_copy(duplicate):
-    prediction = with_question(predict("Ann met", [0.25, 0.5], {1}))
-    assert same(duplicate(prediction), prediction)
-
-
 def test_context_only_keeps_the_context():
     prediction = predict("Ann met Bob", [0.25, 0.5, 0.75], {1})
     assert same(with_question(prediction).context_only(), prediction)
@@ -284,48 +169,6 @@ def window_values(windows) -> list[np.ndarray]:
     return [np.stack([value, -value], axis=1).astype(np.float32) for value in values]
 
 
-@pytest.mark.parametrize(("max_length", "doc_stride"), [(64, 0), (12, 0), (12, 3), (13, 4), (10, 2)])
-def test_each_token_has_the_value_of_the_window_that_shows_it_best(tokenizer, max_length, doc_stride):
-    examples = [
-        make_example("a", "the man was in the city by the river on the book and a woman", "who?", "city", title=""),
-        make_example("b", "paris", "what is the capital city of the river by rome?", "paris"),
-        make_example("c", "london is a city . rome is a city . oslo is", "where?"),
-    ]
-    tokenized = tokenize_examples(tokenizer, examples, LABEL_MAP, max_length=max_length)
-    windows = build_windows(tokenized, tokenizer, max_length=max_length, doc_stride=doc_stride)
-    # A batch may come in any order of windows, so they are shuffled here.
-    values = window_values(windows)
-    order = np.random.default_rng(0).permutation(len(windows))
-    joined = join_windows(
-        examples, tokenized, [windows[i] for i in order], [values[i] for i in order], tokenizer, LABEL_MAP
-    )
-
-    for example_index, (example, prediction) in enumerate(zip(examples, joined, strict=True)):
-        mine = [i for i, window in enumerate(windows) if window.example_index == example_index]
-        question = tokenizer.tokenize(example["question"])[: (max_length - 3) // 2]
-        context = tokenizer.tokenize(example["context"])
-        expected = [1000 * mine[0] + position for position in range(len(question) + 2)]
-        for token in range(len(context)):
-            # Room on the shorter side, for each window that holds the token; of equals, the earlier window.
-            room = {
-                i: min(token - windows[i].token_start, windows[i].token_end - 1 - token)
-                for i in mine
-                if windows[i].token_start <= token < windows[i].token_end
-            }
-            best = max(room, key=room.get)
-            expected.append(1000 * best + len(question) + 2 + token - windows[best].token_start)
-        expected.append(1000 * mine[-1] + len(windows[mine[-1]].input_ids) - 1)
-        assert prediction.pred_probs.dtype == np.float32
-        assert prediction.pred_probs.tolist() == [[value, -value] for value in expected]
-        assert [token.lower() for token in prediction.tokens] == [
-            "[cls]", *(piece.removeprefix("##") for piece in question), "[sep]",
-            *(piece.removeprefix("##") for piece in context), "[sep]",
-        ]  # fmt: skip
-        assert prediction.is_context.tolist() == [False] * (len(question) + 2) + [True] * len(context) + [False]
-    if max_length < 64:
-        assert len(windows) > len(examples)
-
-
 def test_joined_prediction_gives_text_offsets_and_labels(tokenizer):
     example = make_example("a", "Oslo is  The capital.", "Where is it?", "The capital")
     tokenized = tokenize_examples(tokenizer, [example], LABEL_MAP, max_length=32)
@@ -343,16 +186,6 @@ def test_joined_prediction_gives_text_offsets_and_labels(tokenizer):
     assert {array.dtype for array in (prediction.labels, prediction.char_start, prediction.char_end)} == {
         np.dtype(np.int64)
     }
-
-
-def test_as_many_results_as_windows_and_examples_as_tokenized_are_needed(tokenizer):
-    example = make_example("a", "paris", "where?")
-    tokenized = tokenize_examples(tokenizer, [example], LABEL_MAP, max_length=32)
-    windows = build_windows(tokenized, tokenizer, max_length=32, doc_stride=4)
-    with pytest.raises(ValueError, match="shorter"):
-        join_windows([example], tokenized, windows, [], tokenizer, LABEL_MAP)
-    with pytest.raises(ValueError, match="shorter"):
-        join_windows([example, example], tokenized, windows, window_values(windows), tokenizer, LABEL_MAP)
 
 
 # Files written whole
@@ -395,13 +228,6 @@ def test_finished_folder_replaces_what_has_its_name(tmp_path, old_files):
         assert not (path / "new").exists()
     assert {file.name: file.read_text(encoding="utf-8") for file in path.iterdir()} == {"new": "new", "both": "new"}
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_writable_folder_is_created_and_left_empty(tmp_path):
-    folder = check_writable(str(tmp_path / "a" / "b"))
-    assert folder == tmp_path / "a" / "b"
-    assert list(folder.iterdir()) == []
-    assert check_writable(folder) == folder
 
 
 @pytest.mark.parametrize(

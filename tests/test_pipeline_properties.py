@@ -31,15 +31,16 @@ from text_strategies import (
 )
 
 from cross_validation import OutOfFold, Split, out_of_fold_predictions
+from expected_f1 import MAX_ANSWER_TOKENS
 from exports import write_outputs
 from fold_store import data_fingerprint
 from predictions import SpanPrediction, join_windows
 from results_read import read_outputs
 from span_classification_tutorial_utils import read_npz
-from span_metrics import MAX_ANSWER_TOKENS, evaluate_predictions
+from span_metrics import evaluate_predictions
 from spanbert import QA, TrainingReport
-from squad import normalized_text
 from windows import build_windows, tokenize_examples
+from words import normalized_text
 
 LABEL_MAP = {"O": 0, "ANS": 1}
 SIXTEENTHS = st.integers(0, 16)

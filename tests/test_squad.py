@@ -11,7 +11,8 @@ import pytest
 from conftest import ROOT, make_example, squad_document
 from datasets import Dataset, DatasetDict, Features, List, Value
 
-from squad import InvalidDatasetError, load_squad, occurrences, squad_features, validate_examples
+from squad import InvalidDatasetError, load_squad, squad_features, validate_examples
+from words import occurrences
 
 SOURCE_KINDS = ["json", "jsonl", "ndjson", "parquet", "folder"]
 TEXTS, INTEGERS = List(Value("string")), List(Value("int64"))

@@ -1,0 +1,197 @@
+"""Errors that the benchmark plants, and those of the demo that are known."""
+
+import copy
+import json
+from collections import Counter
+
+import pytest
+from conftest import ROOT, cases, make_example
+from hypothesis import given
+from hypothesis import strategies as st
+from planting import plant_errors
+from test_planted_errors import TEXT, touched_words
+
+from planted_errors import KINDS
+from squad import load_squad, validate_examples
+from squad_sources import DEMO_ERRORS_PATH, read_known_errors
+from words import answers_of, cuts_word, word_spans
+
+PROPERTY = cases(60)
+WORDS = "Anna met Bruno Carla Rome Oslo 1817 1900 the in and".split()
+
+
+def article(num_contexts: int) -> list[dict]:
+    """Three questions on each context, where every kind of error is possible."""
+    made = []
+    for number in range(num_contexts):
+        context = f"Anna Berg met Bruno in Rome in {1800 + number}. Then Anna Berg left Rome for Oslo with Carla Lind."
+        answers = {"who": "Anna Berg", "where": "Rome", "whom": "Carla Lind"}
+        made += [make_example(f"{number}-{name}", context, f"{name}?", text) for name, text in answers.items()]
+    return made
+
+
+@pytest.fixture(scope="module")
+def examples():
+    return article(20)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "mix"])
+def test_share_seed_and_truth(kind, examples):
+    before = copy.deepcopy(examples)
+    changed, errors = plant_errors(examples, kind, share=0.2, seed=3)
+    assert examples == before
+    assert len(errors) == 12
+    assert [error.example_index for error in errors] == sorted({error.example_index for error in errors})
+    assert validate_examples(changed) == []
+    by_index = {error.example_index: error for error in errors}
+    for example_index, (old, new) in enumerate(zip(examples, changed, strict=True)):
+        if example_index not in by_index:
+            assert new == old
+            continue
+        error = by_index[example_index]
+        assert error.kind == kind or kind == "mix"
+        assert answers_of(old) == [error.right]
+        assert answers_of(new) == [error.planted]
+        assert {**new, "answers": old["answers"]} == old
+        others = [answers_of(other)[0] for other in examples if other["context"] == old["context"]]
+        assert error.planted in KINDS[error.kind](old["context"], error.right, others)
+        assert touched_words(old["context"], error.planted) != touched_words(old["context"], error.right)
+    assert plant_errors(examples, kind, share=0.2, seed=3) == (changed, errors)
+    assert plant_errors(examples, kind, share=0.2, seed=4)[1] != errors
+
+
+def test_what_a_rare_kind_cannot_give_the_others_do():
+    # One context repeats an answer, so one wrong occurrence is possible at most.
+    examples = [
+        make_example(f"q{number}", f"Bruno Lind went to Oslo in {1800 + number} with two men", "who?", "Bruno Lind")
+        for number in range(39)
+    ]
+    examples.append(make_example("last", "Anna Berg met Anna Berg there in 1900", "who?", "Anna Berg"))
+    counts = Counter(error.kind for error in plant_errors(examples, "mix", 0.4)[1])
+    # No context has two questions: swapped is impossible.
+    assert counts == {"wrong_occurrence": 1, "moved": 5, "cut_short": 5, "too_long": 5}
+
+
+def test_every_possible_span_is_equally_likely():
+    # The first example: only two ways to cut "Anna Berg".
+    examples = [example for example in article(2) if example["id"].endswith("who")]
+    planted = Counter()
+    for seed in range(400):
+        (error,) = plant_errors(examples, "cut_short", share=0.5, seed=seed)[1]
+        planted[error.example_index, error.planted] += 1
+    assert set(planted) == {(0, (0, 4)), (0, (5, 9)), (1, (0, 4)), (1, (5, 9))}
+    assert max(abs(count - 100) for count in planted.values()) < 40  # more than four standard deviations
+
+
+def test_label_of_a_span_class_is_kept():
+    examples = article(4)
+    for example in examples:
+        example["answers"]["label"] = ["PERSON"]
+    changed, errors = plant_errors(examples, "moved", share=0.25)
+    assert len(errors) == 3
+    assert all(example["answers"]["label"] == ["PERSON"] for example in changed)
+
+
+def test_question_without_an_answer_stays_so():
+    examples = [make_example("empty", TEXT, "why?"), *article(3)]
+    for seed in range(10):
+        changed, errors = plant_errors(examples, "mix", share=0.5, seed=seed)
+        assert changed[0] == examples[0]
+        assert all(error.example_index > 0 for error in errors)
+    with pytest.raises(ValueError, match="kind 'moved': expected examples where it is possible, found none of 1"):
+        plant_errors(examples[:1], "moved", share=0.9)
+
+
+@pytest.mark.parametrize("kind", ["shuffled", "", "Moved"])
+def test_unknown_kind_raises(kind, examples):
+    with pytest.raises(ValueError, match=r"kind: expected one of .*'wrong_occurrence', 'mix'.*, found"):
+        plant_errors(examples, kind)
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1, 1.5, float("nan")])
+def test_share_out_of_range_raises(share, examples):
+    with pytest.raises(ValueError, match="share: expected a number between 0 and 1, found"):
+        plant_errors(examples, "moved", share)
+
+
+@st.composite
+def data_sets(draw):
+    """Small contexts with some answers of whole words each, several for some questions."""
+    made = []
+    for number in range(draw(st.integers(2, 5))):
+        context = " ".join(draw(st.lists(st.sampled_from(WORDS), min_size=2, max_size=12))) + "."
+        spans = word_spans(context)
+        for question in range(draw(st.integers(1, 3))):
+            example = make_example(f"{number}-{question}", context, f"question {question}?")
+            for _ in range(draw(st.integers(1, 2))):
+                first = draw(st.integers(0, len(spans) - 1))
+                last = draw(st.integers(first, min(first + 3, len(spans) - 1)))
+                example["answers"]["text"].append(context[spans[first][0] : spans[last][1]])
+                example["answers"]["answer_start"].append(spans[first][0])
+            made.append(example)
+    return made
+
+
+@PROPERTY
+@given(data_sets(), st.sampled_from([*KINDS, "mix"]), st.sampled_from([0.3, 0.6, 0.9]), st.integers(0, 3))
+def test_planted_answers_are_valid_and_label_other_words(examples, kind, share, seed):
+    try:
+        changed, errors = plant_errors(examples, kind, share, seed)
+    except ValueError as error:
+        assert "found none" in str(error)
+        return
+    assert len(errors) <= round(share * len(examples))
+    assert validate_examples(changed) == []
+    for error in errors:
+        old, new = examples[error.example_index], changed[error.example_index]
+        context = old["context"]
+        assert error.right == answers_of(old)[0]
+        assert answers_of(new) == [error.planted]
+        planted = touched_words(context, error.planted)
+        assert all(planted != touched_words(context, answer) for answer in answers_of(old))
+        right = touched_words(context, error.right)
+        assert planted
+        assert not cuts_word(context, error.planted)
+        if error.kind in ("moved", "swapped", "wrong_occurrence"):
+            assert not any(planted & touched_words(context, answer) for answer in answers_of(old))
+        if error.kind == "moved":
+            assert len(planted) == len(right)
+        if error.kind == "cut_short":
+            assert planted < right
+            assert min(planted) == min(right) or max(planted) == max(right)
+        if error.kind == "too_long":
+            assert planted > right
+            assert 2 <= len(planted - right) <= 8
+        same_text = context[slice(*error.planted)].lower() == context[slice(*error.right)].lower()
+        assert same_text == (error.kind == "wrong_occurrence")
+
+
+def test_known_errors_by_the_id_of_their_example(tmp_path):
+    entries = [{"id": "b", "kind": "moved"}, {"id": "a", "right_start": 3, "extra": None}]
+    for encoding in ("utf-8", "utf-8-sig"):
+        (tmp_path / "errors.json").write_text(json.dumps(entries), encoding=encoding)
+        for path in (tmp_path / "errors.json", str(tmp_path / "errors.json")):
+            assert read_known_errors(path) == {"b": entries[0], "a": entries[1]}
+    (tmp_path / "errors.json").write_text("[]", encoding="utf-8")
+    assert read_known_errors(tmp_path / "errors.json") == {}
+
+
+def test_known_errors_of_the_demo():
+    errors = read_known_errors(DEMO_ERRORS_PATH)
+    examples = {example["id"]: example for example in load_squad(ROOT / "data" / "demo-v1.1.json")}
+    assert len(errors) == len(json.loads(DEMO_ERRORS_PATH.read_text(encoding="utf-8"))) > 20
+    assert set(errors) < set(examples)
+    for example_id, error in errors.items():
+        context, start = examples[example_id]["context"], error["right_start"]
+        assert context[start : start + len(error["right_answer"])] == error["right_answer"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"\xff", b"7", b"null", b'["a"]', b'[{"kind": "moved"}]', b'{"id": "a"}', b"[[]]", b'[{"id": []}]'],
+)
+def test_other_files_are_no_known_errors(tmp_path, content):
+    (tmp_path / "errors.json").write_bytes(content)
+    with pytest.raises(ValueError, match='expected a JSON list of objects with an "id", found') as caught:
+        read_known_errors(tmp_path / "errors.json")
+    assert str(caught.value).startswith(f"{tmp_path / 'errors.json'}: ")
