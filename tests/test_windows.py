@@ -254,10 +254,10 @@ def test_answers_that_count(changes, choice, expected, tiny_tokenizer):
         ("text", r"\(id None\): expected an object with the fields context, question;"),
     ],
 )  # fmt: skip
-def test_error_names_the_example(bad, message, tiny_tokenizer):
+def test_error_names_the_example_of_the_data_set(bad, message, tiny_tokenizer):
     examples = [make_example("a", "in paris", "where", "paris"), bad]
-    with pytest.raises(ValueError, match=f"^example 1 {message}"):
-        tokenize_examples(tiny_tokenizer, examples, DEFAULT_LABEL_MAP, max_length=10)
+    with pytest.raises(ValueError, match=f"^example 6 {message}"):
+        tokenize_examples(tiny_tokenizer, examples, DEFAULT_LABEL_MAP, max_length=10, first_index=5)
 
 
 def test_no_examples_give_nothing(tiny_tokenizer):
