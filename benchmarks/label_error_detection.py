@@ -3,8 +3,8 @@
     python benchmarks/label_error_detection.py --dataset path/to/squad.json
 
 Every run (a kind of error and a seed) trains its folds on the data with its errors; finished runs are kept in `--work`
-and are not trained again. `leaky` runs do what the older recipe does: one model is carried through all folds. The
-tables and the plot go to `--results`, also when only a part of the runs is finished.
+and are not trained again. `leaky` runs do what the older recipe does: one model is carried through all folds. What was
+measured and the plot go to `--results`, also when only a part of the runs is finished; tables are printed at the end.
 """
 
 import argparse
@@ -41,9 +41,11 @@ NUM_SPLITS, SHARE = 3, 0.1
 LABEL_MAP = {"O": 0, "ANS": 1}
 FRESH, LEAKY = "fresh", "leaky"
 OURS = "learned from planted mistakes (ours)"
-METRICS = {
-    "average_precision": "AP", "auroc": "AUROC", "precision_at_errors": "P at n", "recall_in_worst_tenth": "R in 10 %",
-}  # fmt: skip
+METRICS = ("average_precision", "auroc", "precision_at_errors", "recall_in_worst_tenth")
+SUMMARY = (
+    "num_examples", "num_errors", "loss", "token_average_precision", "estimated_wrong", "suggestion_is_right",
+    "training_seconds", "scoring_seconds",
+)  # fmt: skip
 
 
 def clean_examples(source: str, num_examples: int | None) -> list[dict]:
@@ -188,42 +190,14 @@ def table_of(runs: list[dict]) -> pd.DataFrame:
     return rows.groupby(["kind", "folds", "score"], sort=False)[list(METRICS)].agg(["mean", "std", "count"])
 
 
-def markdown(runs: list[dict], arguments: argparse.Namespace) -> str:
-    """Return the report."""
-    first, table = runs[0], table_of(runs)
-    lines = [
-        "# How well planted errors are found", "",
-        f"`python benchmarks/label_error_detection.py --dataset {Path(arguments.dataset).name} "
-        f"--num_examples {first['num_examples']}`: {first['num_examples']} questions, {SHARE:.0%} of them made wrong "
-        f"(fewer where a kind is rarely possible), {NUM_SPLITS} folds, embedded backbone, {len(runs)} runs. Mean and "
-        "standard deviation over the seeds. Training and prediction took "
-        f"{np.median([run['training_seconds'] for run in runs]):.0f} s a run (median), scoring "
-        f"{np.median([run['scoring_seconds'] for run in runs]):.0f} s.", "",
-        "| kind | errors | folds | score | " + " | ".join(METRICS.values()) + " |",
-        "| --- | --- | --- | --- |" + " --- |" * len(METRICS),
-    ]  # fmt: skip
-    for (kind, folds, score), values in table.iterrows():
-        errors = sorted({run["num_errors"] for run in runs if (run["kind"], run["folds"]) == (kind, folds)})
-        cells = [with_spread(values[metric]) for metric in METRICS]
-        lines.append(f"| {kind} | {'/'.join(map(str, errors))} | {folds} | {score} | {' | '.join(cells)} |")
-    lines += ["", "AP: average precision. P at n: precision among as many of the worst as there are errors. R in 10 %: "
-              "share of the errors among the worst tenth.", "",
-              "| kind | folds | seeds | held-out loss | token AP | estimated wrong | suggestion exactly right |",
-              "| --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
-    for kind, folds in dict.fromkeys((run["kind"], run["folds"]) for run in runs):
-        chosen = [run for run in runs if (run["kind"], run["folds"]) == (kind, folds)]
-        lines.append(
-            f"| {kind} | {folds} | {len(chosen)} | {np.mean([run['loss'] for run in chosen]):.3f} "
-            f"| {np.mean([run['token_average_precision'] for run in chosen]):.2f} "
-            f"| {', '.join(str(run['estimated_wrong']) for run in chosen)} "
-            f"| {np.mean([run['suggestion_is_right'] for run in chosen]):.0%} |"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def with_spread(values: pd.Series) -> str:
-    """Return mean ± standard deviation; the mean alone if there is one seed."""
-    return f"{values['mean']:.2f}" + (f" ± {values['std']:.2f}" if values["count"] > 1 else "")
+def summary_of(runs: list[dict]) -> pd.DataFrame:
+    """Return one row per kind and folds: means over the seeds of what does not depend on a score."""
+    rows = pd.DataFrame(
+        {name: np.mean(run[name]) for name in SUMMARY} | {"kind": run["kind"], "folds": run["folds"], "seeds": 1}
+        for run in runs
+    )
+    grouped = rows.groupby(["kind", "folds"], sort=False)
+    return grouped[list(SUMMARY)].mean().join(grouped["seeds"].sum())
 
 
 def plot(runs: list[dict], path: Path) -> None:
@@ -282,8 +256,10 @@ def main() -> None:
         runs_by_kind = sorted(runs, key=lambda run: ([MIX, *KINDS].index(run["kind"]), run["folds"], run["seed"]))
         results = arguments.results / f"label_error_detection_{name}"
         write_file(f"{results}.json", json.dumps(runs_by_kind, indent=1))
-        write_file(f"{results}.md", markdown(runs_by_kind, arguments))
         plot(runs_by_kind, Path(f"{results}.png"))
+    if runs:
+        for table in (table_of(runs_by_kind), summary_of(runs_by_kind)):
+            print(table.to_string(float_format="{:.3f}".format), end="\n\n")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     python benchmarks/load.py
 
 Makes SQuAD files with SQuAD's distributions of lengths, and for each of the `--sizes` does what the two notebooks do,
-each in a process of its own: a tiny random BERT stands in for the model, and its training is cut to a few steps. The
-table goes to `--results`; everything else stays in `--work`, about 2 GB.
+each in a process of its own: a tiny random BERT stands in for the model, and its training is cut to a few steps. What
+was measured goes to `--results`/load.json, and is printed as tables; everything else stays in `--work`, about 2 GB.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from synthetic_squad import write_squad, write_untrained_bert
 
 from atomic_files import write_file
@@ -29,7 +30,6 @@ SQUAD_SIZE = 87_599
 SIZES = (1_000, 10_000, SQUAD_SIZE)
 NOTEBOOKS = ("training", "label errors")
 NUM_SPLITS, TRAINING_STEPS, DECISIONS = 3, 5, 5
-MEMORY_LIMIT_GIB = 4
 _TINY = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
 
 
@@ -93,8 +93,6 @@ def run_training_notebook(data: Path, checkpoint: Path, outputs: Path) -> Stopwa
 
 def run_label_errors_notebook(data: Path, outputs: Path) -> Stopwatch:
     """Do what the second notebook does, and decide about the worst answers."""
-    import pandas as pd
-
     import plots
     from corrections import apply_decisions
     from decisions import read_decisions
@@ -180,70 +178,32 @@ def start_again(*arguments: str) -> None:
     subprocess.run([sys.executable, __file__, *arguments], check=True)  # noqa: S603 # nosec B603 # this program itself
 
 
-# Report
+# Tables
 
 
-def stages_of(run: dict) -> dict[str, dict[str, float]]:
-    """Return the stages of both notebooks by name."""
-    return {name: stage for notebook in NOTEBOOKS for name, stage in run[notebook]["stages"].items()}
-
-
-def cpu_per_thousand(run: dict) -> dict[str, float]:
-    """Return the CPU seconds of each stage for 1,000 examples, and of all together."""
-    seconds = {name: stage["cpu_seconds"] for name, stage in stages_of(run).items()}
-    seconds["all"] = sum(seconds.values())
-    return {name: 1000 * value / run["num_examples"] for name, value in seconds.items()}
-
-
-def memory_of(run: dict, notebook: str, smaller: dict | None = None) -> float:
-    """Return the peak in KiB an example: above what the imports take, or above the peak of a smaller run."""
-    base, count = (smaller[notebook]["peak_mib"], smaller["num_examples"]) if smaller else (
-        run[notebook]["baseline_mib"], 0
+def tables(runs: list[dict]) -> list[pd.DataFrame]:
+    """Return CPU seconds of each stage, memory of each notebook, and sizes of the files, by number of examples."""
+    stages = pd.DataFrame(
+        {"notebook": notebook, "stage": name, "examples": run["num_examples"],
+         "CPU s / 1,000": 1000 * stage["cpu_seconds"] / run["num_examples"], "wall s": stage["wall_seconds"],
+         "peak MiB": stage["peak_mib"]}
+        for run in runs for notebook in NOTEBOOKS for name, stage in run[notebook]["stages"].items()
     )  # fmt: skip
-    return 1024 * (run[notebook]["peak_mib"] - base) / (run["num_examples"] - count)
-
-
-def markdown(runs: list[dict]) -> str:
-    """Return the report."""
-    sizes = [f"{run['num_examples']:,}" for run in runs]
-    last = runs[-1]
-    lines = [
-        "# Time and memory at SQuAD's size", "",
-        f"`python benchmarks/load.py --sizes {' '.join(str(run['num_examples']) for run in runs)}`: both notebooks' "
-        f"stages on made-up paragraphs of SQuAD's lengths, {NUM_SPLITS} folds, a BERT of one layer trained for "
-        f"{TRAINING_STEPS} steps a fold.", "",
-        "CPU seconds for 1,000 examples:", "",
-        "| stage | " + " | ".join(sizes) + f" | ratio of {sizes[-1]} to {sizes[0]} | wall seconds of {sizes[-1]} "
-        f"| peak MiB of {sizes[-1]} |",
-        "| --- |" + " --- |" * (len(runs) + 3),
-    ]  # fmt: skip
-    per_thousand, stages = [cpu_per_thousand(run) for run in runs], stages_of(last)
-    for name in per_thousand[0]:
-        seconds = [of_run[name] for of_run in per_thousand]
-        wall = stages[name]["wall_seconds"] if name in stages else sum(s["wall_seconds"] for s in stages.values())
-        peak = stages[name]["peak_mib"] if name in stages else max(s["peak_mib"] for s in stages.values())
-        cells = [f"{value:.2f}" for value in seconds]
-        lines.append(f"| {name} | {' | '.join(cells)} | {seconds[-1] / seconds[0]:.2f} | {wall:,.0f} | {peak:,.0f} |")
-    lines += ["", "Memory, the highest that was ever resident:", "",
-              "| notebook | examples | after imports, MiB | peak, MiB | KiB an example above the imports "
-              "| KiB an example above the next smaller size |", "| --- | --- | --- | --- | --- | --- |"]  # fmt: skip
-    for notebook in NOTEBOOKS:
-        for smaller, run in zip([None, *runs[:-1]], runs, strict=True):
-            more = f"{memory_of(run, notebook, smaller):.1f}" if smaller else "–"
-            of_notebook = run[notebook]
-            lines.append(
-                f"| {notebook} | {run['num_examples']:,} | {of_notebook['baseline_mib']:,.0f} "
-                f"| {of_notebook['peak_mib']:,.0f} | {memory_of(run, notebook):.1f} | {more} |"
-            )
-    lines += ["", f"Files of {sizes[-1]} examples:", "", "| file | MiB | bytes an example, of "
-              + " / ".join(sizes) + " |", "| --- | --- | --- |"]  # fmt: skip
-    for name, size in last["files"].items():
-        of_example = " / ".join(f"{run['files'][name] / run['num_examples']:,.0f}" for run in runs)
-        lines.append(f"| {name} | {size / 2**20:,.1f} | {of_example} |")
-    peak = max(last[notebook]["peak_mib"] for notebook in NOTEBOOKS) / 1024
-    lines += ["", f"Peak memory {peak:.2f} GiB, {'below' if peak < MEMORY_LIMIT_GIB else 'above'} the limit of "
-              f"{MEMORY_LIMIT_GIB} GiB."]  # fmt: skip
-    return "\n".join(lines) + "\n"
+    memory = pd.DataFrame(
+        {"notebook": notebook, "examples": run["num_examples"], "after imports, MiB": run[notebook]["baseline_mib"],
+         "peak, MiB": run[notebook]["peak_mib"]}
+        for notebook in NOTEBOOKS for run in runs
+    )  # fmt: skip
+    above_imports = memory["peak, MiB"] - memory["after imports, MiB"]
+    memory["KiB an example above imports"] = 1024 * above_imports / memory["examples"]
+    more = memory.groupby("notebook", sort=False)[["peak, MiB", "examples"]].diff()
+    memory["KiB an example above smaller size"] = 1024 * more["peak, MiB"] / more["examples"]
+    bytes_of = {run["num_examples"]: pd.Series(run["files"]) / run["num_examples"] for run in runs}
+    return [
+        stages.pivot_table(index=["notebook", "stage"], columns="examples", sort=False),
+        memory,
+        pd.DataFrame(bytes_of).rename_axis("bytes an example"),
+    ]
 
 
 def main() -> None:
@@ -269,8 +229,8 @@ def main() -> None:
         runs.append(measured(size, work))
         arguments.results.mkdir(parents=True, exist_ok=True)
         write_file(arguments.results / "load.json", json.dumps(runs, indent=1))
-        write_file(arguments.results / "load.md", markdown(runs))
-    print(markdown(runs))
+    for table in tables(runs):
+        print(table.to_string(float_format="{:,.2f}".format), end="\n\n")
 
 
 if __name__ == "__main__":

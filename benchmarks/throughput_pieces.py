@@ -16,8 +16,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from throughput_report import EQUAL_WORK, OLDER, OURS, START_UP
-
+OLDER, OLDER_SHORT = "older recipe", "older recipe, not padded"
+OURS, EQUAL_WORK = "ours", "ours, equal work"
+START_UP = ("interpreter", "imports", "loading", "first batch", "total")
 LABEL_MAP = {"O": 0, "ANS": 1}
 MAX_LENGTH, NUM_SPLITS, SEED = 384, 3, 0
 FIRST_BATCH = 32

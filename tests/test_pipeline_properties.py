@@ -7,10 +7,8 @@ import re
 import string
 import tempfile
 from collections import Counter
-from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -31,16 +29,14 @@ from text_strategies import (
 )
 
 from cross_validation import OutOfFold, Split, out_of_fold_predictions
-from expected_f1 import MAX_ANSWER_TOKENS
-from exports import write_outputs
+from exports import read_outputs, write_outputs
 from fold_store import data_fingerprint
 from predictions import SpanPrediction, join_windows
-from results_read import read_outputs
 from span_classification_tutorial_utils import read_npz
-from span_metrics import evaluate_predictions
+from span_metrics import best_span, evaluate_predictions
 from spanbert import QA, TrainingReport
+from squad import normalized_text
 from windows import build_windows, tokenize_examples
-from words import normalized_text
 
 LABEL_MAP = {"O": 0, "ANS": 1}
 SIXTEENTHS = st.integers(0, 16)
@@ -88,13 +84,11 @@ def slow_layout(example: dict, vocabulary: dict[str, int], size: tuple[int, int]
     rows=st.lists(examples(SETTLED_TEXTS), min_size=1, max_size=5),
     size=window_sizes(),
     batch_size=st.integers(1, 9),
-    at_once=st.integers(1, 6),
 )
-def test_batched_probabilities_are_those_of_each_window_alone(tiny_qa, rows, size, batch_size, at_once):
+def test_batched_probabilities_are_those_of_each_window_alone(tiny_qa, rows, size, batch_size):
     qa, vocabulary = with_windows(tiny_qa, size), tiny_qa.tokenizer.get_vocab()
     shares = []
-    with mock.patch("qa._EXAMPLES_AT_ONCE", at_once):
-        batched = qa.predict_batch(rows, batch_size, shares.append)
+    batched = qa.predict_batch(rows, batch_size, shares.append)
     for example, found in zip(rows, batched, strict=True):
         question, context, windows, places = slow_layout(example, vocabulary, size)
         window_probs = []
@@ -164,9 +158,7 @@ class RememberingTrainer:
     """Trains on nothing: its model's probabilities name the example and how many examples it was shown."""
 
     label_map = LABEL_MAP
-
-    def __init__(self, vocabulary: dict[str, int]):
-        self.vocabulary, self.qa = vocabulary, SimpleNamespace(model_path="remembering")
+    qa = SimpleNamespace(model_path="remembering")
 
     def settings(self):
         return {"answers": "first"}
@@ -191,17 +183,14 @@ class RememberingTrainer:
 
     def predict(self, example, seen) -> SpanPrediction:
         assert example["id"] not in seen
-        ranges = [token[1:] for token in slow_tokens(example["context"], self.vocabulary)]
-        spans = slow_spans(example["answers"], ["ANS"], "first")
-        probs = [[int(example["id"]) / 64, len(seen) / 64]] * len(ranges)
-        # A question token in front: folds keep those of the context.
         return SpanPrediction(
-            np.array([[0, 0], *probs], np.float32),
-            ["Who", *(example["context"][start:end] for start, end in ranges)],
-            np.array([[1, 0], *slow_labels(ranges, spans, LABEL_MAP)]),
-            char_start=np.array([0, *(start for start, _ in ranges)]),
-            char_end=np.array([3, *(end for _, end in ranges)]),
-            is_context=np.array([False, *[True] * len(ranges)]),
+            # A question token in front: folds keep those of the context.
+            np.array([[0, 0], [int(example["id"]) / 64, len(seen) / 64]], np.float32),
+            ["Who", example["context"]],
+            np.array([[1, 0], [0, 1]]),
+            char_start=np.array([0, 0]),
+            char_end=np.array([3, len(example["context"])]),
+            is_context=np.array([False, True]),
         )
 
 
@@ -213,15 +202,13 @@ class RememberingTrainer:
     shuffle=st.booleans(),
     seed=st.integers(0, 50),
 )
-def test_out_of_fold_predictions_come_in_the_order_of_the_data(
-    tiny_tokenizer, rows, repeats, num_splits, shuffle, seed
-):
+def test_out_of_fold_predictions_come_in_the_order_of_the_data(rows, repeats, num_splits, shuffle, seed):
     rows = [*rows, *(rows[index % len(rows)] for index in repeats)]
     rows = [{**example, "id": str(number)} for number, example in enumerate(rows)]
     paragraphs = [normalized_text(example["context"]) for example in rows]
     with tempfile.TemporaryDirectory() as folder:
         arguments = {"num_splits": num_splits, "shuffle": shuffle, "seed": seed, "folds_dir": folder}
-        trainer = RememberingTrainer(tiny_tokenizer.get_vocab())
+        trainer = RememberingTrainer()
         if len(set(paragraphs)) < num_splits:
             with pytest.raises(ValueError, match="num_splits: expected at most"):
                 out_of_fold_predictions(rows, trainer, **arguments)
@@ -233,12 +220,8 @@ def test_out_of_fold_predictions_come_in_the_order_of_the_data(
         same_paragraph = [other for other, text in enumerate(paragraphs) if text == paragraphs[number]]
         assert {int(found.fold[other]) for other in same_paragraph} == {fold}
         num_seen = sum(int(found.fold[other]) != fold for other in range(len(rows)))
-        ranges = [token[1:] for token in slow_tokens(example["context"], trainer.vocabulary)]
-        assert prediction.pred_probs.tolist() == [[number / 64, num_seen / 64]] * len(ranges)
-        assert prediction.tokens == [example["context"][start:end] for start, end in ranges]
-        assert prediction.labels.tolist() == slow_labels(
-            ranges, slow_spans(example["answers"], ["ANS"], "first"), LABEL_MAP
-        )
+        assert prediction.pred_probs.tolist() == [[number / 64, num_seen / 64]]
+        assert (prediction.tokens, prediction.labels.tolist()) == ([example["context"]], [[0, 1]])
     assert [report["validation_indices"] for report in found.reports] == [
         [number for number in range(len(rows)) if found.fold[number] == fold] for fold in range(num_splits)
     ]
@@ -367,16 +350,6 @@ def test_written_outputs_come_back(made, parameters, folds):
 # Figures
 
 
-def slow_best_span(probs: list[Fraction]) -> tuple[int, int] | None:
-    best, best_f1 = None, math.prod(1 - prob for prob in probs)
-    for length in range(1, min(MAX_ANSWER_TOKENS, len(probs)) + 1):
-        for start in range(len(probs) - length + 1):
-            f1 = 2 * sum(probs[start : start + length]) / (length + sum(probs))
-            if f1 > best_f1:
-                best, best_f1 = (start, start + length), f1
-    return best
-
-
 def slow_squad(predicted_text: str, given_texts: list[str]) -> tuple[float, float]:
     """Return exact match and F1 in percent, after the script of Rajpurkar et al. (2016)."""
 
@@ -429,7 +402,7 @@ def test_figures_are_those_of_their_definitions(made):
         of_class = [row[column] for row in labels]
         squad = []
         for example, prediction in zip(rows, predictions, strict=True):
-            span = slow_best_span([Fraction(row[column]) for row in prediction.pred_probs.tolist()])
+            span = best_span(prediction.pred_probs[:, column])
             text = ""
             if span is not None:
                 text = example["context"][prediction.char_start[span[0]] : prediction.char_end[span[1] - 1]]
