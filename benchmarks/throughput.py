@@ -41,6 +41,7 @@ from throughput_report import (
 )
 from transformers import BertConfig, BertForTokenClassification
 
+import fold_trainer
 from atomic_files import new_folder, write_file
 from fold_store import code_fingerprint, data_fingerprint, fold_key
 from qa import PRECISIONS
@@ -207,7 +208,7 @@ def measure_accuracy(arguments: argparse.Namespace, pieces: Pieces, save: Callab
     for who, rate, fold in wanted:
         made_of = {
             **settings, "who": who, "learning_rate": rate, "fold": fold, "device": pieces.device,
-            "data": data_fingerprint(examples), "trainer": trainer.settings(), "code": code_fingerprint(),
+            "data": data_fingerprint(examples), "trainer": fold_trainer.settings(trainer), "code": code_fingerprint(),
             "recipe": EMBEDDED_RECIPE, "older": (HERE / "older_recipe.py").read_text(encoding="utf-8"),
         }  # fmt: skip
         name = f"accuracy-{who.replace(' ', '_')}-{rate:g}-fold_{fold}-{fold_key(made_of)[:12]}.json"

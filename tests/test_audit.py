@@ -17,7 +17,7 @@ from audit import AuditError, audit, main
 from checkpoints import SEEN_CONTEXTS_FILE, file_sha256
 from cross_validation import out_of_fold_predictions
 from exports import TABLE_FILE, write_outputs
-from fold_store import FOLD_FILE, PREDICTIONS_FILE, configuration_of, fold_folder, fold_key, sealed
+from fold_store import FOLD_FILE, PREDICTIONS_FOLDER, configuration_of, fold_folder, fold_key, sealed
 from span_classification_tutorial_utils import read_npz, write_npz
 from spanbert import QA, QATrainer
 
@@ -114,10 +114,8 @@ def change_fold(run: Path, change, fold_index: int = 1, outputs_too=()) -> None:
 
 def change_predictions(run: Path, name: str, change) -> None:
     def in_fold(report: dict, folder: Path) -> None:
-        with np.load(folder / PREDICTIONS_FILE) as stored:
-            arrays = dict(stored)
-        arrays[name] = change(arrays[name])
-        np.savez(folder / PREDICTIONS_FILE, **arrays)
+        file = folder / PREDICTIONS_FOLDER / f"{name}.npy"
+        np.save(file, change(np.load(file)))
 
     change_fold(run, in_fold)
 
@@ -337,7 +335,7 @@ WRONG = {
     ),
     "predictions of other examples": (
         lambda run: change_predictions(run, "example_index", lambda array: array[::-1]),
-        "fold 1 .*predictions.npz is of other examples than fold.json",
+        "fold 1 .*predictions are of other examples than fold.json",
     ),
     "a probability that the fold did not predict": (
         lambda run: change_predictions(run, "pred_probs", lambda array: array[::-1]),
@@ -384,8 +382,9 @@ def test_model_that_has_seen_what_it_predicts_is_found(run, tiny_bert):
 
     def leak(report: dict, folder: Path) -> None:
         QATrainer(qa, 48, LABEL_MAP).train(twelve_examples(), run / "leaky", 1)
-        for name in report["files"].keys() - {PREDICTIONS_FILE}:
-            shutil.copy(run / "leaky" / name, folder / name)
+        for name in report["files"]:
+            if not name.startswith(PREDICTIONS_FOLDER):
+                shutil.copy(run / "leaky" / name, folder / name)
 
     change_fold(run, leak)
     assert "fold 1: expected a model that has not seen what it predicts; it was trained on the context of example" in (

@@ -32,6 +32,7 @@ from corrections import apply_decisions
 from decisions import Answer, Decision, RefusedDecisionsError, read_decisions
 from exports import read_outputs, read_shards
 from fold_store import load_fold
+from fold_trainer import seen_contexts
 from label_quality import span_label_quality
 from parameters import ParameterError, ReviewParameters, TrainingParameters
 from span_classification_tutorial_utils import read_npz
@@ -348,7 +349,7 @@ def own_checkpoint(bench: Bench, name: str, content: object) -> None:
     own = bench.folder / "own"
     trainer.train([make_example("a", "The city is Paris.", "What?", "Paris")], own, 1)
     (own / name).write_text(content if isinstance(content, str) else json.dumps(content))
-    QATrainer(QA(own), 32, {"O": 0, "ANS": 1}).seen_contexts()
+    seen_contexts(QATrainer(QA(own), 32, {"O": 0, "ANS": 1}))
 
 
 def npz(bench: Bench, content: bytes | None = None, **arrays: np.ndarray) -> None:
@@ -385,25 +386,29 @@ def run_in_shards(bench: Bench, *names: str) -> None:
     read_shards(bench.folder)
 
 
-def fold_record(bench: Bench, **changes: object) -> None:
-    report = {"key": "k", "files": {"predictions.npz": "0"}, **changes}
-    bench.file("fold.json", report)
-    bench.file("predictions.npz", b"")
-    load_fold(bench.folder, "k", [row()])
+FOLD_ARRAYS = {
+    "example_index": [0], "num_tokens": [2], "char_start": [0, 5], "char_end": [4, 8],
+    "pred_probs": np.full((2, 2), 0.5, dtype=np.float32), "labels": np.zeros((2, 2), dtype=np.int64),
+}  # fmt: skip
 
 
-def fold_arrays(bench: Bench, save: Callable = np.savez, **changes: np.ndarray) -> None:
+UNKNOWN = {f"predictions/{name}.npy": "0" for name in FOLD_ARRAYS}
+
+
+def fold_record(bench: Bench, files: dict[str, str] = UNKNOWN) -> None:
+    fold_arrays(bench, record={"files": files})
+
+
+def fold_arrays(bench: Bench, *, record: dict | None = None, **changes: np.ndarray) -> None:
     """A fold of one example with two tokens but for the changes, whose record vouches for them."""
-    counts = {"example_index": [0], "num_tokens": [2], "char_start": [0, 5], "char_end": [4, 8]}
-    arrays = {name: np.array(values) for name, values in counts.items()}
-    arrays |= {
-        "pred_probs": np.full((2, 2), 0.5, dtype=np.float32),
-        "labels": np.zeros((2, 2), dtype=np.int64),
-    } | changes
-    save(bench.folder / "predictions.npz", **arrays)
-    digest = hashlib.sha256((bench.folder / "predictions.npz").read_bytes()).hexdigest()
-    record = {"key": "k", "files": {"predictions.npz": digest}, "validation_indices": [0]}
-    load_fold(bench.file("fold.json", record).parent, "k", [row()])
+    (bench.folder / "predictions").mkdir()
+    files = {}
+    for name, values in (FOLD_ARRAYS | changes).items():
+        file = bench.folder / "predictions" / f"{name}.npy"
+        np.save(file, np.array(values), allow_pickle=True)
+        files[f"predictions/{name}.npy"] = hashlib.sha256(file.read_bytes()).hexdigest()
+    report = {"key": "k", "files": files, "validation_indices": [0], **(record or {})}
+    load_fold(bench.file("fold.json", report).parent, "k", [row()])
 
 
 def fold_with_a_pickle(bench: Bench) -> None:
@@ -750,22 +755,20 @@ SAVED = [
          ValueError, "run.json: expected all shards of one table, found ['out_of_fold-00001-of-00002.parquet']; run it again"),
     Case("a shard of other content", lambda b: run_in_shards(b, "out_of_fold-00000-of-00001.parquet"), ValueError,
          "out_of_fold-00000-of-00001.parquet: expected the file that run.json lists, found other content"),
-    Case("`fold.json` that lists `../secret`", lambda b: fold_record(b, files={"../secret": "0", "predictions.npz": "0"}),
+    Case("`fold.json` that lists `../secret`", lambda b: fold_record(b, files={"../secret": "0"} | UNKNOWN),
          ValueError, "fold.json lists ../secret, which is not in the fold's folder"),
-    Case("`fold.json` that lists a folder", lambda b: fold_record(b, files={".": "0", "predictions.npz": "0"}), ValueError,
+    Case("`fold.json` that lists a folder", lambda b: fold_record(b, files={".": "0"} | UNKNOWN), ValueError,
          ". is missing"),
     Case("`fold.json` of other files", lambda b: fold_record(b), ValueError,
-         "predictions.npz is damaged: its SHA-256 is not the one in fold.json"),
+         "predictions/example_index.npy is damaged: its SHA-256 is not the one in fold.json"),
     Case("a fold whose arrays differ in length", lambda b: fold_arrays(b, labels=np.zeros((3, 2))), ValueError,
-         "predictions.npz cannot be read: its arrays differ in length"),
+         "predictions cannot be read: the arrays differ in length"),
     Case("a fold whose counts are negative", lambda b: fold_arrays(b, num_tokens=np.array([3, -1]), example_index=np.zeros(2)),
-         ValueError, "predictions.npz cannot be read: expected counts of tokens and offsets as integers"),
-    Case("a fold whose arrays are compressed", lambda b: fold_arrays(b, np.savez_compressed), ValueError,
-         "predictions.npz cannot be read: expected example_index as np.savez stores it, found it compressed or encrypted"),
+         ValueError, "predictions cannot be read: expected counts of tokens and offsets as integers"),
     Case("a fold of other examples", lambda b: fold_arrays(b, example_index=np.array([1])), ValueError,
-         "predictions.npz is of other examples than fold.json"),
+         "predictions are of other examples than fold.json"),
     Case("a fold with a pickle that would run", fold_with_a_pickle, ValueError,
-         "predictions.npz cannot be read: Object arrays cannot be loaded when allow_pickle=False"),
+         "predictions cannot be read: labels.npy: Array can't be memory-mapped: Python objects in dtype."),
     Case("`fold.json` nested too deeply", lambda b: (b.file("fold.json", "[" * 100_000), load_fold(b.folder, "k", [])),
          ValueError, "fold.json cannot be read: "),
 ]  # fmt: skip
