@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+import fold_trainer
 from atomic_files import check_writable
 from fold_making import FoldPlan
 from fold_pool import FoldPool
 from fold_store import code_fingerprint, data_fingerprint, fold_folder, fold_key
 from predictions import SpanPrediction
-from qa_trainer import QATrainer, context_hash
+from qa_trainer import context_hash
 from splits import LeakError, Split, fold_seed, make_splits
 from stored_predictions import GatheredPredictions
 
@@ -62,7 +63,7 @@ class OutOfFold:
 
 def out_of_fold_predictions(
     dataset: Sequence[dict],
-    trainer: QATrainer,
+    trainer,
     *,
     num_splits: int = 3,
     group_by: str = "context",
@@ -93,7 +94,10 @@ def out_of_fold_predictions(
     ----------
     dataset : datasets.Dataset
         n examples in the SQuAD schema.
-    trainer : QATrainer
+    trainer : QATrainer, or another
+        Anything with a `label_map`, `train(dataset, output_dir, *, seed, **training)` and `load(output_dir)`, which
+        returns a model with `predict_batch(examples)`. Another is known by its class and by what its `settings()`
+        says if it has that method, so give it another folder when its code changes; it works in this process only.
     num_splits, group_by, shuffle
         See `make_splits`.
     seed : int
@@ -142,7 +146,7 @@ def out_of_fold_predictions(
 
 def make_folds(
     dataset: Sequence[dict],
-    trainer: QATrainer,
+    trainer,
     only_folds: Sequence[int],
     *,
     num_splits: int = 3,
@@ -190,7 +194,7 @@ def make_folds(
 
 def plan_folds(
     dataset: Sequence[dict],
-    trainer: QATrainer,
+    trainer,
     *,
     num_splits: int = 3,
     group_by: str = "context",
@@ -219,22 +223,23 @@ def check_fold_indices(only_folds: Sequence[int], num_splits: int) -> list[int]:
 def _plans(
     examples: list[dict],
     splits: list[Split],
-    trainer: QATrainer,
+    trainer,
     seed: int,
     folds_dir: str | Path,
     training: dict,
 ) -> list[FoldPlan]:
-    seen = trainer.seen_contexts() & {context_hash(example["context"]) for example in examples}
+    seen = fold_trainer.seen_contexts(trainer) & {context_hash(example["context"]) for example in examples}
     if seen:
         raise LeakError(
             f"expected a checkpoint that has not seen this data; {trainer.qa.model_path} was trained on {len(seen)} "
             "of its contexts. Start from the checkpoint that it was trained from"
         )
-    trainer.check(examples, **training)
-    folds_dir = check_writable(folds_dir)
+    fold_trainer.check(trainer, examples, training)
+    # Workers have working directories of their own.
+    folds_dir = check_writable(folds_dir).absolute()
     shared = {
         "data": data_fingerprint(examples),
-        "trainer": trainer.settings(),
+        "trainer": fold_trainer.settings(trainer),
         "training": training,
         "code": code_fingerprint(),
     }
@@ -254,7 +259,7 @@ def _plans(
         )
         for fold_index, configuration in enumerate(configurations)
     ]  # fmt: skip
-    _check_free_space(folds_dir, sum(not plan.folder.exists() for plan in plans) * trainer.num_bytes())
+    _check_free_space(folds_dir, sum(not plan.folder.exists() for plan in plans) * fold_trainer.num_bytes(trainer))
     return plans
 
 

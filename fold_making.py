@@ -25,13 +25,13 @@ from fold_store import (
     unfinished_folder,
 )
 from locks import abandoned, exclusive
-from progress import ProgressFile, ProgressLine, TrainingProgress, bar
+from predictions import SpanPrediction
+from progress import TrainingProgress, bar
+from qa import QA
 from qa_trainer import QATrainer
 from resumable_training import TrainingStates
 from span_metrics import evaluate_predictions
 from windows import QuestionCutWarning
-
-PROGRESS_FILE = "progress.txt"
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,6 @@ class FoldPlan:
         """What the fold is called where people read of it."""
         return f"fold {self.fold_index} ({self.fold_index + 1} of {self.num_splits})"
 
-    @property
-    def progress_file(self) -> Path:
-        """Where a fold that is made by another process shows how far it is."""
-        return unfinished_folder(self.folder) / PROGRESS_FILE
-
 
 @dataclass(frozen=True)
 class FoldMaking:
@@ -68,52 +63,61 @@ class FoldMaking:
     plan : FoldPlan
     examples : list of dict
         All examples of the data set.
-    trainer : QATrainer
+    trainer : QATrainer, or what `fold_trainer` describes
     log : callable
         Gets a line of text about what is done.
-    progress : ProgressLine or ProgressFile
+    progress : callable
+        Gets a text that takes the place of the one before; an empty one at the end.
     before_training : callable
         Called when the fold is about to be trained, or trained on.
     """
 
     plan: FoldPlan
     examples: list[dict]
-    trainer: QATrainer
+    trainer: object
     log: Callable[[str], None]
-    progress: ProgressLine | ProgressFile
+    progress: Callable[[str], None] = lambda text: None
     before_training: Callable[[], None] = lambda: None
 
     def fold(self) -> Fold:
         """Return the fold, after waiting for whoever else is making it."""
-        folder = self.plan.folder
-        is_there, unfinished = folder.exists(), unfinished_folder(folder)
+        folder, unfinished = self.plan.folder, unfinished_folder(self.plan.folder)
         fold = self.finished()
-        if fold is None or unfinished.exists():
-            died = abandoned(lock_file(folder))
-            with exclusive(lock_file(folder), self._say) as has_waited:
-                if fold is None and (has_waited or not is_there):
-                    # Who held the lock was making this very fold.
-                    fold = self.finished()
-                if fold is None:
-                    if died and not has_waited:
-                        self._say(f"{died} began this and died; doing what it had not finished")
-                    fold = self._make_with_advice()
-                if unfinished.exists():
-                    shutil.rmtree(unfinished)
+        if fold is not None and not unfinished.exists():
+            self.say_found()
+            return fold
+        died = abandoned(lock_file(folder))
+        with exclusive(lock_file(folder), self._say) as has_waited:
+            # Whoever held the lock until now may have made this very fold.
+            fold, problem = self._look()
+            if fold is not None:
+                self.say_found()
+            else:
+                if problem:
+                    self._say(f"{folder.name} cannot be used, training again ({problem})")
+                if died and not has_waited:
+                    self._say(f"{died} began this and died; doing what it had not finished")
+                fold = self._make_with_advice()
+            if unfinished.exists():
+                shutil.rmtree(unfinished)
         return fold
 
     def finished(self) -> Fold | None:
         """Return the fold if it was made before, and is whole."""
+        return self._look()[0]
+
+    def say_found(self) -> None:
+        """Log that the fold was there."""
+        self._say(f"already trained, skipping ({self.plan.folder.name})")
+
+    def _look(self) -> tuple[Fold | None, str]:
+        """Return the fold if it is there and whole, else what is wrong with it, if it is there."""
         if not self.plan.folder.exists():
-            return None
-        name = self.plan.folder.name
+            return None, ""
         try:
-            fold = load_fold(self.plan.folder, self.plan.key, self.held_out)
+            return load_fold(self.plan.folder, self.plan.key, self.held_out), ""
         except ValueError as error:
-            self._say(f"{name} cannot be used, training again ({error})")
-            return None
-        self._say(f"already trained, skipping ({name})")
-        return fold
+            return None, str(error)
 
     @functools.cached_property
     def held_out(self) -> list[dict]:
@@ -122,18 +126,38 @@ class FoldMaking:
 
     def train(self, states: TrainingStates) -> dict:
         """Train the fold's model, and return what is reported of that."""
-        configuration = self.plan.configuration
+        configuration, unfinished = self.plan.configuration, unfinished_folder(self.plan.folder)
+        unfinished.mkdir(parents=True, exist_ok=True)
+        ours = {}
+        if isinstance(self.trainer, QATrainer):
+            ours = {"callbacks": [TrainingProgress(self.progress, self.plan.title)], "states": states}
+        started = time.perf_counter()
         with _question_cuts_unsaid():
             report = self.trainer.train(
                 [self.examples[i] for i in configuration["train_indices"]],
-                unfinished_folder(self.plan.folder) / MODEL_FOLDER,
+                unfinished / MODEL_FOLDER,
                 seed=configuration["seed"],
-                callbacks=[TrainingProgress(self.progress, self.plan.title)],
-                states=states,
+                **ours,
                 **configuration["training"],
             )
-        names = ("loss_history", "num_windows", "num_questions_cut", "seconds")
-        return {name: getattr(report, name) for name in names}
+        return {
+            "loss_history": getattr(report, "loss_history", []),
+            "num_windows": getattr(report, "num_windows", None),
+            "num_questions_cut": getattr(report, "num_questions_cut", None),
+            "seconds": time.perf_counter() - started,
+        }
+
+    def _predict(self) -> list[SpanPrediction]:
+        # Read back from the files, so that what is predicted is what was saved.
+        model = self.trainer.load(unfinished_folder(self.plan.folder) / MODEL_FOLDER)
+        with _question_cuts_unsaid():
+            if isinstance(model, QA):
+                predicted = model.predictions(
+                    self.held_out, on_batch=lambda share: self.progress(f"{self.plan.title} · predicting {bar(share)}")
+                )
+            else:
+                predicted = model.predict_batch(self.held_out)
+            return [prediction.context_only() for prediction in predicted]
 
     def _say(self, text: str) -> None:
         self.log(f"{self.plan.title}: {text}")
@@ -153,12 +177,7 @@ class FoldMaking:
         training = self._trained()
         model = unfinished_folder(plan.folder) / MODEL_FOLDER
         started = time.perf_counter()
-        with _question_cuts_unsaid():
-            # Read back from the files, so that what is predicted is what was saved.
-            predicted = self.trainer.load(model).predictions(
-                held_out, on_batch=lambda share: self.progress.update(f"{plan.title} · predicting {bar(share)}")
-            )
-            predictions = [prediction.context_only() for prediction in predicted]
+        predictions = self._predict()
         report = {
             "fold": plan.fold_index,
             "key": plan.key,
@@ -173,7 +192,7 @@ class FoldMaking:
         }
         save_fold(model, report, predictions)
         replace_folder(model, plan.folder)
-        self.progress.clear()
+        self.progress("")
         self._say(_describe(report))
         # Loaded as a later run will load it, so that a resumed run cannot differ.
         return load_fold(plan.folder, plan.key, held_out)

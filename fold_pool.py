@@ -1,9 +1,8 @@
 """Make folds one after the other, several at once on this machine, or on a cluster."""
 
 import contextlib
-import dataclasses
+import functools
 import os
-import queue
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -15,14 +14,16 @@ import torch
 
 from fold_making import FoldMaking, FoldPlan
 from fold_store import Fold, unfinished_folder
-from fold_worker import FoldJob, FoldProcesses
-from progress import ProgressBoard, ProgressLine
-from qa_trainer import QATrainer
+from fold_trainer import description
+from fold_worker import FoldJob, FoldProcesses, WorkerDied
+from progress import ProgressLine, ProgressLines
 
 BACKENDS = {"ray": "RAY_ADDRESS", "dask": "DASK_SCHEDULER_ADDRESS"}
-_MOST_LOST_WORKERS = 3
+MOST_DEATHS = 3
 
-_Outcome = tuple[list[str], Exception | None]  # what a fold said, and what was raised
+_Said = tuple[list[str], Exception | None]  # what a fold said, and what was raised
+# Makes the fold of a job; gets what logs a line, and what shows how far the fold is.
+_Run = Callable[[FoldJob, Callable[[str], None], Callable[[str], None]], None]
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,13 @@ class FoldPool:
             if expected:
                 raise ValueError(f"{name}: expected {expected}, found {getattr(self, name)!r}")
 
-    def folds(
-        self, plans: Sequence[FoldPlan], examples: list[dict], trainer: QATrainer, log: Callable[[str], None]
-    ) -> list[Fold]:
+    def folds(self, plans: Sequence[FoldPlan], examples: list[dict], trainer, log: Callable[[str], None]) -> list[Fold]:
         """Return the folds, in the order of their plans; those that are not finished are made.
 
         Raises
         ------
+        TypeError
+            If there is a fold to make elsewhere, and the trainer is not one that another process would know.
         Exception
             What the making of a fold raises. Finished folds are kept.
         """
@@ -64,21 +65,25 @@ class FoldPool:
         is_here = self.n_jobs == 1 or (self.n_jobs is None and not gpus)
         if self.parallel_backend is None and is_here:
             with _threads(self.threads_per_fold):
-                return [FoldMaking(plan, examples, trainer, log, ProgressLine()).fold() for plan in plans]
+                return [FoldMaking(plan, examples, trainer, log, ProgressLine().update).fold() for plan in plans]
 
-        made = {plan.fold_index: FoldMaking(plan, examples, trainer, log, ProgressLine()).finished() for plan in plans}
-        # A run that died at its very end has left the place behind where it made the fold.
-        missing = [plan for plan in plans if made[plan.fold_index] is None or unfinished_folder(plan.folder).exists()]
-        if missing:
-            description = trainer.description()
-            with ProgressBoard([plan.progress_file for plan in missing], log) as board:
-                if self.parallel_backend is None:
-                    self._make_here(missing, description, examples, gpus, board.log)
-                else:
-                    self._make_on_cluster(missing, description, examples, board.log)
-        for plan in missing:
-            making = FoldMaking(plan, examples, trainer, _unsaid, ProgressLine())
+        made, missing = {}, []
+        for plan in plans:
+            making = FoldMaking(plan, examples, trainer, log)
             made[plan.fold_index] = making.finished()
+            # A run that died at its very end has left the place behind where it made the fold.
+            if made[plan.fold_index] is None or unfinished_folder(plan.folder).exists():
+                missing.append(plan)
+            else:
+                making.say_found()
+        if missing:
+            shown = ProgressLines([plan.title for plan in missing], log)
+            try:
+                self._make(missing, description(trainer), examples, shown)
+            finally:
+                shown.clear()
+        for plan in missing:
+            made[plan.fold_index] = FoldMaking(plan, examples, trainer, log).finished()
             if made[plan.fold_index] is None:
                 raise FileNotFoundError(
                     f"{plan.folder}: expected the fold that another process has just made, found none that is whole; "
@@ -86,84 +91,55 @@ class FoldPool:
                 )
         return [made[plan.fold_index] for plan in plans]
 
-    def _make_here(
-        self,
-        plans: Sequence[FoldPlan],
-        trainer: dict,
-        examples: list[dict],
-        gpus: Sequence[str],
-        log: Callable[[str], None],
-    ) -> None:
-        room = len(gpus) or joblib.cpu_count()
-        n_jobs = min(room if self.n_jobs in (None, -1) else self.n_jobs, len(plans))
-        # Never more than a serial run would use: OMP_NUM_THREADS and cgroups limit that.
-        share = min(max(1, joblib.cpu_count() // n_jobs), torch.get_num_threads())
-        places: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        for number in range(n_jobs):
-            places.put(gpus[number % len(gpus)] if gpus else None)
-
-        with FoldProcesses() as processes:
+    def _make(self, plans: Sequence[FoldPlan], trainer: dict, examples: list[dict], shown: ProgressLines) -> None:
+        name, _, address = (self.parallel_backend or "here").partition(":")
+        num_threads, over = self.threads_per_fold or torch.get_num_threads(), threading.Event()
+        with {"here": _here, "ray": _ray, "dask": _dask}[name](address, num_threads) as (room, run):
+            n_jobs = min(room if self.n_jobs in (None, -1) else self.n_jobs, len(plans))
+            if name != "here":
+                n_jobs = min(n_jobs, room)
+            elif self.threads_per_fold is None:
+                # Never more than a serial run would use: OMP_NUM_THREADS and cgroups limit that.
+                num_threads = min(num_threads, max(1, joblib.cpu_count() // n_jobs))
 
             def make(plan: FoldPlan) -> None:
-                place = places.get()
-                try:
-                    job = _job(plan, trainer, examples, self.threads_per_fold or share)
-                    processes.run(job, log, place)
-                finally:
-                    places.put(place)
-
-            # Threads are enough to wait for processes.
-            joblib.Parallel(n_jobs=n_jobs, backend="threading")(joblib.delayed(make)(plan) for plan in plans)
-
-    def _make_on_cluster(
-        self, plans: Sequence[FoldPlan], trainer: dict, examples: list[dict], log: Callable[[str], None]
-    ) -> None:
-        num_threads = self.threads_per_fold or torch.get_num_threads()
-        name, _, address = self.parallel_backend.partition(":")
-        over = threading.Event()
-        with {"ray": _ray, "dask": _dask}[name](address, num_threads) as (room, run):
-            wanted = room if self.n_jobs in (None, -1) else self.n_jobs
-
-            def make(plan: FoldPlan) -> None:
-                job = _job(plan, trainer, examples, num_threads)
-                for loss in range(1, _MOST_LOST_WORKERS + 1):
-                    try:
-                        lines, error = run(job)
-                        break
-                    except _LostWorker as lost:
-                        if over.is_set():
-                            return
-                        if loss == _MOST_LOST_WORKERS:
-                            raise RuntimeError(
-                                f"{plan.title}: expected the {name} cluster to make it, found that it lost the worker "
-                                f"that made it {loss} times, the last time: {lost}. Finished folds, and what was last "
-                                "saved of others, are kept"
-                            ) from lost
-                        log(f"{plan.title}: the {name} cluster lost the worker that made it ({lost}); doing it again")
-                for line in lines:
-                    log(line)
-                if error is not None:
-                    raise error
+                job, show = FoldJob(plan, trainer, examples, num_threads), functools.partial(shown.update, plan.title)
+                until_made(plan.title, lambda: run(job, shown.log, show), shown.log, over.is_set)
 
             # Threads are enough to wait. joblib's own backends for clusters would make a fold that is left alone on
             # this machine (Ray), or more at once than n_jobs (Dask).
             try:
-                joblib.Parallel(n_jobs=min(wanted, room, len(plans)), backend="threading")(
-                    joblib.delayed(make)(plan) for plan in plans
-                )
+                joblib.Parallel(n_jobs=n_jobs, backend="threading")(joblib.delayed(make)(plan) for plan in plans)
             finally:
                 over.set()
 
 
+def until_made(title: str, make: Callable, log: Callable[[str], None], is_over: Callable[[], bool]) -> None:
+    """Make a fold; when its worker dies, say so and make it again, from its last saved state."""
+    for death in range(1, MOST_DEATHS + 1):
+        try:
+            return make()
+        except WorkerDied as died:
+            if is_over():
+                return None
+            if death == MOST_DEATHS:
+                raise RuntimeError(
+                    f"{title}: expected a worker to make it, found that {MOST_DEATHS} died, the last time {died}. "
+                    "Finished folds, and what was last saved of others, are kept. Is there enough memory for as many "
+                    "folds at once? Try a smaller n_jobs"
+                ) from died
+            log(f"{title}: {died}; doing it again")
+
+
 def check_n_jobs(value: object) -> str | None:
     """Return what was expected, or None if the value will do."""
-    good = value is None or (isinstance(value, int) and not isinstance(value, bool) and (value == -1 or value >= 1))
+    good = (type(value) is int and value == -1) or check_threads(value) is None
     return None if good else "an integer of at least 1, -1 for as many as there is room for, or None"
 
 
 def check_threads(value: object) -> str | None:
     """Return what was expected, or None if the value will do."""
-    good = value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1)
+    good = value is None or (type(value) is int and value >= 1)
     return None if good else "an integer of at least 1, or None"
 
 
@@ -173,21 +149,43 @@ def check_backend(value: object) -> str | None:
     return None if good else '"ray" or "dask", with or without ":" and the cluster\'s address, or None'
 
 
-def _job(plan: FoldPlan, trainer: dict, examples: list[dict], num_threads: int) -> FoldJob:
-    # Workers have working directories of their own.
-    plan = dataclasses.replace(plan, folder=plan.folder.absolute())
-    return FoldJob(plan, trainer, examples, num_threads)
+@contextlib.contextmanager
+def _here(address: str, num_threads: int) -> Iterator[tuple[int, _Run]]:
+    """Yield how many folds this machine has room for at once, and what makes one in a process of its own."""
+    gpus, busy, lock = _visible_gpus(), [], threading.Lock()
+    with FoldProcesses() as processes:
+
+        def run(job: FoldJob, log: Callable[[str], None], show: Callable[[str], None]) -> None:
+            with lock:
+                gpu = min(gpus, key=busy.count, default=None)
+                busy.append(gpu)
+            try:
+                processes.run(job, log, show, gpu)
+            finally:
+                show("")
+                with lock:
+                    busy.remove(gpu)
+
+        yield len(gpus) or joblib.cpu_count(), run
 
 
-class _LostWorker(Exception):
-    """Says that a part of the cluster went away with what it was doing."""
+def _on_cluster(name: str, make: Callable[[FoldJob], _Said]) -> _Run:
+    """Return what makes a fold with a function that has a worker of a cluster call `_make_remotely`."""
+
+    def run(job: FoldJob, log: Callable[[str], None], show: Callable[..., None]) -> None:
+        show(f"{job.plan.title} · on the {name} cluster", force=True)
+        lines, error = make(job)
+        for line in lines:
+            log(line)
+        if error is not None:
+            raise error
+        show(f"{job.plan.title} · finished", force=True)
+
+    return run
 
 
-def _make_remotely(job: FoldJob) -> _Outcome:
-    """Make a fold on a worker of a cluster; return what it said, and what was raised.
-
-    The error is returned, so that it cannot be taken for one of the cluster.
-    """
+def _make_remotely(job: FoldJob) -> _Said:
+    """Make a fold on a worker of a cluster; an error is returned, so that it cannot be taken for one of the cluster."""
     lines: list[str] = []
     try:
         with FoldProcesses() as processes:
@@ -198,7 +196,7 @@ def _make_remotely(job: FoldJob) -> _Outcome:
 
 
 @contextlib.contextmanager
-def _ray(address: str, num_threads: int) -> Iterator[tuple[int, Callable[[FoldJob], _Outcome]]]:
+def _ray(address: str, num_threads: int) -> Iterator[tuple[int, _Run]]:
     """Connect to a Ray cluster, and yield how many folds it has room for at once, and what makes a fold there."""
     import ray
 
@@ -215,37 +213,37 @@ def _ray(address: str, num_threads: int) -> Iterator[tuple[int, Callable[[FoldJo
                     "`ray start --head`, or give its address as 'ray:ADDRESS'"
                 ) from error
             stack.callback(ray.shutdown)
-        needs = {"num_cpus": num_threads}
-        if ray.cluster_resources().get("GPU"):
-            needs["num_gpus"] = 1
-        names = {"num_cpus": "CPU", "num_gpus": "GPU"}
-        room = sum(
-            min(int(node["Resources"].get(names[kind], 0) // count) for kind, count in needs.items())
-            for node in ray.nodes()
-            if node["Alive"]
-        )
+        needs = {"CPU": num_threads} | ({"GPU": 1} if ray.cluster_resources().get("GPU") else {})
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        room = sum(min(int(node.get(kind, 0) // count) for kind, count in needs.items()) for node in nodes)
         if room < 1:
             raise ValueError(
                 f"threads_per_fold: expected at most the cores of the cluster's largest machine, found {num_threads}"
             )
         # Ray would do it again unsaid.
-        make_remotely = ray.remote(**needs, max_retries=0)(_make_remotely)
+        options = {"num_cpus": num_threads, "num_gpus": needs.get("GPU", 0), "max_retries": 0}
+        make_remotely = ray.remote(**options)(_make_remotely)
         begun = []
 
-        def run(job: FoldJob) -> _Outcome:
+        def make(job: FoldJob) -> _Said:
             begun.append(make_remotely.remote(job))
             try:
                 return ray.get(begun[-1])
             except ray.exceptions.RayTaskError:
                 raise
             except ray.exceptions.RayError as error:
-                raise _LostWorker(str(error).partition("\n")[0]) from error
+                raise _lost("ray", error) from error
 
         try:
-            yield room, run
+            yield room, _on_cluster("ray", make)
         finally:
             for reference in begun:
                 ray.cancel(reference, force=True)
+
+
+def _lost(name: str, error: Exception) -> WorkerDied:
+    reason = str(error).partition("\n")[0]
+    return WorkerDied(f"the {name} cluster lost the worker that made it ({reason})")
 
 
 def _check_reachable(address: str) -> None:
@@ -256,7 +254,7 @@ def _check_reachable(address: str) -> None:
 
 
 @contextlib.contextmanager
-def _dask(address: str, num_threads: int) -> Iterator[tuple[int, Callable[[FoldJob], _Outcome]]]:
+def _dask(address: str, num_threads: int) -> Iterator[tuple[int, _Run]]:
     """Connect to a Dask cluster, and yield how many folds it has room for at once, and what makes a fold there."""
     import distributed
 
@@ -283,17 +281,17 @@ def _dask(address: str, num_threads: int) -> Iterator[tuple[int, Callable[[FoldJ
             raise ConnectionError(f"parallel_backend: expected workers at {client.scheduler.address}, found none")
         begun = []
 
-        def run(job: FoldJob) -> _Outcome:
+        def make(job: FoldJob) -> _Said:
             # The scheduler gives it to another worker by itself if one dies, a few times.
             future = client.submit(_make_remotely, job, pure=False)
             begun.append(future)
             try:
                 return future.result()
             except (distributed.KilledWorker, distributed.CommClosedError, CancelledError) as error:
-                raise _LostWorker(str(error).partition("\n")[0]) from error
+                raise _lost("dask", error) from error
 
         try:
-            yield room, run
+            yield room, _on_cluster("dask", make)
         finally:
             client.cancel(begun)
 
@@ -315,7 +313,3 @@ def _visible_gpus() -> list[str]:
     named, count = os.environ.get("CUDA_VISIBLE_DEVICES"), torch.cuda.device_count()
     # Those after one that does not exist are not seen.
     return named.split(",")[:count] if named else [str(index) for index in range(count)]
-
-
-def _unsaid(text: str) -> None:
-    pass

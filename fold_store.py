@@ -1,9 +1,11 @@
 """Keep folds, finished or not: a folder each, keyed by everything that makes it."""
 
+import ast
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,16 +14,17 @@ import numpy as np
 from atomic_files import write_file
 from checkpoints import file_sha256
 from predictions import SpanPrediction
-from stored_predictions import StoredPredictions, map_npz
+from stored_predictions import StoredPredictions, map_arrays
 
 FOLD_FILE = "fold.json"
-PREDICTIONS_FILE = "predictions.npz"
+PREDICTIONS_FOLDER = "predictions"
 TRAINING_FILE = "training.json"
 MODEL_FOLDER = "model"
-# What shapes weights, probabilities and metrics. A change in one of these makes every fold stale.
-_CODE = (
-    "alignment.py", "checkpoints.py", "fold_making.py", "predictions.py", "qa.py", "qa_trainer.py",
-    "resumable_training.py", "shared_steps.py", "span_metrics.py", "span_model.py", "splits.py", "windows.py",
+# What shapes weights, splits, probabilities and metrics. A change of what one of these does makes every fold stale.
+CODE = (
+    "alignment.py", "checkpoints.py", "fold_making.py", "fold_trainer.py", "predictions.py", "qa.py", "qa_trainer.py",
+    "resumable_training.py", "shared_steps.py", "span_metrics.py", "span_model.py", "splits.py", "squad.py",
+    "windows.py",
 )  # fmt: skip
 _LIBRARIES = ("accelerate", "numpy", "scikit-learn", "tokenizers", "torch", "torchmetrics", "transformers")
 _CONFIGURATION = ("data", "trainer", "training", "code", "seed", "train_indices", "validation_indices")
@@ -33,7 +36,7 @@ _ARRAYS = ("example_index", "num_tokens", "char_start", "char_end", "pred_probs"
 class Fold:
     """A finished fold: its report (the content of `fold.json`) and its held-out predictions, in order.
 
-    Predictions are read from the fold's file when they are asked for.
+    Predictions are read from the fold's files when they are asked for.
     """
 
     report: dict
@@ -49,29 +52,45 @@ def data_fingerprint(examples: Sequence[dict]) -> str:
     return digest.hexdigest()
 
 
-def _hash_of_modules() -> str:
+def syntax_sha256(files: Iterable[Path]) -> str:
+    """Return the SHA-256 of what Python files do: of their syntax trees, without comments and docstrings."""
+    digest = hashlib.sha256()
+    for file in files:
+        tree = ast.parse(file.read_bytes())
+        for node in ast.walk(tree):
+            has_docstring = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            if has_docstring and ast.get_docstring(node, clean=False) is not None:
+                del node.body[0]
+        digest.update(f"{file.name}\n{ast.dump(tree)}\n".encode())
+    return digest.hexdigest()
+
+
+def _code_sha256() -> str:
     here = Path(__file__).resolve().parent
-    return hashlib.sha256(b"".join(file_sha256(here / name).encode() for name in _CODE)).hexdigest()
+    return syntax_sha256(here / name for name in CODE)
 
 
 # Taken on import: what runs is what was imported, whatever is edited afterwards.
-_IMPORTED_MODULES = _hash_of_modules()
+_IMPORTED_CODE = _code_sha256()
 
 
 def code_fingerprint() -> dict[str, str]:
-    """Return what hashes and versions say of the code that makes a fold.
+    """Return what a hash and versions say of the code that makes a fold.
 
     Raises
     ------
     RuntimeError
-        If the code on disk is no longer the code that was imported.
+        If the code on disk no longer does what the code that was imported does.
     """
-    if _hash_of_modules() != _IMPORTED_MODULES:
+    if _code_sha256() != _IMPORTED_CODE:
         raise RuntimeError(
-            f"expected {', '.join(_CODE)} as they were imported, found them changed on disk; restart the kernel, "
+            f"expected {', '.join(CODE)} as they were imported, found them changed on disk; restart the kernel, "
             "so that folds are made by the code that they are filed under"
         )
-    return {"modules": _IMPORTED_MODULES, **{name: importlib.metadata.version(name) for name in _LIBRARIES}}
+    # Syntax trees of one text differ between versions of Python.
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    return {"modules": _IMPORTED_CODE, "python": python, **versions}
 
 
 def fold_key(configuration: dict) -> str:
@@ -141,7 +160,9 @@ def save_fold(folder: Path, report: dict, predictions: Sequence[SpanPrediction])
             for name in ("char_start", "char_end", "pred_probs", "labels")
         },
     }
-    np.savez(folder / PREDICTIONS_FILE, **arrays)
+    (folder / PREDICTIONS_FOLDER).mkdir(exist_ok=True)
+    for name, array in arrays.items():
+        np.save(folder / _array_file(name), array, allow_pickle=False)
     record = sealed({**report, "files": _hashes(folder)})
     write_file(folder / FOLD_FILE, json.dumps(record, indent=1, ensure_ascii=False))
 
@@ -163,20 +184,20 @@ def load_fold(folder: Path, key: str, examples: Sequence[dict]) -> Fold:
         If the folder is not a whole, undamaged fold of this configuration; the message says why.
     """
     report = _read_record(folder / FOLD_FILE, key)
-    if PREDICTIONS_FILE not in report["files"]:
+    if not {_array_file(name) for name in _ARRAYS} <= report["files"].keys():
         raise ValueError(f"{FOLD_FILE} does not list the fold's files")
     _check_files(folder, report["files"], FOLD_FILE)
     arrays = read_predictions(folder)
     same_indices = arrays["example_index"].tolist() == report.get("validation_indices")
     if not same_indices or len(examples) != len(arrays["num_tokens"]):
-        raise ValueError(f"{PREDICTIONS_FILE} is of other examples than {FOLD_FILE}")
+        raise ValueError(f"{PREDICTIONS_FOLDER} are of other examples than {FOLD_FILE}")
     _check_seal(report, FOLD_FILE)
     contexts = [example["context"] for example in examples]
     return Fold(report, StoredPredictions(contexts, arrays["num_tokens"], arrays))
 
 
 def read_predictions(folder: Path) -> dict[str, np.ndarray]:
-    """Return the arrays that `save_fold` wrote, mapped from their file.
+    """Return the arrays that `save_fold` wrote, mapped from their files.
 
     Raises
     ------
@@ -184,11 +205,15 @@ def read_predictions(folder: Path) -> dict[str, np.ndarray]:
         If they cannot be read or do not fit together.
     """
     try:
-        arrays = map_npz(folder / PREDICTIONS_FILE, _ARRAYS)
+        arrays = map_arrays({name: folder / _array_file(name) for name in _ARRAYS})
         _check_arrays(**arrays)
     except ValueError as error:
-        raise ValueError(f"{PREDICTIONS_FILE} cannot be read: {error}") from error
+        raise ValueError(f"{PREDICTIONS_FOLDER} cannot be read: {error}") from error
     return arrays
+
+
+def _array_file(name: str) -> str:
+    return f"{PREDICTIONS_FOLDER}/{name}.npy"
 
 
 def _check_arrays(example_index: np.ndarray, num_tokens: np.ndarray, **of_tokens: np.ndarray) -> None:
@@ -198,7 +223,7 @@ def _check_arrays(example_index: np.ndarray, num_tokens: np.ndarray, **of_tokens
         expected = (sum(num_tokens.ravel().tolist()),)
         lengths = [array.shape[:1] == expected for array in of_tokens.values()]
         if not all(lengths) or example_index.shape[:1] != num_tokens.shape[:1]:
-            raise ValueError("its arrays differ in length")
+            raise ValueError("the arrays differ in length")
     dimensions = {"num_tokens": 1, "char_start": 1, "char_end": 1, "pred_probs": 2, "labels": 2}
     found = {name: array.ndim for name, array in {"num_tokens": num_tokens, **of_tokens}.items()}
     if not is_integer or found != dimensions or (num_tokens < 0).any():

@@ -19,14 +19,11 @@ from pathlib import Path
 
 import torch
 
+import fold_trainer
 from fold_making import FoldMaking, FoldPlan
 from fold_store import code_fingerprint
-from progress import ProgressFile
-from qa_trainer import QATrainer
 
-MOST_DEATHS = 3
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-_VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class FoldJob:
     ----------
     plan : FoldPlan
     trainer : dict
-        `QATrainer.description`.
+        `fold_trainer.description`.
     examples : list of dict
         All examples of the data set.
     num_threads : int
@@ -51,10 +48,8 @@ class FoldJob:
 
     def to_json(self) -> bytes:
         """Return the job as one line of JSON."""
-        plan = {**self.plan.__dict__, "folder": str(self.plan.folder)}
-        plan = {name: plan[name] for name in ("folder", "fold_index", "num_splits", "configuration")}
-        content = {"plan": plan, "trainer": self.trainer, "examples": self.examples, "num_threads": self.num_threads}
-        return json.dumps(content).encode() + b"\n"
+        plan = {name: getattr(self.plan, name) for name in ("folder", "fold_index", "num_splits", "configuration")}
+        return json.dumps({**vars(self), "plan": plan}, default=str).encode() + b"\n"
 
     @classmethod
     def from_json(cls, line: bytes) -> "FoldJob":
@@ -62,6 +57,10 @@ class FoldJob:
         content = json.loads(line)
         plan = content.pop("plan")
         return cls(FoldPlan(Path(plan.pop("folder")), **plan), **content)
+
+
+class WorkerDied(Exception):
+    """Says how a process, or a part of a cluster, went away while it made a fold."""
 
 
 class FoldProcesses:
@@ -84,74 +83,68 @@ class FoldProcesses:
             for process in self._running:
                 process.kill()
 
-    def run(self, job: FoldJob, log: Callable[[str], None], gpu: str | None = None) -> None:
-        """Make a fold; a process that dies is told, and its fold done again.
+    def run(
+        self,
+        job: FoldJob,
+        log: Callable[[str], None],
+        progress: Callable[[str], None] = lambda text: None,
+        gpu: str | None = None,
+    ) -> None:
+        """Make a fold.
 
         Parameters
         ----------
         job : FoldJob
         log : callable
             Gets what the fold says, at once.
+        progress : callable
+            Gets how far the fold is, each text in place of the one before.
         gpu : str, optional
             The one GPU that the process sees, as in CUDA_VISIBLE_DEVICES.
 
         Raises
         ------
-        RuntimeError
-            If the fold's process died three times.
+        WorkerDied
+            If the fold's process died.
         Exception
             What was raised in the process, if it is a built-in exception, else RuntimeError.
         """
-        for death in range(1, MOST_DEATHS + 1):
-            how = self._run_once(job, log, gpu)
-            if how is None or self._is_over:
-                return
-            again = "doing it again" if death < MOST_DEATHS else "giving up"
-            log(f"{job.plan.title}: its process {how}; {again}")
-        raise RuntimeError(
-            f"{job.plan.title}: expected it to be made by a process of its own, which died {MOST_DEATHS} times, the "
-            f"last time it {how}. Is there enough memory for as many folds at once? Try a smaller n_jobs"
-        )
-
-    def _run_once(self, job: FoldJob, log: Callable[[str], None], gpu: str | None) -> str | None:
-        """Return how the process died, or None if it has made the fold."""
+        receive = {"log": log, "progress": progress}
         environment = {**os.environ, **dict.fromkeys(_THREADS, str(job.num_threads))}
         if gpu is not None:
-            environment[_VISIBLE_GPUS] = gpu
+            environment["CUDA_VISIBLE_DEVICES"] = gpu
         command = [sys.executable, str(Path(__file__).resolve())]
         with self._lock:
             if self._is_over:
-                return None
+                return
             process = subprocess.Popen(  # nosec B603 # the command is fixed
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
             )
             self._running.add(process)
         error = None
         try:
-            # It ends when this end of the pipe is closed, so also when this process dies.
+            # The process ends when this end of the pipe is closed, so also when this process dies.
             with process.stdout:
-                try:
+                # A process that died before it had read all has an exit code that says how.
+                with contextlib.suppress(BrokenPipeError):
                     process.stdin.write(job.to_json())
                     process.stdin.flush()
-                except BrokenPipeError:
-                    # It died before it had read all; its exit code says how.
-                    process.wait()
                 for kind, content in _messages(process.stdout):
                     if kind == "error":
                         error = content
                     else:
-                        log(content)
+                        receive[kind](content)
                 exit_code = process.wait()
         finally:
             process.kill()
             with contextlib.suppress(BrokenPipeError):
-                # It would be sent what the process died before reading.
                 process.stdin.close()
             with self._lock:
                 self._running.discard(process)
         if error is not None:
             raise _raised(error)
-        return None if exit_code == 0 else _how_it_died(exit_code)
+        if exit_code != 0:
+            raise WorkerDied(f"its process {_how_it_died(exit_code)}")
 
 
 def _messages(stream) -> Iterator[tuple[str, object]]:
@@ -165,18 +158,16 @@ def _how_it_died(exit_code: int) -> str:
     if exit_code >= 0:
         return f"ended with exit code {exit_code}"
     name = signal.Signals(-exit_code).name
-    hint = " (the system does so when memory runs out)" if name == "SIGKILL" else ""
-    return f"was killed by {name}{hint}"
+    return f"was killed by {name}" + (" (the system does so when memory runs out)" if name == "SIGKILL" else "")
 
 
 def _described(error: BaseException) -> dict:
-    arguments = [argument if isinstance(argument, str | int | None) else str(argument) for argument in error.args]
-    if isinstance(error, OSError) and error.filename is not None:
-        arguments = [error.errno, error.strerror, str(error.filename)]
+    # What pickle would make it of again: with the file's name, which `args` of an OSError lack.
+    arguments = error.__reduce__()[1]
     return {
         "type": type(error).__name__,
         "text": str(error),
-        "arguments": arguments,
+        "arguments": [value if isinstance(value, str | int | None) else str(value) for value in arguments],
         "notes": getattr(error, "__notes__", []),
         "traceback": "".join(traceback.format_exception(error)),
     }
@@ -189,15 +180,14 @@ def _raised(described: dict) -> Exception:
         # Some want arguments that are no text, such as UnicodeDecodeError.
         with contextlib.suppress(TypeError, ValueError):
             error = kind(*described["arguments"])
-    for note in described["notes"]:
+    for note in (*described["notes"], "In the fold's own process:\n" + described["traceback"].rstrip()):
         error.add_note(note)
-    error.add_note("In the fold's own process:\n" + described["traceback"].rstrip())
     return error
 
 
-def _check_same_code_and_checkpoint(plan: FoldPlan, trainer: QATrainer) -> None:
+def check_same_code_and_checkpoint(plan: FoldPlan, trainer) -> None:
     """Raise RuntimeError if what would make the fold here is not what it is filed under."""
-    for what, here in (("code", code_fingerprint()), ("trainer", json.loads(json.dumps(trainer.settings())))):
+    for what, here in (("code", code_fingerprint()), ("trainer", fold_trainer.settings(trainer))):
         planned = plan.configuration[what]
         different = sorted(name for name in planned.keys() | here.keys() if planned.get(name) != here.get(name))
         if different:
@@ -224,27 +214,19 @@ def main() -> None:
     def send(kind: str, content: object) -> None:
         print(json.dumps([kind, content]), file=messages, flush=True)
 
-    job = FoldJob.from_json(_first_line(sys.stdin.fileno()))
+    line = sys.stdin.buffer.readline()
+    if not line:
+        raise SystemExit("expected a fold's job on standard input, found nothing; FoldProcesses.run starts this")
+    job = FoldJob.from_json(line)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     try:
         torch.set_num_threads(job.num_threads)
-        trainer = QATrainer.from_description(job.trainer)
-        _check_same_code_and_checkpoint(job.plan, trainer)
-        progress = ProgressFile(job.plan.progress_file)
-        FoldMaking(job.plan, job.examples, trainer, lambda text: send("log", text), progress).fold()
+        trainer = fold_trainer.from_description(job.trainer)
+        check_same_code_and_checkpoint(job.plan, trainer)
+        log, progress = (lambda text: send("log", text)), (lambda text: send("progress", text))
+        FoldMaking(job.plan, job.examples, trainer, log, progress).fold()
     except Exception as error:
         send("error", _described(error))
-
-
-def _first_line(descriptor: int) -> bytes:
-    """Read to the first newline, and nothing beyond it."""
-    parts = []
-    while not parts or not parts[-1].endswith(b"\n"):
-        part = os.read(descriptor, 1 << 20)
-        if not part:
-            raise SystemExit("expected a fold's job on standard input, found nothing; FoldProcesses.run starts this")
-        parts.append(part)
-    return b"".join(parts)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Self
 
 from transformers import TrainerCallback
-
-from atomic_files import write_file
 
 MIN_SECONDS_BETWEEN_UPDATES = 0.5
 
@@ -29,9 +25,11 @@ class ProgressLine:
         self._lines_shown = 1
 
     def update(self, text: str, *, force: bool = False) -> None:
-        """Show `text` instead of what was shown before, at most twice a second unless forced."""
+        """Show `text` instead of what was shown before, at most twice a second unless forced; an empty one at once."""
         now = time.monotonic()
-        if not force and now - self._last_update < MIN_SECONDS_BETWEEN_UPDATES:
+        if text and not force and now - self._last_update < MIN_SECONDS_BETWEEN_UPDATES:
+            return
+        if not text and not self._is_shown:
             return
         self._last_update = now
         if not self._is_shown:
@@ -48,79 +46,47 @@ class ProgressLine:
 
     def clear(self) -> None:
         """Empty the line, so that what is printed next stands alone."""
-        if self._is_shown:
-            self.update("", force=True)
+        self.update("")
 
 
-class ProgressFile:
-    """A file that holds the latest text, for a `ProgressBoard` in another process or on another machine."""
-
-    def __init__(self, path: Path):
-        self._path = path
-        self._last_update = float("-inf")
-
-    def update(self, text: str) -> None:
-        """Write `text`, at most twice a second."""
-        now = time.monotonic()
-        if now - self._last_update >= MIN_SECONDS_BETWEEN_UPDATES:
-            self._last_update = now
-            write_file(self._path, text)
-
-    def clear(self) -> None:
-        """Remove the file."""
-        self._path.unlink(missing_ok=True)
-
-
-class ProgressBoard:
-    """Show what several progress files hold, a line each, for the length of a `with` block.
+class ProgressLines:
+    """Show the latest text of each of several folds, a line each, in one place, from any thread.
 
     Parameters
     ----------
-    paths : sequence of Path
-        Of progress files, which come and go.
+    titles : sequence of str
+        Of the folds, in the order in which they are shown.
     log : callable
         Gets the lines that are to stay.
     """
 
-    def __init__(self, paths: Sequence[Path], log: Callable[[str], None]):
-        self._paths, self._log = paths, log
-        self._line, self._lock, self._over = ProgressLine(), threading.Lock(), threading.Event()
-        self._thread = threading.Thread(target=self._show, daemon=True)
+    def __init__(self, titles: Sequence[str], log: Callable[[str], None]):
+        self._texts, self._log = dict.fromkeys(titles, ""), log
+        self._line, self._lock = ProgressLine(), threading.Lock()
+
+    def update(self, title: str, text: str, *, force: bool = False) -> None:
+        """Show `text` for a fold instead of what was shown before; nothing if it is empty."""
+        with self._lock:
+            self._texts[title] = text
+            self._line.update("\n".join(filter(None, self._texts.values())), force=force)
 
     def log(self, text: str) -> None:
-        """Log a line, above what is shown; from any thread."""
+        """Log a line, above what is shown."""
         with self._lock:
             self._line.clear()
             self._log(text)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._over.set()
-        self._thread.join()
-        self._line.clear()
-
-    def _show(self) -> None:
-        while not self._over.wait(MIN_SECONDS_BETWEEN_UPDATES):
-            with self._lock:
-                self._line.update("\n".join(text for path in self._paths if (text := _text_of(path))), force=True)
-
-
-def _text_of(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError:
-        # Not begun, or ended just now.
-        return ""
+    def clear(self) -> None:
+        """Show nothing any more."""
+        with self._lock:
+            self._line.clear()
 
 
 class TrainingProgress(TrainerCallback):
-    """Show epoch, step and loss of a `Trainer` on a progress line, or in a progress file."""
+    """Show step and loss of a `Trainer` with a function that gets a text, such as `ProgressLine.update`."""
 
-    def __init__(self, line: ProgressLine | ProgressFile, title: str):
-        self.line, self.title, self.loss = line, title, ""
+    def __init__(self, show: Callable[[str], None], title: str):
+        self.show, self.title, self.loss = show, title, ""
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if logs and "loss" in logs:
@@ -128,7 +94,7 @@ class TrainingProgress(TrainerCallback):
 
     def on_step_end(self, args, state, control, **kwargs):
         done = bar(state.global_step / state.max_steps)
-        self.line.update(f"{self.title} · training {done} step {state.global_step} of {state.max_steps}{self.loss}")
+        self.show(f"{self.title} · training {done} step {state.global_step} of {state.max_steps}{self.loss}")
 
 
 def bar(share: float, width: int = 20) -> str:

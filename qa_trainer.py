@@ -16,14 +16,12 @@ from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 from alignment import check_label_map
 from atomic_files import check_writable, new_folder
 from checkpoints import (
-    EMBEDDED_BACKBONE,
     LABEL_MAP_FILE,
     SEEN_CONTEXTS_FILE,
     SETTINGS_FILE,
     check_same_labels,
     fingerprint,
     read_seen_contexts,
-    weight_files,
 )
 from qa import QA
 from resumable_training import (
@@ -91,47 +89,6 @@ class QATrainer:
         self.doc_stride = qa.doc_stride if same_length else min(qa.doc_stride, max_seq_length // 3)
         check_window_size(max_seq_length, self.doc_stride, qa.checkpoint.max_positions)
 
-    def settings(self) -> dict:
-        """Return what a trained model depends on besides data, seed and the arguments of `train`."""
-        return {
-            "checkpoint": self.qa.fingerprint,
-            "label_map": self.label_map,
-            "max_length": self.max_seq_length,
-            "doc_stride": self.doc_stride,
-            "answers": self.qa.answers,
-            "precision": self.qa.precision,
-        }
-
-    def description(self) -> dict:
-        """Return, as JSON, what `from_description` makes the same trainer of, in another process or on another machine.
-
-        Raises
-        ------
-        TypeError
-            If this is a class of its own: the other process would not know it.
-        """
-        if type(self) is not QATrainer or type(self.qa) is not QA:
-            raise TypeError(
-                f"expected a QATrainer and a QA for folds in processes of their own, found {type(self).__name__} and "
-                f"{type(self.qa).__name__}; make the folds one after the other, with n_jobs=1"
-            )
-        names = ("model_path", "label_map", "max_length", "doc_stride", "answers", "seed", "revision", "precision")
-        qa = {name: getattr(self.qa, name) for name in names}
-        if qa["model_path"] != EMBEDDED_BACKBONE and Path(qa["model_path"]).exists():
-            # The other process may have another working directory.
-            qa["model_path"] = str(Path(qa["model_path"]).absolute())
-        return {"qa": qa, "max_seq_length": self.max_seq_length, "label_map": self.label_map}
-
-    @classmethod
-    def from_description(cls, description: dict) -> "QATrainer":
-        """Return the trainer that `description` was called on."""
-        qa = dict(description["qa"])
-        return cls(QA(qa.pop("model_path"), **qa), description["max_seq_length"], description["label_map"])
-
-    def num_bytes(self) -> int:
-        """Return the size of the weights that training starts from; about that of the trained ones."""
-        return sum(file.stat().st_size for file in weight_files(self.qa.checkpoint.path))
-
     def load(self, output_dir: str | Path) -> QA:
         """Load a model that `train` wrote, to predict with the precision that it was trained with."""
         return QA(output_dir, precision=self.qa.precision)
@@ -141,22 +98,6 @@ class QATrainer:
         return tokenize_examples(
             self.qa.tokenizer, list(dataset), self.label_map, max_length=self.max_seq_length, answers=self.qa.answers
         )
-
-    def check(
-        self,
-        dataset: Iterable[dict],
-        num_train_epochs: float = 3,
-        *,
-        head_learning_rate: float | None = None,
-        frozen_layers: int = 0,
-        dropout: float | None = None,
-        **training_arguments,
-    ) -> None:
-        """Raise what can be known to be wrong with data and arguments of `train`, without training."""
-        _check_numbers(num_train_epochs, head_learning_rate, dropout)
-        self.tokenize(dataset)
-        self.training_arguments("unused", num_train_epochs=num_train_epochs, **training_arguments)
-        freeze_layers(load_network(self.qa.checkpoint, self.label_map, 0, dropout), frozen_layers)
 
     def training_arguments(self, output_dir: str | Path, **training_arguments) -> TrainingArguments:
         """Return the arguments of `Trainer`: the given ones over this project's defaults.
@@ -258,7 +199,7 @@ class QATrainer:
         """
         started = time.perf_counter()
         output_dir, dataset = Path(output_dir), list(dataset)
-        _check_numbers(num_train_epochs, head_learning_rate, dropout)
+        check_numbers(num_train_epochs, head_learning_rate, dropout)
         self._check_output_dir(output_dir)
         tokenized = self.tokenize(dataset)
         windows = build_windows(
@@ -330,10 +271,6 @@ class QATrainer:
                 raise
         return trainer
 
-    def seen_contexts(self) -> set[str]:
-        """Return the hashes of the contexts that the start checkpoint was trained on, as far as it says."""
-        return read_seen_contexts(self.qa.checkpoint)
-
     def _check_output_dir(self, output_dir: Path) -> None:
         if output_dir.resolve() == self.qa.checkpoint.path:
             raise FileExistsError(f"{output_dir}: this is the checkpoint that training starts from; choose another")
@@ -350,12 +287,13 @@ class QATrainer:
         with quiet_transformers(), tensors_error_as_oserror(folder):
             trainer.model.save_pretrained(folder)
             self.qa.tokenizer.save_pretrained(folder)
-        seen = sorted({context_hash(example["context"]) for example in dataset} | self.seen_contexts())
-        settings = self.settings()
+        contexts = {context_hash(example["context"]) for example in dataset}
+        seen = sorted(contexts | read_seen_contexts(self.qa.checkpoint))
+        settings = {"max_length": self.max_seq_length, "doc_stride": self.doc_stride, "answers": self.qa.answers}
         for name, content in (
             (LABEL_MAP_FILE, self.label_map),
             (SEEN_CONTEXTS_FILE, seen),
-            (SETTINGS_FILE, {name: settings[name] for name in ("max_length", "doc_stride", "answers")}),
+            (SETTINGS_FILE, settings),
         ):
             (folder / name).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
         # With save_strategy, Trainer leaves its own checkpoints, which hold pickles; the model is saved above.
@@ -363,7 +301,8 @@ class QATrainer:
             shutil.rmtree(checkpoint)
 
 
-def _check_numbers(num_train_epochs: float, head_learning_rate: float | None, dropout: float | None) -> None:
+def check_numbers(num_train_epochs: float, head_learning_rate: float | None, dropout: float | None) -> None:
+    """Raise ValueError if an argument of `QATrainer.train` that is not one of `TrainingArguments` is out of range."""
     if not num_train_epochs > 0:
         raise ValueError(f"num_train_epochs: expected a number above 0, found {num_train_epochs!r}")
     if head_learning_rate is not None and not head_learning_rate > 0:

@@ -1,12 +1,9 @@
 """Predictions of folds, read from their files when they are asked for."""
 
-import math
 import mmap
-import struct
 import tokenize
-import zipfile
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,65 +11,39 @@ import numpy as np
 from alignment import text_pieces
 from predictions import SpanPrediction
 
-# Of a member's header in a zip archive; two lengths at its end say how much more there is before the content.
-_LOCAL_HEADER = struct.Struct("<26xHH")
-_IS_ENCRYPTED = 1
 # So many tokens are read before the map gives back what they took, some ten megabytes.
 _TOKENS_AT_ONCE = 2**18
 _PER_TOKEN = ("pred_probs", "labels", "char_start", "char_end")
 
 
-def map_npz(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Map arrays of an archive that `np.savez` wrote: what is not looked at takes no memory.
+def map_arrays(files: Mapping[str, Path]) -> dict[str, np.ndarray]:
+    """Map arrays that `np.save` wrote: what is not looked at takes no memory.
 
     Parameters
     ----------
-    path : Path
-        Must not be made shorter while the arrays are in use; it may be removed or replaced by another file.
-    names : sequence of str
+    files : mapping of str to Path
+        Must not be made shorter while the arrays are in use; they may be removed or replaced by other files.
 
     Returns
     -------
     dict
-        Each name's array, read-only, and not aligned in memory. All share one map of the file.
+        Each name's array, read-only.
 
     Raises
     ------
     ValueError
-        If the file is no such archive, lacks an array, or has one that is compressed, holds Python objects or is not
-        of the size that it says.
+        If a file is missing, is no such array, holds Python objects, or is shorter than it says.
     """
+    return {name: _mapped(file) for name, file in files.items()}
+
+
+def _mapped(file: Path) -> np.ndarray:
     try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            return {name: _mapped(archive, name, content) for name in names}
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, tokenize.TokenError) as error:
-        # What the readers of zip archives and of npy headers raise of damaged ones, beside ValueError.
-        raise ValueError(str(error)) from error
-
-
-def _mapped(archive: zipfile.ZipFile, name: str, content: mmap.mmap) -> np.ndarray:
-    if f"{name}.npy" not in archive.NameToInfo:
-        raise ValueError(f"'{name} is not a file in the archive'")
-    member = archive.getinfo(f"{name}.npy")
-    if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & _IS_ENCRYPTED:
-        raise ValueError(f"expected {name} as np.savez stores it, found it compressed or encrypted")
-    if member.header_offset < 0:
-        raise ValueError(f"expected {name} after the beginning of the file, found it before")
-    with archive.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        if version != (1, 0):
-            raise ValueError(f"expected {name} in version (1, 0) of the npy format, found {version}")
-        shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
-        header_size = file.tell()
-    if dtype.hasobject:
-        raise ValueError("Object arrays cannot be loaded when allow_pickle=False")
-    name_size, extra_size = _LOCAL_HEADER.unpack_from(content, member.header_offset)
-    start = member.header_offset + _LOCAL_HEADER.size + name_size + extra_size + header_size
-    size = math.prod(shape) * dtype.itemsize
-    if header_size + size != member.file_size or start + size > len(content):
-        raise ValueError(f"expected {size} bytes of {name}, {shape} {dtype}, found another number in the file")
-    return np.ndarray(shape, dtype, content, start, order="F" if is_fortran else "C")
+        with np.errstate(over="ignore"):
+            return np.lib.format.open_memmap(file, mode="r")
+    except (ValueError, OSError, EOFError, OverflowError, RecursionError, tokenize.TokenError) as error:
+        # What the reader raises of damaged headers has no common type.
+        raise ValueError(f"{file.name}: {error}") from error
 
 
 class _OnDemand(Sequence[SpanPrediction]):
@@ -118,7 +89,6 @@ class StoredPredictions(_OnDemand):
 
     def _made(self, position: int) -> SpanPrediction:
         tokens = slice(self._boundaries[position], self._boundaries[position + 1])
-        # Copies: a map is not aligned, which compiled code may not bear.
         pred_probs, labels, char_start, char_end = (np.array(array[tokens]) for array in self._arrays)
         self._num_read += len(char_start)
         if self._num_read >= _TOKENS_AT_ONCE:
@@ -135,9 +105,9 @@ class StoredPredictions(_OnDemand):
     def _give_back(self) -> None:
         """Let the system take the memory of what was read; it is there again when it is looked at."""
         self._num_read = 0
-        for content in {id(array.base): array.base for array in self._arrays}.values():
-            if isinstance(content, mmap.mmap) and hasattr(content, "madvise"):
-                content.madvise(mmap.MADV_DONTNEED)
+        for array in self._arrays:
+            if isinstance(array.base, mmap.mmap) and hasattr(array.base, "madvise"):
+                array.base.madvise(mmap.MADV_DONTNEED)
 
 
 class GatheredPredictions(_OnDemand):

@@ -23,7 +23,7 @@ from cross_validation import plan_folds
 from fold_making import FoldMaking
 from fold_store import unfinished_folder
 from parameters import ParameterError, TrainingParameters
-from progress import ProgressFile, ProgressLine
+from progress import ProgressLine
 from resumable_training import TrainingStates
 from spanbert import QA, QATrainer
 from squad import load_squad
@@ -86,11 +86,10 @@ def train_fold(parameters: TrainingParameters, fold_index: int) -> None:
     plan, call = plans[fold_index], _Call()
     if state.is_main_process:
         with contextlib.closing(call):
-            FoldMaking(plan, examples, trainer, print, ProgressLine(), before_training=call.others).fold()
+            FoldMaking(plan, examples, trainer, print, ProgressLine().update, before_training=call.others).fold()
     elif call.is_heard():
-        silent = ProgressFile(unfinished_folder(plan.folder) / f"process_{state.process_index}.txt")
         states = TrainingStates(unfinished_folder(plan.folder), plan.key, lambda line: None)
-        FoldMaking(plan, examples, trainer, lambda line: None, silent).train(states)
+        FoldMaking(plan, examples, trainer, lambda line: None).train(states)
 
 
 class _Call:

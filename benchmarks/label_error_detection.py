@@ -22,6 +22,7 @@ from cleanlab.experimental.span_classification import get_label_quality_scores
 from planting import MIX, PlantedError, plant_errors
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+import fold_trainer
 from atomic_files import new_folder, write_file
 from cross_validation import OutOfFold, out_of_fold_predictions
 from exports import out_of_fold_table
@@ -81,8 +82,8 @@ def finished_run(
     """Return the folder of a run, after training it if need be; None if it may not and is not there."""
     trainer = QATrainer(QA("embedded"), 384, LABEL_MAP)
     key = fold_key(
-        {"data": data_fingerprint(examples), "trainer": trainer.settings(), "training": recipe, "seed": seed,
-         "splits": NUM_SPLITS, "folds": folds, "code": code_fingerprint()}
+        {"data": data_fingerprint(examples), "trainer": fold_trainer.settings(trainer), "training": recipe,
+         "seed": seed, "splits": NUM_SPLITS, "folds": folds, "code": code_fingerprint()}
     )  # fmt: skip
     folder = work / f"{name}-{folds}-{seed}-{key[:12]}"
     if not train and not folder.exists():
@@ -120,7 +121,7 @@ def leaky_predictions(
             predictions[example_index] = prediction
         fold[split.validation_indices] = fold_index
         metrics = evaluate_predictions(held_out, of_fold, trainer.label_map)
-        reports.append({"metrics": metrics, "trainer": trainer.settings()})
+        reports.append({"metrics": metrics, "trainer": fold_trainer.settings(trainer)})
         trainer = QATrainer(QA(model), trainer.max_seq_length, trainer.label_map)
     return OutOfFold(predictions, fold, splits, reports, trainer.label_map)
 

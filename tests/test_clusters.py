@@ -18,6 +18,7 @@ from cross_validation import out_of_fold_predictions
 from fold_store import lock_file
 from spanbert import QA, QATrainer
 
+pytestmark = pytest.mark.slow
 # Long enough to be killed in the middle of it.
 TRAINING = {"num_train_epochs": 60, "learning_rate": 1e-3, "per_device_train_batch_size": 2}
 
@@ -74,7 +75,8 @@ def kill_a_worker(folder: Path, killed: list) -> None:
     """Wait until a fold is being trained, and kill the cluster's process that waits for it."""
 
     def fold_at_work():
-        return next(folder.glob(".fold_*.unfinished/progress.txt"), None)
+        """A model's folder is there from when its training begins."""
+        return next(folder.glob(".fold_*.unfinished/.model.partial"), None)
 
     wait_until(fold_at_work)
     fold = fold_at_work().parent.name.removeprefix(".").removesuffix(".unfinished")

@@ -24,9 +24,12 @@ from fault_runs import (
     steps_taken,
 )
 
-# More of them with KILLS=200.
+# More of them with KILLS=200. The first few are part of the quick tests.
 NUM_KILLS = int(os.environ.get("KILLS", "20"))
-NUM_INTERRUPTS = NUM_KILLS // 2
+
+
+def some_quick(count: int, quick: int) -> list:
+    return [pytest.param(number, marks=[] if number < quick else [pytest.mark.slow]) for number in range(count)]
 
 
 def prepare(folder: Path) -> Path:
@@ -65,12 +68,7 @@ def goes_on(folder: Path, tiny_bert: Path, undisturbed) -> None:
     assert len(left) == 2 and all(name.startswith("fold_") for name in left)
 
 
-def test_same_run_twice_gives_the_same_bytes(tiny_bert, folder, undisturbed):
-    assert run(pipeline, folder, tiny_bert) == 0
-    assert results(folder / "outputs") == undisturbed[0]
-
-
-@pytest.mark.parametrize("number", range(NUM_KILLS))
+@pytest.mark.parametrize("number", some_quick(NUM_KILLS, 3))
 def test_killed_run_goes_on(tiny_bert, folder, undisturbed, number):
     """Half of them die after a random time, half when they touch a file, where it is most dangerous."""
     rng = random.Random(number)
@@ -83,7 +81,7 @@ def test_killed_run_goes_on(tiny_bert, folder, undisturbed, number):
     goes_on(folder, tiny_bert, undisturbed)
 
 
-@pytest.mark.parametrize("number", range(NUM_INTERRUPTS))
+@pytest.mark.parametrize("number", some_quick(NUM_KILLS // 2, 1))
 def test_interrupted_run_goes_on(tiny_bert, folder, undisturbed, number):
     after_events = random.Random(1000 + number).randrange(1, undisturbed[2])
     exit_code = run(pipeline_that_stops, folder, tiny_bert, after_events, signal.SIGINT)
@@ -91,6 +89,7 @@ def test_interrupted_run_goes_on(tiny_bert, folder, undisturbed, number):
     goes_on(folder, tiny_bert, undisturbed)
 
 
+@pytest.mark.slow
 def test_run_that_is_killed_again_and_again_ends(tiny_bert, folder, undisturbed):
     rng = random.Random(7)
     for _ in range(5):
@@ -100,6 +99,7 @@ def test_run_that_is_killed_again_and_again_ends(tiny_bert, folder, undisturbed)
     assert steps_taken(folder) <= NUM_STEPS + 5
 
 
+@pytest.mark.slow
 def test_fold_that_is_made_after_the_others_is_the_same(tiny_bert, folder, undisturbed):
     """Neither the order of folds nor what the process did before changes a fold."""
     assert run(pipeline, folder, tiny_bert) == 0
@@ -112,7 +112,9 @@ def test_fold_that_is_made_after_the_others_is_the_same(tiny_bert, folder, undis
 # --- no room to write -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("most_bytes", [2_000, 20_000, 100_000, 150_000, 200_000])
+@pytest.mark.parametrize(
+    "most_bytes", [100_000, *(pytest.param(most, marks=pytest.mark.slow) for most in (2_000, 20_000, 150_000, 200_000))]
+)
 def test_files_that_cannot_grow_stop_a_run_with_a_clear_error(tiny_bert, folder, undisturbed, most_bytes):
     assert run(pipeline_with_small_files, folder, tiny_bert, most_bytes) == 3
     error = (folder / "error.txt").read_text()
@@ -134,6 +136,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(disk)], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("taken", [1_000_000, 1_200_000, 1_350_000])
 def test_full_disk_keeps_finished_folds_and_shows_no_half_of_one(tiny_bert, small_disk, undisturbed, taken):
     folder = prepare(small_disk / "run")
@@ -145,17 +148,6 @@ def test_full_disk_keeps_finished_folds_and_shows_no_half_of_one(tiny_bert, smal
     filler.unlink()
     assert run(pipeline, folder, tiny_bert) == 0
     assert results(folder / "outputs") == undisturbed[0]
-
-
-def test_too_little_space_is_said_before_training(tiny_bert, tmp_path, monkeypatch):
-    from cross_validation import out_of_fold_predictions
-    from spanbert import QA, QATrainer
-
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9 - 1000, 1000))
-    monkeypatch.setattr(QATrainer, "train", None)
-    trainer = QATrainer(QA(tiny_bert, max_length=48), 48, {"O": 0, "ANS": 1})
-    with pytest.raises(OSError, match=r"expected at least \d+ MB of free space .* found 0 MB; free some"):
-        out_of_fold_predictions(twelve_examples(), trainer, folds_dir=tmp_path)
 
 
 # --- two at once ----------------------------------------------------------------------------------
@@ -172,6 +164,7 @@ def test_two_runs_at_once_do_the_work_once(tiny_bert, folder, undisturbed):
     assert any(f"process {process.pid} on " in log for process in both) and "waiting until it has finished" in log
 
 
+@pytest.mark.slow
 def test_run_that_waits_goes_on_when_the_other_is_killed(tiny_bert, folder, undisturbed):
     first = start(pipeline, folder, tiny_bert)
     while not steps_taken(folder):

@@ -51,15 +51,6 @@ def test_lock_of_another_process_is_waited_for(tmp_path):
     process.join()
 
 
-def test_lock_of_a_killed_process_does_not_block(tmp_path):
-    process, _ = other_process(tmp_path / "lock")
-    process.kill()
-    process.join()
-    with exclusive(tmp_path / "lock", print) as has_waited:
-        assert not has_waited
-        assert json.loads((tmp_path / "lock").read_text())["process"] == os.getpid()
-
-
 def test_lock_is_free_again_after_an_error(tmp_path):
     for _ in range(2):
         try:
@@ -81,14 +72,15 @@ def test_holder_that_has_not_signed_is_another_process(tmp_path):
     process.join()
 
 
-def test_lock_that_is_left_behind_says_who_died_with_it(tmp_path):
+def test_lock_of_a_killed_process_blocks_nobody_and_says_who_died_with_it(tmp_path):
     assert abandoned(tmp_path / "lock") is None
     process, _ = other_process(tmp_path / "lock")
     process.kill()
     process.join()
     assert abandoned(tmp_path / "lock").startswith(f"process {process.pid} on {socket.gethostname()}, since 20")
-    with exclusive(tmp_path / "lock", print):
-        pass
+    with exclusive(tmp_path / "lock", print) as has_waited:
+        assert not has_waited
+        assert json.loads((tmp_path / "lock").read_text())["process"] == os.getpid()
     assert abandoned(tmp_path / "lock") is None
     # It died before it had signed.
     (tmp_path / "lock").write_text("")

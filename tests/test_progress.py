@@ -1,16 +1,15 @@
-"""Progress: a line that is overwritten, a file that another process reads, and a board of several."""
+"""Progress: a line that is overwritten, and a line for each of several folds."""
 
 import io
 import os
 import sys
-import threading
 import types
 from types import SimpleNamespace
 
 import pytest
 
 import progress
-from progress import ProgressBoard, ProgressFile, ProgressLine, TrainingProgress, bar
+from progress import ProgressLine, ProgressLines, TrainingProgress, bar
 
 
 class Terminal(io.StringIO):
@@ -18,52 +17,43 @@ class Terminal(io.StringIO):
         return True
 
 
+def shown_on_terminal(monkeypatch) -> Terminal:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    return terminal
+
+
 @pytest.mark.parametrize(
-    ("share", "drawn"),
+    ("share", "width", "drawn"),
     [
-        (0, "░░░░░░░░░░░░░░░░░░░░   0%"),
-        (0.25, "█████░░░░░░░░░░░░░░░  25%"),
-        (1 / 3, "███████░░░░░░░░░░░░░  33%"),
-        (1, "████████████████████ 100%"),
+        (0, 20, "░░░░░░░░░░░░░░░░░░░░   0%"),
+        (1 / 3, 20, "███████░░░░░░░░░░░░░  33%"),
+        (1, 20, "████████████████████ 100%"),
+        (0.5, 4, "██░░  50%"),
     ],
 )
-def test_bar_draws_a_share(share, drawn):
-    assert bar(share) == drawn
-
-
-def test_bar_has_the_width_asked_for():
-    assert bar(0.5, width=4) == "██░░  50%"
+def test_bar_draws_a_share(share, width, drawn):
+    assert bar(share, width) == drawn
 
 
 def test_progress_is_silent_without_terminal_and_notebook(capfd):
     line = ProgressLine()
     line.update("one")
     line.update("two", force=True)
-    line.update("end", force=True)
+    line.clear()
     assert capfd.readouterr() == ("", "")
 
 
 def test_progress_overwrites_its_line_on_a_terminal(monkeypatch, capsys):
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
+    terminal = shown_on_terminal(monkeypatch)
     line = ProgressLine()
+    line.clear()  # nothing is shown yet
     line.update("one")
+    line.update("too soon")
     line.update("two", force=True)
     line.clear()
     assert terminal.getvalue() == "\r\033[Jone\r\033[Jtwo\r\033[J"
     assert capsys.readouterr().out == ""
-
-
-def test_progress_is_shown_twice_a_second_at_most(monkeypatch):
-    terminal, clock = Terminal(), SimpleNamespace(now=100.0)
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    line = ProgressLine()
-    for now in (100.0, 100.4, 100.6, 101.0, 101.1):
-        clock.now = now
-        line.update(f"{now}")
-    line.update("end", force=True)
-    assert terminal.getvalue().split("\r\033[J") == ["", "100.0", "100.6", "101.1", "end"]
 
 
 @pytest.mark.parametrize(("shell", "is_notebook"), [("kernel", True), ("terminal", False), (None, False)])
@@ -82,17 +72,14 @@ def test_progress_replaces_one_output_of_a_notebook(monkeypatch, capfd, shell, i
     assert capfd.readouterr() == ("", "")
 
 
-def test_training_progress_shows_step_and_latest_loss(monkeypatch):
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    shown = TrainingProgress(ProgressLine(), "fold 1 of 3")
-    state = SimpleNamespace(global_step=1, max_steps=4)
-    shown.on_step_end(None, state, None)
-    shown.on_log(None, state, None, logs={"loss": 0.5})
-    shown.on_log(None, state, None, logs={"train_runtime": 3.0})
-    monkeypatch.setattr(progress, "MIN_SECONDS_BETWEEN_UPDATES", 0)
-    shown.on_step_end(None, SimpleNamespace(global_step=4, max_steps=4), None)
-    assert terminal.getvalue().split("\r\033[J")[1:] == [
+def test_training_progress_shows_step_and_latest_loss():
+    shown = []
+    training = TrainingProgress(shown.append, "fold 1 of 3")
+    training.on_step_end(None, SimpleNamespace(global_step=1, max_steps=4), None)
+    training.on_log(None, None, None, logs={"loss": 0.5})
+    training.on_log(None, None, None, logs={"train_runtime": 3.0})
+    training.on_step_end(None, SimpleNamespace(global_step=4, max_steps=4), None)
+    assert shown == [
         "fold 1 of 3 · training █████░░░░░░░░░░░░░░░  25% step 1 of 4",
         "fold 1 of 3 · training ████████████████████ 100% step 4 of 4 · loss 0.5000",
     ]
@@ -100,8 +87,7 @@ def test_training_progress_shows_step_and_latest_loss(monkeypatch):
 
 def test_several_lines_are_overwritten_together(monkeypatch):
     """Before each text the cursor goes up to the first line that is shown, and all below it is erased."""
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
+    terminal = shown_on_terminal(monkeypatch)
     monkeypatch.setattr(progress.shutil, "get_terminal_size", lambda: os.terminal_size((6, 24)))
     line = ProgressLine()
     for text in ("fold 0\nfold 1 is long\ntwo", "one", "a\nb"):
@@ -117,97 +103,16 @@ def test_several_lines_are_overwritten_together(monkeypatch):
     )  # fmt: skip
 
 
-def test_line_that_was_never_shown_is_not_cleared(monkeypatch):
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    ProgressLine().clear()
-    assert terminal.getvalue() == ""
-
-
-# Files and the board
-
-
-def test_progress_file_is_written_twice_a_second_at_most(tmp_path, monkeypatch):
-    clock, found = SimpleNamespace(now=100.0), []
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    file = ProgressFile(tmp_path / "fold" / "progress.txt")
-    for now in (100.0, 100.4, 100.6, 101.0, 101.1):
-        clock.now = now
-        file.update(f"{now} █")
-        found.append((tmp_path / "fold" / "progress.txt").read_text(encoding="utf-8"))
-    assert found == ["100.0 █", "100.0 █", "100.6 █", "100.6 █", "101.1 █"]
-
-
-def test_progress_file_is_removed_and_need_not_be_there(tmp_path):
-    file = ProgressFile(tmp_path / "progress.txt")
-    file.clear()
-    file.update("one")
-    assert [path.name for path in tmp_path.iterdir()] == ["progress.txt"]
-    file.clear()
-    assert list(tmp_path.iterdir()) == []
-
-
-class Shown:
-    """Stands for the line of a board: keeps what it shows, and lets a test wait for the next text."""
-
-    def __init__(self):
-        self.texts, self._changed = [], threading.Condition()
-
-    def update(self, text, *, force=False):
-        assert force
-        with self._changed:
-            self.texts.append(text)
-            self._changed.notify_all()
-
-    def clear(self):
-        with self._changed:
-            self.texts.append("(cleared)")
-
-    def wait_for(self, text):
-        """Wait until `text` is what was shown last."""
-        with self._changed:
-            assert self._changed.wait_for(lambda: self.texts[-1:] == [text], timeout=30), self.texts[-5:]
-
-
-@pytest.fixture
-def shown(monkeypatch):
-    line = Shown()
-    monkeypatch.setattr(progress, "ProgressLine", lambda: line)
-    monkeypatch.setattr(progress, "MIN_SECONDS_BETWEEN_UPDATES", 0.01)
-    return line
-
-
-def test_board_shows_files_in_their_order_as_they_come_and_go(tmp_path, shown):
-    files = [tmp_path / name for name in ("b", "a", "c")]
-    threads = threading.active_count()
-    with ProgressBoard(files, print):
-        shown.wait_for("")
-        files[1].write_text("second █", encoding="utf-8")
-        shown.wait_for("second █")
-        files[2].write_text("third")
-        files[0].write_text("first")
-        shown.wait_for("first\nsecond █\nthird")
-        files[1].unlink()
-        shown.wait_for("first\nthird")
-        assert threading.active_count() == threads + 1
-    assert threading.active_count() == threads
-    assert shown.texts[-1] == "(cleared)"
-
-
-def test_board_clears_what_it_shows_before_a_line_is_logged(tmp_path, shown):
-    (tmp_path / "file").write_text("at work")
-    with ProgressBoard([tmp_path / "file"], lambda text: shown.texts.append(f"log: {text}")) as board:
-        shown.wait_for("at work")
-        board.log("done")
-        shown.wait_for("at work")
-    place = shown.texts.index("log: done")
-    assert shown.texts[place - 1] == "(cleared)"
-    assert set(shown.texts[place + 1 : -1]) == {"at work"}
-
-
-def test_board_ends_when_the_block_fails(tmp_path, shown):
-    threads = threading.active_count()
-    with pytest.raises(ValueError, match="a fold"), ProgressBoard([tmp_path / "file"], print):
-        raise ValueError("a fold")
-    assert threading.active_count() == threads
-    assert shown.texts[-1] == "(cleared)"
+def test_folds_have_a_line_each_in_their_order(monkeypatch):
+    """A line that stays is printed where nothing is shown."""
+    terminal = shown_on_terminal(monkeypatch)
+    shown = ProgressLines(["fold 0", "fold 1"], lambda text: terminal.write(f"{text}\n"))
+    shown.log("begun")
+    shown.update("fold 1", "second", force=True)
+    shown.update("fold 0", "first", force=True)
+    shown.log("fold 0: done")
+    shown.update("fold 0", "", force=True)
+    shown.clear()
+    assert terminal.getvalue() == (
+        "begun\n\r\033[Jsecond\r\033[Jfirst\nsecond\r\033[1A\033[Jfold 0: done\n\r\033[Jsecond\r\033[J"
+    )

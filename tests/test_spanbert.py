@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import BertModel
 
+import fold_trainer
 from qa import _best_precision
 from span_model import BertForSpanClassification, freeze_layers, load_network, quiet_transformers
 from spanbert import QA, QATrainer
@@ -249,7 +250,7 @@ def test_precision_is_used_recorded_and_handed_on(tiny_bert, examples, tmp_path)
     assert 0 < np.abs(exact - rounded).max() < 0.02
     for precision, qa in qas.items():
         trainer = QATrainer(qa, 48, LABEL_MAP)
-        assert trainer.settings()["precision"] == precision
+        assert trainer.qa.precision == precision
         assert trainer.training_arguments(tmp_path).bf16 == (precision == "bfloat16")
         assert trainer.load(tiny_bert).precision == precision
         assert {weights.dtype for weights in qa.model.parameters()} == {torch.float32}
@@ -638,7 +639,7 @@ def test_example_that_is_wrong_is_refused_by_id(qa, tmp_path, change, message):
 
 def test_generator_of_examples_is_remembered_as_seen(qa, examples, tmp_path):
     QATrainer(qa, 48, LABEL_MAP).train((example for example in examples), tmp_path / "model", 1)
-    assert len(QATrainer(QA(tmp_path / "model"), 48, LABEL_MAP).seen_contexts()) == 6
+    assert len(fold_trainer.seen_contexts(QATrainer(QA(tmp_path / "model"), 48, LABEL_MAP))) == 6
 
 
 def test_saved_stride_holds_for_the_saved_window_only(trained):

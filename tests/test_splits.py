@@ -34,11 +34,6 @@ def test_equivalent_characters_do_not_tell_paragraphs_apart():
     assert group_labels([make_example("1", context, "?") for context in contexts]).tolist() == [0, 0, 0, 1]
 
 
-@pytest.mark.parametrize("group_by", ["context", "title", "none"])
-def test_groups_are_integers(examples, group_by):
-    assert group_labels(examples, group_by).dtype == np.int64
-
-
 def test_final_null_character_tells_paragraphs_apart():
     """NumPy's own texts lose it."""
     assert group_labels([make_example("1", context, "?") for context in ("rome", "rome\0", "rome")]).tolist() == [
@@ -67,14 +62,6 @@ def test_as_many_folds_as_examples_leave_one_out(examples):
     assert [split.validation_indices.tolist() for split in splits] == [[index] for index in range(12)]
 
 
-def test_shuffled_splits_depend_on_the_seed_only(examples):
-    def held_out(seed):
-        return [split.validation_indices.tolist() for split in make_splits(examples, 3, seed=seed)]
-
-    assert held_out(1) == held_out(1)
-    assert len({str(held_out(seed)) for seed in range(5)}) > 1
-
-
 @cases(60)
 @given(
     contexts=st.lists(st.integers(0, 9), min_size=2, max_size=40),
@@ -100,38 +87,34 @@ def test_splits_hold_each_example_out_once_and_cut_no_group(contexts, num_splits
 @pytest.mark.parametrize(
     ("splits", "error", "message"),
     [
-        ([([2, 3], [0, 1]), ([0, 1], [2])], ValueError, "example 3 is held out 0 times"),
-        ([([2, 3], [0, 1]), ([0], [1, 2, 3])], ValueError, "example 1 is held out 2 times"),
-        ([([2, 3], [0, 1]), ([0, 1, 2], [2, 3])], LeakError, "fold 1: example 2 is held out and trained on"),
-        ([([1, 2, 3], [0]), ([0], [1, 2, 3])], LeakError, "fold 0: the group of example 0 is held out and trained on"),
+        (
+            [([2, 3], [0, 1]), ([0], [1, 2])],
+            ValueError,
+            "expected every one of 4 examples to be held out once; example 1 is held out 2 times, and 1 more are wrong",
+        ),
+        (
+            [([2, 3], [0, 1]), ([0, 1], [2])],
+            ValueError,
+            "expected every one of 4 examples to be held out once; example 3",
+        ),
+        ([([2, 3], [0, 1]), ([0, 1, 2], [2, 3])], LeakError, "fold 1: example 2 is held out and trained on (1 are)"),
+        (
+            [([0, 3], [1, 2]), ([1, 2], [0, 3])],
+            LeakError,
+            "fold 0: the group of example 0 is held out and trained on (2 groups are)",
+        ),
+        (
+            [([2, 3], [0, 1]), ([0, 1, 2], [3]), ([0, 1], [2])],
+            LeakError,
+            "fold 1: the group of example 2 is held out and trained",
+        ),
+        ([([2, 3], [0, 1]), ([0, 1], [2, 3]), ([0], [])], ValueError, "fold 2: expected examples to train on and to"),
         ([([], [0, 1, 2, 3])], ValueError, "fold 0: expected examples to train on"),
     ],
 )
 def test_wrong_splits_are_refused(splits, error, message):
     splits = [Split(np.array(train, dtype=int), np.array(held_out, dtype=int)) for train, held_out in splits]
-    with pytest.raises(error, match=message):
-        check_splits(splits, np.array([0, 0, 1, 1]))
-
-
-@pytest.mark.parametrize(
-    ("splits", "message"),
-    [
-        (
-            [([2, 3], [0, 1]), ([0], [1, 2])],
-            "expected every one of 4 examples to be held out once; example 1 is held out 2 times, and 1 more are wrong",
-        ),
-        ([([2, 3], [0, 1]), ([0, 1, 2], [2, 3])], "fold 1: example 2 is held out and trained on (1 are)"),
-        (
-            [([0, 3], [1, 2]), ([1, 2], [0, 3])],
-            "fold 0: the group of example 0 is held out and trained on (2 groups are)",
-        ),
-        ([([2, 3], [0, 1]), ([0, 1, 2], [3]), ([0, 1], [2])], "fold 1: the group of example 2 is held out and trained"),
-        ([([2, 3], [0, 1]), ([0, 1], [2, 3]), ([0], [])], "fold 2: expected examples to train on and to hold out"),
-    ],
-)
-def test_what_is_wrong_with_splits_is_counted(splits, message):
-    splits = [Split(np.array(train, dtype=int), np.array(held_out, dtype=int)) for train, held_out in splits]
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+    with pytest.raises(error, match=f"^{re.escape(message)}"):
         check_splits(splits, np.array([0, 0, 1, 1]))
 
 
@@ -166,13 +149,7 @@ def test_impossible_splits_are_refused(examples, options, message):
         make_splits(examples, **options)
 
 
-def test_fold_seeds_differ_and_are_fixed():
-    seeds = [fold_seed(seed, fold) for seed in range(10) for fold in range(10)]
-    assert len(set(seeds)) == 100
-    assert all(0 <= seed < 2**31 for seed in seeds)
-    assert fold_seed(0, 0) == fold_seed(0, 0)
-
-
-def test_fold_seeds_stay_what_they_are():
+def test_fold_seeds_differ_and_stay_what_they_are():
     """Another seed would make every fold that was kept stale."""
     assert [fold_seed(0, 0), fold_seed(0, 1), fold_seed(1, 0)] == [821328062, 1817441348, 1835504127]
+    assert len({fold_seed(seed, fold) for seed in range(10) for fold in range(10)}) == 100

@@ -1,12 +1,10 @@
-"""Predictions that are read from a fold's file when they are asked for."""
+"""The files of a fold: records that vouch for them, and predictions that are read when they are asked for."""
 
 import copy
+import json
 import pickle
 import re
-import struct
 import tempfile
-import tracemalloc
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,23 +14,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cross_validation import OutOfFold
-from fold_store import PREDICTIONS_FILE, load_fold, read_predictions, save_fold
+from fold_store import (
+    FOLD_FILE,
+    MODEL_FOLDER,
+    TRAINING_FILE,
+    data_fingerprint,
+    file_sha256,
+    fold_folder,
+    fold_key,
+    load_fold,
+    load_training,
+    read_predictions,
+    save_fold,
+    save_training,
+)
 from predictions import SpanPrediction
 from splits import Split
-from stored_predictions import GatheredPredictions, StoredPredictions, map_npz
+from stored_predictions import GatheredPredictions, StoredPredictions, map_arrays
 
 ARRAYS = ("pred_probs", "labels", "char_start", "char_end", "is_context")
-WORD = re.compile(r"\S+")
+SHA256_OF_ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
-def prediction_of(context: str, seed: int, order: str = "C") -> SpanPrediction:
+def prediction_of(context: str, seed: int) -> SpanPrediction:
     """A prediction with two classes for the words of a context."""
-    spans = [match.span() for match in WORD.finditer(context)]
+    spans = [match.span() for match in re.finditer(r"\S+", context)]
     rng = np.random.default_rng(seed)
     return SpanPrediction(
-        np.array(rng.random((len(spans), 2)), dtype=np.float32, order=order),
+        rng.random((len(spans), 2), dtype=np.float32),
         [context[start:end] for start, end in spans],
-        np.array(rng.integers(0, 2, (len(spans), 2)), order=order),
+        rng.integers(0, 2, (len(spans), 2)),
         char_start=np.array([start for start, _ in spans], dtype=np.int64),
         char_end=np.array([end for _, end in spans], dtype=np.int64),
         is_context=np.ones(len(spans), dtype=bool),
@@ -43,14 +55,15 @@ def assert_same(found: SpanPrediction, expected: SpanPrediction) -> None:
     assert found.tokens == expected.tokens
     for name in ARRAYS:
         one, other = getattr(found, name), getattr(expected, name)
-        assert (one.dtype, one.tolist()) == (other.dtype, other.tolist())
+        assert (type(one), one.dtype, one.tolist()) == (np.ndarray, other.dtype, other.tolist())
 
 
-def stored_fold(folder: Path, contexts: list[str], indices, order: str = "C"):
+def stored_fold(folder: Path, contexts: list[str], indices) -> tuple[StoredPredictions, list[SpanPrediction]]:
     """Save predictions for contexts; return what is loaded of them, and what was saved."""
     folder.mkdir(exist_ok=True)
-    expected = [prediction_of(context, seed, order) for seed, context in zip(indices, contexts, strict=True)]
-    save_fold(folder, {"key": "k", "validation_indices": list(indices)}, expected)
+    (folder / "weights").write_bytes(b"abc")
+    expected = [prediction_of(context, seed) for seed, context in zip(indices, contexts, strict=True)]
+    save_fold(folder, {"key": "k", "validation_indices": list(indices), "class": "Stra\u00dfe"}, expected)
     return load_fold(folder, "k", [{"context": context} for context in contexts]).predictions, expected
 
 
@@ -65,22 +78,23 @@ def stored(tmp_path) -> tuple[StoredPredictions, list[SpanPrediction]]:
 # --- one fold -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("order", ["C", "F"])
-def test_stored_predictions_are_what_was_saved(tmp_path, order):
-    found, expected = stored_fold(tmp_path / "fold", CONTEXTS, range(6), order)
-    assert isinstance(found, StoredPredictions)
+def test_fold_is_read_as_it_was_written(tmp_path, stored):
+    found, expected = stored
     assert len(found) == 6
     for one, other in zip(found, expected, strict=True):
         assert_same(one, other)
     assert found[0].tokens == ["Straße,", "naß", "😀"]
     assert (found[2].tokens, found[2].pred_probs.shape) == ([], (0, 2))
-    # As the archive's own reader splits its arrays.
-    with np.load(tmp_path / "fold" / PREDICTIONS_FILE, allow_pickle=False) as arrays:
-        ends = np.cumsum(arrays["num_tokens"])
-        for index, end in enumerate(ends):
-            start = end - arrays["num_tokens"][index]
-            assert found[index].pred_probs.tolist() == arrays["pred_probs"][start:end].tolist()
-            assert found[index].char_end.tolist() == arrays["char_end"][start:end].tolist()
+    # As a person would split the arrays.
+    folder = tmp_path / "fold" / "predictions"
+    ends = np.cumsum(np.load(folder / "num_tokens.npy"))
+    assert np.load(folder / "pred_probs.npy")[ends[2] : ends[3]].tolist() == expected[3].pred_probs.tolist()
+    assert np.load(folder / "example_index.npy").tolist() == [0, 1, 2, 3, 4, 5]
+    text = (tmp_path / "fold" / FOLD_FILE).read_text(encoding="utf-8")
+    assert "Stra\u00dfe" in text  # a person can read it
+    files = json.loads(text)["files"]
+    assert files.pop("weights") == SHA256_OF_ABC
+    assert files == {f"predictions/{file.name}": file_sha256(file) for file in folder.iterdir()}
 
 
 def test_fold_of_one_context_without_tokens(tmp_path):
@@ -104,12 +118,6 @@ def test_positions_are_those_of_a_list(index, part):
             found[index]
 
 
-def test_what_is_no_position_is_refused(stored):
-    for index in ("0", 1.0, None, (0, 1)):
-        with pytest.raises(TypeError):
-            stored[0][index]
-
-
 def test_error_on_the_way_does_not_end_an_iteration(stored, monkeypatch):
     monkeypatch.setattr("stored_predictions.text_pieces", lambda *args: [][0])
     with pytest.raises(IndexError):
@@ -127,78 +135,34 @@ def test_arrays_of_an_item_are_its_own(stored):
     assert_same(found[0], expected[0])
 
 
-def test_file_may_be_removed_while_predictions_are_in_use(tmp_path, stored):
-    (tmp_path / "fold" / PREDICTIONS_FILE).unlink()
-    for one, other in zip(*stored, strict=True):
-        assert_same(one, other)
-
-
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
-def test_copy_and_pickle_need_no_file(tmp_path, stored, copied):
+@pytest.mark.parametrize(
+    "copied", [lambda value: value, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))]
+)
+def test_files_may_be_removed_while_predictions_are_in_use(tmp_path, stored, copied):
     found, expected = copied(stored[0]), stored[1]
-    (tmp_path / "fold" / PREDICTIONS_FILE).write_bytes(b"")
+    for file in (tmp_path / "fold" / "predictions").iterdir():
+        file.unlink()
     for one, other in zip(found, expected, strict=True):
         assert_same(one, other)
 
 
-def test_context_of_several_questions_is_kept_once():
-    contexts = ["a b"[:2] + "b" for _ in range(5)]
-    assert len({id(context) for context in contexts}) == 5
-    arrays = {name: np.zeros((0, 2) if name in ("pred_probs", "labels") else 0, dtype=np.int64) for name in ARRAYS}
-    found = StoredPredictions(contexts, np.zeros(5, dtype=np.int64), arrays)
-    assert len({id(context) for context in found._contexts}) == 1
-
-
-def test_predictions_take_memory_only_while_they_are_used(tmp_path):
-    context = " ".join(["word"] * 200)
-    contexts, indices = [context] * 500, np.arange(500)
-    stored_fold(tmp_path / "fold", contexts, indices.tolist())
-    examples = [{"context": context} for context in contexts]
-    size = (tmp_path / "fold" / PREDICTIONS_FILE).stat().st_size
-    assert size > 500 * 200 * 40
-    tracemalloc.start()
-    try:
-        found = load_fold(tmp_path / "fold", "k", examples).predictions
-        num_tokens = sum(len(prediction.tokens) for prediction in found)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert num_tokens == 500 * 200
-    # Hashing reads the file piece by piece, of up to 256 KiB or so.
-    assert peak < size / 4
-
-
-def num_maps(path: Path) -> int:
-    return Path("/proc/self/maps").read_text(encoding="utf-8").count(str(path.resolve()))
-
-
-@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux")
-def test_fold_has_one_map_until_it_is_forgotten(tmp_path):
-    file = tmp_path / "fold" / PREDICTIONS_FILE
-    found, _ = stored_fold(tmp_path / "fold", CONTEXTS, range(6))
-    items = list(found)
-    assert num_maps(file) == 1
-    del found
-    assert num_maps(file) == 0
-    assert items[1].tokens == ["of", "Rome"]
-
-
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux")
-def test_map_gives_back_what_was_read(tmp_path, monkeypatch):
-    file = tmp_path / "fold" / PREDICTIONS_FILE
-    found, expected = stored_fold(tmp_path / "fold", [" ".join(["word"] * 200)] * 50, list(range(50)))
+def test_maps_give_back_what_was_read(tmp_path):
+    """Of 60 MB that are read one after the other, most is given back on the way."""
+    contexts = [" ".join(["w"] * 5_000)] * 250
+    found, _ = stored_fold(tmp_path / "fold", contexts, list(range(250)))
+    file = tmp_path / "fold" / "predictions" / "labels.npy"
 
-    def resident() -> int:
+    def resident_bytes() -> int:
         maps = Path("/proc/self/smaps").read_text(encoding="utf-8").split(str(file.resolve()))[1]
-        return int(re.search(r"Rss:\s+(\d+) kB", maps)[1])
+        return 1024 * int(re.search(r"Rss:\s+(\d+) kB", maps)[1])
 
-    assert_same(found[0], expected[0])
-    assert resident() > 0
-    monkeypatch.setattr("stored_predictions._TOKENS_AT_ONCE", 400)
-    found._num_read = 0
-    for number, (one, other) in enumerate(zip(found, expected, strict=True)):
-        assert_same(one, other)
-        assert (resident() == 0) == (number % 2 == 1)
+    most = 0
+    for number, prediction in enumerate(found):
+        assert len(prediction.tokens) == 5_000
+        if number % 10 == 0:
+            most = max(most, resident_bytes())
+    assert 0 < most < file.stat().st_size / 2
 
 
 # --- all folds ------------------------------------------------------------------------------------
@@ -249,176 +213,198 @@ def test_pickled_out_of_fold_is_whole(tmp_path):
     splits = [Split(np.array(indices[1 - k]), np.array(indices[k])) for k in (0, 1)]
     gathered = GatheredPredictions(of_folds, [split.validation_indices for split in splits])
     out_of_fold = OutOfFold(gathered, np.array([1, 0, 1, 0, 0, 1]), splits, [], {"O": 0, "ANS": 1})
-    found = pickle.loads(pickle.dumps(out_of_fold))
-    assert found.label_map == {"O": 0, "ANS": 1}
-    for index, prediction in enumerate(found.predictions):
+    for index, prediction in enumerate(pickle.loads(pickle.dumps(out_of_fold)).predictions):
         assert_same(prediction, expected[index])
-        assert_same(gathered[index], expected[index])
+
+
+# --- records --------------------------------------------------------------------------------------
+
+
+def test_hashes_and_names_stay_what_they_are():
+    """Other ones would make every fold that was kept stale."""
+    examples = [{"b": 2, "a": "\u00e9"}, {"a": 1}]
+    assert data_fingerprint(examples) == "d921f4c27827d524bfadac1dd6002d18614904d689e1f05dcccaa70d11338994"
+    assert data_fingerprint(examples[::-1]) != data_fingerprint(examples)
+    assert (
+        fold_key({"seed": 1, "code": {"b": 2, "a": None}})
+        == "2519c53d6bfbe7940a14bcdf06c034402ccb3228de7952ce00a2f0671438cd39"
+    )
+    assert fold_folder(Path("folds"), 1, 3, "0123456789abcdef") == Path("folds/fold_1_of_3-0123456789ab")
+
+
+@pytest.fixture
+def unfinished(tmp_path):
+    """An unfinished fold whose model of two files is vouched for."""
+    model = tmp_path / ".fold.unfinished" / MODEL_FOLDER
+    (model / "part").mkdir(parents=True)
+    (model / "weights").write_bytes(b"abc")
+    (model / "part" / "more").write_bytes(b"")
+    save_training(model.parent, "k", {"note": "Stra\u00dfe"})
+    return model.parent
+
+
+def test_trained_model_is_taken_without_what_stands_beside_it(unfinished):
+    record = json.loads((unfinished / TRAINING_FILE).read_text(encoding="utf-8"))
+    assert record["files"] == {"part/more": SHA256_OF_NOTHING, "weights": SHA256_OF_ABC}
+    for name in ("left", "part/.weights.partial"):
+        (unfinished / MODEL_FOLDER / name).write_bytes(b"left over")
+    assert load_training(unfinished, "k") == {"note": "Stra\u00dfe"}
+    files = [file for file in (unfinished / MODEL_FOLDER).rglob("*") if file.is_file()]
+    assert sorted(file.name for file in files) == ["more", "weights"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no training.json: the fold was not finished"),
+        (b"{", "training.json cannot be read: Expecting property name"),
+        (b'{"key": "\xff"}', "training.json cannot be read: 'utf-8' codec can't decode byte 0xff"),
+        (b"[" * 100_000, "training.json cannot be read: maximum recursion depth exceeded"),
+        (b"[]", "training.json is of another configuration"),
+        (b'{"key": "K", "files": {}}', "training.json is of another configuration"),
+        (b'{"key": "k", "files": ["weights"]}', "training.json does not list the fold's files"),
+        (b'{"key": "k", "files": {"part": ""}}', "part is missing"),
+        (b'{"key": "k", "files": {"weights": ""}}', "weights is damaged: its SHA-256 is not the one in training.json"),
+        (b'{"key": "k", "files": {}}', "training.json is damaged: its content is not what its own SHA-256"),
+        (
+            b'{"key": "k", "files": {"part/../../x": ""}}',
+            "training.json lists part/../../x, which is not in the fold's",
+        ),
+        (b'{"key": "k", "files": {"/x": ""}}', "training.json lists /x, which is not in the fold's folder"),
+    ],
+)
+def test_training_that_its_record_does_not_vouch_for_is_refused(unfinished, content, message):
+    if content is None:
+        (unfinished / TRAINING_FILE).unlink()
+    else:
+        (unfinished / TRAINING_FILE).write_bytes(content)
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        load_training(unfinished, "k")
 
 
 # --- files that are not as they should be ---------------------------------------------------------
 
 
-def refusal(path: Path, *names: str) -> str:
-    with pytest.raises(ValueError, match=r"\w") as error:
-        map_npz(path, names)
+def vouch(folder: Path, **changes) -> None:
+    """Write the record of a fold anew, so that it vouches for what is there."""
+    report = json.loads((folder / FOLD_FILE).read_text(encoding="utf-8"))
+    report["files"] |= {f"predictions/{file.name}": file_sha256(file) for file in (folder / "predictions").iterdir()}
+    (folder / FOLD_FILE).write_text(json.dumps({**report, **changes}), encoding="utf-8")
+
+
+def refusal(folder: Path, contexts=("a b", "c")) -> str:
+    with pytest.raises(ValueError, match=r"json|predictions") as error:
+        load_fold(folder, "k", [{"context": context} for context in contexts])
     return str(error.value)
 
 
-def test_arrays_are_mapped_and_cannot_be_written(tmp_path):
-    arrays = {
-        "a": np.arange(6), "b": np.asfortranarray(np.arange(6, dtype=">f4").reshape(3, 2)), "c": np.array(7),
-        "d": np.zeros((0, 3)),
-    }  # fmt: skip
-    np.savez(tmp_path / "a.npz", **arrays)
-    found = map_npz(tmp_path / "a.npz", list(arrays))
-    for name, array in arrays.items():
-        assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape)
-        assert found[name].tolist() == array.tolist()
-        assert not found[name].flags.writeable
-        with pytest.raises(ValueError, match="read-only"):
-            found[name][...] = 0
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A fold of two examples, of two tokens and of one."""
+    stored_fold(tmp_path / "fold", ["a b", "c"], [4, 7])
+    return tmp_path / "fold"
 
 
-def test_archive_within_a_file_is_mapped(tmp_path):
-    np.savez(tmp_path / "a.npz", a=np.arange(6))
-    content = (tmp_path / "a.npz").read_bytes()
-    (tmp_path / "a.npz").write_bytes(b"before" + content)
-    assert map_npz(tmp_path / "a.npz", ["a"])["a"].tolist() == [0, 1, 2, 3, 4, 5]
+def test_fold_of_other_examples_is_refused(folder):
+    assert refusal(folder, ["a b"]) == "predictions are of other examples than fold.json"
+    vouch(folder, validation_indices=[4, 8])
+    assert refusal(folder) == "predictions are of other examples than fold.json"
 
 
-def test_compressed_array_is_refused(tmp_path):
-    np.savez_compressed(tmp_path / "a.npz", a=np.arange(6))
-    assert refusal(tmp_path / "a.npz", "a") == "expected a as np.savez stores it, found it compressed or encrypted"
-
-
-def test_array_that_is_said_to_be_encrypted_is_refused(tmp_path):
-    np.savez(tmp_path / "a.npz", a=np.arange(6))
-    content = bytearray((tmp_path / "a.npz").read_bytes())
-    content[content.index(b"PK\x01\x02") + 8] |= 1
-    (tmp_path / "a.npz").write_bytes(content)
-    assert refusal(tmp_path / "a.npz", "a") == "expected a as np.savez stores it, found it compressed or encrypted"
-
-
-def test_array_of_objects_is_refused(tmp_path):
-    np.savez(tmp_path / "a.npz", a=np.array([{}], dtype=object))
-    assert refusal(tmp_path / "a.npz", "a") == "Object arrays cannot be loaded when allow_pickle=False"
-
-
-def test_array_that_is_missing_is_named(tmp_path):
-    np.savez(tmp_path / "a.npz", a=np.arange(6))
-    assert refusal(tmp_path / "a.npz", "a", "b") == "'b is not a file in the archive'"
-
-
-def with_header(path: Path, shape: tuple, content: bytes, version=(1, 0)) -> Path:
-    """Write an archive whose array says that it is of a shape, whatever its content."""
-    header = f"{{'descr': '<i8', 'fortran_order': False, 'shape': {shape}, }}".ljust(117).encode() + b"\n"
-    with zipfile.ZipFile(path, "w") as archive:
-        size = struct.pack("<H" if version == (1, 0) else "<I", len(header))
-        archive.writestr("a.npy", b"\x93NUMPY" + bytes(version) + size + header + content)
-    return path
-
-
-def test_header_of_the_test_is_that_of_numpy(tmp_path):
-    path = with_header(tmp_path / "a.npz", (2,), struct.pack("<2q", 5, 6))
-    assert map_npz(path, ["a"])["a"].tolist() == [5, 6]
-    with np.load(path) as arrays:
-        assert arrays["a"].tolist() == [5, 6]
-
-
-@pytest.mark.parametrize("shape", [(3,), (1,), (2, 2), (2**62,), (2**40, 2**40), (-2,), (0,)])
-def test_array_that_is_not_of_the_size_it_says_is_refused(tmp_path, shape):
-    message = refusal(with_header(tmp_path / "a.npz", shape, bytes(16)), "a")
-    assert message.startswith("expected ")
-    assert message.endswith(f"of a, {shape} int64, found another number in the file")
-
-
-@pytest.mark.parametrize("shape", [(-1, -2), (-2, -1), (-1, -1, 2)])
-def test_negative_lengths_are_refused(tmp_path, shape):
-    assert "negative dimensions" in refusal(with_header(tmp_path / "a.npz", shape, bytes(16)), "a")
-
-
-def test_other_version_of_the_format_is_refused(tmp_path):
-    message = refusal(with_header(tmp_path / "a.npz", (2,), bytes(16), version=(2, 0)), "a")
-    assert message == "expected a in version (1, 0) of the npy format, found (2, 0)"
-
-
-def test_array_that_goes_beyond_the_file_is_refused(tmp_path):
-    """Both records of the size say more than there is."""
-    path = with_header(tmp_path / "a.npz", (10**6,), bytes(16))
-    content = bytearray(path.read_bytes())
-    central = content.index(b"PK\x01\x02")
-    header_size = 128
-    for place in (central + 20, central + 24):
-        content[place : place + 4] = struct.pack("<I", header_size + 8 * 10**6)
-    path.write_bytes(content)
-    assert refusal(path, "a").endswith("of a, (1000000,) int64, found another number in the file")
-
-
-def test_header_that_begins_before_the_file_is_refused(tmp_path):
-    np.savez(tmp_path / "a.npz", a=np.arange(6), b=np.arange(6))
-    content = (tmp_path / "a.npz").read_bytes()
-    (tmp_path / "a.npz").write_bytes(content[300:])
-    assert refusal(tmp_path / "a.npz", "a")
-
-
-@pytest.mark.parametrize("keep", [0, 1, 100, 300, -1, -30])
-def test_file_that_breaks_off_is_refused(tmp_path, keep):
-    np.savez(tmp_path / "a.npz", a=np.arange(60))
-    (tmp_path / "a.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:keep])
-    assert refusal(tmp_path / "a.npz", "a")
-
-
-ARCHIVE_ARRAYS = {"a": np.arange(6), "b": np.ones((3, 2), dtype=np.float32)}
-
-
-@cases(300)
-@given(changes=st.lists(st.tuples(st.integers(0, 600), st.integers(0, 255)), min_size=1, max_size=4))
-def test_damaged_archive_is_refused_or_has_arrays_within_the_file(changes):
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "a.npz")
-        np.savez(path, **ARCHIVE_ARRAYS)
-        content = bytearray(path.read_bytes())
-        for place, value in changes:
-            content[place % len(content)] = value
-        path.write_bytes(content)
-        try:
-            found = map_npz(path, list(ARCHIVE_ARRAYS))
-        except ValueError:
-            return
-        for array in found.values():
-            assert array.nbytes <= len(content)
-            array.tobytes()
+@pytest.mark.parametrize("files", [None, {}, {"weights": SHA256_OF_ABC}])
+def test_fold_that_does_not_list_its_predictions_is_refused(folder, files):
+    vouch(folder, files=files)
+    assert refusal(folder) == "fold.json does not list the fold's files"
 
 
 @pytest.mark.parametrize(
-    ("name", "array"),
+    ("name", "array", "message"),
     [
-        ("num_tokens", np.array([2.0, 1.0])),
-        ("num_tokens", np.array(["2", "1"])),
-        ("num_tokens", np.array([4, -1])),
-        ("num_tokens", np.array([[2], [1]])),
-        ("char_start", np.array([0.0, 8.0, 3.0])),
-        ("char_start", np.array([[0], [8], [3]])),
-        ("char_end", np.array(["a", "b", "c"])),
-        ("pred_probs", np.zeros(3, dtype=np.float32)),
-        ("labels", np.zeros((3, 2, 1), dtype=np.int64)),
+        *[
+            (name, np.ones((5, 2), dtype=np.int64), "the arrays differ in length")
+            for name in ("example_index", "num_tokens", "char_start", "char_end", "pred_probs", "labels")
+        ],
+        ("num_tokens", np.array([2, 2]), "the arrays differ in length"),
+        ("num_tokens", np.array([2**63 - 1, 2**63 - 1]), "the arrays differ in length"),
+        *[
+            (name, np.array(values), "expected counts of tokens and offsets as integers")
+            for name, values in (
+                ("num_tokens", [2.0, 1.0]), ("num_tokens", ["2", "1"]), ("num_tokens", [4, -1]),
+                ("num_tokens", [[2], [1]]), ("char_start", [0.0, 8.0, 3.0]), ("char_start", [[0], [8], [3]]),
+                ("char_end", ["a", "b", "c"]), ("pred_probs", [0.0] * 3), ("labels", [[[0], [0]]] * 3),
+            )
+        ],
     ],
+)  # fmt: skip
+def test_arrays_that_are_no_predictions_are_refused(folder, name, array, message):
+    np.save(folder / "predictions" / f"{name}.npy", array)
+    vouch(folder)
+    assert refusal(folder).startswith(f"predictions cannot be read: {message}")
+
+
+class Trap:
+    def __reduce__(self):
+        return pytest.fail, ("a pickle was read",)
+
+
+@pytest.mark.parametrize("as_array", [True, False])
+def test_pickle_is_never_read(folder, as_array):
+    file = folder / "predictions" / "labels.npy"
+    if as_array:
+        np.save(file, np.array([Trap()], dtype=object), allow_pickle=True)
+    else:
+        file.write_bytes(pickle.dumps(Trap()))
+    vouch(folder)
+    assert refusal(folder).startswith("predictions cannot be read: labels.npy: ")
+
+
+def test_arrays_are_mapped_and_cannot_be_written(tmp_path):
+    arrays = [np.arange(6), np.asfortranarray(np.arange(6, dtype=">f4").reshape(3, 2)), np.array(7), np.zeros((0, 3))]
+    for array in arrays:
+        np.save(tmp_path / "a.npy", array)
+        found = map_arrays({"a": tmp_path / "a.npy"})["a"]
+        assert (found.dtype, found.shape, found.tolist()) == (array.dtype, array.shape, array.tolist())
+        with pytest.raises(ValueError, match="read-only"):
+            found[...] = 0
+
+
+def header(shape: tuple) -> bytes:
+    text = f"{{'descr': '<i8', 'fortran_order': False, 'shape': {shape}, }}".ljust(117).encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 2), (2**62,), (2**40, 2**40), (-2,), (-1, -2), (10**6,)])
+def test_array_that_is_longer_than_its_file_is_refused(tmp_path, shape):
+    (tmp_path / "a.npy").write_bytes(header((2,)) + bytes(16))
+    assert map_arrays({"a": tmp_path / "a.npy"})["a"].tolist() == [0, 0]
+    (tmp_path / "a.npy").write_bytes(header(shape) + bytes(16))
+    with pytest.raises(ValueError, match=r"^a.npy: "):
+        map_arrays({"a": tmp_path / "a.npy"})
+
+
+@cases(300)
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), min_size=1, max_size=4),
+    keep=st.integers(0, 400),
 )
-def test_arrays_that_are_no_predictions_are_refused(tmp_path, name, array):
-    stored_fold(tmp_path / "fold", ["a b", "c"], [0, 1])
-    with np.load(tmp_path / "fold" / PREDICTIONS_FILE) as stored:
-        arrays = {**stored, name: array}
-    np.savez(tmp_path / "fold" / PREDICTIONS_FILE, **arrays)
-    with pytest.raises(ValueError, match=r"^predictions.npz cannot be read: expected counts of tokens and offsets"):
-        read_predictions(tmp_path / "fold")
+def test_damaged_array_is_refused_or_lies_within_its_file(changes, keep):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.npy")
+        np.save(path, np.arange(6))
+        content = bytearray(path.read_bytes())
+        for place, value in changes:
+            content[place % len(content)] = value
+        path.write_bytes(content[:keep])
+        try:
+            found = map_arrays({"a": path})["a"]
+        except ValueError:
+            return
+        assert found.nbytes <= len(content)
+        found.tobytes()
 
 
-@pytest.mark.parametrize("num_tokens", [[2, 2], [2**63 - 1, 2**63 - 1, 5]])
-def test_counts_that_do_not_add_up_are_refused(tmp_path, num_tokens):
-    stored_fold(tmp_path / "fold", ["a b", "c"], [0, 1])
-    with np.load(tmp_path / "fold" / PREDICTIONS_FILE) as stored:
-        arrays = {**stored, "num_tokens": np.array(num_tokens), "example_index": np.arange(len(num_tokens))}
-    np.savez(tmp_path / "fold" / PREDICTIONS_FILE, **arrays)
-    with pytest.raises(ValueError, match=r"^predictions.npz cannot be read: its arrays differ in length"):
-        read_predictions(tmp_path / "fold")
+def test_predictions_that_are_gone_are_missed(folder):
+    (folder / "predictions" / "char_end.npy").unlink()
+    assert refusal(folder) == "predictions/char_end.npy is missing"
+    with pytest.raises(ValueError, match=r"^predictions cannot be read: char_end.npy: "):
+        read_predictions(folder)

@@ -52,9 +52,8 @@ def fold_report(folds_dir: Path, fold_index: int) -> dict:
 
 
 def predicted(folds_dir: Path, fold_index: int) -> np.ndarray:
-    (file,) = folds_dir.glob(f"fold_{fold_index}_of_*/predictions.npz")
-    with np.load(file, allow_pickle=False) as arrays:
-        return arrays["pred_probs"]
+    (file,) = folds_dir.glob(f"fold_{fold_index}_of_*/predictions/pred_probs.npy")
+    return np.load(file, allow_pickle=False)
 
 
 def test_two_processes_take_the_steps_of_one(parameters_file, tmp_path):
