@@ -22,7 +22,7 @@ COLUMNS = ("id", "title", "context", "question", "answers")
 FILE_SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet")
 
 
-def read_rows(source: str, num_examples: int | None) -> list[dict]:
+def read_rows(source: str, num_examples: int | None, revision: str | None = None) -> list[dict]:
     """Read examples as they are, in the columns of the schema where the source has them.
 
     Parameters and errors are those of `squad.load_squad`; of a source that can be read in part, no more than the first
@@ -44,7 +44,7 @@ def read_rows(source: str, num_examples: int | None) -> list[dict]:
             f"{source}: no such file or folder. Give the path of a {', '.join(FILE_SUFFIXES)} file, "
             f'"{DEMO_SOURCE}" for the embedded data, or a name on the Hub such as "squad".'
         )
-    return _rows_of_hub(source, num_examples)
+    return _rows_of_hub(source, num_examples, revision)
 
 
 def _rows_of_file(path: Path) -> list[dict]:
@@ -109,13 +109,13 @@ def _check_columns(found: Sequence[str], source: str | Path) -> None:
         )
 
 
-def _rows_of_hub(source: str, num_examples: int | None) -> list[dict]:
+def _rows_of_hub(source: str, num_examples: int | None, revision: str | None) -> list[dict]:
     name, _, split = source.partition(":")
     repository = HUB_ALIASES.get(name, name)
     try:
         with bounded_hub():
             loaded = datasets.load_dataset(  # nosec B615 # the caller says whose data; no code comes with it
-                repository, split=split or "train"
+                repository, split=split or "train", revision=revision
             )
     except Exception as error:
         # An unknown name, a missing split, no network, offline mode and a proxy that refuses have no

@@ -12,7 +12,7 @@ from fault_runs import LABEL_MAP, made_folds
 from test_cross_validation import DummyTrainer
 
 import fold_pool
-from cross_validation import check_fold_indices, make_folds, out_of_fold_predictions, plan_folds
+from cross_validation import out_of_fold_predictions, plan_folds
 from fold_making import FoldMaking
 from fold_pool import FoldPool
 from fold_store import unfinished_folder
@@ -352,37 +352,6 @@ def test_error_of_a_fold_on_a_cluster_is_raised_after_what_it_said(dummy, tmp_pa
         )
     assert lines[-1] == "fold 1 (2 of 3): begun"
     assert [name[:11] for name in made_folds(tmp_path)] == ["fold_0_of_3"]
-
-
-# --- some folds only -------------------------------------------------------------------------------
-
-
-def test_folds_that_are_made_alone_are_found(dummy, tmp_path):
-    lines = []
-    folders = make_folds(twelve_examples(), dummy, [2, 0], folds_dir=tmp_path, seed=3, log=lines.append)
-    plans = plan_folds(twelve_examples(), dummy, folds_dir=tmp_path, seed=3)
-    assert folders == [plans[2].folder, plans[0].folder]
-    assert sorted(tmp_path.iterdir()) == sorted(folders)
-    assert [line[:16] for line in lines] == ["fold 2 (3 of 3):", "fold 0 (1 of 3):"]
-    assert dummy.seeds == [plans[2].configuration["seed"], plans[0].configuration["seed"]]
-    result, lines = run(dummy, tmp_path, seed=3)
-    assert ["already trained" in line for line in lines] == [True, False, True]
-    assert len(dummy.seeds) == 3
-    whole, _ = run(dummy, tmp_path / "whole", seed=3)
-    for one, other in zip(whole.predictions, result.predictions, strict=True):
-        assert one.pred_probs.tolist() == other.pred_probs.tolist()
-
-
-@pytest.mark.parametrize("chosen", [[], [3], [-1], [0, 0], [True], ["0"], [0.5]])
-def test_numbers_that_are_not_those_of_folds_are_refused(dummy, tmp_path, chosen):
-    with pytest.raises(ValueError) as error:
-        make_folds(twelve_examples(), dummy, chosen, folds_dir=tmp_path)
-    assert str(error.value) == f"only_folds: expected different numbers from 0 to 2, one at least, found {chosen}"
-    assert dummy.seeds == []
-
-
-def test_numbers_of_folds_stay_in_their_order():
-    assert check_fold_indices((2, 0), 3) == [2, 0]
 
 
 # --- parameters -------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from fault_runs import LABEL_MAP, made_folds, start, wait_until
 from filelock import FileLock
 
 import fold_worker
-from cross_validation import make_folds, plan_folds
+from cross_validation import plan_folds
+from fold_pool import FoldPool
 from fold_store import lock_file
 from fold_worker import FoldJob, FoldProcesses
 from locks import exclusive
@@ -49,10 +50,8 @@ def run_whole(job) -> None:
 
 
 def made_here(trainer, folder, fold_index, num_threads, **training) -> dict[str, dict[str, bytes]]:
-    make_folds(
-        twelve_examples(), trainer, [fold_index], folds_dir=folder, threads_per_fold=num_threads, log=lambda line: None,
-        **(training or TRAINING),
-    )  # fmt: skip
+    plans = plan_folds(twelve_examples(), trainer, folds_dir=folder, **(training or TRAINING))
+    FoldPool(1, num_threads).folds([plans[fold_index]], twelve_examples(), trainer, lambda line: None)
     return made_folds(folder)
 
 
