@@ -15,11 +15,11 @@ from typing import Annotated, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     TypeAdapter,
     ValidationError,
+    ValidationInfo,
     WrapValidator,
     model_validator,
 )
@@ -28,7 +28,7 @@ from transformers import TrainingArguments
 from alignment import DEFAULT_LABEL_MAP, check_label_map
 from atomic_files import check_writable
 from checkpoints import EMBEDDED_BACKBONE
-from fold_pool import check_backend, check_n_jobs
+from fold_pool import FoldPool
 from hub_access import local_path
 from qa import PRECISIONS
 from splits import GROUP_BY
@@ -59,6 +59,16 @@ _REFUSED = {
     ),
     "a fold is trained by one process": "deepspeed fsdp parallelism_config accelerator_config ddp_ local_rank",
 }
+# JSON schema's types, as Python's and in words, and its limits in words.
+_TYPES = {
+    "string": ("str", "a text"),
+    "integer": ("int", "an integer"),
+    "number": ("float", "a number"),
+    "boolean": ("bool", "True or False"),
+    "object": ("dict", "a dict"),
+    "null": ("None", "None"),
+}
+_LIMITS = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "at most"}
 _LONGEST_SHOWN = 200
 
 
@@ -66,52 +76,34 @@ class ParameterError(ValueError):
     """Raised when parameters are unknown, of the wrong type, out of range, or contradict each other."""
 
 
-class _Unfit(ValueError):
-    """Says what was expected of a value."""
+def _text(value: str) -> str:
+    if not value.strip():
+        raise _wrong("a text that is not empty", value)
+    if "\0" in value or not _can_be_saved(value):
+        raise _wrong("a text of Unicode characters", value)
+    return value
 
 
-def _checked_by(check: Callable[[object], str | None]) -> BeforeValidator:
-    """Make a validator of a function that returns what was expected, or None if a value will do."""
-
-    def validate(value: object) -> object:
-        if expected := check(value):
-            raise _Unfit(expected)
-        return value
-
-    return BeforeValidator(validate)
-
-
-def _problem_of_text(value: object) -> str | None:
-    if not isinstance(value, str) or not value.strip():
-        return "a text that is not empty"
-    return None if _can_be_saved(value) and "\0" not in value else "a text of Unicode characters"
-
-
-def _problem_of_label_map(value: object) -> str | None:
-    try:
-        check_label_map(value)
-    except ValueError as error:
-        return str(error).removeprefix("label_map: expected ").split(", found ")[0]
-    return None
-
-
-def _problem_of_training_arguments(value: object) -> str | None:
-    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
-        return "a dict of transformers.TrainingArguments fields"
+def _training_arguments(given: dict) -> dict:
     known = {known.name: known.type for known in fields(TrainingArguments)}
-    for name, given in value.items():
+    for name, value in given.items():
         if name in _SET_ELSEWHERE or name in TrainingParameters.model_fields:
-            return f"fields that no other parameter sets (not {name!r}: use {_SET_ELSEWHERE.get(name, name)})"
+            instead = _SET_ELSEWHERE.get(name, name)
+            raise _wrong(f"fields that no other parameter sets (not {name!r}: use {instead})", given)
         if name not in known:
-            return f"fields that transformers.TrainingArguments has (not {name!r}; {_nearest(name, known)})"
+            hint = _nearest(str(name), known)
+            raise _wrong(f"fields that transformers.TrainingArguments has (not {name!r}; {hint})", given)
         for reason, beginnings in _REFUSED.items():
             if name.startswith(tuple(beginnings.split())):
-                return f"fields that fit this project (not {name!r}: {reason})"
+                raise _wrong(f"fields that fit this project (not {name!r}: {reason})", given)
         try:
-            TypeAdapter(known[name], config=ConfigDict(strict=True)).validate_python(given)
+            TypeAdapter(known[name], config=ConfigDict(strict=True)).validate_python(value)
         except ValidationError as error:
-            return f"{error.errors()[0]['msg'].removeprefix('Input should be ')} as {name!r}"
-    return None if _can_be_saved(value) else "values that JSON can hold"
+            expected = error.errors()[0]["msg"].removeprefix("Input should be ")
+            raise _wrong(f"{expected} as {name!r}", given) from error
+    if not _can_be_saved(given):
+        raise _wrong("values that JSON can hold", given)
+    return given
 
 
 def _can_be_saved(value: object) -> bool:
@@ -146,6 +138,11 @@ def _file(path: str) -> str:
     return file
 
 
+def _for_the_pool(value: object, info: ValidationInfo) -> object:
+    FoldPool(**{info.field_name: value})
+    return value
+
+
 def _as_given(value: object, validate: Callable[[object], object]) -> object:
     # A whole number stays one: a fold's key tells 4 from 4.0, and so must not depend on who passed it on.
     validate(value)
@@ -160,14 +157,14 @@ def _in_group(group: str) -> Callable:
 
 
 _data, _model, _folds, _places, _review = map(_in_group, ("data", "model and training", "folds", "where things go", ""))
-_Text = Annotated[str, _checked_by(_problem_of_text)]
+_Text = Annotated[str, AfterValidator(_text)]
 _Source = Annotated[_Text, AfterValidator(_source)]  # a path, or the name of something embedded or on the Hub
 _Folder = Annotated[_Text, AfterValidator(_folder)]  # written to
 _File = Annotated[_Text, AfterValidator(_file)]  # must be there
-_LabelMap = Annotated[dict, _checked_by(_problem_of_label_map)]
-_Arguments = Annotated[dict, _checked_by(_problem_of_training_arguments)]
-_Jobs = Annotated[int | None, _checked_by(check_n_jobs)]
-_Backend = Annotated[str | None, _checked_by(check_backend)]
+_LabelMap = Annotated[dict, AfterValidator(check_label_map)]
+_Arguments = Annotated[dict, AfterValidator(_training_arguments)]
+_Count = Annotated[int | None, AfterValidator(_for_the_pool)]
+_Backend = Annotated[str | None, AfterValidator(_for_the_pool)]
 _Number = Annotated[float, WrapValidator(_as_given)]
 _OptionalNumber = Annotated[float | None, WrapValidator(_as_given)]
 _LARGEST_SEED = 2**32 - 1  # what scikit-learn takes
@@ -215,19 +212,13 @@ class _Parameters(BaseModel):
     @classmethod
     def _told(cls, detail: Mapping) -> str:
         """Return one of pydantic's errors as a line that says what was expected, and found."""
-        reason = detail.get("ctx", {}).get("error")
-        if not detail["loc"]:
+        name, reason = next(iter(detail["loc"]), None), detail.get("ctx", {}).get("error")
+        if name is None:
             return str(reason)
-        name = detail["loc"][0]
         if detail["type"] == "extra_forbidden":
             return f"{name}: no such parameter; {_nearest(name, cls.model_fields)}"
-        if reason is not None and not isinstance(reason, _Unfit):
-            return f"{name}: {reason}"
-        schema = _schemas(cls)[name]
-        expected = _in_words(schema) if reason is None else str(reason)
-        is_optional = {"type": "null"} in schema.get("anyOf", [])
-        or_none = " or None" if is_optional and not expected.endswith("or None") else ""
-        return f"{name}: expected {expected}{or_none}, found {_found(detail['input'])}"
+        reason = reason or _wrong(_in_words(_schemas(cls)[name]), detail["input"])
+        return f"{name}: " + str(reason).removeprefix(f"{name}: ")
 
     def prepare_folders(self) -> None:
         """Create the folders that are written to; raises OSError if one cannot be written."""
@@ -281,8 +272,8 @@ class TrainingParameters(_Parameters):
         "context", 'keep together examples of one "context", of one "title", or "none"'
     )
     shuffle: bool = _folds(True, "put groups into folds at random rather than in order")
-    n_jobs: _Jobs = _folds(None, "folds at once; None: one after the other, or one on each GPU; -1: as there is room")
-    threads_per_fold: int | None = _folds(None, "cores a fold computes on; None for its share", ge=1)
+    n_jobs: _Count = _folds(None, "folds at once; None: one after the other, or one on each GPU; -1: as there is room")
+    threads_per_fold: _Count = _folds(None, "cores a fold computes on; None for its share")
     parallel_backend: _Backend = _folds(None, 'a cluster that is running: "ray" or "dask", or "dask:tcp://HOST:PORT"')
     folds_dir: _Folder = _places("folds", "finished folds are kept here and reused")
     outputs_dir: _Folder = _places("outputs", "results are written here")
@@ -409,10 +400,8 @@ def _schemas(model: type[_Parameters]) -> dict[str, dict]:
 
 
 def _cell_type(schema: Mapping) -> str:
-    if "anyOf" in schema:
-        return f"Optional[{_cell_type(schema['anyOf'][0])}]"
-    names = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "object": "dict"}
-    return names[schema["type"]]
+    """Return a JSON schema's type as papermill reads it, such as `Optional[int]`."""
+    return f"Optional[{_cell_type(schema['anyOf'][0])}]" if "anyOf" in schema else _TYPES[schema["type"]][0]
 
 
 def _in_words(schema: Mapping) -> str:
@@ -421,10 +410,8 @@ def _in_words(schema: Mapping) -> str:
         return " or ".join(_in_words(part) for part in schema["anyOf"])
     if "enum" in schema:
         return "one of " + ", ".join(map(repr, schema["enum"]))
-    kinds = {"integer": "an integer", "number": "a number", "boolean": "True or False", "null": "None"}
-    limits = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "at most"}
-    found = " and ".join(f"{limits[key]} {schema[key]}" for key in limits if key in schema)
-    return f"{kinds[schema['type']]} {found}".strip()
+    limits = " and ".join(f"{words} {schema[name]}" for name, words in _LIMITS.items() if name in schema)
+    return f"{_TYPES[schema['type']][1]} {limits}".strip()
 
 
 def _literal(model: type[_Parameters], name: str) -> str:
@@ -437,14 +424,14 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
 
 
-def _found(value: object) -> str:
+def _wrong(expected: str, value: object) -> ValueError:
     hint = ""
     if isinstance(value, str) and _is_literal(value):
         # papermill's -p passes true, none and lists as text, and so it does with NumPy's numbers.
         hint = ", a text; with papermill give numbers bare, and other values as -y 'name: value'"
     shown = repr(value)
     shown = shown if len(shown) <= _LONGEST_SHOWN else shown[: _LONGEST_SHOWN - 1] + "…"
-    return f"{shown} ({type(value).__name__}{hint})"
+    return ValueError(f"expected {expected}, found {shown} ({type(value).__name__}{hint})")
 
 
 def _is_literal(text: str) -> bool:

@@ -72,22 +72,20 @@ def test_cell_assigns_the_defaults(model):
 
 
 @BOTH
-def test_papermill_finds_every_parameter_with_type_and_help(model):
+def test_papermill_finds_every_parameter_with_its_help(model):
     found = papermill.inspect_notebook(NOTEBOOKS[model])
-    assert [*found] == [*model.model_fields]
-    for name, parameter in found.items():
-        assert parameter["help"] == model.model_fields[name].description
-        assert len(parameter["help"]) > 10
-    assert found["seed"] == {
-        "name": "seed", "inferred_type_name": "int", "default": "0", "help": "everything random is derived from it",
-    }  # fmt: skip
+    assert {name: parameter["help"] for name, parameter in found.items()} == {
+        name: field.description for name, field in model.model_fields.items()
+    }
+    assert min(len(parameter["help"]) for parameter in found.values()) > 10
 
 
-def test_types_are_written_as_papermill_understands_them():
+def test_papermill_finds_types_and_defaults():
     found = papermill.inspect_notebook(NOTEBOOKS[TrainingParameters])
-    names = ("num_examples", "on_invalid", "label_map", "shuffle", "learning_rate", "dropout", "parallel_backend")
-    assert [found[name]["inferred_type_name"] for name in names] == [
-        "Optional[int]", "str", "dict", "bool", "float", "Optional[float]", "Optional[str]",
+    names = ("num_examples", "on_invalid", "label_map", "shuffle", "warmup_steps", "dropout", "parallel_backend")
+    assert [(found[name]["inferred_type_name"], found[name]["default"]) for name in names] == [
+        ("Optional[int]", "None"), ("str", '"raise"'), ("dict", '{"O": 0, "ANS": 1}'), ("bool", "True"),
+        ("float", "0.1"), ("Optional[float]", "0.0"), ("Optional[str]", "None"),
     ]  # fmt: skip
 
 
@@ -175,18 +173,18 @@ def test_other_variables_of_the_notebook_are_ignored():
 
 # What is refused
 
-TEXT, OR_NONE = "a text that is not empty", " or None"
+TEXT = "a text that is not empty"
 WRONG = [
     ("dataset", " \n", TEXT),
-    ("dataset_revision", "", TEXT + OR_NONE),
+    ("dataset_revision", "", TEXT),
     ("num_examples", 1, "an integer of at least 2 or None"),
     ("num_examples", True, "an integer of at least 2 or None"),
     ("on_invalid", None, "one of 'raise', 'drop'"),
     ("answers", ["first"], "one of 'first', 'all'"),
     ("label_map", {"ANS": 0, "PER": 1}, "'O' and at least one span class"),
     ("label_map", {"O": 0, "ANS": True}, "the columns 0 to 1"),
-    ("model_checkpoint", None, TEXT),
-    ("model_revision", 1, TEXT + OR_NONE),
+    ("model_checkpoint", None, "a text"),
+    ("model_revision", 1, "a text or None"),
     ("max_length", 384.0, "an integer of at least 5"),
     ("doc_stride", -1, "an integer of at least 0 or None"),
     ("num_train_epochs", 0, "a number above 0"),
@@ -196,7 +194,7 @@ WRONG = [
     ("batch_size", 0, "an integer of at least 1"),
     ("frozen_layers", False, "an integer of at least 0"),
     ("dropout", 1.0, "a number of at least 0 and at most 0.99 or None"),
-    ("training_arguments", ["fp16"], "a dict of transformers.TrainingArguments fields"),
+    ("training_arguments", ["fp16"], "a dict"),
     ("training_arguments", {"weight_decay": "0.1"}, "a valid number as 'weight_decay'"),
     ("precision", "bf16", "one of 'auto', 'float32', 'bfloat16'"),
     ("seed", 2**32, "an integer of at least 0 and at most 4294967295"),
@@ -204,17 +202,17 @@ WRONG = [
     ("group_by", "paragraph", "one of 'context', 'title', 'none'"),
     ("shuffle", 1, "True or False"),
     ("n_jobs", 0, "an integer of at least 1, -1 for as many as there is room for, or None"),
-    ("threads_per_fold", 0, "an integer of at least 1 or None"),
+    ("threads_per_fold", 0, "an integer of at least 1, or None"),
     ("parallel_backend", "loky", '"ray" or "dask", with or without ":" and the cluster\'s address, or None'),
-    ("folds_dir", 1, TEXT),
+    ("folds_dir", 1, "a text"),
     ("outputs_dir", "", TEXT),
 ]
 WRONG_REVIEW = [
-    ("outputs_dir", None, TEXT),
+    ("outputs_dir", None, "a text"),
     ("worst", 10.0, "an integer of at least 1"),
     ("seed", -1, "an integer of at least 0 and at most 4294967295"),
-    ("known_errors", ["a.json"], TEXT + OR_NONE),
-    ("decisions", " ", TEXT + OR_NONE),
+    ("known_errors", ["a.json"], "a text or None"),
+    ("decisions", " ", TEXT),
 ]
 
 
@@ -224,7 +222,7 @@ WRONG_REVIEW = [
 )
 def test_wrong_value_is_refused(model, name, value, expected):
     (line,) = problems_with(model, **{name: value})
-    assert line == f"{name}: expected {expected}, found {value!r} ({type(value).__name__})"
+    assert line.startswith(f"{name}: expected {expected}, found {value!r}")
 
 
 @pytest.mark.parametrize(("model", "table"), [(TrainingParameters, WRONG), (ReviewParameters, WRONG_REVIEW)])
@@ -340,16 +338,15 @@ def test_names_that_are_no_paths_are_left_alone(name, tmp_path, monkeypatch):
     assert (found.dataset, found.model_checkpoint) == (name, name)
 
 
-@pytest.mark.parametrize("name", ["new.json", "new.jsonl", "new.ndjson", "sub/new.parquet", "./new"])
-def test_what_can_only_be_a_path_is_one(name, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [("new.json", "{}/new.json"), ("sub/new.parquet", "{}/sub/new.parquet"), ("./new", "{}/new"),
+     ("~/new", "{}/new"), ("/elsewhere/new", "/elsewhere/new"), ("new/new", "new/new")],
+)  # fmt: skip
+def test_what_can_only_be_a_path_is_one(path, found, tmp_path, monkeypatch):
     monkeypatch.setattr(parameters, "PROJECT_ROOT", tmp_path)
-    assert from_project_root(name, always=False) == str(tmp_path / name)
-
-
-def test_absolute_and_home_paths_stay_where_they_are(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert from_project_root("/elsewhere/folds") == "/elsewhere/folds"
-    assert from_project_root("~/data", always=False) == str(tmp_path / "data")
+    assert from_project_root(path, always=False) == found.format(tmp_path)
 
 
 def test_path_of_the_working_directory_is_not_mistaken_for_one_of_the_project(tmp_path, monkeypatch):
