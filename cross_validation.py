@@ -144,54 +144,6 @@ def out_of_fold_predictions(
     return OutOfFold(predictions, fold_of_example, splits, reports, trainer.label_map, group_by)
 
 
-def make_folds(
-    dataset: Sequence[dict],
-    trainer,
-    only_folds: Sequence[int],
-    *,
-    num_splits: int = 3,
-    group_by: str = "context",
-    shuffle: bool = True,
-    seed: int = 0,
-    folds_dir: str | Path = "folds",
-    n_jobs: int | None = None,
-    threads_per_fold: int | None = None,
-    parallel_backend: str | None = None,
-    log: Callable[[str], None] = print,
-    **training,
-) -> list[Path]:
-    """Make some of the folds that `out_of_fold_predictions` with the same arguments makes, and gather nothing.
-
-    For batch schedulers: a job makes a fold, and `out_of_fold_predictions` finds them all finished.
-
-    Parameters
-    ----------
-    dataset, trainer
-        See `out_of_fold_predictions`, for the keywords as well.
-    only_folds : sequence of int
-        Which folds, from 0 to `num_splits - 1`.
-
-    Returns
-    -------
-    list of Path
-        The folds' folders.
-
-    Raises
-    ------
-    LeakError, ValueError, TypeError, OSError
-        As `out_of_fold_predictions`.
-    """
-    pool, examples = FoldPool(n_jobs, threads_per_fold, parallel_backend), list(dataset)
-    only_folds = check_fold_indices(only_folds, num_splits)
-    plans = plan_folds(
-        examples, trainer, num_splits=num_splits, group_by=group_by, shuffle=shuffle, seed=seed, folds_dir=folds_dir,
-        **training,
-    )  # fmt: skip
-    chosen = [plans[fold_index] for fold_index in only_folds]
-    pool.folds(chosen, examples, trainer, log)
-    return [plan.folder for plan in chosen]
-
-
 def plan_folds(
     dataset: Sequence[dict],
     trainer,
@@ -207,17 +159,6 @@ def plan_folds(
     examples = list(dataset)
     splits = make_splits(examples, num_splits, group_by=group_by, shuffle=shuffle, seed=seed)
     return _plans(examples, splits, trainer, seed, folds_dir, training)
-
-
-def check_fold_indices(only_folds: Sequence[int], num_splits: int) -> list[int]:
-    """Return the numbers of folds as a list; raises ValueError if one is not that of a fold, or none is given."""
-    chosen = list(only_folds)
-    wrong = [number for number in chosen if isinstance(number, bool) or number not in range(num_splits)]
-    if wrong or not chosen or len(set(chosen)) < len(chosen):
-        raise ValueError(
-            f"only_folds: expected different numbers from 0 to {num_splits - 1}, one at least, found {chosen}"
-        )
-    return chosen
 
 
 def _plans(

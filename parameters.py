@@ -1,22 +1,34 @@
-"""Check the parameters of the notebooks before anything is computed from them."""
+"""The parameters of the notebooks and of the `fold` command: names, types, ranges, defaults and help, in one place.
+
+The parameters cell of each notebook, and the tables of the documentation, are what `parameters_cell` and
+`parameters_table` make of the classes here.
+"""
 
 import ast
 import difflib
 import json
-import math
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Literal, Self
 
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    WrapValidator,
+    model_validator,
+)
 from transformers import TrainingArguments
 
-from alignment import check_label_map
+from alignment import DEFAULT_LABEL_MAP, check_label_map
 from atomic_files import check_writable
 from checkpoints import EMBEDDED_BACKBONE
-from cross_validation import check_fold_indices
-from fold_pool import check_backend, check_n_jobs, check_threads
+from fold_pool import FoldPool
 from hub_access import local_path
 from qa import PRECISIONS
 from splits import GROUP_BY
@@ -24,84 +36,74 @@ from squad_sources import DEMO_SOURCE, FILE_SUFFIXES
 from windows import check_window_size
 
 PROJECT_ROOT = Path(__file__).resolve().parent
-# Fields of TrainingArguments that have a parameter of their own.
+# Fields of TrainingArguments that are set by a parameter of another name, or elsewhere.
 _SET_ELSEWHERE = {
     "output_dir": "folds_dir",
-    "seed": "seed",
     "data_seed": "seed",
-    "num_train_epochs": "num_train_epochs",
-    "learning_rate": "learning_rate",
-    "warmup_steps": "warmup_steps",
     "per_device_train_batch_size": "batch_size",
-    "head_learning_rate": "head_learning_rate",
-    "frozen_layers": "frozen_layers",
-    "dropout": "dropout",
     "bf16": "precision",
     "use_cpu": "CUDA_VISIBLE_DEVICES of the environment",
 }
-# Fields of TrainingArguments that do not fit what is done here, beginnings of names, and why.
+# Beginnings of the names of fields of TrainingArguments that do not fit what is done here, by the reason.
 _REFUSED = {
-    ("push_to_hub", "hub_", "trackio_"): "nothing leaves this machine; publish a fold's folder yourself",
-    ("report_to", "project", "run_name"): "nothing is reported elsewhere; losses and metrics are in run.json",
-    ("save_", "load_best_model_at_end", "resume_from_checkpoint", "restore_", "ignore_data_skip", "enable_jit_"): (
-        "each fold is saved once, whole, and starts from model_checkpoint"
+    "nothing leaves this machine; publish a fold's folder yourself": "push_to_hub hub_ trackio_",
+    "nothing is reported elsewhere; losses and metrics are in run.json": "report_to project run_name",
+    "each fold is saved once, whole, and starts from model_checkpoint": (
+        "save_ load_best_model_at_end resume_from_checkpoint restore_ ignore_data_skip enable_jit_"
     ),
-    (
-        "eval_",
-        "do_",
-        "per_device_eval_",
-        "metric_for_",
-        "greater_is_",
-        "include_for_",
-        "batch_eval_",
-        "prediction_loss_",
-    ): ("a fold is measured when its training has ended"),
-    ("label_smoothing_factor", "label_names", "remove_unused_columns", "length_column_name"): (
-        "the labels are read as the model's loss needs them"
+    "a fold is measured when its training has ended": (
+        "eval_ do_ per_device_eval_ metric_for_ greater_is_ include_for_ batch_eval_ prediction_loss_"
     ),
-    ("deepspeed", "fsdp", "parallelism_config", "accelerator_config", "ddp_", "local_rank"): (
-        "a fold is trained by one process"
+    "the labels are read as the model's loss needs them": (
+        "label_smoothing_factor label_names remove_unused_columns length_column_name"
     ),
+    "a fold is trained by one process": "deepspeed fsdp parallelism_config accelerator_config ddp_ local_rank",
 }
+# JSON schema's types, as Python's and in words, and its limits in words.
+_TYPES = {
+    "string": ("str", "a text"),
+    "integer": ("int", "an integer"),
+    "number": ("float", "a number"),
+    "boolean": ("bool", "True or False"),
+    "object": ("dict", "a dict"),
+    "null": ("None", "None"),
+}
+_LIMITS = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "at most"}
 _LONGEST_SHOWN = 200
-_LARGEST_SEED = 2**32 - 1  # what scikit-learn takes
 
 
 class ParameterError(ValueError):
-    """Raised when notebook parameters are unknown, missing, of the wrong type or out of range."""
+    """Raised when parameters are unknown, of the wrong type, out of range, or contradict each other."""
 
 
-def _integer(low: int, high: int | None = None, *, optional: bool = False) -> Callable[[object], str | None]:
-    def check(value: object) -> str | None:
-        if optional and value is None:
-            return None
-        good = isinstance(value, int) and not isinstance(value, bool)
-        if good and high is not None and value > high:
-            return f"an integer of at most {high}" + _or_none(optional)
-        return None if good and value >= low else f"an integer of at least {low}" + _or_none(optional)
-
-    return check
+def _text(value: str) -> str:
+    if not value.strip():
+        raise _wrong("a text that is not empty", value)
+    if "\0" in value or not _can_be_saved(value):
+        raise _wrong("a text of Unicode characters", value)
+    return value
 
 
-def _number(low: float, high: float = math.inf, *, above: bool = False, optional: bool = False):
-    def check(value: object) -> str | None:
-        good = isinstance(value, int | float) and not isinstance(value, bool)
-        good = good and low <= value <= min(high, sys.float_info.max) and not (above and value == low)
-        upper = "" if high == math.inf else f" and at most {high:g}"
-        expected = f"a number {'above' if above else 'of at least'} {low:g}{upper}"
-        return None if good or (optional and value is None) else expected + _or_none(optional)
-
-    return check
-
-
-def _one_of(*choices: object) -> Callable[[object], str | None]:
-    return lambda value: None if value in choices else "one of " + ", ".join(map(repr, choices))
-
-
-def _text(value: object) -> str | None:
-    if not isinstance(value, str) or not value.strip():
-        return "a text that is not empty"
-    return None if _can_be_saved(value) and "\0" not in value else "a text of Unicode characters"
+def _training_arguments(given: dict) -> dict:
+    known = {known.name: known.type for known in fields(TrainingArguments)}
+    for name, value in given.items():
+        if name in _SET_ELSEWHERE or name in TrainingParameters.model_fields:
+            instead = _SET_ELSEWHERE.get(name, name)
+            raise _wrong(f"fields that no other parameter sets (not {name!r}: use {instead})", given)
+        if name not in known:
+            hint = _nearest(str(name), known)
+            raise _wrong(f"fields that transformers.TrainingArguments has (not {name!r}; {hint})", given)
+        for reason, beginnings in _REFUSED.items():
+            if name.startswith(tuple(beginnings.split())):
+                raise _wrong(f"fields that fit this project (not {name!r}: {reason})", given)
+        try:
+            TypeAdapter(known[name], config=ConfigDict(strict=True)).validate_python(value)
+        except ValidationError as error:
+            expected = error.errors()[0]["msg"].removeprefix("Input should be ")
+            raise _wrong(f"{expected} as {name!r}", given) from error
+    if not _can_be_saved(given):
+        raise _wrong("values that JSON can hold", given)
+    return given
 
 
 def _can_be_saved(value: object) -> bool:
@@ -113,59 +115,67 @@ def _can_be_saved(value: object) -> bool:
     return True
 
 
-def _optional_text(value: object) -> str | None:
-    expected = _text(value)
-    return expected and (None if value is None else expected + _or_none(True))
+def _source(path: str) -> str:
+    local_path(path)
+    found = from_project_root(path, always=False)
+    if found not in (DEMO_SOURCE, EMBEDDED_BACKBONE) and not Path(found).is_absolute() and Path(found).exists():
+        raise ValueError(
+            f"{path!r} is in the working directory, but relative paths start at the project's root ({PROJECT_ROOT}); "
+            "give the absolute path"
+        )
+    return found
 
 
-def _truth(value: object) -> str | None:
-    return None if isinstance(value, bool) else "True or False"
+def _folder(path: str) -> str:
+    local_path(path)
+    return from_project_root(path)
 
 
-def _arguments(value: object) -> str | None:
-    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
-        return "a dict of transformers.TrainingArguments fields"
-    known = {known.name: known.type for known in fields(TrainingArguments)}
-    for name, given in value.items():
-        if name in _SET_ELSEWHERE:
-            return f"fields that no other parameter sets (not {name!r}: use {_SET_ELSEWHERE[name]})"
-        if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-            return f"fields that transformers.TrainingArguments has (not {name!r}{hint})"
-        for beginnings, reason in _REFUSED.items():
-            if name.startswith(beginnings):
-                return f"fields that fit this project (not {name!r}: {reason})"
-        check = {bool: _truth, int: _integer(-1), float: _number(-math.inf)}.get(known[name])
-        if check and check(given):
-            return f"{check(given)} as {name!r}"
-    return None if _can_be_saved(value) else "values that JSON can hold"
+def _file(path: str) -> str:
+    file = _folder(path)
+    if not Path(file).is_file():
+        raise ValueError(f"no such file: {file} (relative paths start at the project's root)")
+    return file
 
 
-def _fold_indices(value: object) -> str | None:
-    good = value is None or (isinstance(value, list) and all(isinstance(number, int) for number in value))
-    return None if good else "a list of the numbers of folds, such as [0], or None"
+def _for_the_pool(value: object, info: ValidationInfo) -> object:
+    FoldPool(**{info.field_name: value})
+    return value
 
 
-def _label_map(value: object) -> str | None:
-    try:
-        check_label_map(value)
-    except ValueError as error:
-        return str(error).removeprefix("label_map: expected ").split(", found ")[0]
-    return None
+def _as_given(value: object, validate: Callable[[object], object]) -> object:
+    # A whole number stays one: a fold's key tells 4 from 4.0, and so must not depend on who passed it on.
+    validate(value)
+    return value
 
 
-def _or_none(optional: bool) -> str:
-    return " or None" if optional else ""
+def _in_group(group: str) -> Callable:
+    def parameter(default: object, description: str, **limits: float) -> object:
+        return Field(default, description=description, json_schema_extra={"group": group}, **limits)
+
+    return parameter
 
 
-def _checked(check: Callable[[object], str | None], path: str | None = None):
-    """Declare a parameter; `path`: a "folder" is written to, a "file" must be there, a "source" may be a path."""
-    return field(metadata={"check": check, "path": path})
+_data, _model, _folds, _places, _review = map(_in_group, ("data", "model and training", "folds", "where things go", ""))
+_Text = Annotated[str, AfterValidator(_text)]
+_Source = Annotated[_Text, AfterValidator(_source)]  # a path, or the name of something embedded or on the Hub
+_Folder = Annotated[_Text, AfterValidator(_folder)]  # written to
+_File = Annotated[_Text, AfterValidator(_file)]  # must be there
+_LabelMap = Annotated[dict, AfterValidator(check_label_map)]
+_Arguments = Annotated[dict, AfterValidator(_training_arguments)]
+_Count = Annotated[int | None, AfterValidator(_for_the_pool)]
+_Backend = Annotated[str | None, AfterValidator(_for_the_pool)]
+_Number = Annotated[float, WrapValidator(_as_given)]
+_OptionalNumber = Annotated[float | None, WrapValidator(_as_given)]
+_LARGEST_SEED = 2**32 - 1  # what scikit-learn takes
 
 
-class _NotebookParameters:
-    """What dataclasses of notebook parameters have in common; a field is `_checked`."""
+class _Parameters(BaseModel):
+    """What the classes of parameters have in common; relative paths become absolute, from the project's root."""
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True, protected_namespaces=()
+    )
 
     @classmethod
     def from_notebook(cls, namespace: Mapping[str, object]) -> Self:
@@ -179,174 +189,189 @@ class _NotebookParameters:
         Returns
         -------
         TrainingParameters or ReviewParameters
-            Relative paths are taken from the project's root, wherever the notebook runs.
 
         Raises
         ------
         ParameterError
-            Names every parameter that is unknown, missing or wrong.
+            Names every parameter that is unknown or wrong.
         """
-        return cls.from_values(namespace, assigned_names(namespace, [parameter.name for parameter in fields(cls)]))
+        names = [*cls.model_fields, *_assigned_names(namespace, cls.model_fields)]
+        return cls.from_values({name: namespace[name] for name in names if name in namespace})
 
     @classmethod
-    def from_values(cls, namespace: Mapping[str, object], given: Sequence[str]) -> Self:
-        """Take the parameters from a mapping that may hold other names too.
-
-        Parameters
-        ----------
-        namespace : mapping
-        given : sequence of str
-            Names that somebody meant as parameters.
-
-        Returns
-        -------
-        TrainingParameters or ReviewParameters
-
-        Raises
-        ------
-        ParameterError
-            As `from_notebook`.
-        """
-        known = [parameter.name for parameter in fields(cls)]
-        problems = [_unknown(name, known) for name in given if name not in known]
-        problems += [f"{name}: missing; run the parameters cell first" for name in known if name not in namespace]
-        for parameter in fields(cls):
-            if parameter.name in namespace:
-                value = namespace[parameter.name]
-                expected = parameter.metadata["check"](value)
-                problems += [f"{parameter.name}: expected {expected}, found {_found(value)}"] if expected else []
-        if not problems:
-            problems = [problem for name in cls._paths("source", "folder", "file") if namespace[name]
-                        for problem in _path_problems(name, namespace[name])]  # fmt: skip
-        if not problems:
-            problems = cls._contradictions(namespace)
-            problems += [
-                f"{name}: {namespace[name]!r} is in the working directory, but relative paths start at the project's "
-                f"root ({PROJECT_ROOT}); give the absolute path"
-                for name in cls._paths("source")
-                if _is_only_here(from_project_root(namespace[name], always=False))
-            ]
-            problems += [
-                f"{name}: no such file: {path} (relative paths start at the project's root)"
-                for name in cls._paths("file")
-                if namespace[name] and not (path := Path(from_project_root(namespace[name]))).is_file()
-            ]
-        if problems:
-            raise ParameterError("the parameters of this notebook are wrong:\n  " + "\n  ".join(problems))
-        values = {name: namespace[name] for name in known}
-        for name in cls._paths("source"):
-            values[name] = from_project_root(values[name], always=False)
-        for name in cls._paths("folder", "file"):
-            values[name] = values[name] and from_project_root(values[name])
-        return cls(**values)
-
-    @staticmethod
-    def _contradictions(namespace: Mapping[str, object]) -> list[str]:
-        return []
+    def from_values(cls, given: Mapping[str, object]) -> Self:
+        """Take the given parameters, and the defaults of the others; raises ParameterError as `from_notebook`."""
+        try:
+            return cls.model_validate(dict(given))
+        except ValidationError as error:
+            # Unknown names first: one may be what was meant by a value that does not fit.
+            details = sorted(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")
+            problems = "\n  ".join(map(cls._told, details))
+            raise ParameterError(f"the parameters are wrong:\n  {problems}") from None
 
     @classmethod
-    def _paths(cls, *kinds: str) -> list[str]:
-        return [parameter.name for parameter in fields(cls) if parameter.metadata["path"] in kinds]
+    def _told(cls, detail: Mapping) -> str:
+        """Return one of pydantic's errors as a line that says what was expected, and found."""
+        name, reason = next(iter(detail["loc"]), None), detail.get("ctx", {}).get("error")
+        if name is None:
+            return str(reason)
+        if detail["type"] == "extra_forbidden":
+            return f"{name}: no such parameter; {_nearest(name, cls.model_fields)}"
+        reason = reason or _wrong(_in_words(_schemas(cls)[name]), detail["input"])
+        return f"{name}: " + str(reason).removeprefix(f"{name}: ")
 
     def prepare_folders(self) -> None:
         """Create the folders that are written to; raises OSError if one cannot be written."""
-        for name in self._paths("folder"):
-            check_writable(getattr(self, name))
+        for name, value in self:
+            if name.endswith("_dir"):
+                check_writable(value)
 
     def as_json(self) -> dict:
         """Return the parameters as they are recorded: paths inside the project without its folder."""
-        values = asdict(self)
-        for name in self._paths("source", "folder", "file"):
-            if values[name] and Path(values[name]).is_relative_to(PROJECT_ROOT):
-                values[name] = str(Path(values[name]).relative_to(PROJECT_ROOT))
-        return values
+        return {
+            name: str(Path(value).relative_to(PROJECT_ROOT))
+            if isinstance(value, str) and Path(value).is_relative_to(PROJECT_ROOT)
+            else value
+            for name, value in self.model_dump().items()
+        }
 
 
-@dataclass(frozen=True)
-class TrainingParameters(_NotebookParameters):
-    """The parameters of `span_categorizer_training.ipynb`; its parameters cell says what each is for."""
+class TrainingParameters(_Parameters):
+    """The parameters of `span_categorizer_training.ipynb` and of the `fold` command."""
 
-    dataset: str = _checked(_text, path="source")
-    num_examples: int | None = _checked(_integer(2, optional=True))
-    on_invalid: str = _checked(_one_of("raise", "drop"))
-    answers: str = _checked(_one_of("first", "all"))
-    label_map: dict = _checked(_label_map)
-    num_splits: int = _checked(_integer(2))
-    group_by: str = _checked(_one_of(*GROUP_BY))
-    shuffle: bool = _checked(_truth)
-    model_checkpoint: str = _checked(_text, path="source")
-    max_length: int = _checked(_integer(5))
-    doc_stride: int | None = _checked(_integer(0, optional=True))
-    num_train_epochs: float = _checked(_number(0, above=True))
-    learning_rate: float = _checked(_number(0, above=True))
-    head_learning_rate: float | None = _checked(_number(0, above=True, optional=True))
-    warmup_steps: float = _checked(_number(0))
-    batch_size: int = _checked(_integer(1))
-    frozen_layers: int = _checked(_integer(0))
-    dropout: float | None = _checked(_number(0, 0.99, optional=True))
-    training_arguments: dict = _checked(_arguments)
-    precision: str = _checked(_one_of(*PRECISIONS))
-    seed: int = _checked(_integer(0, _LARGEST_SEED))
-    n_jobs: int | None = _checked(check_n_jobs)
-    threads_per_fold: int | None = _checked(check_threads)
-    parallel_backend: str | None = _checked(check_backend)
-    only_folds: list | None = _checked(_fold_indices)
-    folds_dir: str = _checked(_text, path="folder")
-    outputs_dir: str = _checked(_text, path="folder")
-    examples_per_shard: int | None = _checked(_integer(1, optional=True))
+    dataset: _Source = _data(
+        "demo", '"demo", a file (.json, .jsonl, .parquet), a folder, or a Hub name such as "squad:validation"'
+    )
+    dataset_revision: _Text | None = _data(None, "branch, tag or commit of a data set on the Hub")
+    num_examples: int | None = _data(None, "use only the first examples; None for all", ge=2)
+    on_invalid: Literal["raise", "drop"] = _data(
+        "raise", 'invalid examples stop the run ("raise") or are left out ("drop")'
+    )
+    answers: Literal["first", "all"] = _data("first", 'of several answers of one class, label the "first" or "all"')
+    label_map: _LabelMap = _data(DEFAULT_LABEL_MAP, "class names and columns; O is needed, span classes are free")
+    model_checkpoint: _Source = _model("embedded", '"embedded", a folder, or a BERT on the Hub ("bert-base-cased")')
+    model_revision: _Text | None = _model(None, "branch, tag or commit of a checkpoint on the Hub")
+    max_length: int = _model(384, "tokens of a window, question included; longer contexts take several windows", ge=5)
+    doc_stride: int | None = _model(
+        None, "context tokens that neighbouring windows share; None for a third of a window", ge=0
+    )
+    num_train_epochs: _Number = _model(4, "passes over the training examples of a fold", gt=0)
+    learning_rate: _Number = _model(3e-4, "highest learning rate of the encoder", gt=0)
+    head_learning_rate: _OptionalNumber = _model(1e-2, "that of the new head; None for the same", gt=0)
+    warmup_steps: _Number = _model(0.1, "steps of rising learning rate; below 1, a share of all steps", ge=0)
+    batch_size: int = _model(8, "windows per training step", ge=1)
+    frozen_layers: int = _model(2, "keep the embeddings and this many lowest layers as they are; 0 trains all", ge=0)
+    dropout: _OptionalNumber = _model(0.0, "dropout probability; None for the checkpoint's own", ge=0, le=0.99)
+    training_arguments: _Arguments = _model({}, "any other field of transformers.TrainingArguments")
+    precision: Literal[*PRECISIONS] = _model(
+        "auto", 'of matrix products: "float32", "bfloat16", or "auto": bfloat16 on a GPU that has it'
+    )
+    seed: int = _model(0, "everything random is derived from it", ge=0, le=_LARGEST_SEED)
+    num_splits: int = _folds(3, "number of folds, one model each", ge=2)
+    group_by: Literal[*GROUP_BY] = _folds(
+        "context", 'keep together examples of one "context", of one "title", or "none"'
+    )
+    shuffle: bool = _folds(True, "put groups into folds at random rather than in order")
+    n_jobs: _Count = _folds(None, "folds at once; None: one after the other, or one on each GPU; -1: as there is room")
+    threads_per_fold: _Count = _folds(None, "cores a fold computes on; None for its share")
+    parallel_backend: _Backend = _folds(None, 'a cluster that is running: "ray" or "dask", or "dask:tcp://HOST:PORT"')
+    folds_dir: _Folder = _places("folds", "finished folds are kept here and reused")
+    outputs_dir: _Folder = _places("outputs", "results are written here")
 
-    @staticmethod
-    def _contradictions(namespace: Mapping[str, object]) -> list[str]:
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
         problems = []
-        if namespace["only_folds"] is not None:
-            try:
-                check_fold_indices(namespace["only_folds"], namespace["num_splits"])
-            except ValueError as error:
-                problems.append(str(error))
         try:
-            check_window_size(namespace["max_length"], namespace["doc_stride"] or 0)
+            check_window_size(self.max_length, self.doc_stride or 0)
         except ValueError as error:
             problems.append(str(error))
-        folders = {name: Path(from_project_root(namespace[name])) for name in ("folds_dir", "outputs_dir")}
-        if folders["folds_dir"] == folders["outputs_dir"]:
-            problems.append(f"outputs_dir: expected another folder than folds_dir, found {namespace['outputs_dir']!r}")
-        for source in ("dataset", "model_checkpoint"):
-            read = Path(from_project_root(namespace[source], always=False))
+        if self.folds_dir == self.outputs_dir:
+            problems.append(f"outputs_dir: expected another folder than folds_dir, found {self.outputs_dir!r}")
+        for source, revision in (("dataset", "dataset_revision"), ("model_checkpoint", "model_revision")):
+            read, given = getattr(self, source), getattr(self, revision)
+            is_here = read in (DEMO_SOURCE, EMBEDDED_BACKBONE) or Path(read).is_absolute()
+            if is_here and given is not None:
+                problems.append(
+                    f"{revision}: expected None, since {source} is {read!r} and only what is on the Hub has revisions, "
+                    f"found {given!r}"
+                )
             # What is read must stay as it is; nothing is written into a folder without the wish to.
-            for name, folder in folders.items():
-                if read.is_absolute() and read.is_dir() and folder.is_relative_to(read.resolve()):
-                    problems.append(f"{name}: expected a folder outside of {source}, {read}, found {namespace[name]!r}")
-        return problems
+            for name in ("folds_dir", "outputs_dir"):
+                written = getattr(self, name)
+                if Path(read).is_absolute() and Path(read).is_dir() and Path(written).is_relative_to(read):
+                    problems.append(f"{name}: expected a folder outside of {source}, {read}, found {written!r}")
+        if problems:
+            raise ValueError("\n  ".join(problems))
+        return self
 
     def split_options(self) -> dict:
         """Return what `cross_validation.make_splits` takes."""
-        return {name: getattr(self, name) for name in ("num_splits", "group_by", "shuffle", "seed")}
+        return self.model_dump(include={"num_splits", "group_by", "shuffle", "seed"})
 
     def pool_options(self) -> dict:
         """Return where `cross_validation.out_of_fold_predictions` makes folds, and how many at once."""
-        return {name: getattr(self, name) for name in ("n_jobs", "threads_per_fold", "parallel_backend")}
+        return self.model_dump(include={"n_jobs", "threads_per_fold", "parallel_backend"})
 
     def train_options(self) -> dict:
         """Return what `spanbert.QATrainer.train` takes."""
-        names = (
-            "num_train_epochs", "learning_rate", "head_learning_rate", "warmup_steps", "frozen_layers", "dropout",
-        )  # fmt: skip
-        options = {name: getattr(self, name) for name in names}
+        rates = {"learning_rate", "head_learning_rate", "warmup_steps"}
+        options = self.model_dump(include={"num_train_epochs", "frozen_layers", "dropout", *rates})
         return {**options, "per_device_train_batch_size": self.batch_size, **self.training_arguments}
 
 
-@dataclass(frozen=True)
-class ReviewParameters(_NotebookParameters):
+class ReviewParameters(_Parameters):
     """The parameters of `find_label_errors_in_span_classification_dataset.ipynb`."""
 
-    outputs_dir: str = _checked(_text, path="folder")
-    worst: int = _checked(_integer(1))
-    seed: int = _checked(_integer(0, _LARGEST_SEED))
-    known_errors: str | None = _checked(_optional_text, path="file")
-    decisions: str | None = _checked(_optional_text, path="file")
+    outputs_dir: _Folder = _review("outputs", "where the first notebook wrote its files; this one adds its own")
+    worst: int = _review(100, "how many of the worst examples are exported for annotation tools", ge=1)
+    seed: int = _review(0, "everything random is derived from it", ge=0, le=_LARGEST_SEED)
+    known_errors: _File | None = _review(
+        None, "a JSON list of objects with the id of each known error; the demo has one"
+    )
+    decisions: _File | None = _review(
+        None, "what reviewers decided: Label Studio's or doccano's export, or the reviewed CSV"
+    )
 
 
-def assigned_names(namespace: Mapping[str, object], known: Sequence[str]) -> list[str]:
+def parameters_cell(model: type[_Parameters]) -> str:
+    """Return the parameters cell of the notebook whose parameters a class holds, in papermill's form.
+
+    papermill lists the names, types and comments. It knows no `X | None`, and leaves out a line that has a second `=`.
+    """
+    lines, groups = [], [""]
+    for name, schema in _schemas(model).items():
+        if schema["group"] != groups[-1]:
+            groups.append(schema["group"])
+            lines += ["", f"# {groups[-1]}"]
+        lines.append(f"{name}: {_cell_type(schema)} = {_literal(model, name)}  # {schema['description']}")
+    return "\n".join(lines).strip()
+
+
+def parameters_table(model: type[_Parameters]) -> str:
+    """Return a Markdown table of parameters: the name, the default, and what it is."""
+    rows = [
+        f"| `{name}` | `{_literal(model, name)}` | {schema['description']} |"
+        for name, schema in _schemas(model).items()
+    ]
+    return "\n".join(["| parameter | default | what it is |", "| --- | --- | --- |", *rows])
+
+
+def from_project_root(path: str, *, always: bool = True) -> str:
+    """Return a relative path as an absolute one below the project's root.
+
+    Parameters
+    ----------
+    path : str
+    always : bool
+        If false, only what is there, or can be nothing but a path; a name on the Hub stays as it is.
+    """
+    is_path = path.startswith((".", "~")) or path.endswith(FILE_SUFFIXES) or (PROJECT_ROOT / path).exists()
+    if not (always or (is_path and path not in (DEMO_SOURCE, EMBEDDED_BACKBONE))):
+        return path
+    return str((PROJECT_ROOT / Path(path).expanduser()).resolve())
+
+
+def _assigned_names(namespace: Mapping[str, object], known: Iterable[str]) -> list[str]:
     """Return the names that the notebook's parameters cell and papermill's injected cell assign.
 
     papermill only warns of a parameter that the notebook does not know, and a typing error in the
@@ -370,47 +395,43 @@ def assigned_names(namespace: Mapping[str, object], known: Sequence[str]) -> lis
     return own + injected
 
 
-def from_project_root(path: str, *, always: bool = True) -> str:
-    """Return a relative path as an absolute one below the project's root.
-
-    Parameters
-    ----------
-    path : str
-    always : bool
-        If false, only what is there, or can be nothing but a path; a name on the Hub stays as it is.
-    """
-    is_path = path.startswith((".", "~")) or path.endswith(FILE_SUFFIXES) or (PROJECT_ROOT / path).exists()
-    if not (always or (is_path and path not in (DEMO_SOURCE, EMBEDDED_BACKBONE))):
-        return path
-    return str((PROJECT_ROOT / Path(path).expanduser()).resolve())
+def _schemas(model: type[_Parameters]) -> dict[str, dict]:
+    return model.model_json_schema()["properties"]
 
 
-def _path_problems(name: str, path: str) -> list[str]:
-    try:
-        local_path(path)
-    except ValueError as error:
-        return [f"{name}: {error}"]
-    return []
+def _cell_type(schema: Mapping) -> str:
+    """Return a JSON schema's type as papermill reads it, such as `Optional[int]`."""
+    return f"Optional[{_cell_type(schema['anyOf'][0])}]" if "anyOf" in schema else _TYPES[schema["type"]][0]
 
 
-def _is_only_here(path: str) -> bool:
-    return not Path(path).is_absolute() and path not in (DEMO_SOURCE, EMBEDDED_BACKBONE) and Path(path).exists()
+def _in_words(schema: Mapping) -> str:
+    """Return what a JSON schema expects, such as "an integer of at least 2 or None"."""
+    if "anyOf" in schema:
+        return " or ".join(_in_words(part) for part in schema["anyOf"])
+    if "enum" in schema:
+        return "one of " + ", ".join(map(repr, schema["enum"]))
+    limits = " and ".join(f"{words} {schema[name]}" for name, words in _LIMITS.items() if name in schema)
+    return f"{_TYPES[schema['type']][1]} {limits}".strip()
 
 
-def _unknown(name: str, known: list[str]) -> str:
+def _literal(model: type[_Parameters], name: str) -> str:
+    default = model.model_fields[name].default
+    return json.dumps(default, ensure_ascii=False) if isinstance(default, str | dict) else repr(default)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
-    return f"{name}: no such parameter; {hint}"
+    return f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
 
 
-def _found(value: object) -> str:
+def _wrong(expected: str, value: object) -> ValueError:
     hint = ""
     if isinstance(value, str) and _is_literal(value):
         # papermill's -p passes true, none and lists as text, and so it does with NumPy's numbers.
         hint = ", a text; with papermill give numbers bare, and other values as -y 'name: value'"
     shown = repr(value)
     shown = shown if len(shown) <= _LONGEST_SHOWN else shown[: _LONGEST_SHOWN - 1] + "…"
-    return f"{shown} ({type(value).__name__}{hint})"
+    return ValueError(f"expected {expected}, found {shown} ({type(value).__name__}{hint})")
 
 
 def _is_literal(text: str) -> bool:

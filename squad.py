@@ -86,6 +86,7 @@ def load_squad(
     num_examples: int | None = None,
     *,
     on_invalid: str = "raise",
+    revision: str | None = None,
 ) -> Dataset:
     """Load an extractive question-answering data set.
 
@@ -105,6 +106,8 @@ def load_squad(
     on_invalid : {"raise", "drop"}
         What to do with examples that fail validation. `"drop"` leaves them out and warns how many
         and which they were.
+    revision : str, optional
+        Branch, tag or commit of a data set on the Hub; its main branch by default.
 
     Returns
     -------
@@ -138,7 +141,7 @@ def load_squad(
         raise ValueError(f"num_examples: expected at least 1, found {num_examples}")
 
     source = str(source)
-    rows = read_rows(source, num_examples)
+    rows = read_rows(source, num_examples, revision)
     if num_examples is not None and len(rows) < num_examples:
         raise ValueError(
             f"{source}: expected at least num_examples={num_examples} examples, found {len(rows)}; "

@@ -23,7 +23,7 @@ COLUMNS = ("id", "title", "context", "question", "answers")
 FILE_SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet")
 
 
-def read_rows(source: str, num_examples: int | None) -> list[dict]:
+def read_rows(source: str, num_examples: int | None, revision: str | None = None) -> list[dict]:
     """Read examples as they are, in the columns of the schema where the source has them.
 
     Parameters and errors are those of `squad.load_squad`; of a source that can be read in part, no more than the first
@@ -45,7 +45,7 @@ def read_rows(source: str, num_examples: int | None) -> list[dict]:
             f"{source}: no such file or folder. Give the path of a {', '.join(FILE_SUFFIXES)} file, "
             f'"{DEMO_SOURCE}" for the embedded data, or a name on the Hub such as "squad".'
         )
-    return _rows_of_hub(source, num_examples)
+    return _rows_of_hub(source, num_examples, revision)
 
 
 def read_known_errors(path: str | Path) -> dict[str, dict]:
@@ -132,12 +132,12 @@ def _check_columns(found: Sequence[str], source: str | Path) -> None:
         )
 
 
-def _rows_of_hub(source: str, num_examples: int | None) -> list[dict]:
+def _rows_of_hub(source: str, num_examples: int | None, revision: str | None) -> list[dict]:
     name, _, split = source.partition(":")
     repository = HUB_ALIASES.get(name, name)
     with asking_hub(source, f'download the data set elsewhere and pass the file\'s path, use "{DEMO_SOURCE}"'):
         loaded = datasets.load_dataset(  # nosec B615 # the caller says whose data; no code comes with it
-            repository, split=split or "train"
+            repository, split=split or "train", revision=revision
         )
     _check_columns(loaded.column_names, source)
     return _head(loaded, num_examples)

@@ -1,23 +1,22 @@
-"""Train one fold with several processes, on several GPUs or machines.
+"""The `fold` command: make one fold, with one process or with several on several GPUs or machines.
 
-    accelerate launch --multi_gpu --num_processes 2 train_fold.py --fold 0 -f notebooks/squad.yaml -p num_splits 5
+    python train_fold.py --fold 0 -f mine.yaml
+    accelerate launch --multi_gpu --num_processes 2 train_fold.py --fold 0 -f mine.yaml -p num_splits 5
 
 The parameters are those of `span_categorizer_training.ipynb`, given as papermill takes them. The processes share each
 training step, so the steps are those of one process. The fold is filed as the notebook files it: a run of the notebook
-with the same parameters finds it finished.
+with the same parameters finds it finished. `threads_per_fold` are those of each process.
 """
 
 import argparse
-import ast
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from pathlib import Path
 
-import papermill
 import torch
 import yaml
 from accelerate import PartialState
+from papermill.iorw import NoDatesSafeLoader, read_yaml_file
 
 from cross_validation import plan_folds
 from fold_making import FoldMaking
@@ -28,19 +27,25 @@ from resumable_training import TrainingStates
 from spanbert import QA, QATrainer
 from squad import load_squad
 
-NOTEBOOK = Path(__file__).resolve().parent / "notebooks" / "span_categorizer_training.ipynb"
 # Processes wait for the first one while it waits for another run on the same fold.
 _LONGEST_WAIT = timedelta(days=7)
 
 
-def read_parameters(files: Sequence[str], given: Sequence[tuple[str, str]]) -> TrainingParameters:
-    """Return the notebook's parameters: its defaults, over them those of YAML files, over them single ones.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes to a parser; `run` takes what it then parses."""
+    named = {"nargs": 2, "metavar": ("NAME", "VALUE")}
+    parser.add_argument("--fold", type=int, required=True, help="which fold, from 0")
+    for flag, name, options, help_text in (
+        ("-f", "--parameters_file", {"metavar": "FILE"}, "a YAML file of parameters"),
+        ("-y", "--parameters_yaml", {"metavar": "YAML"}, "parameters as YAML, such as 'num_examples: null'"),
+        ("-p", "--parameters", named, "a parameter; numbers, True, False and None are taken as such"),
+        ("-r", "--parameters_raw", named, "a parameter whose value is a text"),
+    ):
+        parser.add_argument(flag, name, action="append", default=[], help=help_text, **options)
 
-    Parameters
-    ----------
-    files : sequence of str
-    given : sequence of (name, value)
-        Each value a number, or YAML.
+
+def read_parameters(options: argparse.Namespace) -> TrainingParameters:
+    """Return the given parameters over the defaults; of several kinds, files count least and raw texts most.
 
     Raises
     ------
@@ -48,36 +53,51 @@ def read_parameters(files: Sequence[str], given: Sequence[tuple[str, str]]) -> T
         Names every parameter that is unknown or wrong.
     """
     values = {}
-    for file in files:
-        content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ParameterError(f"{file}: expected a YAML file of parameters, `name: value` a line, found {content!r}")
-        values |= content
-    values |= {name: _typed(value) for name, value in given}
-    defaults = {
-        name: ast.literal_eval(parameter["default"]) for name, parameter in papermill.inspect_notebook(NOTEBOOK).items()
-    }
-    return TrainingParameters.from_values({**defaults, **values}, list(values))
+    for file in options.parameters_file:
+        values |= _mapping(read_yaml_file(file), file)
+    for text in options.parameters_yaml:
+        values |= _mapping(yaml.load(text, Loader=NoDatesSafeLoader), text)  # noqa: S506 - it is a safe one
+    values |= {name: _typed(text) for name, text in options.parameters}
+    return TrainingParameters.from_values(values | dict(options.parameters_raw))
+
+
+def _mapping(content: object, where: str) -> Mapping[str, object]:
+    if content is not None and not isinstance(content, dict):
+        raise ParameterError(f"{where}: expected YAML of parameters, `name: value` a line, found {content!r}")
+    return content or {}
 
 
 def _typed(text: str) -> object:
+    """Return what papermill's `-p` makes of a text; its own function for that is private."""
+    names = {"True": True, "False": False, "None": None}
+    if text in names:
+        return names[text]
     for number in (int, float):
         with contextlib.suppress(ValueError):
             return number(text)
-    # YAML itself takes 1e-3 for a text.
-    return yaml.safe_load(text)
+    return text
 
 
-def train_fold(parameters: TrainingParameters, fold_index: int) -> None:
-    """Make a fold with all processes of the launcher; a finished one is left as it is."""
+def make_fold(parameters: TrainingParameters, fold_index: int) -> None:
+    """Make a fold with all processes of the launcher, or with this one; a finished one is left as it is."""
     if fold_index not in range(parameters.num_splits):
         raise ParameterError(f"--fold: expected 0 to {parameters.num_splits - 1}, found {fold_index}")
     state = PartialState(cpu=not torch.accelerator.is_available())
-    examples = list(load_squad(parameters.dataset, parameters.num_examples, on_invalid=parameters.on_invalid))
+    idle = [name for name in ("n_jobs", "parallel_backend") if getattr(parameters, name) is not None]
+    if idle and state.is_main_process:
+        print(f"{' and '.join(idle)}: of no effect here, where one fold is made by the processes that were started")
+    if parameters.threads_per_fold is not None:
+        torch.set_num_threads(parameters.threads_per_fold)
+    examples = list(
+        load_squad(
+            parameters.dataset, parameters.num_examples, on_invalid=parameters.on_invalid,
+            revision=parameters.dataset_revision,
+        )
+    )  # fmt: skip
     qa = QA(
         parameters.model_checkpoint, label_map=parameters.label_map, max_length=parameters.max_length,
         doc_stride=parameters.doc_stride, answers=parameters.answers, seed=parameters.seed,
-        precision=parameters.precision,
+        revision=parameters.model_revision, precision=parameters.precision,
     )  # fmt: skip
     trainer = QATrainer(qa, parameters.max_length, parameters.label_map)
     plans = plan_folds(
@@ -121,18 +141,20 @@ class _Call:
         self._is_made = True
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the command line and make the fold."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--fold", type=int, required=True, help="which fold, from 0")
-    parser.add_argument("-f", "--parameters_file", action="append", default=[], help="YAML, as papermill takes it")
-    parser.add_argument("-p", "--parameters", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
-    options = parser.parse_args(arguments)
+def run(options: argparse.Namespace) -> None:
+    """Make the fold that the command line asks for."""
     try:
-        train_fold(read_parameters(options.parameters_file, options.parameters), options.fold)
+        make_fold(read_parameters(options), options.fold)
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the command line and make the fold."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    add_arguments(parser)
+    run(parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

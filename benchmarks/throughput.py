@@ -53,7 +53,6 @@ from throughput_pieces import (
 )
 from transformers import BertConfig, BertForTokenClassification
 
-import fold_trainer
 from atomic_files import new_folder, write_file
 from qa import PRECISIONS
 from spanbert import EMBEDDED_RECIPE

@@ -1,7 +1,6 @@
 """What holds for the code as a whole."""
 
 import ast
-import json
 import re
 import subprocess
 import sys
@@ -84,19 +83,6 @@ def test_readme_says_what_each_dependency_is_for():
     table = readme.split("## Dependencies")[1].split("\n## ")[0]
     for package in {**requirements("requirements.txt"), **requirements("requirements-test.txt")}:
         assert re.search(rf"\b{re.escape(package)}\b", table), package
-
-
-@pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
-def test_readme_lists_every_parameter_with_its_default(notebook):
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    cell = next(cell for cell in cells if "parameters" in cell["metadata"].get("tags", []))
-    source = cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"])
-    table = (ROOT / "README.md").read_text(encoding="utf-8").split("## Parameters")[1].split("\n## ")[0]
-    for line in source.splitlines():
-        name, default = re.fullmatch(r"(\w+): [^=]+ = (.+?)  # .+", line).groups()
-        assert re.search(rf"^\|[^|]*`{name}`[^|]*\|[^|]*`{re.escape(default)}`", table, re.MULTILINE), (
-            f"{name} = {default}"
-        )
 
 
 def test_no_pickle_is_loaded_and_no_remote_code_trusted():

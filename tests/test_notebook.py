@@ -1,4 +1,4 @@
-"""The training notebook: clean when committed, and the same wherever and however it is run."""
+"""The notebooks as they are committed, and the training notebook as it runs, wherever and however it is run."""
 
 import json
 import shutil
@@ -14,13 +14,25 @@ from conftest import ROOT
 from papermill.exceptions import PapermillExecutionError
 
 from checkpoints import resolve_checkpoint
-from parameters import TrainingParameters
 from span_classification_tutorial_utils import read_npz
 from span_model import load_network
 from spanbert import QA
 
 NOTEBOOK = ROOT / "notebooks" / "span_categorizer_training.ipynb"
 FILES = ["labels.npz", "out_of_fold.parquet", "pred_probs.npz", "questions.npz", "run.json", "tokens.npz"]
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda file: file.stem)
+def test_committed_notebook_is_valid_and_has_no_outputs_and_its_cells_fit_on_a_screen(file):
+    notebook = nbformat.read(file, as_version=4)
+    nbformat.validate(notebook)
+    assert len(notebook.cells) > 20
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [(cell.outputs, cell.execution_count) for cell in code] == [([], None)] * len(code)
+    is_parameters = ["parameters" in cell.metadata.get("tags", []) for cell in notebook.cells]
+    assert is_parameters.count(True) == 1
+    for cell, has_parameters in zip(notebook.cells, is_parameters, strict=True):
+        assert has_parameters or cell.source.count("\n") < 30
 
 
 @pytest.fixture
@@ -37,15 +49,18 @@ def arguments(tiny_bert, squad_file, tmp_path) -> dict:
     }
 
 
-def execute(arguments, tmp_path, **options):
-    return papermill.execute_notebook(
-        NOTEBOOK, tmp_path / "executed.ipynb", arguments, progress_bar=False, cwd=tmp_path, **options
+def execute(arguments: dict, folder: Path) -> nbformat.NotebookNode:
+    return papermill.execute_notebook(NOTEBOOK, folder / "executed.ipynb", arguments, progress_bar=False, cwd=folder)
+
+
+def outputs_of(notebook: nbformat.NotebookNode) -> list[dict]:
+    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+def text_of(notebook: nbformat.NotebookNode) -> str:
+    return "\n".join(
+        output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs_of(notebook)
     )
-
-
-def text_of(notebook) -> str:
-    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    return "\n".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs)
 
 
 def test_notebook_writes_what_it_says(arguments, tmp_path, examples):
@@ -59,47 +74,56 @@ def test_notebook_writes_what_it_says(arguments, tmp_path, examples):
         assert "".join(tokens[index][labels[index] == 1]) == example["answers"]["text"][0]
         assert len(pred_probs[index]) == len(tokens[index])
         assert questions[index] == example["question"]
-    text = text_of(notebook)
-    assert "12 questions on 6 paragraphs of 3 articles" in text
-    assert "fold 2 (3 of 3): trained on 8 examples" in text
-    images = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs if "image/png" in o.get("data", {})]
-    assert len(images) == 2
+    assert "12 questions on 6 paragraphs of 3 articles" in text_of(notebook)
+    assert sum("image/png" in output.get("data", {}) for output in outputs_of(notebook)) == 2
     for fold in (tmp_path / "folds").iterdir():
         seed = json.loads((fold / "fold.json").read_text())["seed"]
         untrained = load_network(resolve_checkpoint(arguments["model_checkpoint"]), {"O": 0, "ANS": 1}, seed)
         assert not torch.equal(QA(fold).model.classifier.weight.cpu(), untrained.classifier.weight)
-    errors = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs if o.get("name") == "stderr"]
-    assert errors == []
+    assert [output for output in outputs_of(notebook) if output.get("name") == "stderr"] == []
+    parameters = json.loads((outputs / "run.json").read_text())["parameters"]
+    assert parameters == {**parameters, **arguments, "dataset_revision": None, "model_revision": None}
 
 
-def test_second_run_reuses_folds_and_writes_the_same_bytes(arguments, tmp_path):
-    execute(arguments, tmp_path)
-    first = {name: (tmp_path / "outputs" / name).read_bytes() for name in FILES}
-    shutil.rmtree(tmp_path / "outputs")
-    notebook = execute(arguments, tmp_path)
-    assert text_of(notebook).count("already trained, skipping") == 3
-    for name in set(FILES) - {"run.json"}:
-        assert (tmp_path / "outputs" / name).read_bytes() == first[name], name
+@pytest.mark.slow
+def test_working_directory_does_not_matter_and_a_second_run_reuses_the_folds(arguments, tmp_path):
+    """As opened in JupyterLab (in notebooks/), and from a folder elsewhere; relative paths are the project's."""
+    outputs, elsewhere = ROOT / "outputs" / "test_working_directory", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    relative = {**arguments, "outputs_dir": "outputs/test_working_directory"}
+    (tmp_path / "parameters.json").write_text(json.dumps(relative))
+    written = []
+    try:
+        for folder in (NOTEBOOK.parent, elsewhere):
+            command = [sys.executable, "-m", "papermill", NOTEBOOK, tmp_path / "executed.ipynb"]
+            run = subprocess.run(
+                [*map(str, command), "-f", str(tmp_path / "parameters.json")],
+                cwd=folder, capture_output=True, text=True, timeout=300, check=False,
+            )  # fmt: skip
+            assert run.returncode == 0, run.stderr
+            written.append({name: (outputs / name).read_bytes() for name in FILES if name != "run.json"})
+            shutil.rmtree(outputs)
+    finally:
+        shutil.rmtree(outputs, ignore_errors=True)
+    assert written[0] == written[1]
+    assert list(elsewhere.iterdir()) == []
+    assert (tmp_path / "executed.ipynb").read_text().count("already trained, skipping") == 3
 
 
-def test_unknown_parameter_stops_the_run_and_suggests_one(arguments, tmp_path):
-    with pytest.raises(PapermillExecutionError, match=r"num_split: no such parameter; did you mean 'num_splits'\?"):
-        execute({**arguments, "num_split": 4}, tmp_path)
-    assert not (tmp_path / "folds").exists()
-
-
-def test_wrong_values_stop_the_run_before_training(arguments, tmp_path):
+@pytest.mark.slow
+def test_wrong_parameters_stop_the_run_before_training(arguments, tmp_path):
     with pytest.raises(PapermillExecutionError) as caught:
-        execute({**arguments, "num_splits": 1, "num_examples": "none", "batch_size": "4"}, tmp_path)
+        execute({**arguments, "num_splits": 1, "num_split": 4, "batch_size": "4"}, tmp_path)
     for message in (
+        "num_split: no such parameter; did you mean 'num_splits'?",
         "num_splits: expected an integer of at least 2, found 1 (int)",
-        "num_examples: expected an integer of at least 2 or None, found 'none' (str, a text; with papermill",
         "batch_size: expected an integer of at least 1, found '4' (str, a text; with papermill",
     ):
         assert message in str(caught.value)
     assert not (tmp_path / "folds").exists()
 
 
+@pytest.mark.slow
 def test_outputs_folder_that_cannot_be_written_is_known_before_training(arguments, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(PapermillExecutionError, match="expected a folder that can be written"):
@@ -107,6 +131,7 @@ def test_outputs_folder_that_cannot_be_written_is_known_before_training(argument
     assert list((tmp_path / "folds").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_several_classes_and_dropped_examples(arguments, tmp_path, examples):
     for number, example in enumerate(examples):
         example["answers"]["label"] = ["LOC" if number % 2 == 0 else "YEAR"]
@@ -119,55 +144,3 @@ def test_several_classes_and_dropped_examples(arguments, tmp_path, examples):
     assert {"pred_probs_LOC.npz", "pred_probs_YEAR.npz", "labels_LOC.npz", "labels_YEAR.npz", "tokens.npz"} <= names
     assert len(read_npz(tmp_path / "outputs" / "pred_probs_YEAR.npz")) == 11
     assert "Dropped: '1b' (index 3)." in text_of(notebook)
-
-
-def run_in(folder, notebook, arguments, tmp_path):
-    """Run the notebook with another working directory, as a process of its own."""
-    parameters = tmp_path / "parameters.json"
-    parameters.write_text(json.dumps(arguments))
-    command = [
-        sys.executable,
-        "-m",
-        "papermill",
-        str(notebook),
-        str(tmp_path / "executed.ipynb"),
-        "-f",
-        str(parameters),
-    ]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
-
-
-def test_working_directory_does_not_matter(arguments, tmp_path):
-    """As opened in JupyterLab (in notebooks/), and from a folder elsewhere; relative paths are the project's."""
-    relative = {**arguments, "outputs_dir": "outputs/test_working_directory", "folds_dir": str(tmp_path / "folds")}
-    outputs = ROOT / "outputs" / "test_working_directory"
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    written = []
-    try:
-        for folder in (NOTEBOOK.parent, elsewhere):
-            run = run_in(folder, NOTEBOOK, relative, tmp_path)
-            assert run.returncode == 0, run.stderr
-            written.append((outputs / "pred_probs.npz").read_bytes())
-            shutil.rmtree(outputs)
-    finally:
-        shutil.rmtree(outputs, ignore_errors=True)
-    assert written[0] == written[1]
-    assert list(elsewhere.iterdir()) == []
-
-
-def test_squad_configuration_names_known_parameters():
-    import yaml
-
-    configuration = yaml.safe_load((NOTEBOOK.parent / "squad.yaml").read_text())
-    assert set(configuration) <= set(TrainingParameters.__dataclass_fields__)
-    source = next(c.source for c in nbformat.read(NOTEBOOK, 4).cells if "parameters" in c.metadata.get("tags", []))
-    namespace = {}
-    exec(f"from typing import Optional\n{source}", namespace)
-    parameters = TrainingParameters.from_notebook({**namespace, **configuration})
-    assert (parameters.dataset, parameters.num_examples, parameters.model_checkpoint) == (
-        "squad",
-        100,
-        "bert-base-cased",
-    )
-    assert Path(parameters.outputs_dir) == ROOT / "outputs" / "squad"

@@ -1,560 +1,377 @@
-"""Checking the notebook's parameters."""
+"""The parameters: what is accepted, what is refused and how, and that nothing names them twice."""
 
-import ast
-import dataclasses
+import inspect
 import json
-from pathlib import Path
+import re
 
 import nbformat
 import numpy as np
+import papermill
 import pytest
 import yaml
+from conftest import ROOT
 from papermill.translators import PythonTranslator
 
 import parameters
+from cross_validation import out_of_fold_predictions
 from parameters import (
-    PROJECT_ROOT,
     ParameterError,
     ReviewParameters,
     TrainingParameters,
-    assigned_names,
     from_project_root,
+    parameters_cell,
+    parameters_table,
 )
-from spanbert import EMBEDDED_RECIPE
+from review import write_review_files
+from spanbert import EMBEDDED_RECIPE, QA
+from squad import load_squad
 
-ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOK = ROOT / "notebooks" / "span_categorizer_training.ipynb"
-REVIEW_NOTEBOOK = ROOT / "notebooks" / "find_label_errors_in_span_classification_dataset.ipynb"
-NAMES = [field.name for field in dataclasses.fields(TrainingParameters)]
+NOTEBOOKS = {
+    TrainingParameters: ROOT / "notebooks" / "span_categorizer_training.ipynb",
+    ReviewParameters: ROOT / "notebooks" / "find_label_errors_in_span_classification_dataset.ipynb",
+}
+BOTH = pytest.mark.parametrize("model", NOTEBOOKS, ids=lambda model: model.__name__)
 HINT = ", a text; with papermill give numbers bare, and other values as -y 'name: value'"
 
 
-def notebook_defaults(notebook: Path = NOTEBOOK) -> dict:
-    """Return what the parameters cell of a notebook assigns; of the training notebook, unless told."""
-    cells = [
-        cell.source
-        for cell in nbformat.read(notebook, as_version=4).cells
-        if "parameters" in cell.metadata.get("tags", [])
-    ]
-    assert len(cells) == 1
-    return {statement.target.id: ast.literal_eval(statement.value) for statement in ast.parse(cells[0]).body}
+def defaults(model) -> dict:
+    return {name: field.default for name, field in model.model_fields.items()}
 
 
-def after_papermill(**given: object) -> dict:
-    """Return the notebook's variables after papermill has injected a cell, which is made by papermill itself."""
-    cell = PythonTranslator.codify(given)
-    namespace = {**notebook_defaults(), "In": ["", "import time", cell]}
-    exec(cell, namespace)
-    return namespace
+def after_papermill(model, **given: object):
+    """Take the parameters of a notebook into which papermill has injected some."""
+    namespace = {**defaults(model), "In": ["", "import time", PythonTranslator.codify(given)]}
+    exec(namespace["In"][-1], namespace)
+    return model.from_notebook(namespace)
 
 
-def problems_with(**changes: object) -> list[str]:
+def problems_with(model=TrainingParameters, **given: object) -> list[str]:
     """Return the lines of the error that some values cause."""
     with pytest.raises(ParameterError) as caught:
-        TrainingParameters.from_notebook({**notebook_defaults(), **changes})
-    return lines_of(caught.value)
-
-
-def lines_of(error: ParameterError) -> list[str]:
-    first, *lines = str(error).split("\n  ")
-    assert first == "the parameters of this notebook are wrong:"
+        model.from_values(given)
+    first, *lines = str(caught.value).split("\n  ")
+    assert first == "the parameters are wrong:"
     return lines
+
+
+# One owner: the cells, tables and signatures say what the model says
+
+
+@BOTH
+def test_cell_of_the_notebook_is_that_of_the_model(model):
+    cells = nbformat.read(NOTEBOOKS[model], as_version=4).cells
+    (cell,) = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    assert cell.source == parameters_cell(model)
+
+
+@BOTH
+def test_cell_assigns_the_defaults(model):
+    namespace = {}
+    exec(f"from typing import Optional\n{parameters_cell(model)}", namespace)
+    assert {name: namespace[name] for name in model.model_fields} == defaults(model)
+
+
+@BOTH
+def test_papermill_finds_every_parameter_with_its_help(model):
+    found = papermill.inspect_notebook(NOTEBOOKS[model])
+    assert {name: parameter["help"] for name, parameter in found.items()} == {
+        name: field.description for name, field in model.model_fields.items()
+    }
+    assert min(len(parameter["help"]) for parameter in found.values()) > 10
+
+
+def test_papermill_finds_types_and_defaults():
+    found = papermill.inspect_notebook(NOTEBOOKS[TrainingParameters])
+    names = ("num_examples", "on_invalid", "label_map", "shuffle", "warmup_steps", "dropout", "parallel_backend")
+    assert [(found[name]["inferred_type_name"], found[name]["default"]) for name in names] == [
+        ("Optional[int]", "None"), ("str", '"raise"'), ("dict", '{"O": 0, "ANS": 1}'), ("bool", "True"),
+        ("float", "0.1"), ("Optional[float]", "0.0"), ("Optional[str]", "None"),
+    ]  # fmt: skip
+
+
+def test_cell_is_in_four_groups():
+    groups = re.findall(r"^# (.*)", parameters_cell(TrainingParameters), re.MULTILINE)
+    assert groups == ["data", "model and training", "folds", "where things go"]
+    assert "\n# " not in parameters_cell(ReviewParameters)
+
+
+@BOTH
+def test_documentation_has_the_table(model):
+    assert "| `seed` | `0` | everything random is derived from it |" in parameters_table(model)
+    texts = [file.read_text(encoding="utf-8") for file in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))]
+    assert any(parameters_table(model) in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("function", "model", "renamed", "own"),
+    [
+        (load_squad, TrainingParameters, {"source": "dataset", "revision": "dataset_revision"}, set()),
+        # Not given, these are what the checkpoint was trained with.
+        (QA, TrainingParameters, {"model_path": "model_checkpoint", "revision": "model_revision"},
+         {"label_map", "max_length", "answers"}),
+        (out_of_fold_predictions, TrainingParameters, {}, set()),
+        (write_review_files, ReviewParameters, {}, set()),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)  # fmt: skip
+def test_signatures_have_the_defaults_of_the_model(function, model, renamed, own):
+    signature = {
+        renamed.get(name, name): parameter.default
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.default is not parameter.empty
+    }
+    shared = (signature.keys() & model.model_fields.keys()) - own
+    assert shared >= set(renamed.values())
+    assert {name: signature[name] for name in shared} == {name: defaults(model)[name] for name in shared}
+    assert shared
+
+
+def test_defaults_are_the_embedded_recipe():
+    assert TrainingParameters.from_values({}).train_options() == EMBEDDED_RECIPE
 
 
 # What is accepted
 
 
-def test_defaults_of_the_notebook_are_accepted():
-    defaults = notebook_defaults()
-    assert list(defaults) == NAMES
-    found = dataclasses.asdict(TrainingParameters.from_notebook(defaults))
-    assert found == {**defaults, "folds_dir": str(ROOT / "folds"), "outputs_dir": str(ROOT / "outputs")}
+@BOTH
+def test_defaults_are_accepted(model):
+    found = model.from_notebook(defaults(model))
+    assert found == model.from_values({})
+    places = {name: str(ROOT / value) for name, value in defaults(model).items() if name.endswith("_dir")}
+    assert found.model_dump() == {**defaults(model), **places}
+    assert found.as_json() == defaults(model)
 
 
 def test_configuration_of_the_published_tutorial_is_accepted():
     given = yaml.safe_load((ROOT / "notebooks" / "squad.yaml").read_text(encoding="utf-8"))
-    found = dataclasses.asdict(TrainingParameters.from_notebook(after_papermill(**given)))
-    assert found == {
-        **notebook_defaults(), **given, "folds_dir": str(ROOT / "folds"), "outputs_dir": str(ROOT / "outputs/squad"),
-    }  # fmt: skip
+    assert after_papermill(TrainingParameters, **given).as_json() == {**defaults(TrainingParameters), **given}
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    "given",
     [
-        ("num_examples", 2),
-        ("num_examples", None),
-        ("on_invalid", "drop"),
-        ("answers", "all"),
-        ("label_map", {"PER": 2, "O": 1, "ANS": 0}),
-        ("num_splits", 2),
-        ("group_by", "title"),
-        ("group_by", "none"),
-        ("shuffle", False),
-        ("doc_stride", 0),
-        ("num_train_epochs", 1),
-        ("num_train_epochs", 0.01),
-        ("learning_rate", 1),
-        ("head_learning_rate", None),
-        ("warmup_steps", 0),
-        ("warmup_steps", 100),
-        ("batch_size", 1),
-        ("frozen_layers", 0),
-        ("dropout", None),
-        ("dropout", 0),
-        ("dropout", 0.99),
-        ("training_arguments", {"weight_decay": 0.3}),
-        ("seed", 0),
-        ("examples_per_shard", 1),
-        ("examples_per_shard", None),
+        {"num_examples": 2, "num_splits": 2, "seed": 2**32 - 1, "max_length": 5, "doc_stride": 0},
+        {"on_invalid": "drop", "answers": "all", "group_by": "title", "shuffle": False, "precision": "bfloat16"},
+        {"label_map": {"PER": 2, "O": 1, "ANS": 0}, "training_arguments": {"weight_decay": 0.3, "tf32": None}},
+        {"num_train_epochs": 0.01, "learning_rate": 1, "head_learning_rate": None, "warmup_steps": 0},
+        {"batch_size": 1, "frozen_layers": 0, "dropout": 0.99, "n_jobs": -1, "threads_per_fold": 1},
+        {"dropout": None, "n_jobs": 1, "parallel_backend": "dask:tcp://10.0.0.1:8786", "group_by": "none"},
+        {"dataset": 'a "quoted" \\ name', "dataset_revision": "v1", "model_checkpoint": "org/name",
+         "model_revision": "refs/pr/1"},
     ],
-)
-def test_value_at_the_edge_is_accepted(name, value):
-    found = TrainingParameters.from_notebook({**notebook_defaults(), name: value})
-    assert getattr(found, name) == value
-
-
-def test_smallest_window_is_accepted():
-    found = TrainingParameters.from_notebook({**notebook_defaults(), "max_length": 5, "doc_stride": 0})
-    assert found.max_length == 5
+)  # fmt: skip
+def test_values_at_the_edge_come_through_papermill_as_they_are(given):
+    found = after_papermill(TrainingParameters, **given)
+    for name, value in given.items():
+        assert (getattr(found, name), type(getattr(found, name))) == (value, type(value)), name
 
 
 def test_other_variables_of_the_notebook_are_ignored():
-    namespace = {**notebook_defaults(), "num_split": 3, "In": ["num_split = 3"], "np": np, "__name__": "__main__"}
-    assert TrainingParameters.from_notebook(namespace) == TrainingParameters.from_notebook(notebook_defaults())
+    namespace = {**defaults(TrainingParameters), "num_split": 3, "In": ["num_split = 3", "%time"], "np": np}
+    assert TrainingParameters.from_notebook(namespace) == TrainingParameters.from_values({})
 
 
 # What is refused
 
-_INTEGER = "an integer of at least {}"
+TEXT = "a text that is not empty"
 WRONG = [
-    ("dataset", "", "a text that is not empty"),
-    ("dataset", " \n", "a text that is not empty"),
-    ("dataset", ["demo"], "a text that is not empty"),
-    ("num_examples", 1, _INTEGER.format(2) + " or None"),
-    ("num_examples", 10.0, _INTEGER.format(2) + " or None"),
-    ("num_examples", True, _INTEGER.format(2) + " or None"),
-    ("on_invalid", "skip", "one of 'raise', 'drop'"),
+    ("dataset", " \n", TEXT),
+    ("dataset_revision", "", TEXT),
+    ("num_examples", 1, "an integer of at least 2 or None"),
+    ("num_examples", True, "an integer of at least 2 or None"),
     ("on_invalid", None, "one of 'raise', 'drop'"),
-    ("answers", "last", "one of 'first', 'all'"),
     ("answers", ["first"], "one of 'first', 'all'"),
-    ("label_map", ["O", "ANS"], "a dict such as {'O': 0, 'ANS': 1}"),
-    ("label_map", {0: "O", 1: "ANS"}, "a dict such as {'O': 0, 'ANS': 1}"),
-    ("label_map", {"O": 0}, "'O' and at least one span class"),
     ("label_map", {"ANS": 0, "PER": 1}, "'O' and at least one span class"),
-    ("label_map", {"O": 0, "ANS": 2}, "the columns 0 to 1"),
     ("label_map", {"O": 0, "ANS": True}, "the columns 0 to 1"),
-    ("num_splits", 1, _INTEGER.format(2)),
-    ("num_splits", None, _INTEGER.format(2)),
-    ("num_splits", True, _INTEGER.format(2)),
-    ("group_by", "paragraph", "one of 'context', 'title', 'none'"),
-    ("group_by", None, "one of 'context', 'title', 'none'"),
-    ("shuffle", 1, "True or False"),
-    ("shuffle", None, "True or False"),
-    ("model_checkpoint", "", "a text that is not empty"),
-    ("model_checkpoint", None, "a text that is not empty"),
-    ("max_length", 4, _INTEGER.format(5)),
-    ("max_length", 384.0, _INTEGER.format(5)),
-    ("doc_stride", -1, _INTEGER.format(0) + " or None"),
-    ("doc_stride", 1.5, _INTEGER.format(0) + " or None"),
+    ("model_checkpoint", None, "a text"),
+    ("model_revision", 1, "a text or None"),
+    ("max_length", 384.0, "an integer of at least 5"),
+    ("doc_stride", -1, "an integer of at least 0 or None"),
     ("num_train_epochs", 0, "a number above 0"),
-    ("num_train_epochs", float("nan"), "a number above 0"),
-    ("num_train_epochs", float("inf"), "a number above 0"),
-    ("num_train_epochs", True, "a number above 0"),
-    ("learning_rate", 0.0, "a number above 0"),
-    ("learning_rate", -3e-4, "a number above 0"),
-    ("learning_rate", None, "a number above 0"),
+    ("learning_rate", float("nan"), "a number above 0"),
     ("head_learning_rate", 0, "a number above 0 or None"),
-    ("head_learning_rate", float("nan"), "a number above 0 or None"),
-    ("warmup_steps", -1, "a number of at least 0"),
-    ("warmup_steps", None, "a number of at least 0"),
-    ("batch_size", 0, _INTEGER.format(1)),
-    ("batch_size", None, _INTEGER.format(1)),
-    ("frozen_layers", -1, _INTEGER.format(0)),
-    ("frozen_layers", False, _INTEGER.format(0)),
+    ("warmup_steps", float("inf"), "a number of at least 0"),
+    ("batch_size", 0, "an integer of at least 1"),
+    ("frozen_layers", False, "an integer of at least 0"),
     ("dropout", 1.0, "a number of at least 0 and at most 0.99 or None"),
-    ("dropout", -0.1, "a number of at least 0 and at most 0.99 or None"),
-    ("dropout", float("nan"), "a number of at least 0 and at most 0.99 or None"),
-    ("training_arguments", None, "a dict of transformers.TrainingArguments fields"),
-    ("training_arguments", ["fp16"], "a dict of transformers.TrainingArguments fields"),
-    ("training_arguments", {1: 2}, "a dict of transformers.TrainingArguments fields"),
+    ("training_arguments", ["fp16"], "a dict"),
+    ("training_arguments", {"weight_decay": "0.1"}, "a valid number as 'weight_decay'"),
     ("precision", "bf16", "one of 'auto', 'float32', 'bfloat16'"),
-    ("precision", None, "one of 'auto', 'float32', 'bfloat16'"),
+    ("seed", 2**32, "an integer of at least 0 and at most 4294967295"),
+    ("num_splits", 1, "an integer of at least 2"),
+    ("group_by", "paragraph", "one of 'context', 'title', 'none'"),
+    ("shuffle", 1, "True or False"),
     ("n_jobs", 0, "an integer of at least 1, -1 for as many as there is room for, or None"),
-    ("n_jobs", True, "an integer of at least 1, -1 for as many as there is room for, or None"),
     ("threads_per_fold", 0, "an integer of at least 1, or None"),
-    ("threads_per_fold", 1.0, "an integer of at least 1, or None"),
     ("parallel_backend", "loky", '"ray" or "dask", with or without ":" and the cluster\'s address, or None'),
-    ("parallel_backend", 1, '"ray" or "dask", with or without ":" and the cluster\'s address, or None'),
-    ("only_folds", 0, "a list of the numbers of folds, such as [0], or None"),
-    ("only_folds", ["0"], "a list of the numbers of folds, such as [0], or None"),
-    ("seed", -1, _INTEGER.format(0)),
-    ("seed", None, _INTEGER.format(0)),
-    ("folds_dir", "", "a text that is not empty"),
-    ("folds_dir", 1, "a text that is not empty"),
-    ("outputs_dir", "", "a text that is not empty"),
-    ("outputs_dir", None, "a text that is not empty"),
-    ("examples_per_shard", 0, _INTEGER.format(1) + " or None"),
-    ("examples_per_shard", 10.0, _INTEGER.format(1) + " or None"),
-    ("examples_per_shard", True, _INTEGER.format(1) + " or None"),
+    ("folds_dir", 1, "a text"),
+    ("outputs_dir", "", TEXT),
+]
+WRONG_REVIEW = [
+    ("outputs_dir", None, "a text"),
+    ("worst", 10.0, "an integer of at least 1"),
+    ("seed", -1, "an integer of at least 0 and at most 4294967295"),
+    ("known_errors", ["a.json"], "a text or None"),
+    ("decisions", " ", TEXT),
 ]
 
 
-def test_table_of_wrong_values_covers_every_parameter():
-    assert {name for name, _, _ in WRONG} == set(NAMES)
-
-
-@pytest.mark.parametrize(("name", "value", "expected"), WRONG)
-def test_wrong_value_is_refused(name, value, expected):
-    (line,) = problems_with(**{name: value})
+@pytest.mark.parametrize(
+    ("model", "name", "value", "expected"),
+    [*((TrainingParameters, *row) for row in WRONG), *((ReviewParameters, *row) for row in WRONG_REVIEW)],
+)
+def test_wrong_value_is_refused(model, name, value, expected):
+    (line,) = problems_with(model, **{name: value})
     assert line.startswith(f"{name}: expected {expected}, found {value!r}")
-    assert line.endswith(f"{value!r} ({type(value).__name__})")
+
+
+@pytest.mark.parametrize(("model", "table"), [(TrainingParameters, WRONG), (ReviewParameters, WRONG_REVIEW)])
+def test_tables_of_wrong_values_cover_every_parameter(model, table):
+    assert {name for name, _, _ in table} == set(model.model_fields)
 
 
 @pytest.mark.parametrize(
-    ("name", "text"),
+    ("name", "value", "hint"),
+    [("num_examples", "null", HINT), ("shuffle", "False", HINT), ("training_arguments", "[1,2]", HINT),
+     ("dropout", "1e-1", HINT), ("num_splits", "three", ""), ("dropout", "0.1 %", "")],
+)  # fmt: skip
+def test_value_given_as_text_is_refused_with_a_hint(name, value, hint):
+    (line,) = problems_with(**{name: value})
+    assert line.endswith(f"found {value!r} (str{hint})")
+
+
+def test_numpy_number_that_papermill_passes_as_text_is_refused_with_a_hint():
+    with pytest.raises(ParameterError) as caught:
+        after_papermill(TrainingParameters, num_splits=np.int64(3))
+    assert str(caught.value).endswith(f"num_splits: expected an integer of at least 2, found '3' (str{HINT})")
+
+
+def test_all_problems_are_reported_at_once_unknown_names_first():
+    assert problems_with(batch_size=0, shuffle="yes", num_split=5, zzz=1) == [
+        "num_split: no such parameter; did you mean 'num_splits'?",
+        f"zzz: no such parameter; known are {', '.join(TrainingParameters.model_fields)}",
+        "batch_size: expected an integer of at least 1, found 0 (int)",
+        "shuffle: expected True or False, found 'yes' (str)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "unknown"),
     [
-        ("num_examples", "none"),
-        ("num_examples", "None"),
-        ("num_examples", "null"),
-        ("shuffle", "true"),
-        ("shuffle", "False"),
-        ("training_arguments", "{'fp16': False}"),
-        ("training_arguments", "[1,2]"),
-        ("num_splits", "3"),
-        ("dropout", "1e-1"),
+        (["seed: int = 1\nnum_split: int = 2"], ["num_split"]),  # a typing error in the parameters cell
+        (["seed: int = 1\nnum_split: int = 2", "seed: int = 1", "x: int = 3"], []),  # which was mended
+        (["# Parameters\nworse = 1\n", "print('# Parameters')"], ["worse"]),  # papermill's cell
+        (["# Parameters\nworse = 1\n", "# Parameters\nseed = 1\n"], []),
     ],
 )
-def test_value_given_as_text_is_refused_with_a_hint(name, text):
-    (line,) = problems_with(**{name: text})
-    assert line.endswith(f"found {text!r} (str{HINT})")
+def test_names_of_the_cells_that_ran_last_must_be_parameters(inputs, unknown):
+    namespace = {**defaults(TrainingParameters), "num_split": 2, "worse": 1, "x": 3, "In": inputs}
+    try:
+        TrainingParameters.from_notebook(namespace)
+        problems = []
+    except ParameterError as error:
+        problems = str(error).split("\n  ")[1:]
+    assert [line.partition(": no such parameter")[0] for line in problems] == unknown
 
 
-@pytest.mark.parametrize(("name", "text"), [("num_splits", "three"), ("shuffle", "yes"), ("dropout", "0.1 %")])
-def test_other_text_has_no_hint(name, text):
-    (line,) = problems_with(**{name: text})
-    assert line.endswith(f"found {text!r} (str)")
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "text"),
-    [("num_splits", np.int64(3), "3"), ("seed", np.int32(0), "0"), ("dropout", np.float32(0.5), "0.5")],
-)
-def test_numpy_number_that_papermill_passes_as_text_is_refused_with_a_hint(name, value, text):
-    with pytest.raises(ParameterError) as caught:
-        TrainingParameters.from_notebook(after_papermill(**{name: value}))
-    (line,) = lines_of(caught.value)
-    assert line.endswith(f"found {text!r} (str{HINT})")
+# Contradictions
 
 
 @pytest.mark.parametrize(("max_length", "largest"), [(5, 0), (64, 30), (384, 190)])
 def test_doc_stride_must_leave_room_to_advance(max_length, largest):
     # Three special tokens, and a question of at most half of the rest; one context token more than the overlap.
-    TrainingParameters.from_notebook({**notebook_defaults(), "max_length": max_length, "doc_stride": largest})
+    TrainingParameters.from_values({"max_length": max_length, "doc_stride": largest})
     (line,) = problems_with(max_length=max_length, doc_stride=largest + 1)
     assert line.startswith(f"doc_stride: expected 0 to {largest} for max_length={max_length}")
-    assert line.endswith(f"found {largest + 1}")
-
-
-@pytest.mark.parametrize("chosen", [[3], [-1], [0, 0], [], [True]])
-def test_only_folds_must_be_folds(chosen):
-    TrainingParameters.from_notebook({**notebook_defaults(), "only_folds": [2, 0]})
-    (line,) = problems_with(only_folds=chosen)
-    assert line == f"only_folds: expected different numbers from 0 to 2, one at least, found {chosen}"
-
-
-def test_missing_parameters_are_named():
-    namespace = notebook_defaults()
-    del namespace["seed"], namespace["dataset"]
-    with pytest.raises(ParameterError) as caught:
-        TrainingParameters.from_notebook(namespace)
-    assert lines_of(caught.value) == [f"{name}: missing; run the parameters cell first" for name in ("dataset", "seed")]
-
-
-def test_several_problems_are_reported_at_once():
-    namespace = after_papermill(num_split=5, batch_size=0, shuffle="true")
-    del namespace["seed"]
-    with pytest.raises(ParameterError) as caught:
-        TrainingParameters.from_notebook(namespace)
-    assert lines_of(caught.value) == [
-        "num_split: no such parameter; did you mean 'num_splits'?",
-        "seed: missing; run the parameters cell first",
-        f"shuffle: expected True or False, found 'true' (str{HINT})",
-        "batch_size: expected an integer of at least 1, found 0 (int)",
-    ]
-
-
-# What papermill injected
 
 
 @pytest.mark.parametrize(
-    ("name", "nearest"), [("num_split", "num_splits"), ("epochs", "num_train_epochs"), ("output_dir", "outputs_dir")]
+    ("source", "revision", "value", "shown"),
+    [
+        ("dataset", "dataset_revision", "demo", "demo"),
+        ("dataset", "dataset_revision", "data/demo-v1.1.json", str(ROOT / "data" / "demo-v1.1.json")),
+        ("model_checkpoint", "model_revision", "embedded", "embedded"),
+    ],
 )
-def test_unknown_parameter_is_refused_with_the_nearest_name(name, nearest):
-    with pytest.raises(ParameterError) as caught:
-        TrainingParameters.from_notebook(after_papermill(**{name: 5}))
-    assert lines_of(caught.value) == [f"{name}: no such parameter; did you mean {nearest!r}?"]
+def test_revision_of_what_is_not_on_the_hub_is_refused(source, revision, value, shown):
+    assert problems_with(**{source: value, revision: "v1"}) == [
+        f"{revision}: expected None, since {source} is {shown!r} and only what is on the Hub has revisions, found 'v1'"
+    ]
 
 
-def test_unknown_parameter_like_no_other_is_refused_with_all_names():
-    with pytest.raises(ParameterError) as caught:
-        TrainingParameters.from_notebook(after_papermill(zzz=5))
-    assert lines_of(caught.value) == [f"zzz: no such parameter; known are {', '.join(NAMES)}"]
-
-
-def test_assigned_names_are_those_of_the_last_papermill_cell():
-    inputs = ["seed = 1", "# Parameters\nold = 1\n", "print('# Parameters')", "# Parameters\na = 1\nb = {'c': 2}\n"]
-    assert assigned_names({"In": inputs}, ["seed"]) == ["a", "b"]
-    assert assigned_names({"In": inputs[:1]}, ["seed"]) == []
-    assert assigned_names({}, ["seed"]) == []
-
-
-def test_assigned_names_are_those_of_the_last_parameters_cell():
-    inputs = ["%matplotlib inline", "seed: int = 1\ntypo: int = 2", "seed: int = 1\nother = 2", "x: int = 3"]
-    assert assigned_names({"In": inputs[:2]}, ["seed"]) == ["seed", "typo"]
-    assert set(assigned_names({"In": inputs}, ["seed"])) == {"seed", "other"}
-
-
-def test_typing_error_in_the_parameters_cell_is_refused():
-    namespace = {**notebook_defaults(), "num_split": 10, "In": ["num_splits: int = 3\nnum_split: int = 10"]}
-    with pytest.raises(ParameterError) as caught:
-        TrainingParameters.from_notebook(namespace)
-    assert lines_of(caught.value) == ["num_split: no such parameter; did you mean 'num_splits'?"]
-
-
-def test_path_of_the_working_directory_is_not_mistaken_for_one_of_the_project(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mymodel").mkdir()
-    with pytest.raises(ParameterError, match="'mymodel' is in the working directory, but relative paths start at"):
-        TrainingParameters.from_notebook({**notebook_defaults(), "model_checkpoint": "mymodel"})
-
-
-def test_values_that_papermill_injected_are_taken():
-    given = {
-        "dataset": 'a "quoted" \\ name', "num_examples": None, "label_map": {"O": 0, "Zürich": 1},
-        "shuffle": False, "learning_rate": 5e-05, "training_arguments": {"weight_decay": 0.3, "optim": None},
-    }  # fmt: skip
-    found = dataclasses.asdict(TrainingParameters.from_notebook(after_papermill(**given)))
-    assert {name: found[name] for name in given} == given
+def test_contradictions_are_reported_at_once(tmp_path):
+    lines = problems_with(folds_dir="x", outputs_dir="./x", doc_stride=191, dataset=str(ROOT))
+    assert [line.partition(":")[0] for line in lines] == ["doc_stride", "outputs_dir", "folds_dir", "outputs_dir"]
 
 
 # Paths
 
 
-def test_relative_paths_are_taken_from_the_project_wherever_the_notebook_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    found = TrainingParameters.from_notebook(
-        {
-            **notebook_defaults(),
-            "dataset": "data/demo-v1.1.json",
-            "model_checkpoint": "./models/mine",
-            "folds_dir": "some/folds",
-            "outputs_dir": "../beside",
-        }
-    )
-    assert found.dataset == str(ROOT / "data" / "demo-v1.1.json")
-    assert found.model_checkpoint == str(ROOT / "models" / "mine")
-    assert found.folds_dir == str(ROOT / "some" / "folds")
-    assert found.outputs_dir == str(ROOT.parent / "beside")
+def test_relative_paths_are_taken_from_the_project_and_recorded_without_it(tmp_path, monkeypatch):
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    for folder in (project / "my_data", project / "mine", elsewhere):
+        folder.mkdir(parents=True)
+    monkeypatch.setattr(parameters, "PROJECT_ROOT", project)
+    monkeypatch.chdir(elsewhere)
+    given = {
+        "dataset": "my_data", "model_checkpoint": "./mine", "folds_dir": "some/folds", "outputs_dir": "../beside",
+    }  # fmt: skip
+    found = TrainingParameters.from_values(given)
+    assert [getattr(found, name) for name in given] == [
+        str(project / "my_data"), str(project / "mine"), str(project / "some" / "folds"),
+        str(tmp_path / "beside"),
+    ]  # fmt: skip
+    record = json.loads(json.dumps(found.as_json()))
+    assert [record[name] for name in given] == ["my_data", "mine", "some/folds", str(tmp_path / "beside")]
+    assert TrainingParameters.from_notebook(record) == found
+    found.prepare_folders()
+    assert (project / "some" / "folds").is_dir() and (tmp_path / "beside").is_dir()
+    assert list(elsewhere.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "name", ["demo", "embedded", "squad", "squad_v2:validation", "rajpurkar/squad", "bert-base-cased", "org/name"]
-)
+@pytest.mark.parametrize("name", ["demo", "embedded", "squad_v2:validation", "bert-base-cased", "org/name"])
 def test_names_that_are_no_paths_are_left_alone(name, tmp_path, monkeypatch):
     monkeypatch.setattr(parameters, "PROJECT_ROOT", tmp_path)
     (tmp_path / "demo").mkdir()
     (tmp_path / "embedded").mkdir()
-    found = TrainingParameters.from_notebook({**notebook_defaults(), "dataset": name, "model_checkpoint": name})
+    found = TrainingParameters.from_values({"dataset": name, "model_checkpoint": name})
     assert (found.dataset, found.model_checkpoint) == (name, name)
 
 
-@pytest.mark.parametrize("name", ["my_data", "new.json", "new.jsonl", "new.ndjson", "sub/new.parquet", "./new"])
-def test_what_is_there_or_can_only_be_a_path_is_a_path(name, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [("new.json", "{}/new.json"), ("sub/new.parquet", "{}/sub/new.parquet"), ("./new", "{}/new"),
+     ("~/new", "{}/new"), ("/elsewhere/new", "/elsewhere/new"), ("new/new", "new/new")],
+)  # fmt: skip
+def test_what_can_only_be_a_path_is_one(path, found, tmp_path, monkeypatch):
     monkeypatch.setattr(parameters, "PROJECT_ROOT", tmp_path)
-    (tmp_path / "my_data").mkdir()
-    assert from_project_root(name, always=False) == str(tmp_path / name)
-
-
-def test_absolute_and_home_paths_stay_where_they_are(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert from_project_root("/elsewhere/folds") == "/elsewhere/folds"
-    assert from_project_root("~/folds") == str(tmp_path / "folds")
-    assert from_project_root("~/data", always=False) == str(tmp_path / "data")
+    assert from_project_root(path, always=False) == found.format(tmp_path)
+
+
+def test_path_of_the_working_directory_is_not_mistaken_for_one_of_the_project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (line,) = problems_with(model_checkpoint="mine")
+    assert line.startswith("model_checkpoint: 'mine' is in the working directory, but relative paths start at")
+
+
+def test_files_of_the_review_must_be_in_the_project(tmp_path, monkeypatch):
+    monkeypatch.setattr(parameters, "PROJECT_ROOT", tmp_path)
+    assert problems_with(ReviewParameters, decisions="issues.csv") == [
+        f"decisions: no such file: {tmp_path / 'issues.csv'} (relative paths start at the project's root)"
+    ]
+    (tmp_path / "issues.csv").write_text("")
+    found = ReviewParameters.from_values({"decisions": "issues.csv"})
+    assert (found.decisions, found.as_json()["decisions"]) == (str(tmp_path / "issues.csv"), "issues.csv")
 
 
 # What is made of them
 
 
-def test_record_of_the_parameters_is_json_without_the_folder_of_the_project():
-    found = TrainingParameters.from_notebook(
-        {
-            **notebook_defaults(),
-            "dataset": "data/demo-v1.1.json",
-            "model_checkpoint": "./models/mine",
-            "outputs_dir": "/elsewhere/outputs",
-        }
-    )
-    record = found.as_json()
-    assert json.loads(json.dumps(record)) == record
-    assert record == {
-        **notebook_defaults(), "dataset": "data/demo-v1.1.json", "model_checkpoint": "models/mine",
-        "folds_dir": "folds", "outputs_dir": "/elsewhere/outputs",
-    }  # fmt: skip
-    assert str(PROJECT_ROOT) not in json.dumps(record)
-
-
-def test_record_of_the_parameters_gives_the_same_parameters_again():
-    found = TrainingParameters.from_notebook(
-        {**notebook_defaults(), "dataset": "data/demo-v1.1.json", "label_map": {"O": 1, "ANS": 0}, "num_examples": 7}
-    )
-    assert TrainingParameters.from_notebook(json.loads(json.dumps(found.as_json()))) == found
-
-
-def test_options_of_splits_and_training():
-    changes = {"batch_size": 5, "num_splits": 4, "seed": 9, "training_arguments": {"weight_decay": 0.3}}
-    found = TrainingParameters.from_notebook({**notebook_defaults(), **changes})
+def test_options_of_splits_pool_and_training():
+    changes = {"batch_size": 5, "num_splits": 4, "seed": 9, "n_jobs": 2, "training_arguments": {"weight_decay": 0.3}}
+    found = TrainingParameters.from_values(changes)
     assert found.split_options() == {"num_splits": 4, "group_by": "context", "shuffle": True, "seed": 9}
-    assert found.train_options() == {
-        "num_train_epochs": 4, "learning_rate": 3e-4, "head_learning_rate": 1e-2, "frozen_layers": 2,
-        "dropout": 0.0, "per_device_train_batch_size": 5, "warmup_steps": 0.1, "weight_decay": 0.3,
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"seed": 3}, "not 'seed': use seed"),
-        ({"num_train_epochs": 9}, "not 'num_train_epochs': use num_train_epochs"),
-        ({"per_device_train_batch_size": 9}, "not 'per_device_train_batch_size': use batch_size"),
-        ({"optim": object()}, "values that JSON can hold"),
-    ],
-)
-def test_training_arguments_cannot_contradict_other_parameters(arguments, message):
-    with pytest.raises(ParameterError, match=message):
-        TrainingParameters.from_notebook({**notebook_defaults(), "training_arguments": arguments})
-
-
-def test_defaults_of_the_notebook_are_the_embedded_recipe():
-    assert TrainingParameters.from_notebook(notebook_defaults()).train_options() == EMBEDDED_RECIPE
-
-
-# The parameters of the review
-
-
-def review(**changes: object) -> ReviewParameters:
-    return ReviewParameters.from_notebook({**notebook_defaults(REVIEW_NOTEBOOK), **changes})
-
-
-def problems_of_review(namespace: dict) -> list[str]:
-    with pytest.raises(ParameterError) as caught:
-        ReviewParameters.from_notebook(namespace)
-    return lines_of(caught.value)
-
-
-def test_defaults_of_the_review_are_accepted():
-    defaults = notebook_defaults(REVIEW_NOTEBOOK)
-    assert defaults == {"outputs_dir": "outputs", "worst": 100, "seed": 0, "known_errors": None, "decisions": None}
-    found = review()
-    assert dataclasses.asdict(found) == {**defaults, "outputs_dir": str(ROOT / "outputs")}
-    assert found.as_json() == defaults
-    assert ReviewParameters.from_notebook(found.as_json()) == found
-
-
-REVIEW_WRONG = [
-    ("outputs_dir", "", "a text that is not empty"),
-    ("outputs_dir", None, "a text that is not empty"),
-    ("outputs_dir", 3, "a text that is not empty"),
-    ("worst", 0, _INTEGER.format(1)),
-    ("worst", None, _INTEGER.format(1)),
-    ("worst", True, _INTEGER.format(1)),
-    ("worst", 10.0, _INTEGER.format(1)),
-    ("seed", -1, _INTEGER.format(0)),
-    ("seed", 0.5, _INTEGER.format(0)),
-    ("known_errors", "", "a text that is not empty or None"),
-    ("known_errors", ["a.json"], "a text that is not empty or None"),
-    ("known_errors", False, "a text that is not empty or None"),
-    ("decisions", " ", "a text that is not empty or None"),
-    ("decisions", 1, "a text that is not empty or None"),
-]
-
-
-def test_table_of_wrong_values_covers_every_parameter_of_the_review():
-    assert {name for name, _, _ in REVIEW_WRONG} == {field.name for field in dataclasses.fields(ReviewParameters)}
-
-
-@pytest.mark.parametrize(("name", "value", "expected"), REVIEW_WRONG)
-def test_wrong_value_is_refused_by_the_review(name, value, expected):
-    (line,) = problems_of_review({**notebook_defaults(REVIEW_NOTEBOOK), name: value})
-    assert line == f"{name}: expected {expected}, found {value!r} ({type(value).__name__})"
-
-
-def test_smallest_values_of_the_review_are_accepted():
-    found = review(worst=1, seed=0)
-    assert (found.worst, found.seed) == (1, 0)
-
-
-@pytest.mark.parametrize(
-    ("name", "nearest"),
-    [("worse", "worst"), ("decision", "decisions"), ("output_dir", "outputs_dir"), ("known_error", "known_errors")],
-)
-def test_unknown_parameter_of_the_review_is_refused_with_the_nearest_name(name, nearest):
-    cell = PythonTranslator.codify({name: 5})
-    namespace = {**notebook_defaults(REVIEW_NOTEBOOK), "In": ["", cell], name: 5}
-    assert problems_of_review(namespace) == [f"{name}: no such parameter; did you mean {nearest!r}?"]
-
-
-def test_several_problems_of_the_review_are_reported_at_once():
-    namespace = {**notebook_defaults(REVIEW_NOTEBOOK), "worst": "all", "In": ["# Parameters\nnum_splits = 3"]}
-    del namespace["seed"]
-    assert problems_of_review(namespace) == [
-        "num_splits: no such parameter; known are outputs_dir, worst, seed, known_errors, decisions",
-        "seed: missing; run the parameters cell first",
-        "worst: expected an integer of at least 1, found 'all' (str)",
-    ]
-
-
-def test_paths_of_the_review_start_at_the_project(tmp_path, monkeypatch):
-    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
-    (project / "sub").mkdir(parents=True)
-    elsewhere.mkdir()
-    monkeypatch.setattr(parameters, "PROJECT_ROOT", project)
-    monkeypatch.chdir(elsewhere)
-    (project / "sub" / "issues.csv").write_text("", encoding="utf-8")
-    (project / "new.json").write_text("[]", encoding="utf-8")
-    found = review(outputs_dir="new/outputs", known_errors="new.json", decisions="sub/issues.csv")
-    assert found.outputs_dir == str(project / "new" / "outputs")
-    assert found.known_errors == str(project / "new.json")
-    assert found.decisions == str(project / "sub" / "issues.csv")
-    assert found.as_json() == {
-        "outputs_dir": "new/outputs", "worst": 100, "seed": 0,
-        "known_errors": "new.json", "decisions": "sub/issues.csv",
-    }  # fmt: skip
-    found.prepare_folders()
-    assert (project / "new" / "outputs").is_dir()
-    assert list(elsewhere.iterdir()) == []
-    absolute = str(project / "new.json")
-    assert review(outputs_dir="/a/b", decisions=absolute).decisions == absolute
-    assert review(outputs_dir="/a/b").outputs_dir == "/a/b"
-
-
-@pytest.mark.parametrize("name", ["known_errors", "decisions"])
-def test_file_of_the_working_directory_is_not_mistaken_for_one_of_the_project_by_the_review(
-    name, tmp_path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.csv").write_text("", encoding="utf-8")
-    (line,) = problems_of_review({**notebook_defaults(REVIEW_NOTEBOOK), name: "mine.csv"})
-    assert line.startswith(f"{name}: no such file: {parameters.PROJECT_ROOT / 'mine.csv'}")
-
-
-def test_decisions_that_are_not_there_are_looked_for_in_the_project(tmp_path, monkeypatch):
-    monkeypatch.setattr(parameters, "PROJECT_ROOT", tmp_path)
-    (line,) = problems_of_review({**notebook_defaults(REVIEW_NOTEBOOK), "decisions": "sub/issues.csv"})
-    expected = (
-        f"decisions: no such file: {tmp_path / 'sub' / 'issues.csv'} (relative paths start at the project's root)"
-    )
-    assert line == expected
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / "issues.csv").write_text("")
-    assert review(decisions="sub/issues.csv").decisions == str(tmp_path / "sub" / "issues.csv")
+    assert found.pool_options() == {"n_jobs": 2, "threads_per_fold": None, "parallel_backend": None}
+    assert found.train_options() == {**EMBEDDED_RECIPE, "per_device_train_batch_size": 5, "weight_decay": 0.3}

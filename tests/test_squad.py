@@ -196,7 +196,8 @@ def test_hub_names_are_mapped_to_repository_and_split(source, repository, split,
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     assert load_squad(source, 2).to_list() == examples[:2]
-    assert calls == [((repository,), {"split": split})]
+    assert load_squad(source, 2, revision="v1").to_list() == examples[:2]
+    assert calls == [((repository,), {"split": split, "revision": revision}) for revision in (None, "v1")]
 
 
 def test_the_reason_why_the_hub_failed_is_kept(monkeypatch):
