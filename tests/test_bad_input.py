@@ -1,7 +1,6 @@
 """Bad input, kind by kind: what a user gives, and the error that says what is wrong with it."""
 # ruff: noqa: E501 - a row of a table is easier to read on one line
 
-import ast
 import hashlib
 import json
 import os
@@ -12,23 +11,24 @@ import tempfile
 import time
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from conftest import ROOT, make_example, squad_document
+from conftest import make_example, squad_document
 from datasets import Dataset
 from papermill.translators import PythonTranslator
 from safetensors.torch import load_file, save_file
 from transformers import BertForTokenClassification, BertModel
 
 from corrections import apply_decisions
-from decisions import Answer, Decision, RefusedDecisionsError, read_decisions
-from exports import read_outputs
+from decisions import read_decisions
 from fold_store import load_fold
-from label_quality import span_label_quality
+from fold_trainer import seen_contexts
+from marks import Answer, Decision, RefusedDecisionsError
 from parameters import ParameterError, ReviewParameters, TrainingParameters
+from quality_scores import span_label_quality
+from results_read import read_outputs
 from span_classification_tutorial_utils import read_npz
 from spanbert import QA, QATrainer
 from splits import make_splits
@@ -129,17 +129,14 @@ def equal_letters(answer: str):
 
 
 @later
-def training(tmp, given, owner=TrainingParameters, notebook="span_categorizer_training.ipynb"):
+def training(tmp, given, owner=TrainingParameters):
     """Make of parameters what a notebook does when papermill passes them; TMP is the folder."""
-    cells = nbformat.read(ROOT / "notebooks" / notebook, as_version=4).cells
-    (cell,) = (cell.source for cell in cells if "parameters" in cell.metadata.get("tags", []))
-    defaults = {statement.target.id: ast.literal_eval(statement.value) for statement in ast.parse(cell).body}
     given = {name: value.replace("TMP", str(tmp)) if isinstance(value, str) else value for name, value in given.items()}
-    owner.from_notebook({**defaults, "In": ["", PythonTranslator.codify(given)], **given})
+    owner.from_notebook({"In": ["", PythonTranslator.codify(given)], **given})
 
 
 def reviewing(given: dict):
-    return training(given, ReviewParameters, "find_label_errors_in_span_classification_dataset.ipynb")
+    return training(given, ReviewParameters)
 
 
 @later
@@ -196,7 +193,7 @@ def pickles(bert: Path, *names: str) -> None:
 def trained(tmp, name, content):
     QATrainer(QA(tmp / "bert", max_length=32), 32, LABEL_MAP).train([PARIS], tmp / "own", 1)
     written(tmp / "own", name, content)
-    QATrainer(QA(tmp / "own"), 32, LABEL_MAP).seen_contexts()
+    seen_contexts(QATrainer(QA(tmp / "own"), 32, LABEL_MAP))
 
 
 @later
@@ -214,21 +211,21 @@ def run(tmp, record):
 
 
 @later
-def fold(tmp, record, predictions=b""):
-    written(tmp, "predictions.npz", predictions)
-    vouched = {"key": "k", "files": {"predictions.npz": hashlib.sha256(predictions).hexdigest()}}
-    written(tmp, "fold.json", vouched | record if isinstance(record, dict) else record)
-    load_fold(tmp, "k", [row()])
-
-
-@later
-def fold_of(tmp, changes, save=np.savez):
+def fold(tmp, record=None, **changes):
     """Load a fold of one example with two tokens but for the changes, whose record vouches for them."""
-    counts = {"example_index": [0], "num_tokens": [2], "char_start": [0, 5], "char_end": [4, 8]}
-    arrays = {name: np.array(values) for name, values in counts.items()}
+    arrays = {"example_index": [0], "num_tokens": [2], "char_start": [0, 5], "char_end": [4, 8]}
     arrays |= {"pred_probs": np.full((2, 2), 0.5, dtype=np.float32), "labels": np.zeros((2, 2), dtype=np.int64)}
-    save(tmp / "predictions.npz", **arrays | changes)
-    fold({"validation_indices": [0]}, (tmp / "predictions.npz").read_bytes())(tmp)
+    (tmp / "predictions").mkdir()
+    files = {}
+    for name, values in (arrays | changes).items():
+        file = f"predictions/{name}.npy"
+        np.save(tmp / file, np.array(values), allow_pickle=True)
+        files[file] = hashlib.sha256((tmp / file).read_bytes()).hexdigest()
+    vouched = {"key": "k", "files": files, "validation_indices": [0]}
+    if isinstance(record, dict):
+        record = vouched | {"files": record | dict.fromkeys(files, "0")}
+    written(tmp, "fold.json", record or vouched)
+    load_fold(tmp, "k", [row()])
 
 
 @later
@@ -322,6 +319,7 @@ CASES = [
     ("parameter: infinity", training({"num_train_epochs": float("inf")}), ParameterError, "num_train_epochs…inf"),
     ("parameter: out of range", training({"dropout": 1.5}), ParameterError, "dropout…1.5"),
     ("parameter: a seed that no generator takes", training({"seed": 2**32}), ParameterError, "seed…4294967296"),
+    ("parameter: a revision of a file", training({"dataset": "demo", "dataset_revision": "v1"}), ParameterError, "dataset_revision…'v1'"),
     ("parameter: an unknown name", training({"epochs": 3}), ParameterError, "epochs…num_train_epochs"),
     ("parameter: trust_remote_code", training({"trust_remote_code": True}), ParameterError, "trust_remote_code"),
     ("parameter: a value of ten thousand characters", training({"batch_size": "x" * 10_000}), ParameterError, "batch_size…'xxx"),
@@ -391,15 +389,14 @@ CASES = [
     ("run.json: nested too deeply", run(DEEP), ValueError, "run.json: expected the record of a run, found "),
     ("run.json: lists no files", run({"files": ["out_of_fold.parquet"]}), ValueError, "run.json: expected the record of a run, found "),
     ("run.json: of other files", run({"files": {"out_of_fold.parquet": "0"}}), ValueError, "out_of_fold.parquet: expected the file that run.json lists, found other content"),
-    ("fold.json: lists ../secret", fold({"files": {"../secret": "0", "predictions.npz": "0"}}), ValueError, "fold.json lists ../secret, which is not in the fold's folder"),
-    ("fold.json: lists a folder", fold({"files": {".": "0", "predictions.npz": "0"}}), ValueError, ". is missing"),
-    ("fold.json: of other files", fold({"files": {"predictions.npz": "0"}}), ValueError, "predictions.npz is damaged: its SHA-256 is not the one in fold.json"),
+    ("fold.json: lists ../secret", fold({"../secret": "0"}), ValueError, "fold.json lists ../secret, which is not in the fold's folder"),
+    ("fold.json: lists a folder", fold({".": "0"}), ValueError, ". is missing"),
+    ("fold.json: of other files", fold({}), ValueError, "predictions/example_index.npy is damaged: its SHA-256 is not the one in fold.json"),
     ("fold.json: nested too deeply", fold(DEEP), ValueError, "fold.json cannot be read: "),
-    ("fold: differ in length", fold_of({"labels": np.zeros((3, 2))}), ValueError, "predictions.npz cannot be read: its arrays differ in length"),
-    ("fold: negative counts", fold_of({"num_tokens": np.array([3, -1]), "example_index": np.zeros(2)}), ValueError, "predictions.npz cannot be read: expected counts of tokens and offsets as integers"),
-    ("fold: compressed", fold_of({}, np.savez_compressed), ValueError, "predictions.npz cannot be read: expected example_index as np.savez stores it"),
-    ("fold: of other examples", fold_of({"example_index": np.array([1])}), ValueError, "predictions.npz is of other examples than fold.json"),
-    ("fold: a pickle that would run", lambda tmp: fold_of({"labels": trapped(tmp, 2)})(tmp), ValueError, "predictions.npz cannot be read: Object arrays cannot be loaded when allow_pickle=False"),
+    ("fold: differ in length", fold(labels=np.zeros((3, 2))), ValueError, "predictions cannot be read: the arrays differ in length"),
+    ("fold: negative counts", fold(num_tokens=[3, -1], example_index=np.zeros(2)), ValueError, "predictions cannot be read: expected counts of tokens and offsets as integers"),
+    ("fold: of other examples", fold(example_index=[1]), ValueError, "predictions are of other examples than fold.json"),
+    ("fold: a pickle that would run", lambda tmp: fold(labels=trapped(tmp, 2))(tmp), ValueError, "predictions cannot be read: labels.npy: Array can't be memory-mapped: Python objects in dtype."),
     ("probabilities: fewer examples", lambda tmp: span_label_quality([[0, 1], [1]], [[0.1, 0.9]]), ValueError, "expected as many pred_probs as labels (2), found 1"),
     ("probabilities: fewer tokens", lambda tmp: span_label_quality([[0, 1]], [[0.1]]), ValueError, "example 0: expected pred_probs of the shape of the labels, (2,), found (1,)"),
     ("probabilities: NaN", lambda tmp: span_label_quality([[0, 1]], [[0.1, float("nan")]]), ValueError, "example 0: expected finite pred_probs, found nan at token 1"),

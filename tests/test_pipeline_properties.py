@@ -29,14 +29,16 @@ from text_strategies import (
 )
 
 from cross_validation import OutOfFold, Split, out_of_fold_predictions
-from exports import read_outputs, write_outputs
+from expected_f1 import best_span
+from exports import write_outputs
 from fold_store import data_fingerprint
 from predictions import SpanPrediction, join_windows
+from results_read import read_outputs
 from span_classification_tutorial_utils import read_npz
-from span_metrics import best_span, evaluate_predictions
-from spanbert import QA, TrainingReport
-from squad import normalized_text
+from span_metrics import evaluate_predictions
+from spanbert import QA
 from windows import build_windows, tokenize_examples
+from words import normalized_text
 
 LABEL_MAP = {"O": 0, "ANS": 1}
 SIXTEENTHS = st.integers(0, 16)
@@ -158,28 +160,14 @@ class RememberingTrainer:
     """Trains on nothing: its model's probabilities name the example and how many examples it was shown."""
 
     label_map = LABEL_MAP
-    qa = SimpleNamespace(model_path="remembering")
-
-    def settings(self):
-        return {"answers": "first"}
-
-    def seen_contexts(self):
-        return set()
-
-    def check(self, rows, **training):
-        pass
-
-    def num_bytes(self):
-        return 0
 
     def train(self, rows, output_dir, **arguments):
         output_dir.mkdir(parents=True, exist_ok=True)
         (output_dir / "seen.json").write_text(json.dumps([example["id"] for example in rows]))
-        return TrainingReport(output_dir, len(rows), 0, 1.0)
 
     def load(self, folder):
         seen = json.loads((folder / "seen.json").read_text())
-        return SimpleNamespace(predictions=lambda rows, **arguments: [self.predict(example, seen) for example in rows])
+        return SimpleNamespace(predict_batch=lambda rows: [self.predict(example, seen) for example in rows])
 
     def predict(self, example, seen) -> SpanPrediction:
         assert example["id"] not in seen
