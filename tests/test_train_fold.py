@@ -122,11 +122,12 @@ def test_folds_made_as_jobs_are_gathered_by_the_notebook(parameters_file, tmp_pa
 def test_parameters_are_those_that_papermill_takes(tmp_path, monkeypatch):
     """Both read the same command line: papermill by writing its cell of parameters, which is run here."""
     (tmp_path / "a.yaml").write_text("num_splits: 5\nseed: 3\nnum_examples: 7\n")
-    (tmp_path / "b.yaml").write_text("seed: 4\nlearning_rate: 2.0e-5\ndataset_revision: 2024-01-31\n")
+    (tmp_path / "b.yaml").write_text("seed: 4\nlearning_rate: 2.0e-5\n")
     given = [
         "-p", "num_examples", "None", "-p", "shuffle", "False", "-p", "dataset", "squad:dev", "-p", "n_jobs", "-1",
-        "-p", "learning_rate", "1e-4", "-r", "model_revision", "7", "-y", "label_map: {O: 0, PER: 1}\ndropout: null",
+        "-p", "learning_rate", "1e-4", "-r", "model_revision", "7", "-y", "dropout: null\ndataset_revision: 2024-01-31",
         "-f", str(tmp_path / "a.yaml"), "-f", str(tmp_path / "b.yaml"), "-p", "model_checkpoint", "org/name",
+        "-p", "model_revision", "8", "-y", "label_map: {O: 0, PER: 1}",
     ]  # fmt: skip
     asked = []
     monkeypatch.setattr(train_fold, "make_fold", lambda *call: asked.append(call))
