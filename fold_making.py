@@ -27,8 +27,8 @@ from fold_store import (
 from locks import abandoned, exclusive
 from progress import ProgressFile, ProgressLine, TrainingProgress, bar
 from qa_trainer import QATrainer
-from resumable_training import TrainingStates
 from span_metrics import evaluate_predictions
+from training_states import TrainingStates
 from windows import QuestionCutWarning
 
 PROGRESS_FILE = "progress.txt"
@@ -128,7 +128,7 @@ class FoldMaking:
                 [self.examples[i] for i in configuration["train_indices"]],
                 unfinished_folder(self.plan.folder) / MODEL_FOLDER,
                 seed=configuration["seed"],
-                callbacks=[TrainingProgress(self.progress, self.plan.title)],
+                on_step=TrainingProgress(self.progress, self.plan.title),
                 states=states,
                 **configuration["training"],
             )

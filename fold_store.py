@@ -21,7 +21,8 @@ MODEL_FOLDER = "model"
 # What shapes weights, probabilities and metrics. A change in one of these makes every fold stale.
 _CODE = (
     "alignment.py", "checkpoints.py", "fold_making.py", "predictions.py", "qa.py", "qa_trainer.py",
-    "resumable_training.py", "shared_steps.py", "span_metrics.py", "span_model.py", "splits.py", "windows.py",
+    "span_metrics.py", "span_model.py", "splits.py", "training_loop.py", "training_states.py",
+    "windows.py",
 )  # fmt: skip
 _LIBRARIES = ("accelerate", "numpy", "scikit-learn", "tokenizers", "torch", "torchmetrics", "transformers")
 _CONFIGURATION = ("data", "trainer", "training", "code", "seed", "train_indices", "validation_indices")

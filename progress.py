@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
-from transformers import TrainerCallback
-
 from atomic_files import write_file
 
 MIN_SECONDS_BETWEEN_UPDATES = 0.5
@@ -116,19 +114,15 @@ def _text_of(path: Path) -> str:
         return ""
 
 
-class TrainingProgress(TrainerCallback):
-    """Show epoch, step and loss of a `Trainer` on a progress line, or in a progress file."""
+class TrainingProgress:
+    """Show step and loss of a training on a progress line, or in a progress file; see `QATrainer.train`, `on_step`."""
 
     def __init__(self, line: ProgressLine | ProgressFile, title: str):
-        self.line, self.title, self.loss = line, title, ""
+        self.line, self.title = line, title
 
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        if logs and "loss" in logs:
-            self.loss = f" · loss {logs['loss']:.4f}"
-
-    def on_step_end(self, args, state, control, **kwargs):
-        done = bar(state.global_step / state.max_steps)
-        self.line.update(f"{self.title} · training {done} step {state.global_step} of {state.max_steps}{self.loss}")
+    def __call__(self, step: int, num_steps: int, loss: float | None) -> None:
+        shown = "" if loss is None else f" · loss {loss:.4f}"
+        self.line.update(f"{self.title} · training {bar(step / num_steps)} step {step} of {num_steps}{shown}")
 
 
 def bar(share: float, width: int = 20) -> str:

@@ -24,9 +24,9 @@ from fold_making import FoldMaking
 from fold_store import unfinished_folder
 from parameters import ParameterError, TrainingParameters
 from progress import ProgressFile, ProgressLine
-from resumable_training import TrainingStates
 from spanbert import QA, QATrainer
 from squad import load_squad
+from training_states import TrainingStates
 
 NOTEBOOK = Path(__file__).resolve().parent / "notebooks" / "span_categorizer_training.ipynb"
 # Processes wait for the first one while it waits for another run on the same fold.

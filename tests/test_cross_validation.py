@@ -69,7 +69,7 @@ class DummyTrainer:
     def num_bytes(self):
         return 0
 
-    def train(self, examples, output_dir, *, seed, callbacks, **training):
+    def train(self, examples, output_dir, *, seed, on_step, **training):
         self.trained_on.append([example["id"] for example in examples])
         self.seeds.append(seed)
         words = sorted({word for example in examples for text in example["answers"]["text"] for word in text.split()})
@@ -416,11 +416,11 @@ def edit(monkeypatch, module):
         "predictions",
         "qa",
         "qa_trainer",
-        "resumable_training",
-        "shared_steps",
         "span_metrics",
         "span_model",
         "splits",
+        "training_loop",
+        "training_states",
         "windows",
     ],
 )
@@ -547,16 +547,16 @@ class WatchedTrainer(DummyTrainer):
 
     def __init__(self, tokenizer, seen=()):
         super().__init__(tokenizer, seen)
-        self.checked, self.trained_with, self.states, self.callbacks, self.breaks_down = [], [], [], [], False
+        self.checked, self.trained_with, self.states, self.shown_by, self.breaks_down = [], [], [], [], False
 
     def check(self, examples, **training):
         self.checked.append((examples, training))
 
-    def train(self, examples, output_dir, *, seed, callbacks, states, **training):
-        super().train(examples, output_dir, seed=seed, callbacks=callbacks)
+    def train(self, examples, output_dir, *, seed, on_step, states, **training):
+        super().train(examples, output_dir, seed=seed, on_step=on_step)
         self.trained_with.append(training)
         self.states.append(states)
-        self.callbacks.append(callbacks)
+        self.shown_by.append(on_step)
         return TrainingReport(output_dir, 9, 2, 1.5, [(1.0, 0.5)])
 
     def load(self, folder):
@@ -696,7 +696,7 @@ def test_progress_is_shown_on_one_line_for_each_fold(watched, examples, tmp_path
         for fold in range(3)
         for text in (f"fold {fold} ({fold + 1} of 3) · predicting ██████████░░░░░░░░░░  50%", "")
     ]
-    for fold, (progress,) in enumerate(watched.callbacks):
+    for fold, progress in enumerate(watched.shown_by):
         assert progress.title == f"fold {fold} ({fold + 1} of 3)"
         progress.line.update("training")
     assert shown[6:] == ["training"] * 3
@@ -878,7 +878,8 @@ def test_configuration_is_the_part_of_a_report_that_makes_a_fold():
 
 CODE = [
     "alignment.py", "checkpoints.py", "fold_making.py", "predictions.py", "qa.py", "qa_trainer.py",
-    "resumable_training.py", "shared_steps.py", "span_metrics.py", "span_model.py", "splits.py", "windows.py",
+    "span_metrics.py", "span_model.py", "splits.py", "training_loop.py", "training_states.py",
+    "windows.py",
 ]  # fmt: skip
 
 

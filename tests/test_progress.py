@@ -86,12 +86,9 @@ def test_training_progress_shows_step_and_latest_loss(monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     shown = TrainingProgress(ProgressLine(), "fold 1 of 3")
-    state = SimpleNamespace(global_step=1, max_steps=4)
-    shown.on_step_end(None, state, None)
-    shown.on_log(None, state, None, logs={"loss": 0.5})
-    shown.on_log(None, state, None, logs={"train_runtime": 3.0})
+    shown(1, 4, None)
     monkeypatch.setattr(progress, "MIN_SECONDS_BETWEEN_UPDATES", 0)
-    shown.on_step_end(None, SimpleNamespace(global_step=4, max_steps=4), None)
+    shown(4, 4, 0.5)
     assert terminal.getvalue().split("\r\033[J")[1:] == [
         "fold 1 of 3 · training █████░░░░░░░░░░░░░░░  25% step 1 of 4",
         "fold 1 of 3 · training ████████████████████ 100% step 4 of 4 · loss 0.5000",
