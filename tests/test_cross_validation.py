@@ -502,12 +502,6 @@ def test_failing_fold_loses_no_finished_fold(trainer, examples, tmp_path, monkey
     assert len([name for name in folders(tmp_path) if name.startswith("fold_")]) == 2
 
 
-def test_checkpoints_that_trainer_writes_on_the_way_do_not_stop_a_fold(trainer, examples, tmp_path):
-    result, _ = run(trainer, examples, tmp_path, save_strategy="epoch")
-    assert len(result.predictions) == 12
-    assert not [file for file in tmp_path.rglob("*") if file.suffix in (".pt", ".pth", ".bin", ".pkl")]
-
-
 def test_unanswerable_questions_and_empty_folds_of_a_class(trainer, examples, tmp_path):
     unanswerable = [{**example, "answers": {"text": [], "answer_start": []}} for example in examples]
     result, lines = run(trainer, unanswerable, tmp_path)
