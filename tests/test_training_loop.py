@@ -243,6 +243,8 @@ def test_training_that_is_interrupted_after_each_step_gives_the_same_bytes(tiny_
         interrupted(tiny_bert, tmp_path, stop_after)
         torch.rand(7)  # the next process has another random state
     assert run(tiny_bert, tmp_path / "model", states_in(tmp_path)) == (*undisturbed[:2], LAST_STEP)
+    (last,) = (tmp_path / "states").iterdir()  # the model itself follows the last step
+    assert last.name.startswith(f"step_{LAST_STEP - 1}-")
 
 
 @pytest.mark.parametrize("stop_after", [1, 6, 9, 12])  # at an epoch's end, and within
