@@ -29,8 +29,8 @@ from predictions import SpanPrediction
 from progress import TrainingProgress, bar
 from qa import QA
 from qa_trainer import QATrainer
-from resumable_training import TrainingStates
 from span_metrics import evaluate_predictions
+from training_states import TrainingStates
 from windows import QuestionCutWarning
 
 
@@ -130,7 +130,7 @@ class FoldMaking:
         unfinished.mkdir(parents=True, exist_ok=True)
         ours = {}
         if isinstance(self.trainer, QATrainer):
-            ours = {"callbacks": [TrainingProgress(self.progress, self.plan.title)], "states": states}
+            ours = {"on_step": TrainingProgress(self.progress, self.plan.title), "states": states}
         started = time.perf_counter()
         with _question_cuts_unsaid():
             report = self.trainer.train(

@@ -22,9 +22,9 @@ TRAINING_FILE = "training.json"
 MODEL_FOLDER = "model"
 # What shapes weights, splits, probabilities and metrics. A change of what one of these does makes every fold stale.
 CODE = (
-    "alignment.py", "checkpoints.py", "fold_making.py", "fold_trainer.py", "predictions.py", "qa.py", "qa_trainer.py",
-    "resumable_training.py", "shared_steps.py", "span_metrics.py", "span_model.py", "splits.py", "squad.py",
-    "windows.py",
+    "alignment.py", "checkpoints.py", "expected_f1.py", "fold_making.py", "fold_trainer.py", "predictions.py", "qa.py",
+    "qa_trainer.py", "span_metrics.py", "span_model.py", "splits.py", "squad.py", "training_loop.py",
+    "training_states.py", "windows.py", "words.py",
 )  # fmt: skip
 _LIBRARIES = ("accelerate", "numpy", "scikit-learn", "tokenizers", "torch", "torchmetrics", "transformers")
 _CONFIGURATION = ("data", "trainer", "training", "code", "seed", "train_indices", "validation_indices")

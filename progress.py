@@ -6,8 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from transformers import TrainerCallback
-
 MIN_SECONDS_BETWEEN_UPDATES = 0.5
 
 
@@ -82,19 +80,15 @@ class ProgressLines:
             self._line.clear()
 
 
-class TrainingProgress(TrainerCallback):
-    """Show step and loss of a `Trainer` with a function that gets a text, such as `ProgressLine.update`."""
+class TrainingProgress:
+    """Show step and loss of a training with a function that gets a text; see `QATrainer.train`, `on_step`."""
 
     def __init__(self, show: Callable[[str], None], title: str):
-        self.show, self.title, self.loss = show, title, ""
+        self.show, self.title = show, title
 
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        if logs and "loss" in logs:
-            self.loss = f" · loss {logs['loss']:.4f}"
-
-    def on_step_end(self, args, state, control, **kwargs):
-        done = bar(state.global_step / state.max_steps)
-        self.show(f"{self.title} · training {done} step {state.global_step} of {state.max_steps}{self.loss}")
+    def __call__(self, step: int, num_steps: int, loss: float | None) -> None:
+        shown = "" if loss is None else f" · loss {loss:.4f}"
+        self.show(f"{self.title} · training {bar(step / num_steps)} step {step} of {num_steps}{shown}")
 
 
 def bar(share: float, width: int = 20) -> str:

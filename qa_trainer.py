@@ -1,9 +1,8 @@
 """`QATrainer`: span classification models, each trained afresh from the checkpoint of a `QA`."""
 
+import contextlib
 import hashlib
 import json
-import shutil
-import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import PrinterCallback, TrainerCallback, TrainingArguments
+from transformers import TrainingArguments
 
 from alignment import check_label_map
 from atomic_files import check_writable, new_folder
@@ -24,21 +23,15 @@ from checkpoints import (
     read_seen_contexts,
 )
 from qa import QA
-from resumable_training import (
-    FiniteLoss,
-    ResumableTrainer,
-    TrainingStates,
-    set_head_learning_rate,
-    tensors_error_as_oserror,
-)
 from span_model import (
     BertForSpanClassification,
-    check_finite_weights,
     freeze_layers,
     load_network,
     quiet_transformers,
     start_at_base_rate,
 )
+from training_loop import OnStep, check_honoured, train_network
+from training_states import TrainingStates, tensors_error_as_oserror
 from windows import TokenizedExample, TrainingItems, WindowCollator, build_windows, check_window_size, tokenize_examples
 from words import normalized_text
 
@@ -100,7 +93,7 @@ class QATrainer:
         )
 
     def training_arguments(self, output_dir: str | Path, **training_arguments) -> TrainingArguments:
-        """Return the arguments of `Trainer`: the given ones over this project's defaults.
+        """Return the arguments of `training_loop.train_network`: the given ones over this project's defaults.
 
         `per_device_train_batch_size` is that of a step of one process; several processes that share a training
         (`accelerate launch`) share it too, so that their number changes no step.
@@ -108,35 +101,24 @@ class QATrainer:
         Raises
         ------
         TypeError, ValueError
-            If `TrainingArguments` knows no such field, or not such a value; or if the processes cannot share a step.
+            If `TrainingArguments` knows no such field, or not such a value; if the field would be without effect; or
+            if the processes cannot share a step.
         """
-        given_precision = {"bf16", "fp16", "bf16_full_eval", "fp16_full_eval"} & training_arguments.keys()
+        check_honoured(training_arguments)
+        given_precision = {"bf16", "fp16"} & training_arguments.keys()
         defaults = {
             "use_cpu": self.qa.device.type == "cpu",
             **({} if given_precision else {"bf16": self.qa.precision == "bfloat16"}),
             "dataloader_pin_memory": torch.accelerator.is_available(),
             "train_sampling_strategy": "group_by_length",
-            "save_strategy": "no",
-            "report_to": "none",
-            "disable_tqdm": True,
             "logging_steps": 0.05,
-            # Trainer hides NaN losses from the log by default; here they must be seen.
-            "logging_nan_inf_filter": False,
-            # All trained weights take part in every step.
-            "ddp_find_unused_parameters": False,
         }
         arguments = TrainingArguments(output_dir=str(output_dir), **{**defaults, **training_arguments})
-        if arguments.n_gpu > 1:
-            # Trainer would deal each step out to all GPUs by threads; a fold has one, or `accelerate launch`.
-            arguments._n_gpu = 1
-        num_processes = arguments.world_size
-        windows_of_process, rest = divmod(arguments.per_device_train_batch_size, num_processes)
-        if rest:
+        if arguments.per_device_train_batch_size % arguments.world_size:
             raise ValueError(
-                f"per_device_train_batch_size: expected a multiple of {num_processes}, the processes that share the "
-                f"training, found {arguments.per_device_train_batch_size}"
+                f"per_device_train_batch_size: expected a multiple of {arguments.world_size}, the processes that share "
+                f"the training, found {arguments.per_device_train_batch_size}"
             )
-        arguments.per_device_train_batch_size = windows_of_process
         return arguments
 
     def train(
@@ -149,7 +131,7 @@ class QATrainer:
         head_learning_rate: float | None = None,
         frozen_layers: int = 0,
         dropout: float | None = None,
-        callbacks: Sequence[TrainerCallback] = (),
+        on_step: OnStep | None = None,
         states: TrainingStates | None = None,
         **training_arguments,
     ) -> TrainingReport:
@@ -176,13 +158,14 @@ class QATrainer:
             Keep the embeddings and this many of the lowest layers as they are; 0 trains everything.
         dropout : float, optional
             Instead of the checkpoint's own dropout probabilities.
-        callbacks : sequence of transformers.TrainerCallback
+        on_step : callable, optional
+            Called after each step with its number, the number of all steps, and the loss that was last logged or None.
         states : TrainingStates, optional
             Where the state of the training is saved on the way; a call that was interrupted goes on from there. It is
             for the caller to clear them when the model is safe; if training fails for good, they are cleared here.
         **training_arguments
-            Any other field of `transformers.TrainingArguments`, such as `learning_rate` or
-            `per_device_train_batch_size`.
+            Any other field of `transformers.TrainingArguments` that `training_loop.HONOURED_ARGUMENTS` lists, such as
+            `learning_rate` or `per_device_train_batch_size`.
 
         Returns
         -------
@@ -212,21 +195,31 @@ class QATrainer:
             output_dir, num_train_epochs=num_train_epochs, seed=seed, data_seed=seed, **training_arguments
         )
         is_first = arguments.process_index == 0
-        # Trainer would make its folder, and with save_strategy write to it.
-        with new_folder(output_dir) if is_first else tempfile.TemporaryDirectory() as folder:
-            arguments.output_dir = str(folder)
-            network = self._new_network(tokenized, seed, frozen_layers, dropout)
-            trainer = self._fit(
-                network, TrainingItems(tokenized, windows), arguments, head_learning_rate, callbacks, states
-            )
+        network = self._new_network(tokenized, seed, frozen_layers, dropout)
+        with new_folder(output_dir) if is_first else contextlib.nullcontext() as folder:
+            try:
+                loss_history = train_network(
+                    network,
+                    TrainingItems(tokenized, windows),
+                    WindowCollator(self.qa.tokenizer.pad_token_id),
+                    arguments,
+                    head_learning_rate=head_learning_rate,
+                    on_step=on_step,
+                    states=states,
+                )
+            except FloatingPointError:
+                # The same again would end the same.
+                if states is not None and is_first:
+                    states.clear()
+                raise
             if is_first:
-                self._save(trainer, Path(folder), dataset)
+                self._save(network, folder, dataset)
         return TrainingReport(
             output_dir=output_dir,
             num_windows=len(windows),
             num_questions_cut=sum(example.num_question_tokens_cut > 0 for example in tokenized),
             seconds=time.perf_counter() - started,
-            loss_history=[(log["epoch"], log["loss"]) for log in trainer.state.log_history if "loss" in log],
+            loss_history=loss_history,
         )
 
     def _new_network(
@@ -237,39 +230,6 @@ class QATrainer:
             start_at_base_rate(network, np.concatenate([example.labels for example in tokenized]))
         freeze_layers(network, frozen_layers)
         return network
-
-    def _fit(
-        self,
-        network: BertForSpanClassification,
-        items: TrainingItems,
-        arguments: TrainingArguments,
-        head_learning_rate: float | None,
-        callbacks: Sequence[TrainerCallback],
-        states: TrainingStates | None,
-    ) -> ResumableTrainer:
-        with quiet_transformers():
-            trainer = ResumableTrainer(
-                states=states,
-                model=network,
-                args=arguments,
-                train_dataset=items,
-                data_collator=WindowCollator(self.qa.tokenizer.pad_token_id),
-                processing_class=self.qa.tokenizer,
-                callbacks=[FiniteLoss(), *callbacks],
-            )
-            # It would print every log entry as a dict; the caller's callbacks show progress.
-            trainer.remove_callback(PrinterCallback)
-            if head_learning_rate is not None:
-                set_head_learning_rate(trainer, head_learning_rate)
-            try:
-                trainer.fit()
-                check_finite_weights(network)
-            except FloatingPointError:
-                # The same again would end the same.
-                if states is not None and arguments.process_index == 0:
-                    states.clear()
-                raise
-        return trainer
 
     def _check_output_dir(self, output_dir: Path) -> None:
         if output_dir.resolve() == self.qa.checkpoint.path:
@@ -283,9 +243,9 @@ class QATrainer:
                 "make the QA and the QATrainer again"
             )
 
-    def _save(self, trainer: ResumableTrainer, folder: Path, dataset: Sequence[dict]) -> None:
+    def _save(self, network: BertForSpanClassification, folder: Path, dataset: Sequence[dict]) -> None:
         with quiet_transformers(), tensors_error_as_oserror(folder):
-            trainer.model.save_pretrained(folder)
+            network.save_pretrained(folder)
             self.qa.tokenizer.save_pretrained(folder)
         contexts = {context_hash(example["context"]) for example in dataset}
         seen = sorted(contexts | read_seen_contexts(self.qa.checkpoint))
@@ -296,9 +256,6 @@ class QATrainer:
             (SETTINGS_FILE, settings),
         ):
             (folder / name).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
-        # With save_strategy, Trainer leaves its own checkpoints, which hold pickles; the model is saved above.
-        for checkpoint in folder.glob("checkpoint-*"):
-            shutil.rmtree(checkpoint)
 
 
 def check_numbers(num_train_epochs: float, head_learning_rate: float | None, dropout: float | None) -> None:

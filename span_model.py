@@ -29,13 +29,6 @@ class BertForSpanClassification(BertPreTrainedModel):
         nothing about a second one, and what stands in its place disturbs it.
     """
 
-    # Trainer then passes `num_items_in_batch`, the labels that count over all accumulation steps and
-    # devices; without it the loss would grow with the number of steps (transformers issue 47688).
-    accepts_loss_kwargs = True
-
-    # Pooler and pretraining heads of a published checkpoint have no place here.
-    _keys_to_ignore_on_load_unexpected = (r"pooler", r"^cls\.")
-
     def __init__(self, config: BertConfig):
         super().__init__(config)
         self.num_labels = config.num_labels
@@ -52,7 +45,7 @@ class BertForSpanClassification(BertPreTrainedModel):
         attention_mask: torch.Tensor | None = None,
         token_type_ids: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
-        num_items_in_batch: torch.Tensor | int | None = None,
+        num_counted: torch.Tensor | int | None = None,
     ) -> TokenClassifierOutput:
         """Score every token for every class.
 
@@ -61,7 +54,7 @@ class BertForSpanClassification(BertPreTrainedModel):
         input_ids, attention_mask, token_type_ids : Tensor of shape (B, L)
         labels : Tensor of shape (B, L, K), float, optional
             0 or 1; `IGNORED_LABEL` where a token does not count.
-        num_items_in_batch : int, optional
+        num_counted : int or Tensor, optional
             Labels that count in the whole optimizer step; those of this batch by default.
 
         Returns
@@ -76,9 +69,7 @@ class BertForSpanClassification(BertPreTrainedModel):
         if labels is not None:
             counts = labels != IGNORED_LABEL
             losses = binary_cross_entropy_with_logits(logits.float(), labels.clamp(min=0), reduction="none")
-            # DataParallel hands each replica a (1, 1) tensor instead of a number.
-            total = counts.sum() if num_items_in_batch is None else torch.as_tensor(num_items_in_batch).reshape(-1)[0]
-            loss = (losses * counts).sum() / total.to(losses.device)
+            loss = (losses * counts).sum() / (counts.sum() if num_counted is None else num_counted)
         return TokenClassifierOutput(loss=loss, logits=logits)
 
 
@@ -101,7 +92,8 @@ def load_network(
     ValueError
         If weights of the encoder are missing: they would silently be random.
     """
-    options = {"num_labels": len(label_map), "label2id": label_map, "id2label": {v: k for k, v in label_map.items()}}
+    class_names = {column: name for name, column in label_map.items()}
+    options = {"num_labels": len(label_map), "label2id": label_map, "id2label": class_names, "use_cache": False}
     if dropout is not None:
         names = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
         options |= dict.fromkeys(names, dropout)

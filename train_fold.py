@@ -23,9 +23,9 @@ from fold_making import FoldMaking
 from fold_store import unfinished_folder
 from parameters import ParameterError, TrainingParameters
 from progress import ProgressLine
-from resumable_training import TrainingStates
 from spanbert import QA, QATrainer
 from squad import load_squad
+from training_states import TrainingStates
 
 # Processes wait for the first one while it waits for another run on the same fold.
 _LONGEST_WAIT = timedelta(days=7)

@@ -117,16 +117,12 @@ def _train(spec: dict, examples: list[dict], folder: Path) -> dict:
             done = older_recipe.train(tokenizer, examples, checkpoint, folder, seed=spec["seed"], **training)
         return {**found, **done}
 
-    from transformers import TrainerCallback
-
-    class LastStep(TrainerCallback):
-        def on_train_end(self, args, state, control, **kwargs):
-            done["steps"] = state.global_step
-
-    trainer, done = our_trainer(spec), {}
+    trainer, steps = our_trainer(spec), []
     with clock() as found:
-        trainer.train(examples, folder, seed=spec["seed"], callbacks=[LastStep()], **recipe_of(spec))
-    return {**found, **done, "real_tokens": sum(num_tokens(trainer, examples))}
+        trainer.train(
+            examples, folder, seed=spec["seed"], on_step=lambda step, *_: steps.append(step), **recipe_of(spec)
+        )
+    return {**found, "steps": len(steps), "real_tokens": sum(num_tokens(trainer, examples))}
 
 
 def train_piece(spec: dict) -> dict:

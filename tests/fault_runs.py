@@ -17,25 +17,23 @@ PROCESSES.set_forkserver_preload(["cross_validation", "exports", "squad"])
 LABEL_MAP = {"O": 0, "ANS": 1}
 TRAINING = {"num_train_epochs": 2, "learning_rate": 1e-3, "per_device_train_batch_size": 2, "dropout": 0.1}
 NUM_SPLITS = 2
-NUM_STEPS = NUM_SPLITS * 6  # two epochs of six examples in batches of two, in each of two folds
+# Two epochs of six examples in batches of two, in each of two folds; after each step but the last a state is saved.
+NUM_STEPS = NUM_SPLITS * (6 - 1)
 
 
 def pipeline(folder: Path, checkpoint: Path, outputs: str = "outputs") -> None:
-    """Load, train, predict and write in `folder`, and note in `steps.txt` each training step that is taken."""
+    """Load, train, predict and write in `folder`, and note in `steps.txt` each step after which a state is saved."""
     from cross_validation import out_of_fold_predictions
     from exports import write_outputs
-    from resumable_training import ResumableTrainer, TrainingStates
     from spanbert import QA, QATrainer
     from squad import load_squad
+    from training_states import TrainingStates
 
-    training_step = ResumableTrainer.training_step
+    def is_due(states) -> bool:
+        _append(folder / "steps.txt", "done")
+        return True
 
-    def noted_step(self, *arguments, **named):
-        _append(folder / "steps.txt", f"{self.args.seed} {self.state.global_step}")
-        return training_step(self, *arguments, **named)
-
-    ResumableTrainer.training_step = noted_step
-    TrainingStates.is_due = lambda self: True
+    TrainingStates.is_due = is_due
     dataset = load_squad(folder / "squad.json")
     trainer = QATrainer(QA(checkpoint, max_length=48, doc_stride=8), 48, LABEL_MAP)
     out_of_fold = out_of_fold_predictions(

@@ -74,11 +74,9 @@ def test_progress_replaces_one_output_of_a_notebook(monkeypatch, capfd, shell, i
 
 def test_training_progress_shows_step_and_latest_loss():
     shown = []
-    training = TrainingProgress(shown.append, "fold 1 of 3")
-    training.on_step_end(None, SimpleNamespace(global_step=1, max_steps=4), None)
-    training.on_log(None, None, None, logs={"loss": 0.5})
-    training.on_log(None, None, None, logs={"train_runtime": 3.0})
-    training.on_step_end(None, SimpleNamespace(global_step=4, max_steps=4), None)
+    progress_of = TrainingProgress(shown.append, "fold 1 of 3")
+    progress_of(1, 4, None)
+    progress_of(4, 4, 0.5)
     assert shown == [
         "fold 1 of 3 · training █████░░░░░░░░░░░░░░░  25% step 1 of 4",
         "fold 1 of 3 · training ████████████████████ 100% step 4 of 4 · loss 0.5000",
