@@ -12,11 +12,11 @@ import argparse
 import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 
 import torch
 import yaml
 from accelerate import PartialState
-from papermill.iorw import NoDatesSafeLoader, read_yaml_file
 
 from cross_validation import plan_folds
 from fold_making import FoldMaking
@@ -54,9 +54,9 @@ def read_parameters(options: argparse.Namespace) -> TrainingParameters:
     """
     values = {}
     for file in options.parameters_file:
-        values |= _mapping(read_yaml_file(file), file)
+        values |= _mapping(yaml.safe_load(Path(file).read_text(encoding="utf-8")), file)
     for text in options.parameters_yaml:
-        values |= _mapping(yaml.load(text, Loader=NoDatesSafeLoader), text)  # noqa: S506 - it is a safe one
+        values |= _mapping(yaml.safe_load(text), text)
     values |= {name: _typed(text) for name, text in options.parameters}
     return TrainingParameters.from_values(values | dict(options.parameters_raw))
 
