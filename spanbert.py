@@ -5,9 +5,9 @@
 >>> pred_probs, tokens, labels = QA("my_model").predict(dataset[0])
 """
 
-from predictions import SpanPrediction
-from qa import QA
-from qa_trainer import EMBEDDED_RECIPE, QATrainer, TrainingReport
-from span_model import BertForSpanClassification
+from span_label_errors.model.network import BertForSpanClassification
+from span_label_errors.model.predictions import SpanPrediction
+from span_label_errors.model.qa import QA
+from span_label_errors.model.trainer import EMBEDDED_RECIPE, QATrainer, TrainingReport
 
 __all__ = ["EMBEDDED_RECIPE", "QA", "BertForSpanClassification", "QATrainer", "SpanPrediction", "TrainingReport"]

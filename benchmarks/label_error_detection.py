@@ -22,20 +22,20 @@ from cleanlab.experimental.span_classification import get_label_quality_scores
 from planting import MIX, PlantedError, plant_errors
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-import fold_trainer
-from atomic_files import new_folder, write_file
-from cross_validation import OutOfFold, out_of_fold_predictions
-from exports import out_of_fold_table
-from fold_store import code_fingerprint, data_fingerprint, fold_key
-from label_quality import find_label_errors
-from planted_errors import KINDS, MISTAKES
-from quality_scores import span_label_quality
-from span_metrics import evaluate_predictions
+from span_label_errors.cross_validation import trainers as fold_trainer
+from span_label_errors.cross_validation.metrics import evaluate_predictions
+from span_label_errors.cross_validation.out_of_fold import OutOfFold, out_of_fold_predictions
+from span_label_errors.cross_validation.splits import fold_seed, make_splits
+from span_label_errors.cross_validation.store import code_fingerprint, data_fingerprint, fold_key
+from span_label_errors.data.sources import DEMO_ERRORS_PATH, DEMO_SOURCE, read_known_errors
+from span_label_errors.data.squad import load_squad
+from span_label_errors.files import new_folder, write_file
+from span_label_errors.quality.label_errors import find_label_errors
+from span_label_errors.quality.mistakes import KINDS, MISTAKES
+from span_label_errors.quality.scores import span_label_quality
+from span_label_errors.results.write import out_of_fold_table
+from span_label_errors.spans.text import normalized_text
 from spanbert import EMBEDDED_RECIPE, QA, QATrainer
-from splits import fold_seed, make_splits
-from squad import load_squad
-from squad_sources import DEMO_ERRORS_PATH, DEMO_SOURCE, read_known_errors
-from words import normalized_text
 
 HERE = Path(__file__).resolve().parent
 NUM_SPLITS, SHARE = 3, 0.1

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from synthetic_squad import write_squad, write_untrained_bert
 
-from atomic_files import write_file
+from span_label_errors.files import write_file
 
 HERE = Path(__file__).resolve().parent
 SQUAD_SIZE = 87_599
@@ -67,11 +67,11 @@ def _resident_mib(name: str) -> float:
 
 def run_training_notebook(data: Path, checkpoint: Path, outputs: Path) -> Stopwatch:
     """Do what the first notebook does, with training cut short."""
-    import plots
-    from cross_validation import out_of_fold_predictions
-    from exports import write_outputs
+    from span_label_errors.cross_validation.out_of_fold import out_of_fold_predictions
+    from span_label_errors.data.squad import load_squad
+    from span_label_errors.notebook import plots
+    from span_label_errors.results.write import write_outputs
     from spanbert import QA, QATrainer
-    from squad import load_squad
 
     watch = Stopwatch()
     with watch.stage("load_squad"):
@@ -93,14 +93,14 @@ def run_training_notebook(data: Path, checkpoint: Path, outputs: Path) -> Stopwa
 
 def run_label_errors_notebook(data: Path, outputs: Path) -> Stopwatch:
     """Do what the second notebook does, and decide about the worst answers."""
-    import plots
-    from corrections import apply_decisions
-    from decisions import read_decisions
-    from label_quality import find_label_errors
-    from quality_scores import span_label_quality
-    from results_read import read_outputs
-    from review import write_review_files
     from span_classification_tutorial_utils import find_token_issues, read_npz, token_quality_scores
+    from span_label_errors.notebook import plots
+    from span_label_errors.quality.label_errors import find_label_errors
+    from span_label_errors.quality.scores import span_label_quality
+    from span_label_errors.results.read import read_outputs
+    from span_label_errors.review.corrections import apply_decisions
+    from span_label_errors.review.decisions import read_decisions
+    from span_label_errors.review.write import write_review_files
 
     watch = Stopwatch()
     with watch.stage("read_outputs"):

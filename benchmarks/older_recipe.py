@@ -14,8 +14,8 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import BertForTokenClassification, PrinterCallback, Trainer, TrainingArguments, set_seed
 
-from span_model import quiet_transformers
-from splits import Split, fold_seed
+from span_label_errors.cross_validation.splits import Split, fold_seed
+from span_label_errors.model.network import quiet_transformers
 
 MAX_LENGTH = 384
 MOST_POSITIONS = 512

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planted_errors import KINDS
-from words import Span, answers_of, normalized_text, overlaps, word_spans
+from span_label_errors.quality.mistakes import KINDS
+from span_label_errors.spans.text import Span, answers_of, normalized_text, overlaps, word_spans
 
 MIX = "mix"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from squad_sources import DEMO_PATH
+from span_label_errors.data.sources import DEMO_PATH
 
 # Read off SQuAD v1.1: 4.6 questions a paragraph, 43 paragraphs an article.
 _QUESTIONS = {1: 0.03, 2: 0.07, 3: 0.18, 4: 0.2, 5: 0.45, 8: 0.02, 12: 0.03, 16: 0.02}
@@ -113,7 +113,7 @@ def write_untrained_bert(folder: Path, **sizes: int) -> list[str]:
     import torch
     from transformers import BertConfig, BertModel
 
-    from checkpoints import load_tokenizer, resolve_checkpoint
+    from span_label_errors.model.checkpoints import load_tokenizer, resolve_checkpoint
 
     tokenizer = load_tokenizer(resolve_checkpoint("embedded"))
     torch.manual_seed(0)

@@ -53,11 +53,11 @@ from throughput_pieces import (
 )
 from transformers import BertConfig, BertForTokenClassification
 
-from atomic_files import new_folder, write_file
-from qa import PRECISIONS
+from span_label_errors.data.sources import DEMO_SOURCE
+from span_label_errors.data.squad import load_squad
+from span_label_errors.files import new_folder, write_file
+from span_label_errors.model.qa import PRECISIONS
 from spanbert import EMBEDDED_RECIPE
-from squad import load_squad
-from squad_sources import DEMO_SOURCE
 
 HERE = Path(__file__).resolve().parent
 SYNTHETIC, RANDOM_BASE = "synthetic", "bert-base-random"

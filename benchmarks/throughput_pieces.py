@@ -87,7 +87,7 @@ def recipe_of(spec: dict) -> dict:
 
 def _older(spec: dict) -> tuple:
     """Return the older recipe's tokenizer, its checkpoint's folder, and its arguments."""
-    from checkpoints import load_tokenizer, resolve_checkpoint
+    from span_label_errors.model.checkpoints import load_tokenizer, resolve_checkpoint
 
     checkpoint = resolve_checkpoint(spec["model"])
     training = {name: spec[name] for name in ("epochs", "batch_size", "bf16", "learning_rate") if name in spec}
@@ -162,7 +162,7 @@ def pipeline_piece(spec: dict) -> dict:
     """Measure everything from the checkpoint to the written files."""
     import torch
 
-    from splits import make_splits
+    from span_label_errors.cross_validation.splits import make_splits
 
     examples, folder, after_folds = read_json(spec["data"]), Path(spec["folder"]), []
 
@@ -181,8 +181,8 @@ def pipeline_piece(spec: dict) -> dict:
                 device=_device(), seed=SEED, after_fold=after_fold, **training,
             )  # fmt: skip
     else:
-        from cross_validation import out_of_fold_predictions
-        from exports import write_outputs
+        from span_label_errors.cross_validation.out_of_fold import out_of_fold_predictions
+        from span_label_errors.results.write import write_outputs
 
         with clock() as found:
             trainer = our_trainer(spec)
@@ -224,8 +224,8 @@ def accuracy_piece(spec: dict) -> dict:
     import older_recipe
     from sklearn.metrics import average_precision_score
 
+    from span_label_errors.cross_validation.splits import fold_seed, make_splits
     from spanbert import QA
-    from splits import fold_seed, make_splits
 
     examples, folder = read_json(spec["data"]), Path(spec["folder"]) / "model"
     split = make_splits(examples, NUM_SPLITS, seed=SEED)[spec["fold"]]

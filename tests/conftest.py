@@ -16,7 +16,7 @@ import torch
 from hypothesis import Phase, is_hypothesis_test, settings
 from transformers import AutoTokenizer, BertConfig, BertModel, BertTokenizer
 
-from checkpoints import resolve_checkpoint
+from span_label_errors.model.checkpoints import resolve_checkpoint
 
 # The same cases in every run, so that a failure comes back; the long run looks elsewhere each time.
 settings.register_profile("default", deadline=None, derandomize=True, max_examples=100)

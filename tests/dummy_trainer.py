@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from cross_validation import out_of_fold_predictions
-from predictions import SpanPrediction
+from span_label_errors.cross_validation.out_of_fold import out_of_fold_predictions
+from span_label_errors.model.predictions import SpanPrediction
 
 LABEL_MAP = {"O": 0, "ANS": 1}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 # A server that has imported everything forks each run, so that a run takes a second.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["cross_validation", "exports", "squad"])
+PROCESSES.set_forkserver_preload(["span_label_errors.results.write", "span_label_errors.data.squad"])
 
 LABEL_MAP = {"O": 0, "ANS": 1}
 TRAINING = {"num_train_epochs": 2, "learning_rate": 1e-3, "per_device_train_batch_size": 2, "dropout": 0.1}
@@ -23,11 +23,11 @@ NUM_STEPS = NUM_SPLITS * (6 - 1)
 
 def pipeline(folder: Path, checkpoint: Path, outputs: str = "outputs") -> None:
     """Load, train, predict and write in `folder`, and note in `steps.txt` each step after which a state is saved."""
-    from cross_validation import out_of_fold_predictions
-    from exports import write_outputs
+    from span_label_errors.cross_validation.out_of_fold import out_of_fold_predictions
+    from span_label_errors.data.squad import load_squad
+    from span_label_errors.model.training_states import TrainingStates
+    from span_label_errors.results.write import write_outputs
     from spanbert import QA, QATrainer
-    from squad import load_squad
-    from training_states import TrainingStates
 
     def is_due(states) -> bool:
         _append(folder / "steps.txt", "done")

@@ -21,18 +21,18 @@ from papermill.translators import PythonTranslator
 from safetensors.torch import load_file, save_file
 from transformers import BertForTokenClassification, BertModel
 
-from corrections import apply_decisions
-from decisions import read_decisions
-from fold_store import load_fold
-from fold_trainer import seen_contexts
-from marks import Answer, Decision, RefusedDecisionsError
-from parameters import ParameterError, ReviewParameters, TrainingParameters
-from quality_scores import span_label_quality
-from results_read import read_outputs
 from span_classification_tutorial_utils import read_npz
+from span_label_errors.cross_validation.splits import make_splits
+from span_label_errors.cross_validation.store import load_fold
+from span_label_errors.cross_validation.trainers import seen_contexts
+from span_label_errors.data.squad import InvalidDatasetError, load_squad
+from span_label_errors.notebook.settings import ParameterError, ReviewParameters, TrainingParameters
+from span_label_errors.quality.scores import span_label_quality
+from span_label_errors.results.read import read_outputs
+from span_label_errors.review.corrections import apply_decisions
+from span_label_errors.review.decisions import read_decisions
+from span_label_errors.review.marks import Answer, Decision, RefusedDecisionsError
 from spanbert import QA, QATrainer
-from splits import make_splits
-from squad import InvalidDatasetError, load_squad
 
 CONTEXT = "Łódź lies west of Warsaw; Warsaw lies on the Vistula."  # "Warsaw" at 18 and at 26
 MILLION = 1_000_000

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, make_example, twelve_examples
 
-from squad import load_squad
+from span_label_errors.data.squad import load_squad
 
 
 def module_of(name: str):

@@ -7,7 +7,7 @@ import threading
 
 from fault_runs import PROCESSES
 
-from locks import abandoned, exclusive
+from span_label_errors.locks import abandoned, exclusive
 
 
 def hold(path, is_held, may_end) -> None:

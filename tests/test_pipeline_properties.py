@@ -28,22 +28,22 @@ from text_strategies import (
     window_sizes,
 )
 
-from cross_validation import OutOfFold, Split, out_of_fold_predictions
-from expected_f1 import best_span
-from exports import write_outputs
-from fold_store import data_fingerprint
-from predictions import SpanPrediction, join_windows
-from results_read import read_outputs
 from span_classification_tutorial_utils import read_npz
-from span_metrics import evaluate_predictions
+from span_label_errors.cross_validation.metrics import evaluate_predictions
+from span_label_errors.cross_validation.out_of_fold import OutOfFold, Split, out_of_fold_predictions
+from span_label_errors.cross_validation.store import data_fingerprint
+from span_label_errors.model.predictions import SpanPrediction, join_windows
+from span_label_errors.model.windows import build_windows, tokenize_examples
+from span_label_errors.results.read import read_outputs
+from span_label_errors.results.write import write_outputs
+from span_label_errors.spans.expected_f1 import best_span
+from span_label_errors.spans.text import normalized_text
 from spanbert import QA
-from windows import build_windows, tokenize_examples
-from words import normalized_text
 
 LABEL_MAP = {"O": 0, "ANS": 1}
 SIXTEENTHS = st.integers(0, 16)
 
-pytestmark = pytest.mark.filterwarnings("ignore::windows.QuestionCutWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::span_label_errors.model.windows.QuestionCutWarning")
 
 
 @pytest.fixture(scope="session")

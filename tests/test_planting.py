@@ -9,12 +9,12 @@ from conftest import ROOT, cases, make_example
 from hypothesis import given
 from hypothesis import strategies as st
 from planting import plant_errors
-from test_planted_errors import TEXT, touched_words
+from test_mistakes import TEXT, touched_words
 
-from planted_errors import KINDS
-from squad import load_squad, validate_examples
-from squad_sources import DEMO_ERRORS_PATH, read_known_errors
-from words import answers_of, cuts_word, word_spans
+from span_label_errors.data.sources import DEMO_ERRORS_PATH, read_known_errors
+from span_label_errors.data.squad import load_squad, validate_examples
+from span_label_errors.quality.mistakes import KINDS
+from span_label_errors.spans.text import answers_of, cuts_word, word_spans
 
 PROPERTY = cases(60)
 WORDS = "Anna met Bruno Carla Rome Oslo 1817 1900 the in and".split()

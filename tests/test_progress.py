@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-import progress
-from progress import ProgressLine, ProgressLines, TrainingProgress, bar
+from span_label_errors import progress
+from span_label_errors.progress import ProgressLine, ProgressLines, TrainingProgress, bar
 
 
 class Terminal(io.StringIO):

@@ -19,8 +19,7 @@ from text_strategies import (
     window_sizes,
 )
 
-from alignment import span_classes, tokenize_texts
-from windows import (
+from span_label_errors.model.windows import (
     IGNORED_LABEL,
     WindowCollator,
     build_windows,
@@ -29,12 +28,13 @@ from windows import (
     tokenize_examples,
     training_item,
 )
+from span_label_errors.spans.alignment import span_classes, tokenize_texts
 
 LABEL_MAP = {"O": 0, "ANS": 1}
 CLASSES = {"PERSON": 0, "O": 1, "CITY": 2, "YEAR": 3}
 ONE_TOKEN_WORDS = [word for word in WORDS if word.isalpha()]
 
-pytestmark = pytest.mark.filterwarnings("ignore::windows.QuestionCutWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::span_label_errors.model.windows.QuestionCutWarning")
 
 
 def rows_of(tokens) -> list[tuple[int, int, int]]:

@@ -9,8 +9,8 @@ from datasets import Dataset
 from sklearn.model_selection import KFold
 
 from span_classification_tutorial_utils import read_npz, to_dict
+from span_label_errors.data.squad import squad_features
 from spanbert import QA, QATrainer
-from squad import squad_features
 
 NUM_SPLITS = 3
 label2id = {"O": 0, "ANS": 1}

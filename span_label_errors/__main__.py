@@ -1,0 +1,32 @@
+"""The commands: `python -m span_label_errors audit`, or `span-label-errors audit` where the package is installed."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+# Each is a module of `commands` with a function `main(arguments)`, imported only when it is called.
+_COMMANDS = {
+    "audit": "prove that the outputs of a run are what they should be",
+    "fold": "make one fold, as one job of many, or with several processes",
+    "notebooks": "copy the two notebooks into a folder of yours",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that the first argument names with the arguments behind it, and return its exit code."""
+    described = "\n".join(f"  {name:12}{text}" for name, text in _COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="span-label-errors",
+        description="Find the wrong answers in a question-answering or span-labelling data set.",
+        epilog=f"commands:\n{described}\n\nspan-label-errors COMMAND --help says more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=_COMMANDS, metavar="COMMAND")
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    command = parser.parse_args(arguments[:1]).command
+    return importlib.import_module(f"span_label_errors.commands.{command}").main(arguments[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,311 @@
+"""`span-label-errors audit outputs`: prove from what a run left behind that its outputs are what they should be.
+
+Nothing is taken from the run's word alone. Hashes are computed again, splits are checked against the groups that the
+contexts form, labels are made anew from the given answers, and each probability is looked up in the predictions of the
+fold that says it made it, whose model names (as hashes) the contexts that it was trained on.
+"""
+
+import argparse
+import json
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from span_label_errors.cross_validation.splits import Split, check_splits, fold_seed, group_labels
+from span_label_errors.cross_validation.store import (
+    configuration_of,
+    fold_folder,
+    fold_key,
+    load_fold,
+    read_predictions,
+)
+from span_label_errors.files import file_sha256, project_root
+from span_label_errors.model.checkpoints import SEEN_CONTEXTS_FILE
+from span_label_errors.model.trainer import context_hash
+from span_label_errors.results.npz import read_npz
+from span_label_errors.results.read import REVIEW_FILE, TABLE_FILE, array_files, read_outputs
+from span_label_errors.spans.alignment import AnswerSpan, TokenizedText, span_classes, text_pieces, token_labels
+
+# What may stand between two tokens: white space, and what a tokenizer takes out of a text (control and format
+# characters, marks of the accents that it strips, the replacement character).
+_DROPPED_CATEGORIES, _DROPPED = ("Z", "C", "M"), "\ufffd"
+
+
+class AuditError(ValueError):
+    """The first thing that is wrong with a run."""
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What is audited: the outputs of a run, and where its folds are."""
+
+    outputs_dir: Path
+    folds_dir: Path
+    table: pd.DataFrame
+    record: dict
+
+    @property
+    def classes(self) -> list[str]:
+        return span_classes(self.record["label_map"])
+
+    def where(self, example_index: int) -> str:
+        return f"example {example_index} (id {self.table['id'].iloc[example_index]!r})"
+
+
+def audit(outputs_dir: str | Path, folds_dir: str | Path | None = None) -> Iterator[str]:
+    """Check the outputs of a run and the folds that they come from.
+
+    Parameters
+    ----------
+    outputs_dir : str or Path
+        What `exports.write_outputs` wrote.
+    folds_dir : str or Path, optional
+        Where the run kept its folds; what the run's own parameters say, or `folds` beside the outputs.
+
+    Yields
+    ------
+    str
+        What has been proven, one statement after the other.
+
+    Raises
+    ------
+    AuditError
+        The first thing that is wrong, with the file or example, what was expected and what was found.
+    """
+    outputs_dir = Path(outputs_dir)
+    try:
+        table, record = read_outputs(outputs_dir)
+    except (ValueError, OSError) as error:
+        raise AuditError(str(error)) from error
+    run = _Run(outputs_dir, _folds_dir(outputs_dir, folds_dir, record), table, record)
+    for check in _CHECKS:
+        try:
+            yield check(run)
+        except AuditError:
+            raise
+        except (ValueError, OSError, KeyError, TypeError, IndexError) as error:
+            # A file that is not of the form that it should have.
+            raise AuditError(f"{check.__name__.removeprefix('_check_')}: {type(error).__name__}: {error}") from error
+
+
+def _folds_dir(outputs_dir: Path, folds_dir: str | Path | None, record: dict) -> Path:
+    if folds_dir is None:
+        said = (record.get("parameters") or {}).get("folds_dir")
+        folds_dir = project_root() / said if said else outputs_dir.parent / "folds"
+    return Path(folds_dir)
+
+
+def _expect(holds: bool, text: str) -> None:
+    if not holds:
+        raise AuditError(text)
+
+
+def _check_files(run: _Run) -> str:
+    """Hashes were compared on reading; here, that all files are listed and that they are of this run."""
+    names, needed = set(run.record["files"]), {TABLE_FILE, *array_files(run.classes)}
+    _expect(names == needed, f"run.json: expected to list {sorted(needed)}, found {sorted(names)}")
+    patterns = ("pred_probs*.npz", "labels*.npz", "out_of_fold*.parquet")
+    others = sorted({file.name for pattern in patterns for file in run.outputs_dir.glob(pattern)} - needed)
+    _expect(not others, f"{run.outputs_dir}: expected only files of this run, found {others} of another")
+    return f"{len(names)} files are those that run.json lists, by SHA-256"
+
+
+def _check_examples(run: _Run) -> str:
+    table, num_examples = run.table, run.record["num_examples"]
+    _expect(len(table) == num_examples, f"{TABLE_FILE}: expected {num_examples} examples, found {len(table)}")
+    for example_index in np.flatnonzero(table["id"].duplicated()):
+        raise AuditError(f"{TABLE_FILE}: expected unique ids, found {run.where(example_index)} again")
+    return f"{num_examples} examples, each once"
+
+
+def _check_tokens(run: _Run) -> str:
+    num_tokens = 0
+    columns = ("context", "tokens", "char_start", "char_end")
+    for example_index, row in enumerate(run.table[list(columns)].itertuples(index=False)):
+        where, context = run.where(example_index), row.context
+        start, end = np.asarray(row.char_start), np.asarray(row.char_end)
+        _expect(len(start) == len(end) == len(row.tokens) > 0, f"{where}: expected as many offsets as tokens")
+        in_order = (start[1:] >= start[:-1]).all() and (end >= start).all()
+        _expect(in_order and start[0] >= 0 and end.max() <= len(context), f"{where}: offsets are not in order")
+        pieces = text_pieces(context, start, end)
+        for position, (token, piece) in enumerate(zip(row.tokens, pieces, strict=True)):
+            if token != piece:
+                raise AuditError(f"{where}: expected token {position} to be {piece!r}, found {token!r}")
+        covered = np.zeros(len(context) + 1, dtype=np.int64)
+        np.add.at(covered, start, 1)
+        np.add.at(covered, end, -1)
+        for char_index in np.flatnonzero(covered.cumsum()[:-1] == 0).tolist():
+            character = context[char_index]
+            is_dropped = unicodedata.category(character)[0] in _DROPPED_CATEGORIES or character in _DROPPED
+            _expect(is_dropped, f"{where}: expected a token over character {char_index}, {character!r}, found none")
+        num_tokens += len(pieces)
+    return f"{num_tokens:,} tokens are the pieces of their contexts, and cover all that can be seen of them"
+
+
+def _check_labels(run: _Run) -> str:
+    label_map, num_answers = run.record["label_map"], 0
+    for example_index, row in enumerate(run.table.to_dict("records")):
+        where, context = run.where(example_index), row["context"]
+        spans = []
+        for text, start, name in zip(row["given_answer"], row["given_start"], row["given_label"], strict=True):
+            found = context[start : start + len(text)]
+            _expect(found == text, f"{where}: expected the answer {text!r} at character {start}, found {found!r}")
+            spans.append(AnswerSpan(name, int(start), int(start) + len(text)))
+        start, end = np.asarray(row["char_start"]), np.asarray(row["char_end"])
+        expected = token_labels(TokenizedText(start, start, end), spans, label_map)
+        for name in run.classes:
+            given = np.asarray(row[f"labels_{name}"])
+            _expect(
+                np.array_equal(given, expected[:, label_map[name]]),
+                f"{where}: expected the labels of {name} to mark the tokens of {[span[1:] for span in spans]}, "
+                f"found marks at tokens {np.flatnonzero(given).tolist()}",
+            )
+        num_answers += len(spans)
+    return f"the labels mark the tokens of {num_answers:,} given answers, and no others"
+
+
+def _check_probabilities(run: _Run) -> str:
+    for name in run.classes:
+        columns = run.table[f"pred_probs_{name}"], run.table["tokens"]
+        for example_index, (probs, tokens) in enumerate(zip(*columns, strict=True)):
+            where = run.where(example_index)
+            _expect(len(probs) == len(tokens), f"{where}: expected {len(tokens)} probabilities, found {len(probs)}")
+            # NaN is in no range.
+            wrong = np.asarray(probs)[~((probs >= 0) & (probs <= 1))]
+            _expect(not len(wrong), f"{where}: expected probabilities from 0 to 1, found {wrong[:1]}")
+    return "all probabilities are finite, from 0 to 1"
+
+
+def _check_arrays(run: _Run) -> str:
+    files = array_files(run.classes)
+    for file, column in files.items():
+        arrays = read_npz(run.outputs_dir / file)
+        _expect(len(arrays) == len(run.table), f"{file}: expected {len(run.table)} arrays, found {len(arrays)}")
+        for example_index, (array, cell) in enumerate(zip(arrays, run.table[column], strict=True)):
+            _expect(
+                np.array_equal(np.asarray(array), np.asarray(cell)),
+                f"{file}: expected under {str(example_index)!r} what {TABLE_FILE} has for it, found other values",
+            )
+    return f"the arrays of {len(files)} npz files are the columns of {TABLE_FILE}"
+
+
+def _check_splits(run: _Run) -> str:
+    folds, group_by = run.record["folds"], run.record["group_by"]
+    splits = [Split(np.array(fold["train_indices"]), np.array(fold["validation_indices"])) for fold in folds]
+    examples = run.table[["context", "title"]].to_dict("records")
+    check_splits(splits, group_labels(examples, group_by))
+    expected = np.full(len(run.table), -1)
+    for fold_index, (fold, split) in enumerate(zip(folds, splits, strict=True)):
+        _expect(fold["fold"] == fold_index, f"run.json: expected fold {fold_index}, found fold {fold['fold']}")
+        expected[split.validation_indices] = fold_index
+    for i in np.flatnonzero(run.table["fold"] != expected):
+        raise AuditError(f"{TABLE_FILE}: expected {run.where(i)} in fold {expected[i]}, which held it out")
+    seed = (run.record.get("parameters") or {}).get("seed")
+    if seed is not None:
+        derived = all(fold["seed"] == fold_seed(seed, fold["fold"]) for fold in folds)
+        _expect(derived, f"run.json: expected the seeds of the folds to be derived from {seed}")
+    kept = "no group is" if group_by == "none" else f"no {group_by} is"
+    return f"{len(folds)} folds hold each example out once, and {kept} on both sides of a split"
+
+
+def _check_folds(run: _Run) -> str:
+    folds = run.record["folds"]
+    for fold in folds:
+        _check_fold(run, fold)
+    return f"{len(folds)} folds in {run.folds_dir.name}/ are whole, and the probabilities are the ones they predicted"
+
+
+def _check_fold(run: _Run, fold: dict) -> None:
+    folder, rows = run.folds_dir / Path(fold["folder"]).name, run.table.iloc[fold["validation_indices"]]
+    title = f"fold {fold['fold']} ({folder})"
+    try:
+        report = json.loads((folder / "fold.json").read_text(encoding="utf-8"))
+        key = fold_key(configuration_of(report))
+        load_fold(folder, key, rows[["context"]].to_dict("records"))
+        arrays = read_predictions(folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise AuditError(f"{title}: {error}; name the folder of the run's folds with --folds") from error
+    expected_folder = fold_folder(run.folds_dir, fold["fold"], len(run.record["folds"]), key).name
+    _expect(folder.name == expected_folder, f"{title}: expected its configuration under the name {expected_folder}")
+    _expect(report["data"] == run.record["data_sha256"], f"{title}: expected a fold of this data, found other data")
+    for name in ("seed", "train_indices", "validation_indices"):
+        _expect(report[name] == fold[name], f"{title}: expected the {name} of run.json, found others")
+    stored = {name: arrays[name] for name in ("char_start", "char_end")}
+    for kind in ("pred_probs", "labels"):
+        stored |= {f"{kind}_{name}": arrays[kind][:, run.record["label_map"][name]] for name in run.classes}
+    for column, values in stored.items():
+        _expect(
+            np.array_equal(np.concatenate(rows[column].to_list()), values),
+            f"{title}: expected the {column} of {TABLE_FILE} to be what it predicted, found other values",
+        )
+
+
+def _check_models(run: _Run) -> str:
+    hashes = run.table["context"].map(context_hash)
+    group_by = run.record["group_by"]
+    for fold in run.record["folds"]:
+        file = run.folds_dir / Path(fold["folder"]).name / SEEN_CONTEXTS_FILE
+        was_seen = hashes.isin(json.loads(file.read_text(encoding="utf-8"))).to_numpy()
+        trained_on, held_out = fold["train_indices"], np.array(fold["validation_indices"])
+        all_trained_on = f"the contexts of all {len(trained_on)} examples trained on"
+        _expect(was_seen[trained_on].all(), f"{file}: expected {all_trained_on}")
+        for example_index in held_out[was_seen[held_out]] if group_by != "none" else []:
+            raise AuditError(
+                f"fold {fold['fold']}: expected a model that has not seen what it predicts; it was trained on the "
+                f"context of {run.where(example_index)}"
+            )
+    if group_by == "none":
+        return "each model was trained on the contexts of its training part (with group_by none, contexts are shared)"
+    return "no model was ever trained on a context that it predicts, in whatever spelling"
+
+
+def _check_review(run: _Run) -> str:
+    file = run.outputs_dir / REVIEW_FILE
+    if not file.is_file():
+        return "there is no review of this run yet"
+    record = json.loads(file.read_text(encoding="utf-8"))
+    is_of_run = record[TABLE_FILE] == run.record["files"][TABLE_FILE]
+    _expect(is_of_run, f"{file}: expected a review of this run, found one of another; run the second notebook again")
+    for name, expected in record["files"].items():
+        found = run.outputs_dir / Path(name).name
+        # The CSV is there to be filled in by reviewers.
+        is_whole = found.suffix == ".csv" or (found.is_file() and file_sha256(found) == expected)
+        _expect(is_whole, f"{found}: expected the file that {REVIEW_FILE} lists; run the second notebook again")
+    issues = pd.read_parquet(run.outputs_dir / "label_issues.parquet")
+    _expect(issues["rank"].tolist() == list(range(1, len(run.table) + 1)), f"{file}: expected all examples in ranks")
+    _expect(sorted(issues["index"]) == list(range(len(run.table))), f"{file}: expected each example once")
+    _expect(issues["label_quality"].between(0, 1).all(), f"{file}: expected label qualities from 0 to 1")
+    for row in issues.to_dict("records"):
+        example = run.table.iloc[row["index"]]
+        _expect(row["id"] == example["id"], f"{file}: expected {run.where(row['index'])}, found id {row['id']!r}")
+        for kind in ("given", "suggested"):
+            answer, start = row[f"{kind}_answer"], row[f"{kind}_start"]
+            found = "" if pd.isna(start) else example["context"][int(start) : int(start) + len(answer)]
+            where = run.where(row["index"])
+            _expect(found == answer, f"{where}: expected the {kind} answer {answer!r}, found {found!r}")
+    return f"{len(record['files'])} files of the review are of this run; its answers stand where it says"
+
+
+_CHECKS: tuple[Callable[[_Run], str], ...] = (
+    _check_files, _check_examples, _check_tokens, _check_labels, _check_probabilities, _check_arrays, _check_splits,
+    _check_folds, _check_models, _check_review,
+)  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print what holds, and the first thing that does not; return 0 or 1."""
+    parser = argparse.ArgumentParser(prog="span-label-errors audit", description=__doc__.split("\n\n")[0])
+    parser.add_argument("outputs_dir", nargs="?", default=project_root() / "outputs", help="what a run has written")
+    parser.add_argument("--folds", help="where the run kept its folds, if not where its parameters say")
+    options = parser.parse_args(arguments)
+    try:
+        for statement in audit(options.outputs_dir, options.folds):
+            print(f"ok     {statement}")
+    except AuditError as error:
+        print(f"WRONG  {error}")
+        return 1
+    return 0

@@ -1,0 +1,155 @@
+"""The `fold` command: make one fold, with one process or with several on several GPUs or machines.
+
+    python -m span_label_errors fold --fold 0 -f mine.yaml
+    accelerate launch --multi_gpu --num_processes 2 --module span_label_errors fold --fold 0 -f mine.yaml
+
+The parameters are those of `span_categorizer_training.ipynb`, given as papermill takes them. The processes share each
+training step, so the steps are those of one process. The fold is filed as the notebook files it: a run of the notebook
+with the same parameters finds it finished. `threads_per_fold` are those of each process.
+"""
+
+import argparse
+import contextlib
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import yaml
+from accelerate import PartialState
+
+from span_label_errors.cross_validation.make import FoldMaking
+from span_label_errors.cross_validation.out_of_fold import plan_folds
+from span_label_errors.cross_validation.store import unfinished_folder
+from span_label_errors.data.squad import load_squad
+from span_label_errors.model.qa import QA
+from span_label_errors.model.trainer import QATrainer
+from span_label_errors.model.training_states import TrainingStates
+from span_label_errors.notebook.settings import ParameterError, TrainingParameters
+from span_label_errors.progress import ProgressLine
+
+# Processes wait for the first one while it waits for another run on the same fold.
+_LONGEST_WAIT = timedelta(days=7)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes to a parser."""
+    named = {"nargs": 2, "metavar": ("NAME", "VALUE")}
+    parser.add_argument("--fold", type=int, required=True, help="which fold, from 0")
+    for flag, name, options, help_text in (
+        ("-f", "--parameters_file", {"metavar": "FILE"}, "a YAML file of parameters"),
+        ("-y", "--parameters_yaml", {"metavar": "YAML"}, "parameters as YAML, such as 'num_examples: null'"),
+        ("-p", "--parameters", named, "a parameter; numbers, True, False and None are taken as such"),
+        ("-r", "--parameters_raw", named, "a parameter whose value is a text"),
+    ):
+        parser.add_argument(flag, name, action="append", default=[], help=help_text, **options)
+
+
+def read_parameters(options: argparse.Namespace) -> TrainingParameters:
+    """Return the given parameters over the defaults; of several kinds, files count least and raw texts most.
+
+    Raises
+    ------
+    ParameterError
+        Names every parameter that is unknown or wrong.
+    """
+    values = {}
+    for file in options.parameters_file:
+        values |= _mapping(yaml.safe_load(Path(file).read_text(encoding="utf-8")), file)
+    for text in options.parameters_yaml:
+        values |= _mapping(yaml.safe_load(text), text)
+    values |= {name: _typed(text) for name, text in options.parameters}
+    return TrainingParameters.from_values(values | dict(options.parameters_raw))
+
+
+def _mapping(content: object, where: str) -> Mapping[str, object]:
+    if content is not None and not isinstance(content, dict):
+        raise ParameterError(f"{where}: expected YAML of parameters, `name: value` a line, found {content!r}")
+    return content or {}
+
+
+def _typed(text: str) -> object:
+    """Return what papermill's `-p` makes of a text; its own function for that is private."""
+    names = {"True": True, "False": False, "None": None}
+    if text in names:
+        return names[text]
+    for number in (int, float):
+        with contextlib.suppress(ValueError):
+            return number(text)
+    return text
+
+
+def make_fold(parameters: TrainingParameters, fold_index: int) -> None:
+    """Make a fold with all processes of the launcher, or with this one; a finished one is left as it is."""
+    if fold_index not in range(parameters.num_splits):
+        raise ParameterError(f"--fold: expected 0 to {parameters.num_splits - 1}, found {fold_index}")
+    state = PartialState(cpu=not torch.accelerator.is_available())
+    idle = [name for name in ("n_jobs", "parallel_backend") if getattr(parameters, name) is not None]
+    if idle and state.is_main_process:
+        print(f"{' and '.join(idle)}: of no effect here, where one fold is made by the processes that were started")
+    if parameters.threads_per_fold is not None:
+        torch.set_num_threads(parameters.threads_per_fold)
+    examples = list(
+        load_squad(
+            parameters.dataset, parameters.num_examples, on_invalid=parameters.on_invalid,
+            revision=parameters.dataset_revision,
+        )
+    )  # fmt: skip
+    qa = QA(
+        parameters.model_checkpoint, label_map=parameters.label_map, max_length=parameters.max_length,
+        doc_stride=parameters.doc_stride, answers=parameters.answers, seed=parameters.seed,
+        revision=parameters.model_revision, precision=parameters.precision,
+    )  # fmt: skip
+    trainer = QATrainer(qa, parameters.max_length, parameters.label_map)
+    plans = plan_folds(
+        examples, trainer, folds_dir=parameters.folds_dir, **parameters.split_options(), **parameters.train_options()
+    )
+    plan, call = plans[fold_index], _Call()
+    if state.is_main_process:
+        with contextlib.closing(call):
+            FoldMaking(plan, examples, trainer, print, ProgressLine().update, before_training=call.others).fold()
+    elif call.is_heard():
+        states = TrainingStates(unfinished_folder(plan.folder), plan.key, lambda line: None)
+        FoldMaking(plan, examples, trainer, lambda line: None).train(states)
+
+
+class _Call:
+    """Tells the other processes, once, whether there is anything to train."""
+
+    def __init__(self):
+        self._is_made, self._group = False, None
+        if torch.distributed.is_initialized():
+            # A group of its own, since the first process may have to wait for another run on the same fold.
+            self._group = torch.distributed.new_group(backend="gloo", timeout=_LONGEST_WAIT)
+
+    def others(self) -> None:
+        """Call them to train."""
+        self._make(True)
+
+    def close(self) -> None:
+        """Let them go, if they were not called."""
+        self._make(False)
+
+    def is_heard(self) -> bool:
+        """Wait for the call in another process, and return whether there is anything to train."""
+        call = [None]
+        torch.distributed.broadcast_object_list(call, src=0, group=self._group)
+        return call[0]
+
+    def _make(self, is_needed: bool) -> None:
+        if not self._is_made and self._group is not None:
+            torch.distributed.broadcast_object_list([is_needed], src=0, group=self._group)
+        self._is_made = True
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Make the fold that the command line asks for; return 0."""
+    parser = argparse.ArgumentParser(prog="span-label-errors fold", description=__doc__.partition("\n")[0])
+    add_arguments(parser)
+    options = parser.parse_args(arguments)
+    try:
+        make_fold(read_parameters(options), options.fold)
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+    return 0

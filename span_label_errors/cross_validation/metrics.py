@@ -1,0 +1,76 @@
+"""Measure how good token probabilities are, so that a reader knows whether they mean anything."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.metrics import average_precision_score, log_loss
+from torchmetrics.text import SQuAD
+
+from span_label_errors.model.predictions import SpanPrediction
+from span_label_errors.spans.alignment import answer_spans, span_classes
+from span_label_errors.spans.expected_f1 import best_span
+
+
+def evaluate_predictions(
+    examples: Sequence[dict], predictions: Sequence[SpanPrediction], label_map: dict[str, int]
+) -> dict:
+    """Compare predictions with the given labels.
+
+    Parameters
+    ----------
+    examples : sequence of dict
+        In the SQuAD schema.
+    predictions : sequence of SpanPrediction
+        One per example.
+    label_map : dict
+
+    Returns
+    -------
+    dict
+        `loss`: mean binary cross-entropy over context tokens and classes. `classes`: for each span
+        class `average_precision` (of its tokens, over all examples; None if no token has the class),
+        `base_rate` (share of its tokens: the average precision of chance), and `exact_match` and `f1`
+        of the best span against the best-fitting given answer, in percent, as SQuAD counts them.
+    """
+    probs = np.concatenate([prediction.pred_probs[prediction.is_context] for prediction in predictions])
+    labels = np.concatenate([prediction.labels[prediction.is_context] for prediction in predictions])
+    classes = {}
+    for class_name in span_classes(label_map):
+        column = label_map[class_name]
+        is_labelled = labels[:, column]
+        classes[class_name] = {
+            "average_precision": (
+                float(average_precision_score(is_labelled, probs[:, column])) if is_labelled.any() else None
+            ),
+            "base_rate": float(is_labelled.mean()),
+            **_exact_match_and_f1(examples, predictions, label_map, class_name),
+        }
+    return {"loss": float(log_loss(labels.ravel(), probs.ravel().astype(np.float64))), "classes": classes}
+
+
+def _exact_match_and_f1(
+    examples: Sequence[dict], predictions: Sequence[SpanPrediction], label_map: dict[str, int], class_name: str
+) -> dict[str, float]:
+    column = label_map[class_name]
+    # Of several processes that share a training, one predicts.
+    metric = SQuAD(sync_on_compute=False)
+    for example, prediction in zip(examples, predictions, strict=True):
+        context = prediction.context_only()
+        span = best_span(context.pred_probs[:, column])
+        predicted = (
+            "" if span is None else _text_of(example, context.char_start[span[0]], context.char_end[span[1] - 1])
+        )
+        given = [
+            _text_of(example, answer.char_start, answer.char_end)
+            for answer in answer_spans(example, label_map, answers="all")
+            if answer.class_name == class_name
+        ]
+        metric.update(
+            {"prediction_text": predicted, "id": example["id"]},
+            {"answers": {"answer_start": [0] * len(given or [""]), "text": given or [""]}, "id": example["id"]},
+        )
+    return {name: float(value) for name, value in metric.compute().items()}
+
+
+def _text_of(example: dict, char_start: int, char_end: int) -> str:
+    return example["context"][char_start:char_end]

@@ -1,0 +1,215 @@
+"""Out-of-fold probabilities: every example judged by a model that saw neither it nor its paragraph."""
+
+import errno
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from span_label_errors.cross_validation import trainers as fold_trainer
+from span_label_errors.cross_validation.make import FoldPlan
+from span_label_errors.cross_validation.pool import FoldPool
+from span_label_errors.cross_validation.splits import LeakError, Split, fold_seed, make_splits
+from span_label_errors.cross_validation.store import code_fingerprint, data_fingerprint, fold_folder, fold_key
+from span_label_errors.cross_validation.stored_predictions import GatheredPredictions
+from span_label_errors.files import check_writable
+from span_label_errors.model.predictions import SpanPrediction
+from span_label_errors.model.trainer import context_hash
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Out-of-fold predictions of n examples, in the order of the data set.
+
+    Attributes
+    ----------
+    predictions : sequence of SpanPrediction, length n
+        Context tokens only. Each is read from its fold when it is asked for; a slice is a list of them.
+    fold : ndarray of shape (n,), int64
+        Which fold held the example out.
+    splits : list of Split
+    reports : list of dict
+        One per fold: what made it, its metrics on the held-out part, loss history, times.
+    label_map : dict
+    group_by : str
+        What no split cuts; see `splits.group_labels`.
+    """
+
+    predictions: Sequence[SpanPrediction]
+    fold: np.ndarray
+    splits: list[Split]
+    reports: list[dict]
+    label_map: dict[str, int]
+    group_by: str = "context"
+
+    def metrics(self) -> pd.DataFrame:
+        """Return the held-out metrics, one row for each fold and span class."""
+        return pd.DataFrame(
+            {
+                "fold": report["fold"],
+                "class": class_name,
+                "examples": len(report["validation_indices"]),
+                "loss": report["metrics"]["loss"],
+                **of_class,
+                "train_seconds": report["seconds"]["train"],
+            }
+            for report in self.reports
+            for class_name, of_class in report["metrics"]["classes"].items()
+        )
+
+
+def out_of_fold_predictions(
+    dataset: Sequence[dict],
+    trainer,
+    *,
+    num_splits: int = 3,
+    group_by: str = "context",
+    shuffle: bool = True,
+    seed: int = 0,
+    folds_dir: str | Path = "folds",
+    n_jobs: int | None = None,
+    threads_per_fold: int | None = None,
+    parallel_backend: str | None = None,
+    log: Callable[[str], None] = print,
+    **training,
+) -> OutOfFold:
+    """Predict every example with a model that saw neither it nor its group in training.
+
+    The guarantee: for each fold a new model starts from the trainer's checkpoint, trains on the
+    other folds' examples only, and predicts the fold's examples; splits are checked before the first
+    fit. What would break it: a checkpoint that has already been trained on this data (one that
+    `QATrainer` wrote is recognised and refused; one from elsewhere cannot be), a paragraph
+    that was reworded, so that its two forms are two groups, or `group_by="none"` where paragraphs have
+    several questions.
+
+    A fold's folder is keyed by everything that made it: data, split, checkpoint, settings, seed, code
+    and library versions. A finished fold is reused, one that was interrupted goes on where its state was last saved
+    (at most about a minute of training is repeated), a damaged one is made again, and folders of other configurations
+    are left alone. A fold that another process is making is waited for.
+
+    Parameters
+    ----------
+    dataset : datasets.Dataset
+        n examples in the SQuAD schema.
+    trainer : QATrainer, or another
+        Anything with a `label_map`, `train(dataset, output_dir, *, seed, **training)` and `load(output_dir)`, which
+        returns a model with `predict_batch(examples)`. Another is known by its class and by what its `settings()`
+        says if it has that method, so give it another folder when its code changes; it works in this process only.
+    num_splits, group_by, shuffle
+        See `make_splits`.
+    seed : int
+        The one seed: of the splits, and through `fold_seed` of each fold's training.
+    folds_dir : str or Path
+        Where folds are kept; on a cluster, a folder that all its machines share.
+    n_jobs : int, optional
+        Folds at once, each in a process of its own; -1 for as many as there is room for, 1 for one after the other in
+        this process. By default the same, or one on each GPU, or as many as the cluster has room for. The bytes are
+        those of a serial run with as many threads.
+    threads_per_fold : int, optional
+        Cores that a fold computes on; by default its share of this machine's, and on a cluster what a serial run here
+        would use.
+    parallel_backend : str, optional
+        A cluster that is running: "ray" or "dask", found through the RAY_ADDRESS or DASK_SCHEDULER_ADDRESS variable of
+        the environment, or with its address, such as "dask:tcp://10.0.0.1:8786".
+    log : callable
+        Gets a line of text for each fold.
+    **training
+        Passed to `trainer.train`, such as `num_train_epochs` and `learning_rate`.
+
+    Returns
+    -------
+    OutOfFold
+
+    Raises
+    ------
+    LeakError
+        If the trainer's checkpoint was trained on a context of `dataset`.
+    ValueError, TypeError, OSError
+        If data, parameters or folders will not do; known before anything is trained.
+    """
+    pool, examples = FoldPool(n_jobs, threads_per_fold, parallel_backend), list(dataset)
+    splits = make_splits(examples, num_splits, group_by=group_by, shuffle=shuffle, seed=seed)
+    plans = _plans(examples, splits, trainer, seed, folds_dir, training)
+    folds = pool.folds(plans, examples, trainer, log)
+    fold_of_example = np.full(len(examples), -1, dtype=np.int64)
+    for fold_index, split in enumerate(splits):
+        fold_of_example[split.validation_indices] = fold_index
+    predictions = GatheredPredictions(
+        [fold.predictions for fold in folds], [split.validation_indices for split in splits]
+    )
+    reports = [fold.report for fold in folds]
+    return OutOfFold(predictions, fold_of_example, splits, reports, trainer.label_map, group_by)
+
+
+def plan_folds(
+    dataset: Sequence[dict],
+    trainer,
+    *,
+    num_splits: int = 3,
+    group_by: str = "context",
+    shuffle: bool = True,
+    seed: int = 0,
+    folds_dir: str | Path = "folds",
+    **training,
+) -> list[FoldPlan]:
+    """Return the plans of all folds, after checking everything that can be known before one is made."""
+    examples = list(dataset)
+    splits = make_splits(examples, num_splits, group_by=group_by, shuffle=shuffle, seed=seed)
+    return _plans(examples, splits, trainer, seed, folds_dir, training)
+
+
+def _plans(
+    examples: list[dict],
+    splits: list[Split],
+    trainer,
+    seed: int,
+    folds_dir: str | Path,
+    training: dict,
+) -> list[FoldPlan]:
+    seen = fold_trainer.seen_contexts(trainer) & {context_hash(example["context"]) for example in examples}
+    if seen:
+        raise LeakError(
+            f"expected a checkpoint that has not seen this data; {trainer.qa.model_path} was trained on {len(seen)} "
+            "of its contexts. Start from the checkpoint that it was trained from"
+        )
+    fold_trainer.check(trainer, examples, training)
+    # Workers have working directories of their own.
+    folds_dir = check_writable(folds_dir).absolute()
+    shared = {
+        "data": data_fingerprint(examples),
+        "trainer": fold_trainer.settings(trainer),
+        "training": training,
+        "code": code_fingerprint(),
+    }
+    configurations = [
+        {
+            **shared,
+            "seed": fold_seed(seed, fold_index),
+            "train_indices": split.train_indices.tolist(),
+            "validation_indices": split.validation_indices.tolist(),
+        }
+        for fold_index, split in enumerate(splits)
+    ]
+    plans = [
+        FoldPlan(
+            fold_folder(folds_dir, fold_index, len(splits), fold_key(configuration)),
+            fold_index, len(splits), configuration,
+        )
+        for fold_index, configuration in enumerate(configurations)
+    ]  # fmt: skip
+    _check_free_space(folds_dir, sum(not plan.folder.exists() for plan in plans) * fold_trainer.num_bytes(trainer))
+    return plans
+
+
+def _check_free_space(folds_dir: Path, needed: int) -> None:
+    free = shutil.disk_usage(folds_dir).free
+    if free < needed:
+        raise OSError(
+            errno.ENOSPC,
+            f"expected at least {needed / 1e6:,.0f} MB of free space for the folds' models, found "
+            f"{free / 1e6:,.0f} MB; free some, or choose another folds_dir",
+            str(folds_dir),
+        )

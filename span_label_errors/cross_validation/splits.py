@@ -1,0 +1,161 @@
+"""Splits for cross-validation that cut no group, and the checks that nothing leaks through them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import KFold
+
+from span_label_errors.spans.text import normalized_text
+
+GROUP_BY = ("context", "title", "none")
+
+
+class LeakError(ValueError):
+    """Raised when a model would be asked about something that it was trained on."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The examples that one fold trains on and those that it holds out, as indices into the data set."""
+
+    train_indices: np.ndarray
+    validation_indices: np.ndarray
+
+
+def group_labels(examples: Sequence[dict], group_by: str = "context") -> np.ndarray:
+    """Number the groups that must not be cut by a split.
+
+    Parameters
+    ----------
+    examples : sequence of dict
+    group_by : {"context", "title", "none"}
+        Examples on the same paragraph (see `squad.normalized_text`), of the same article (articles
+        that share a paragraph count as one), or none at all.
+
+    Returns
+    -------
+    ndarray of shape (n,), int64
+        Groups are numbered in the order in which they first appear.
+    """
+    if group_by not in GROUP_BY:
+        raise ValueError(f"group_by: expected one of {GROUP_BY}, found {group_by!r}")
+    if group_by == "none":
+        return np.arange(len(examples))
+    paragraphs = _numbered([normalized_text(example["context"]) for example in examples])
+    if group_by == "context":
+        return paragraphs
+    # A paragraph that stands under two titles joins them: it must not be cut either.
+    groups = _numbered([normalized_text(example["title"]) for example in examples])
+    while True:
+        of_paragraph = pd.Series(groups).groupby(paragraphs).transform("min")
+        joined = of_paragraph.groupby(groups).transform("min").to_numpy()
+        if np.array_equal(joined, groups):
+            return _numbered(groups)
+        groups = joined
+
+
+def _numbered(keys: Sequence) -> np.ndarray:
+    """Number equal keys alike, in the order in which they first appear."""
+    return pd.factorize(np.array(keys, dtype=object))[0].astype(np.int64)
+
+
+def make_splits(
+    examples: Sequence[dict],
+    num_splits: int = 3,
+    *,
+    group_by: str = "context",
+    shuffle: bool = True,
+    seed: int = 0,
+) -> list[Split]:
+    """Split examples into folds without cutting a group, and check the result.
+
+    Parameters
+    ----------
+    examples : sequence of dict
+        In the SQuAD schema.
+    num_splits : int
+        Number of folds, at least 2.
+    group_by : {"context", "title", "none"}
+        See `group_labels`.
+    shuffle : bool
+        Whether groups go to folds at random; otherwise in the order of the data.
+    seed : int
+        Of the shuffling.
+
+    Returns
+    -------
+    list of Split
+        Folds have equal numbers of groups, within one.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer groups than folds.
+    """
+    if isinstance(num_splits, bool) or not isinstance(num_splits, int) or num_splits < 2:
+        raise ValueError(
+            f"num_splits: expected an integer of at least 2, found {num_splits!r}; one fold would leave "
+            "nothing to train on, or predict what it was trained on"
+        )
+    if len(examples) < num_splits:
+        raise ValueError(f"num_splits: expected at most {len(examples)}, one fold an example, found {num_splits}")
+    groups = group_labels(examples, group_by)
+    num_groups = int(groups.max()) + 1
+    if num_groups < num_splits:
+        raise ValueError(
+            f"num_splits: expected at most {num_groups}, the number of different values of {group_by!r}, "
+            f'found {num_splits}; use fewer folds or another group_by ("context" or "none")'
+        )
+    folds = KFold(num_splits, shuffle=shuffle, random_state=seed if shuffle else None)
+    splits = [
+        Split(np.flatnonzero(np.isin(groups, train_groups)), np.flatnonzero(np.isin(groups, held_out_groups)))
+        for train_groups, held_out_groups in folds.split(np.arange(num_groups))
+    ]
+    check_splits(splits, groups)
+    return splits
+
+
+def check_splits(splits: Sequence[Split], groups: np.ndarray) -> None:
+    """Check that splits hold every example out exactly once and leak nothing.
+
+    Parameters
+    ----------
+    splits : sequence of Split
+    groups : ndarray of shape (n,)
+        Group of each example.
+
+    Raises
+    ------
+    LeakError
+        If a held-out example, or one of its group, is trained on.
+    ValueError
+        If an example is held out never or more than once, or nothing is trained on.
+    """
+    num_examples = len(groups)
+    times_held_out = np.bincount(np.concatenate([split.validation_indices for split in splits]), minlength=num_examples)
+    wrong = np.flatnonzero(times_held_out != 1)
+    if len(wrong):
+        raise ValueError(
+            f"expected every one of {num_examples} examples to be held out once; example {wrong[0]} is held out "
+            f"{times_held_out[wrong[0]]} times, and {len(wrong) - 1} more are wrong"
+        )
+    for fold_index, split in enumerate(splits):
+        if not len(split.train_indices) or not len(split.validation_indices):
+            raise ValueError(f"fold {fold_index}: expected examples to train on and to hold out, found none")
+        both = np.intersect1d(split.train_indices, split.validation_indices)
+        if len(both):
+            raise LeakError(f"fold {fold_index}: example {both[0]} is held out and trained on ({len(both)} are)")
+        both = np.intersect1d(groups[split.train_indices], groups[split.validation_indices])
+        if len(both):
+            example_index = int(np.flatnonzero(groups == both[0])[0])
+            raise LeakError(
+                f"fold {fold_index}: the group of example {example_index} is held out and trained on "
+                f"({len(both)} groups are)"
+            )
+
+
+def fold_seed(seed: int, fold_index: int) -> int:
+    """Derive a fold's seed from the one seed of a run."""
+    return int(np.random.SeedSequence([seed, fold_index]).generate_state(1)[0] % 2**31)

@@ -1,0 +1,103 @@
+"""What cross-validation asks of a trainer: what keys its folds, whether a run can start, how to make it elsewhere.
+
+A trainer is anything with a `label_map`, `train(dataset, output_dir, *, seed, **training)` and `load(output_dir)`,
+which returns a model with `predict_batch(examples)`. Of a `QATrainer` everything that shapes its models is known. Any
+other is known by its class, and by what its `settings()` says if it has that method; its code is not part of a fold's
+key.
+"""
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+
+from span_label_errors.model.checkpoints import EMBEDDED_BACKBONE, read_seen_contexts, weight_files
+from span_label_errors.model.network import freeze_layers, load_network
+from span_label_errors.model.qa import QA
+from span_label_errors.model.trainer import QATrainer, check_numbers
+
+
+def settings(trainer) -> dict:
+    """Return, as JSON, what a trained model depends on besides data, seed and the arguments of `train`."""
+    found = {"label_map": trainer.label_map}
+    if isinstance(trainer, QATrainer):
+        found |= {
+            "checkpoint": trainer.qa.fingerprint,
+            "max_length": trainer.max_seq_length,
+            "doc_stride": trainer.doc_stride,
+            "answers": trainer.qa.answers,
+            "precision": trainer.qa.precision,
+        }
+    if not _is_known_elsewhere(trainer):
+        found["class"] = f"{type(trainer).__module__}.{type(trainer).__qualname__}"
+    if hasattr(trainer, "settings"):
+        found |= trainer.settings()
+    return found
+
+
+def description(trainer) -> dict:
+    """Return, as JSON, what `from_description` makes the same trainer of, in another process or on another machine.
+
+    Raises
+    ------
+    TypeError
+        If the trainer or its `QA` is a class of its own: the other process would not know it.
+    """
+    if not _is_known_elsewhere(trainer):
+        parts = [trainer, trainer.qa] if isinstance(trainer, QATrainer) else [trainer]
+        names = " and ".join(type(part).__name__ for part in parts)
+        raise TypeError(
+            f"expected a QATrainer and a QA for folds in processes of their own, found {names}; make the folds one "
+            "after the other, with n_jobs=1"
+        )
+    names = ("model_path", "label_map", "max_length", "doc_stride", "answers", "seed", "revision", "precision")
+    qa = {name: getattr(trainer.qa, name) for name in names}
+    if qa["model_path"] != EMBEDDED_BACKBONE and Path(qa["model_path"]).exists():
+        # The other process may have another working directory.
+        qa["model_path"] = str(Path(qa["model_path"]).absolute())
+    return {"qa": qa, "max_seq_length": trainer.max_seq_length, "label_map": trainer.label_map}
+
+
+def from_description(described: dict) -> QATrainer:
+    """Return the trainer that `description` was made of."""
+    qa = dict(described["qa"])
+    return QATrainer(QA(qa.pop("model_path"), **qa), described["max_seq_length"], described["label_map"])
+
+
+def num_bytes(trainer) -> int:
+    """Return about how much a trained model takes on disk: the size of the weights it starts from, 0 if unknown."""
+    if not isinstance(trainer, QATrainer):
+        return 0
+    return sum(file.stat().st_size for file in weight_files(trainer.qa.checkpoint.path))
+
+
+def seen_contexts(trainer) -> set[str]:
+    """Return the hashes of the contexts that the start checkpoint was trained on, as far as it says."""
+    return read_seen_contexts(trainer.qa.checkpoint) if isinstance(trainer, QATrainer) else set()
+
+
+def check(trainer, examples: Sequence[dict], training: dict) -> None:
+    """Raise what can be known to be wrong with data and arguments of `train`, without training."""
+    if isinstance(trainer, QATrainer):
+        _check_qa_training(trainer, examples, **training)
+    else:
+        inspect.signature(trainer.train).bind(examples, "", seed=0, **training)
+
+
+def _check_qa_training(
+    trainer: QATrainer,
+    examples: Sequence[dict],
+    num_train_epochs: float = 3,
+    *,
+    head_learning_rate: float | None = None,
+    frozen_layers: int = 0,
+    dropout: float | None = None,
+    **training_arguments,
+) -> None:
+    check_numbers(num_train_epochs, head_learning_rate, dropout)
+    trainer.tokenize(examples)
+    trainer.training_arguments("unused", num_train_epochs=num_train_epochs, **training_arguments)
+    freeze_layers(load_network(trainer.qa.checkpoint, trainer.label_map, 0, dropout), frozen_layers)
+
+
+def _is_known_elsewhere(trainer) -> bool:
+    return type(trainer) is QATrainer and type(trainer.qa) is QA

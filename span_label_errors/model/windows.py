@@ -1,0 +1,312 @@
+"""Read long contexts in overlapping windows, and put what a model says of the windows together again.
+
+Each window is `[CLS] question [SEP] part of the context [SEP]`. Windows overlap by `doc_stride` context
+tokens, as in the question-answering example of `transformers`. Every context token is owned by exactly
+one window, the one that shows it with most context on both sides (the "max context" rule of the SQuAD
+script of Devlin et al. 2019, arXiv 1810.04805): its probability is read there, and its label counts
+there in training.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from span_label_errors.data.squad import problem_of_example
+from span_label_errors.spans.alignment import TokenizedText, answer_spans, token_labels, tokenize_texts
+
+NUM_SPECIAL_TOKENS = 3  # [CLS], [SEP], [SEP]
+IGNORED_LABEL = -100  # what Trainer leaves out when it counts the labels of a batch
+
+
+class QuestionCutWarning(UserWarning):
+    """Says that questions are too long for a window and were cut."""
+
+
+@dataclass(frozen=True)
+class TokenizedExample:
+    """An example as `[CLS] question [SEP] context [SEP]`, of Q question and C context tokens."""
+
+    question: TokenizedText  # Q tokens, after cutting
+    context: TokenizedText  # C tokens, never cut
+    labels: np.ndarray  # (C, K)
+    num_question_tokens_cut: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """Context tokens `token_start` to `token_end` of an example, as a model reads them."""
+
+    example_index: int
+    token_start: int
+    token_end: int
+    input_ids: np.ndarray  # (3 + Q + token_end - token_start,)
+    context_start: int  # position in input_ids of context token `token_start`
+    owned: np.ndarray  # (token_end - token_start,) bool
+
+    @property
+    def context_positions(self) -> slice:
+        """Positions in `input_ids` that hold context tokens."""
+        return slice(self.context_start, self.context_start + self.token_end - self.token_start)
+
+
+def check_window_size(max_length: int, doc_stride: int, model_max_length: int | None = None) -> None:
+    """Check that windows of `max_length` tokens can advance.
+
+    Raises
+    ------
+    ValueError
+        If the window is larger than the model's positions, or the overlap leaves no room to advance
+        beside a question of the greatest length.
+    """
+    if max_length < NUM_SPECIAL_TOKENS + 2:
+        raise ValueError(f"max_length: expected at least {NUM_SPECIAL_TOKENS + 2}, found {max_length}")
+    if model_max_length is not None and max_length > model_max_length:
+        raise ValueError(
+            f"max_length: expected at most {model_max_length}, the positions that the model has, found {max_length}; "
+            "longer contexts are read in several windows"
+        )
+    largest = max_length - NUM_SPECIAL_TOKENS - max_question_tokens(max_length) - 1
+    if not 0 <= doc_stride <= largest:
+        raise ValueError(
+            f"doc_stride: expected 0 to {largest} for max_length={max_length} (the overlap must be smaller than the "
+            f"half of the window that is kept for the context), found {doc_stride}"
+        )
+
+
+def max_question_tokens(max_length: int) -> int:
+    """Return how many question tokens a window holds: at most half of it."""
+    return (max_length - NUM_SPECIAL_TOKENS) // 2
+
+
+def tokenize_examples(
+    tokenizer,
+    examples: Sequence[dict],
+    label_map: dict[str, int],
+    *,
+    max_length: int,
+    answers: str = "first",
+    first_index: int = 0,
+) -> list[TokenizedExample]:
+    """Tokenize questions and contexts and label the context tokens.
+
+    Parameters
+    ----------
+    tokenizer : transformers.PreTrainedTokenizerFast
+    examples : sequence of dict
+        In the SQuAD schema; `answers` may be missing.
+    label_map : dict
+        K classes.
+    max_length : int
+        Window size in tokens. A question of more than half a window is cut there, with a warning that
+        counts such questions; the context is never cut.
+    answers : {"first", "all"}
+        See `alignment.answer_spans`.
+    first_index : int
+        Number of the first example, where these are a part of a data set; messages count from it.
+
+    Returns
+    -------
+    list of TokenizedExample
+
+    Raises
+    ------
+    ValueError
+        If an example does not fit the schema, or its context or an answer holds no token; the message
+        names the example.
+    """
+    for example_index, example in enumerate(examples, start=first_index):
+        problem = problem_of_example(example, required=("context", "question"))
+        if problem is not None:
+            example_id = example.get("id") if isinstance(example, dict) else None
+            raise ValueError(f"example {example_index} (id {example_id!r}): expected {problem[0]}; found {problem[1]}")
+    questions = tokenize_texts(tokenizer, [example["question"] for example in examples])
+    # Questions on the same paragraph share its tokens.
+    distinct = list(dict.fromkeys(example["context"] for example in examples))
+    tokens_of = dict(zip(distinct, tokenize_texts(tokenizer, distinct), strict=True))
+    contexts = [tokens_of[example["context"]] for example in examples]
+    limit = max_question_tokens(max_length)
+    tokenized: list[TokenizedExample] = []
+    rows = zip(examples, questions, contexts, strict=True)
+    for example_index, (example, question, context) in enumerate(rows, start=first_index):
+        where = f"example {example_index} (id {example.get('id')!r})"
+        if not len(context.token_ids):
+            raise ValueError(f"{where}: expected a context of at least one token, found none")
+        try:
+            labels = token_labels(context, answer_spans(example, label_map, answers), label_map)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+        num_cut = max(0, len(question.token_ids) - limit)
+        question = TokenizedText(*(array[:limit] for array in question))
+        tokenized.append(TokenizedExample(question, context, labels, num_cut))
+    cut = [index for index, example in enumerate(tokenized) if example.num_question_tokens_cut]
+    if cut:
+        warnings.warn(
+            f"{len(cut)} of {len(tokenized)} questions are longer than {limit} tokens, half a window of "
+            f"max_length={max_length}, and were cut there; the first is example {first_index + cut[0]} "
+            f"(id {examples[cut[0]].get('id')!r})",
+            QuestionCutWarning,
+            stacklevel=2,
+        )
+    return tokenized
+
+
+def window_ranges(num_tokens: int, window_size: int, doc_stride: int) -> list[tuple[int, int]]:
+    """Cut `num_tokens` tokens into windows that overlap by `doc_stride`.
+
+    Returns
+    -------
+    list of (token_start, token_end)
+        In order; the first starts at 0, the last ends at `num_tokens`, and only it may be shorter
+        than `window_size`.
+    """
+    ranges = []
+    token_start = 0
+    while True:
+        token_end = min(token_start + window_size, num_tokens)
+        ranges.append((token_start, token_end))
+        if token_end == num_tokens:
+            return ranges
+        token_start += window_size - doc_stride
+
+
+def owning_window(ranges: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Return for each token the index of the window with most context on both sides of it.
+
+    Returns
+    -------
+    ndarray of shape (num_tokens,)
+        Where two windows show as much, the earlier one.
+    """
+    num_tokens = ranges[-1][1]
+    owner = np.zeros(num_tokens, dtype=np.int64)
+    most_context = np.full(num_tokens, -1, dtype=np.int64)
+    for window_index, (token_start, token_end) in enumerate(ranges):
+        token_index = np.arange(token_start, token_end)
+        context = np.minimum(token_index - token_start, token_end - 1 - token_index)
+        better = context > most_context[token_start:token_end]
+        owner[token_start:token_end][better] = window_index
+        most_context[token_start:token_end][better] = context[better]
+    return owner
+
+
+def build_windows(
+    tokenized: Sequence[TokenizedExample], tokenizer, *, max_length: int, doc_stride: int
+) -> list[Window]:
+    """Cut every example into windows.
+
+    Parameters
+    ----------
+    tokenized : sequence of TokenizedExample
+    tokenizer : transformers.PreTrainedTokenizerFast
+        Gives the ids of `[CLS]` and `[SEP]`.
+    max_length : int
+        Tokens of a window, question and special tokens included.
+    doc_stride : int
+        Context tokens that neighbouring windows share.
+
+    Returns
+    -------
+    list of Window
+        Those of one example follow each other, and each owns at least one token.
+    """
+    check_window_size(max_length, doc_stride)
+    cls_id, sep_id = [tokenizer.cls_token_id], [tokenizer.sep_token_id]
+    windows = []
+    for example_index, example in enumerate(tokenized):
+        prefix = np.concatenate([cls_id, example.question.token_ids, sep_id])
+        window_size = max_length - len(prefix) - 1
+        ranges = window_ranges(len(example.context.token_ids), window_size, doc_stride)
+        owner = owning_window(ranges)
+        for window_index, (token_start, token_end) in enumerate(ranges):
+            owned = owner[token_start:token_end] == window_index
+            input_ids = np.concatenate([prefix, example.context.token_ids[token_start:token_end], sep_id])
+            windows.append(Window(example_index, token_start, token_end, input_ids, len(prefix), owned))
+    return windows
+
+
+def training_item(window: Window, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what a model trains on for one window.
+
+    Parameters
+    ----------
+    window : Window
+        Of L tokens.
+    labels : ndarray of shape (C, K)
+        Of the whole example.
+
+    Returns
+    -------
+    dict
+        `input_ids` and `token_type_ids` of shape (L,), and `labels` of shape (L, K), which is
+        `IGNORED_LABEL` at every question, special and not owned token.
+    """
+    item_labels = np.full((len(window.input_ids), labels.shape[1]), IGNORED_LABEL, dtype=np.float32)
+    window_labels = labels[window.token_start : window.token_end]
+    item_labels[window.context_positions] = np.where(window.owned[:, None], window_labels, IGNORED_LABEL)
+    return {**model_inputs(window), "labels": item_labels}
+
+
+class TrainingItems(torch.utils.data.Dataset):
+    """What a model trains on, made window by window when it is asked for; see `training_item`.
+
+    Parameters
+    ----------
+    tokenized : sequence of TokenizedExample
+    windows : sequence of Window
+        Of these examples.
+    """
+
+    def __init__(self, tokenized: Sequence[TokenizedExample], windows: Sequence[Window]):
+        self._tokenized, self._windows = tokenized, windows
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        window = self._windows[index]
+        return training_item(window, self._tokenized[window.example_index].labels)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Tokens of each window."""
+        return [len(window.input_ids) for window in self._windows]
+
+
+def model_inputs(window: Window) -> dict[str, np.ndarray]:
+    """Return `input_ids` and `token_type_ids` of a window, both of shape (L,)."""
+    token_type_ids = np.zeros_like(window.input_ids)
+    token_type_ids[window.context_start :] = 1
+    return {"input_ids": window.input_ids, "token_type_ids": token_type_ids}
+
+
+class WindowCollator:
+    """Pad windows to the longest of their batch.
+
+    Parameters
+    ----------
+    pad_token_id : int
+    """
+
+    def __init__(self, pad_token_id: int):
+        self.padding = {
+            "input_ids": pad_token_id,
+            "token_type_ids": 0,  # nosec B105 # the number of a segment
+            "labels": IGNORED_LABEL,
+        }
+
+    def __call__(self, items: Sequence[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
+        """Return tensors of shape (B, L) and (B, L, K), and the `attention_mask`."""
+        lengths = [len(item["input_ids"]) for item in items]
+        batch = {}
+        for name in items[0]:
+            arrays = [item[name] for item in items]
+            shape = (len(items), max(lengths), *arrays[0].shape[1:])
+            padded = np.full(shape, self.padding[name], dtype=arrays[0].dtype)
+            for row, array in zip(padded, arrays, strict=True):
+                row[: len(array)] = array
+            batch[name] = torch.from_numpy(padded)
+        is_token = torch.arange(max(lengths))[None, :] < torch.tensor(lengths)[:, None]
+        return {**batch, "attention_mask": is_token.long()}

@@ -1,0 +1,109 @@
+"""The pictures of the notebooks."""
+
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from sklearn.metrics import average_precision_score
+
+if TYPE_CHECKING:  # it loads torch, which the pictures do not need
+    from span_label_errors.cross_validation.out_of_fold import OutOfFold
+
+
+def plot_losses(out_of_fold: "OutOfFold") -> Figure:
+    """Plot each fold's training loss by epoch, and its loss on the held-out examples at the end."""
+    figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
+    for report in out_of_fold.reports:
+        # Empty if the run was told to log nothing.
+        epochs, losses = np.reshape(report["loss_history"], (-1, 2)).T
+        last_epoch = epochs[-1] if len(epochs) else 0.0
+        (line,) = axes.plot(epochs, losses, marker=".", label=f"fold {report['fold']}, training")
+        axes.plot(
+            last_epoch, report["metrics"]["loss"], marker="D", linestyle="", color=line.get_color(),
+            label=f"fold {report['fold']}, held out",
+        )  # fmt: skip
+    axes.set(xlabel="epoch", ylabel="binary cross-entropy", yscale="log", title="Loss per fold")
+    axes.legend(ncols=2, fontsize="small")
+    axes.grid(alpha=0.3, which="both")
+    return figure
+
+
+def plot_probabilities(out_of_fold: "OutOfFold", class_name: str) -> Figure:
+    """Plot how the out-of-fold P(class) is distributed over labelled and over other tokens."""
+    column = out_of_fold.label_map[class_name]
+    # Copies of the column alone: predictions may be read when asked for, and a view would keep all of each in memory.
+    of_class = [(p.pred_probs[:, column].copy(), p.labels[:, column].copy()) for p in out_of_fold.predictions]
+    probs, labels = (np.concatenate(arrays) for arrays in zip(*of_class, strict=True))
+    bins = np.logspace(np.log10(max(probs.min(), 1e-6)), 0, 50)
+    figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
+    for value, name, color in ((0, "other tokens", "tab:gray"), (1, f"tokens labelled {class_name}", "tab:orange")):
+        chosen = probs[labels == value]
+        # Weights make each group sum to one: labelled tokens are few, and counts would hide them.
+        axes.hist(
+            chosen.clip(bins[0]), bins, weights=np.full(len(chosen), 1 / max(len(chosen), 1)),
+            alpha=0.6, color=color, label=f"{name} ({len(chosen):,})",
+        )  # fmt: skip
+    axes.set(xscale="log", xlabel=f"out-of-fold P({class_name})", ylabel="share of the tokens",
+             title="A useful model puts labelled tokens to the right")  # fmt: skip
+    axes.legend()
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def plot_label_quality(issues: pd.DataFrame) -> Figure:
+    """Plot how label quality is distributed, and where the list of issues is cut.
+
+    Parameters
+    ----------
+    issues : DataFrame
+        `label_quality.LabelErrors.issues`.
+    """
+    figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
+    bins = np.linspace(0, 1, 41)
+    quality = [issues.loc[issues["is_issue"] == value, "label_quality"] for value in (True, False)]
+    names = [f"{name} ({len(chosen):,})" for name, chosen in zip(("issues", "others"), quality, strict=True)]
+    axes.hist(quality, bins, stacked=True, color=["tab:red", "tab:gray"], label=names)
+    by_rank = issues.loc[~issues["is_issue"], "label_quality"]
+    if len(by_rank):
+        axes.axvline(by_rank.min(), color="black", linestyle="--", linewidth=1, label="cut")
+    # Good labels are many, and what matters are the few others.
+    axes.set(yscale="log", xlabel="label quality", ylabel="examples", title="Low is suspicious")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def plot_rankings(scores: dict[str, np.ndarray], is_error: np.ndarray) -> Figure:
+    """Plot precision and recall along rankings of the same examples, whose errors are known.
+
+    Parameters
+    ----------
+    scores : dict
+        Name of a score to its values of shape (n,), low is suspicious.
+    is_error : ndarray of shape (n,), bool
+
+    Raises
+    ------
+    ValueError
+        If no example is an error: there would be nothing to find.
+    """
+    if not is_error.any():
+        raise ValueError("expected at least one known error among these examples, found none")
+    figure, both = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained", sharex=True)
+    checked = np.arange(1, len(is_error) + 1)
+    for name, score in scores.items():
+        found = np.cumsum(is_error[np.argsort(score, kind="stable")])
+        for axes, values in zip(both, (found / checked, found / found[-1]), strict=True):
+            axes.plot(checked, values, label=f"{name}, AP {average_precision_score(is_error, -score):.2f}")
+    both[0].axhline(is_error.mean(), color="gray", linestyle=":", label="any order")
+    both[1].plot(checked, checked / len(checked), color="gray", linestyle=":", label="any order")
+    for axes, name in zip(
+        both, ("precision: share of errors among them", "recall: share of the errors found"), strict=True
+    ):
+        axes.axvline(is_error.sum(), color="black", linestyle="--", linewidth=1)
+        axes.set(xlabel="examples checked, worst first", title=name, ylim=(0, 1.02))
+        axes.grid(alpha=0.3)
+    both[0].legend(fontsize="small")
+    return figure

@@ -1,0 +1,444 @@
+"""The parameters of the notebooks and of the `fold` command: names, types, ranges, defaults and help, in one place.
+
+The parameters cell of each notebook, and the tables of the documentation, are what `parameters_cell` and
+`parameters_table` make of the classes here.
+"""
+
+import ast
+import difflib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    WrapValidator,
+    model_validator,
+)
+from transformers import TrainingArguments
+
+from span_label_errors.cross_validation.pool import FoldPool
+from span_label_errors.cross_validation.splits import GROUP_BY
+from span_label_errors.data.hub import local_path
+from span_label_errors.data.sources import DEMO_SOURCE, FILE_SUFFIXES
+from span_label_errors.files import check_writable, project_root
+from span_label_errors.model.checkpoints import EMBEDDED_BACKBONE
+from span_label_errors.model.qa import PRECISIONS
+from span_label_errors.model.windows import check_window_size
+from span_label_errors.spans.alignment import DEFAULT_LABEL_MAP, check_label_map
+
+# Fields of TrainingArguments that are set by a parameter of another name, or elsewhere.
+_SET_ELSEWHERE = {
+    "output_dir": "folds_dir",
+    "data_seed": "seed",
+    "per_device_train_batch_size": "batch_size",
+    "bf16": "precision",
+    "use_cpu": "CUDA_VISIBLE_DEVICES of the environment",
+}
+# Beginnings of the names of fields of TrainingArguments that do not fit what is done here, by the reason.
+_REFUSED = {
+    "nothing leaves this machine; publish a fold's folder yourself": "push_to_hub hub_ trackio_",
+    "nothing is reported elsewhere; losses and metrics are in run.json": "report_to project run_name",
+    "each fold is saved once, whole, and starts from model_checkpoint": (
+        "save_ load_best_model_at_end resume_from_checkpoint restore_ ignore_data_skip enable_jit_"
+    ),
+    "a fold is measured when its training has ended": (
+        "eval_ do_ per_device_eval_ metric_for_ greater_is_ include_for_ batch_eval_ prediction_loss_"
+    ),
+    "the labels are read as the model's loss needs them": (
+        "label_smoothing_factor label_names remove_unused_columns length_column_name"
+    ),
+    "a fold is trained by one process": "deepspeed fsdp parallelism_config accelerator_config ddp_ local_rank",
+}
+# JSON schema's types, as Python's and in words, and its limits in words.
+_TYPES = {
+    "string": ("str", "a text"),
+    "integer": ("int", "an integer"),
+    "number": ("float", "a number"),
+    "boolean": ("bool", "True or False"),
+    "object": ("dict", "a dict"),
+    "null": ("None", "None"),
+}
+_LIMITS = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "at most"}
+_LONGEST_SHOWN = 200
+
+
+class ParameterError(ValueError):
+    """Raised when parameters are unknown, of the wrong type, out of range, or contradict each other."""
+
+
+def _text(value: str) -> str:
+    if not value.strip():
+        raise _wrong("a text that is not empty", value)
+    if "\0" in value or not _can_be_saved(value):
+        raise _wrong("a text of Unicode characters", value)
+    return value
+
+
+def _training_arguments(given: dict) -> dict:
+    known = {known.name: known.type for known in fields(TrainingArguments)}
+    for name, value in given.items():
+        if name in _SET_ELSEWHERE or name in TrainingParameters.model_fields:
+            instead = _SET_ELSEWHERE.get(name, name)
+            raise _wrong(f"fields that no other parameter sets (not {name!r}: use {instead})", given)
+        if name not in known:
+            hint = _nearest(str(name), known)
+            raise _wrong(f"fields that transformers.TrainingArguments has (not {name!r}; {hint})", given)
+        for reason, beginnings in _REFUSED.items():
+            if name.startswith(tuple(beginnings.split())):
+                raise _wrong(f"fields that fit this project (not {name!r}: {reason})", given)
+        try:
+            TypeAdapter(known[name], config=ConfigDict(strict=True)).validate_python(value)
+        except ValidationError as error:
+            expected = error.errors()[0]["msg"].removeprefix("Input should be ")
+            raise _wrong(f"{expected} as {name!r}", given) from error
+    if not _can_be_saved(given):
+        raise _wrong("values that JSON can hold", given)
+    return given
+
+
+def _can_be_saved(value: object) -> bool:
+    """Return whether run.json can hold a value: JSON has no NaN, and UTF-8 no half of a surrogate pair."""
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode("utf-8")
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def _source(path: str) -> str:
+    local_path(path)
+    found = from_project_root(path, always=False)
+    if found not in (DEMO_SOURCE, EMBEDDED_BACKBONE) and not Path(found).is_absolute() and Path(found).exists():
+        raise ValueError(
+            f"{path!r} is in the working directory, but relative paths start at the project's root ({project_root()}); "
+            "give the absolute path"
+        )
+    return found
+
+
+def _folder(path: str) -> str:
+    local_path(path)
+    return from_project_root(path)
+
+
+def _file(path: str) -> str:
+    file = _folder(path)
+    if not Path(file).is_file():
+        raise ValueError(f"no such file: {file} (relative paths start at the project's root)")
+    return file
+
+
+def _for_the_pool(value: object, info: ValidationInfo) -> object:
+    FoldPool(**{info.field_name: value})
+    return value
+
+
+def _as_given(value: object, validate: Callable[[object], object]) -> object:
+    # A whole number stays one: a fold's key tells 4 from 4.0, and so must not depend on who passed it on.
+    validate(value)
+    return value
+
+
+def _in_group(group: str) -> Callable:
+    def parameter(default: object, description: str, **limits: float) -> object:
+        return Field(default, description=description, json_schema_extra={"group": group}, **limits)
+
+    return parameter
+
+
+_data, _model, _folds, _places, _review = map(_in_group, ("data", "model and training", "folds", "where things go", ""))
+_Text = Annotated[str, AfterValidator(_text)]
+_Source = Annotated[_Text, AfterValidator(_source)]  # a path, or the name of something embedded or on the Hub
+_Folder = Annotated[_Text, AfterValidator(_folder)]  # written to
+_File = Annotated[_Text, AfterValidator(_file)]  # must be there
+_LabelMap = Annotated[dict, AfterValidator(check_label_map)]
+_Arguments = Annotated[dict, AfterValidator(_training_arguments)]
+_Count = Annotated[int | None, AfterValidator(_for_the_pool)]
+_Backend = Annotated[str | None, AfterValidator(_for_the_pool)]
+_Number = Annotated[float, WrapValidator(_as_given)]
+_OptionalNumber = Annotated[float | None, WrapValidator(_as_given)]
+_LARGEST_SEED = 2**32 - 1  # what scikit-learn takes
+
+
+class _Parameters(BaseModel):
+    """What the classes of parameters have in common; relative paths become absolute, from the project's root."""
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True, protected_namespaces=()
+    )
+
+    @classmethod
+    def from_notebook(cls, namespace: Mapping[str, object]) -> Self:
+        """Take the parameters from a notebook's variables.
+
+        Parameters
+        ----------
+        namespace : mapping
+            `globals()` of the notebook, after the parameters cell and the one that papermill injects.
+
+        Returns
+        -------
+        TrainingParameters or ReviewParameters
+
+        Raises
+        ------
+        ParameterError
+            Names every parameter that is unknown or wrong.
+        """
+        names = [*cls.model_fields, *_assigned_names(namespace, cls.model_fields)]
+        return cls.from_values({name: namespace[name] for name in names if name in namespace})
+
+    @classmethod
+    def from_values(cls, given: Mapping[str, object]) -> Self:
+        """Take the given parameters, and the defaults of the others; raises ParameterError as `from_notebook`."""
+        try:
+            return cls.model_validate(dict(given))
+        except ValidationError as error:
+            # Unknown names first: one may be what was meant by a value that does not fit.
+            details = sorted(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")
+            problems = "\n  ".join(map(cls._told, details))
+            raise ParameterError(f"the parameters are wrong:\n  {problems}") from None
+
+    @classmethod
+    def _told(cls, detail: Mapping) -> str:
+        """Return one of pydantic's errors as a line that says what was expected, and found."""
+        name, reason = next(iter(detail["loc"]), None), detail.get("ctx", {}).get("error")
+        if name is None:
+            return str(reason)
+        if detail["type"] == "extra_forbidden":
+            return f"{name}: no such parameter; {_nearest(name, cls.model_fields)}"
+        reason = reason or _wrong(_in_words(_schemas(cls)[name]), detail["input"])
+        return f"{name}: " + str(reason).removeprefix(f"{name}: ")
+
+    def prepare_folders(self) -> None:
+        """Create the folders that are written to; raises OSError if one cannot be written."""
+        for name, value in self:
+            if name.endswith("_dir"):
+                check_writable(value)
+
+    def as_json(self) -> dict:
+        """Return the parameters as they are recorded: paths inside the project without its folder."""
+        return {
+            name: str(Path(value).relative_to(project_root()))
+            if isinstance(value, str) and Path(value).is_relative_to(project_root())
+            else value
+            for name, value in self.model_dump().items()
+        }
+
+
+class TrainingParameters(_Parameters):
+    """The parameters of `span_categorizer_training.ipynb` and of the `fold` command."""
+
+    dataset: _Source = _data(
+        "demo", '"demo", a file (.json, .jsonl, .parquet), a folder, or a Hub name such as "squad:validation"'
+    )
+    dataset_revision: _Text | None = _data(None, "branch, tag or commit of a data set on the Hub")
+    num_examples: int | None = _data(None, "use only the first examples; None for all", ge=2)
+    on_invalid: Literal["raise", "drop"] = _data(
+        "raise", 'invalid examples stop the run ("raise") or are left out ("drop")'
+    )
+    answers: Literal["first", "all"] = _data("first", 'of several answers of one class, label the "first" or "all"')
+    label_map: _LabelMap = _data(DEFAULT_LABEL_MAP, "class names and columns; O is needed, span classes are free")
+    model_checkpoint: _Source = _model("embedded", '"embedded", a folder, or a BERT on the Hub ("bert-base-cased")')
+    model_revision: _Text | None = _model(None, "branch, tag or commit of a checkpoint on the Hub")
+    max_length: int = _model(384, "tokens of a window, question included; longer contexts take several windows", ge=5)
+    doc_stride: int | None = _model(
+        None, "context tokens that neighbouring windows share; None for a third of a window", ge=0
+    )
+    num_train_epochs: _Number = _model(4, "passes over the training examples of a fold", gt=0)
+    learning_rate: _Number = _model(3e-4, "highest learning rate of the encoder", gt=0)
+    head_learning_rate: _OptionalNumber = _model(1e-2, "that of the new head; None for the same", gt=0)
+    warmup_steps: _Number = _model(0.1, "steps of rising learning rate; below 1, a share of all steps", ge=0)
+    batch_size: int = _model(8, "windows per training step", ge=1)
+    frozen_layers: int = _model(2, "keep the embeddings and this many lowest layers as they are; 0 trains all", ge=0)
+    dropout: _OptionalNumber = _model(0.0, "dropout probability; None for the checkpoint's own", ge=0, le=0.99)
+    training_arguments: _Arguments = _model({}, "any other field of transformers.TrainingArguments")
+    precision: Literal[*PRECISIONS] = _model(
+        "auto", 'of matrix products: "float32", "bfloat16", or "auto": bfloat16 on a GPU that has it'
+    )
+    seed: int = _model(0, "everything random is derived from it", ge=0, le=_LARGEST_SEED)
+    num_splits: int = _folds(3, "number of folds, one model each", ge=2)
+    group_by: Literal[*GROUP_BY] = _folds(
+        "context", 'keep together examples of one "context", of one "title", or "none"'
+    )
+    shuffle: bool = _folds(True, "put groups into folds at random rather than in order")
+    n_jobs: _Count = _folds(None, "folds at once; None: one after the other, or one on each GPU; -1: as there is room")
+    threads_per_fold: _Count = _folds(None, "cores a fold computes on; None for its share")
+    parallel_backend: _Backend = _folds(None, 'a cluster that is running: "ray" or "dask", or "dask:tcp://HOST:PORT"')
+    folds_dir: _Folder = _places("folds", "finished folds are kept here and reused")
+    outputs_dir: _Folder = _places("outputs", "results are written here")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        problems = []
+        try:
+            check_window_size(self.max_length, self.doc_stride or 0)
+        except ValueError as error:
+            problems.append(str(error))
+        if self.folds_dir == self.outputs_dir:
+            problems.append(f"outputs_dir: expected another folder than folds_dir, found {self.outputs_dir!r}")
+        for source, revision in (("dataset", "dataset_revision"), ("model_checkpoint", "model_revision")):
+            read, given = getattr(self, source), getattr(self, revision)
+            is_here = read in (DEMO_SOURCE, EMBEDDED_BACKBONE) or Path(read).is_absolute()
+            if is_here and given is not None:
+                problems.append(
+                    f"{revision}: expected None, since {source} is {read!r} and only what is on the Hub has revisions, "
+                    f"found {given!r}"
+                )
+            # What is read must stay as it is; nothing is written into a folder without the wish to.
+            for name in ("folds_dir", "outputs_dir"):
+                written = getattr(self, name)
+                if Path(read).is_absolute() and Path(read).is_dir() and Path(written).is_relative_to(read):
+                    problems.append(f"{name}: expected a folder outside of {source}, {read}, found {written!r}")
+        if problems:
+            raise ValueError("\n  ".join(problems))
+        return self
+
+    def split_options(self) -> dict:
+        """Return what `cross_validation.make_splits` takes."""
+        return self.model_dump(include={"num_splits", "group_by", "shuffle", "seed"})
+
+    def pool_options(self) -> dict:
+        """Return where `cross_validation.out_of_fold_predictions` makes folds, and how many at once."""
+        return self.model_dump(include={"n_jobs", "threads_per_fold", "parallel_backend"})
+
+    def train_options(self) -> dict:
+        """Return what `spanbert.QATrainer.train` takes."""
+        rates = {"learning_rate", "head_learning_rate", "warmup_steps"}
+        options = self.model_dump(include={"num_train_epochs", "frozen_layers", "dropout", *rates})
+        return {**options, "per_device_train_batch_size": self.batch_size, **self.training_arguments}
+
+
+class ReviewParameters(_Parameters):
+    """The parameters of `find_label_errors_in_span_classification_dataset.ipynb`."""
+
+    outputs_dir: _Folder = _review("outputs", "where the first notebook wrote its files; this one adds its own")
+    worst: int = _review(100, "how many of the worst examples are exported for annotation tools", ge=1)
+    seed: int = _review(0, "everything random is derived from it", ge=0, le=_LARGEST_SEED)
+    known_errors: _File | None = _review(
+        None, "a JSON list of objects with the id of each known error; the demo has one"
+    )
+    decisions: _File | None = _review(
+        None, "what reviewers decided: Label Studio's or doccano's export, or the reviewed CSV"
+    )
+
+
+def parameters_cell(model: type[_Parameters]) -> str:
+    """Return the parameters cell of the notebook whose parameters a class holds, in papermill's form.
+
+    papermill lists the names, types and comments. It knows no `X | None`, and leaves out a line that has a second `=`.
+    """
+    lines, groups = [], [""]
+    for name, schema in _schemas(model).items():
+        if schema["group"] != groups[-1]:
+            groups.append(schema["group"])
+            lines += ["", f"# {groups[-1]}"]
+        lines.append(f"{name}: {_cell_type(schema)} = {_literal(model, name)}  # {schema['description']}")
+    return "\n".join(lines).strip()
+
+
+def parameters_table(model: type[_Parameters]) -> str:
+    """Return a Markdown table of parameters: the name, the default, and what it is."""
+    rows = [
+        f"| `{name}` | `{_literal(model, name)}` | {schema['description']} |"
+        for name, schema in _schemas(model).items()
+    ]
+    return "\n".join(["| parameter | default | what it is |", "| --- | --- | --- |", *rows])
+
+
+def from_project_root(path: str, *, always: bool = True) -> str:
+    """Return a relative path as an absolute one below the project's root.
+
+    Parameters
+    ----------
+    path : str
+    always : bool
+        If false, only what is there, or can be nothing but a path; a name on the Hub stays as it is.
+    """
+    is_path = path.startswith((".", "~")) or path.endswith(FILE_SUFFIXES) or (project_root() / path).exists()
+    if not (always or (is_path and path not in (DEMO_SOURCE, EMBEDDED_BACKBONE))):
+        return path
+    return str((project_root() / Path(path).expanduser()).resolve())
+
+
+def _assigned_names(namespace: Mapping[str, object], known: Iterable[str]) -> list[str]:
+    """Return the names that the notebook's parameters cell and papermill's injected cell assign.
+
+    papermill only warns of a parameter that the notebook does not know, and a typing error in the
+    cell itself would go unnoticed. Both cells are found among the notebook's inputs: the injected one
+    by the comment that papermill starts it with, the other because it annotates known parameters. Of
+    each kind, the one that ran last counts.
+    """
+    injected, own = [], []
+    for source in namespace.get("In", []):
+        try:
+            statements = ast.parse(source).body
+        except SyntaxError:
+            continue  # a cell with a magic command
+        plain = [target for node in statements if isinstance(node, ast.Assign) for target in node.targets]
+        annotated = [node.target for node in statements if isinstance(node, ast.AnnAssign)]
+        names = [target.id for target in (*plain, *annotated) if isinstance(target, ast.Name)]
+        if source.startswith("# Parameters\n"):
+            injected = names
+        elif {target.id for target in annotated if isinstance(target, ast.Name)} & set(known):
+            own = names
+    return own + injected
+
+
+def _schemas(model: type[_Parameters]) -> dict[str, dict]:
+    return model.model_json_schema()["properties"]
+
+
+def _cell_type(schema: Mapping) -> str:
+    """Return a JSON schema's type as papermill reads it, such as `Optional[int]`."""
+    return f"Optional[{_cell_type(schema['anyOf'][0])}]" if "anyOf" in schema else _TYPES[schema["type"]][0]
+
+
+def _in_words(schema: Mapping) -> str:
+    """Return what a JSON schema expects, such as "an integer of at least 2 or None"."""
+    if "anyOf" in schema:
+        return " or ".join(_in_words(part) for part in schema["anyOf"])
+    if "enum" in schema:
+        return "one of " + ", ".join(map(repr, schema["enum"]))
+    limits = " and ".join(f"{words} {schema[name]}" for name, words in _LIMITS.items() if name in schema)
+    return f"{_TYPES[schema['type']][1]} {limits}".strip()
+
+
+def _literal(model: type[_Parameters], name: str) -> str:
+    default = model.model_fields[name].default
+    return json.dumps(default, ensure_ascii=False) if isinstance(default, str | dict) else repr(default)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
+
+
+def _wrong(expected: str, value: object) -> ValueError:
+    hint = ""
+    if isinstance(value, str) and _is_literal(value):
+        # papermill's -p passes true, none and lists as text, and so it does with NumPy's numbers.
+        hint = ", a text; with papermill give numbers bare, and other values as -y 'name: value'"
+    shown = repr(value)
+    shown = shown if len(shown) <= _LONGEST_SHOWN else shown[: _LONGEST_SHOWN - 1] + "…"
+    return ValueError(f"expected {expected}, found {shown} ({type(value).__name__}{hint})")
+
+
+def _is_literal(text: str) -> bool:
+    if len(text) > _LONGEST_SHOWN:
+        # Parsing what is nested too deeply leaves Python's parser in a state in which it fails later.
+        return False
+    try:
+        ast.literal_eval({"true": "True", "false": "False", "none": "None", "null": "None"}.get(text.lower(), text))
+    except (ValueError, TypeError, SyntaxError):
+        return False
+    return True

@@ -1,0 +1,250 @@
+"""Checks of the given answers that need no model: each is a reason, by name, to look at an answer again.
+
+They read the text only, and know no language beyond what `words` knows. They are made to be right when they speak,
+not to find every error.
+"""
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from span_label_errors.quality.context import ContextText, WordRarity, stems
+from span_label_errors.spans.text import (
+    Span,
+    answers_of,
+    cuts_word,
+    normalized_text,
+    overlaps,
+    sentence_numbers,
+    word_spans,
+)
+
+CHECKS = {
+    "cut_word": "the answer begins or ends inside a word or a number",
+    "marks_at_edge": "the answer begins or ends with a space or punctuation that is not its own",
+    "nearer_occurrence": "the answer's text stands elsewhere in the context as well, clearly nearer to the question",
+    "several_sentences": "the answer goes over the end of a sentence",
+    "repeated_question": "the same question is asked again about the same context and answered otherwise",
+}
+
+# Read off SQuAD: above these, nearly every other place was the one that answers the question.
+_CLEARLY_NEARER = 0.1
+_TIMES_NEARER = 2.0
+
+_DOUBLE_QUOTES = '"“”„«»'
+_CLOSING_OF = {"(": ")", "[": "]", "{": "}", "（": "）", "「": "」", "『": "』", "《": "》", "〈": "〉", "【": "】"}
+_BRACKETS = {mark: pair for pair in _CLOSING_OF.items() for mark in pair}
+# "#1", "@home", "&c", "§ 5", "¿Qué?", "'tis", "/etc", "*nix"; "47%", "5′", "A*", "Jobs'", "Yahoo!", "Who's Who?".
+_OWN_AT_START, _OWN_AT_END = "#@&§¶¿¡'’‘/*", "%‰′″#*'’!?！？…"
+_NO_SENTENCE_BEGINS = re.compile(r"\.(?:[,;:]|\s+(?P<letter>\w))")
+
+
+@dataclass(frozen=True)
+class FailedCheck:
+    """One check that an example fails.
+
+    Attributes
+    ----------
+    name : str
+        A key of `CHECKS`.
+    answer_index : int or None
+        Position in the example's answers; None if the check is about the question.
+    detail : str
+        One line for a person. Offsets are characters of the context.
+    """
+
+    name: str
+    answer_index: int | None
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.detail}"
+
+
+def failed_checks(examples: Iterable[dict]) -> list[list[FailedCheck]]:
+    """Check the given answers of a data set.
+
+    Parameters
+    ----------
+    examples : iterable of dict
+        n valid examples in the SQuAD schema. What is an abbreviation and which words are rare is learned from
+        their contexts.
+
+    Returns
+    -------
+    list of list of FailedCheck
+        The n examples' failed checks, by answer and then in the order of `CHECKS`; those of the question come last.
+    """
+    examples = list(examples)
+    contexts = list(dict.fromkeys(example["context"] for example in examples))
+    rarity, abbreviations = WordRarity(contexts), _Abbreviations(contexts)
+    failed = []
+    for example in examples:
+        found, answers = [], answers_of(example)
+        for answer_index, answer in enumerate(answers):
+            details = {
+                "cut_word": _cut_word(example["context"], answer),
+                "marks_at_edge": _marks_at_edge(example["context"], answer, abbreviations),
+                "nearer_occurrence": _nearer_occurrence(example, answer, answers, rarity),
+                "several_sentences": _several_sentences(example["context"], answer, abbreviations),
+            }
+            found += [FailedCheck(name, answer_index, detail) for name, detail in details.items() if detail]
+        failed.append(found)
+    for example_index, detail in _answered_otherwise(examples).items():
+        failed[example_index].append(FailedCheck("repeated_question", None, detail))
+    return failed
+
+
+class _Abbreviations:
+    """The words of a collection of texts whose full stop is their own."""
+
+    def __init__(self, texts: Iterable[str]):
+        self._count, self._stopped, self._going_on = Counter(), Counter(), Counter()
+        for text in texts:
+            for start, end in word_spans(text):
+                word = text[start:end]
+                self._count[word] += 1
+                if text.startswith(".", end):
+                    self._stopped[word] += 1
+                    follows = _NO_SENTENCE_BEGINS.match(text, end)
+                    letter = follows["letter"] if follows else "."
+                    self._going_on[word] += letter is None or letter.islower() or letter.isdigit()
+
+    def __contains__(self, word: str) -> bool:
+        if any(character.isdigit() for character in word) or not self._stopped[word]:
+            return False
+        # "U.S", "a.m"; the initials of a name. A character of a script without capitals is no initial.
+        if "." in word or (len(word) == 1 and word.lower() != word.upper()):
+            return True
+        if 2 * self._going_on[word] >= self._stopped[word]:
+            return True
+        # "St" and "Gen" stand before capitals, but never without their full stop.
+        seldom_without = self._stopped[word] >= 0.9 * self._count[word]
+        long_known = self._stopped[word] >= 3 and len(word) <= 5
+        return seldom_without and (long_known or (len(word) <= 3 and word[0].isupper()))
+
+
+def _cut_word(context: str, answer: Span) -> str:
+    if not cuts_word(context, answer):
+        return ""
+    touched = [word for word in word_spans(context) if overlaps(word, answer)]
+    whole = context[min(answer[0], touched[0][0]) : max(answer[1], touched[-1][1])] if touched else ""
+    return f"{context[slice(*answer)]!r} is a part of {whole!r}" if whole else "the border cuts a character"
+
+
+def _marks_at_edge(context: str, answer: Span, abbreviations: _Abbreviations) -> str:
+    text = context[slice(*answer)]
+    if text != text.strip():
+        return f"a space at an edge of {text!r}"
+    first, last = text[0], text[-1]
+    before = context[: answer[0]][-1:]
+    # ".NET" and "-5", but not the full stop or the hyphen between two words.
+    is_sign = first in ".-–" and text[1:2].isalnum() and not before.isalnum()
+    if _is_mark(first, text) and first not in _OWN_AT_START and not is_sign:
+        return f"{first!r} at the beginning of {text!r}"
+    words = word_spans(text)
+    is_own_stop = last == "." and words and words[-1][1] == len(text) - 1 and text[slice(*words[-1])] in abbreviations
+    if _is_mark(last, text) and last not in _OWN_AT_END and not is_own_stop:
+        return f"{last!r} at the end of {text!r}"
+    return ""
+
+
+def _is_mark(mark: str, text: str) -> bool:
+    """Return whether a character is punctuation that does not belong to its text; a pair of marks does."""
+    if mark in _DOUBLE_QUOTES:
+        return sum(text.count(quote) for quote in _DOUBLE_QUOTES) % 2 == 1
+    if mark in _BRACKETS:
+        opening, closing = _BRACKETS[mark]
+        return text.count(opening) != text.count(closing)
+    return unicodedata.category(mark).startswith("P")
+
+
+def _nearer_occurrence(example: dict, answer: Span, answers: Sequence[Span], rarity: WordRarity) -> str:
+    context, text = example["context"], example["context"][slice(*answer)]
+    if cuts_word(context, answer):
+        return ""
+    others = [match.span() for match in re.finditer(re.escape(text), context)]
+    # A place that is marked as well is not overlooked.
+    others = [other for other in others if not _overlap_any(other, answers) and not cuts_word(context, other)]
+    if not others:
+        return ""
+    words = ContextText(context, rarity)
+    own = set(stems(text))  # these stand at every occurrence
+    asked = {word: rarity.of(word) for word in stems(example["question"]) if word not in own}
+    total = sum(asked.values()) or 1.0
+
+    def nearness(span: Span) -> float:
+        first, last = words.words_of(*span)
+        closeness = {word: words.closeness(word)[first:last].max() for word in asked if word in words.positions_of}
+        return sum(asked[word] / total * close for word, close in closeness.items())
+
+    given, (nearest, where) = nearness(answer), max((nearness(other), -other[0]) for other in others)
+    if nearest < max(given + _CLEARLY_NEARER, _TIMES_NEARER * given):
+        return ""
+    return (
+        f"{text!r} is marked at {answer[0]}; at {-where} it is nearer to the question ({nearest:.2f}, here {given:.2f})"
+    )
+
+
+def _several_sentences(context: str, answer: Span, abbreviations: _Abbreviations) -> str:
+    words = [(answer[0] + start, answer[0] + end) for start, end in word_spans(context[slice(*answer)])]
+    if not words:
+        return ""
+    numbers = sentence_numbers(context, np.array([start for start, _ in words]))
+    ends = [
+        words[position][1]
+        for position in np.flatnonzero(np.diff(numbers))
+        # The number of a sentence changes behind the full stop of "St." or "J." as well.
+        if not (context.startswith(".", words[position][1]) and context[slice(*words[position])] in abbreviations)
+    ]
+    return f"{len(ends) + 1} sentences; the first ends at {ends[0]}" if ends else ""
+
+
+def _answered_otherwise(examples: Sequence[dict]) -> dict[int, str]:
+    """Return the details of the questions that are asked again, by example index.
+
+    Another context may rightly answer the same question otherwise ("When was he born?"), so only questions about one
+    context are compared.
+    """
+    asked: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for example_index, example in enumerate(examples):
+        asked[normalized_text(example["context"]), normalized_text(example["question"])].append(example_index)
+    details = {}
+    for same in asked.values():
+        if len(same) > 1:
+            places = {example_index: _places(examples[example_index]) for example_index in same}
+            first_with: dict[tuple[Span, ...], int] = {}
+            for example_index in same:
+                first_with.setdefault(places[example_index], example_index)
+            for example_index in same:
+                others = [other for found, other in first_with.items() if not _agree(places[example_index], found)]
+                if others:
+                    details[example_index] = "; ".join(_answered(examples[other]) for other in others)
+    return details
+
+
+def _places(example: dict) -> tuple[Span, ...]:
+    """Return where the answers stand, the same in every spelling of a context that `normalized_text` takes as one."""
+
+    def place(border: int) -> int:
+        return len("".join(normalized_text(example["context"][:border]).split()))
+
+    return tuple((place(start), place(end)) for start, end in answers_of(example))
+
+
+def _agree(places: tuple[Span, ...], others: tuple[Span, ...]) -> bool:
+    # "Curie" and "Marie Curie" are two ways to mark one answer.
+    return places == others or any(_overlap_any(place, others) for place in places)
+
+
+def _overlap_any(span: Span, others: Sequence[Span]) -> bool:
+    return any(overlaps(span, other) for other in others)
+
+
+def _answered(example: dict) -> str:
+    answers = [f"{example['context'][slice(*span)]!r} at {span[0]}" for span in answers_of(example)]
+    return f"{example['id']} is answered by {' or '.join(answers) or 'nothing'}"

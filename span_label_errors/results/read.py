@@ -1,0 +1,92 @@
+"""Read what a run has written, and know its files from others."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+
+from span_label_errors.files import file_sha256
+
+TABLE_FILE = "out_of_fold.parquet"
+RUN_FILE = "run.json"
+REVIEW_FILE = "label_issues.json"  # lists what a review of the run has added
+LOCK_FILE = ".outputs.lock"
+# Nothing else is removed, whatever a record lists.
+_OUR_FILES = re.compile(
+    r"(pred_probs|labels)(_\w[\w .-]*)?\.npz|(tokens|questions)\.npz|out_of_fold\.parquet|"
+    r"label_issues\.(html|parquet)|label_issues(\.new(-[0-9]+)?)?\.csv|label_studio_(tasks\.json|config\.xml)|doccano\.jsonl"
+)
+
+
+def read_outputs(outputs_dir: str | Path) -> tuple[pd.DataFrame, dict]:
+    """Read what `write_outputs` wrote.
+
+    Parameters
+    ----------
+    outputs_dir : str or Path
+
+    Returns
+    -------
+    table : DataFrame
+        `out_of_fold.parquet`.
+    record : dict
+        `run.json`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds no whole run.
+    ValueError
+        If a file is not the one that `run.json` lists.
+    """
+    folder = Path(outputs_dir)
+    record = _read_record(folder)
+    for name, expected in record["files"].items():
+        # Whatever a record lists, no file outside of its folder is read.
+        file = folder / Path(name).name
+        if not file.is_file():
+            raise FileNotFoundError(f"{file}: listed in {RUN_FILE}, but missing; run the training notebook again")
+        if file_sha256(file) != expected:
+            raise ValueError(f"{file}: expected the file that {RUN_FILE} lists, found other content; run it again")
+    table = pa.parquet.read_table(folder / TABLE_FILE).to_pandas()
+    # Arrow would keep what reading took beside the table, hundreds of megabytes of a large one.
+    pa.default_memory_pool().release_unused()
+    return table, record
+
+
+def _read_record(folder: Path) -> dict:
+    try:
+        record = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+        dict(record["files"].items())[TABLE_FILE]
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{folder}: expected the outputs of a run, found no {RUN_FILE}; run the training notebook with this "
+            "outputs_dir first"
+        ) from None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{folder / RUN_FILE}: expected the record of a run, found {error!r}") from error
+    return record
+
+
+def array_files(classes: Sequence[str]) -> dict[str, str]:
+    """Return the name of each `.npz` file of a run with these span classes, and the table's column that it holds."""
+    files = {"tokens.npz": "tokens", "questions.npz": "question"}
+    for name in classes:
+        suffix = f"_{name}" if len(classes) > 1 else ""
+        files |= {f"{kind}{suffix}.npz": f"{kind}_{name}" for kind in ("pred_probs", "labels")}
+    return files
+
+
+def listed_files(record_file: Path) -> dict[str, str]:
+    """Return names and SHA-256 of the files that a record in their folder lists; none if it is no record."""
+    try:
+        record = json.loads(record_file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError, RecursionError):
+        # No earlier run, or a record that this project did not write: nothing is known to be ours.
+        return {}
+    files = record.get("files") if isinstance(record, dict) else None
+    return {name: files[name] for name in files if _OUR_FILES.fullmatch(name)} if isinstance(files, dict) else {}

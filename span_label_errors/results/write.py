@@ -1,0 +1,243 @@
+"""Write what cross-validation found: arrays for cleanlab, a table, a record of the run."""
+
+import contextlib
+import json
+import platform
+import shutil
+import subprocess  # nosec B404 # one command, which is fixed
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from span_label_errors.cross_validation.out_of_fold import OutOfFold
+from span_label_errors.cross_validation.store import data_fingerprint
+from span_label_errors.files import check_writable, clone_root, file_sha256, partial_folder
+from span_label_errors.locks import exclusive
+from span_label_errors.model.predictions import SpanPrediction
+from span_label_errors.results.npz import NpzWriter
+from span_label_errors.results.read import LOCK_FILE, REVIEW_FILE, RUN_FILE, TABLE_FILE, array_files, listed_files
+from span_label_errors.spans.alignment import answer_spans, span_classes
+
+_ROWS_AT_ONCE = 10_000  # of the table: a row group in Parquet
+_LIBRARIES = ("cleanlab", "datasets", "numpy", "scikit-learn", "tokenizers", "torch", "torchmetrics", "transformers")
+
+
+def write_outputs(
+    outputs_dir: str | Path,
+    dataset: Sequence[dict],
+    out_of_fold: OutOfFold,
+    parameters: dict,
+    seconds: float,
+    *,
+    log: Callable[[str], None] = print,
+) -> list[Path]:
+    """Write the results of a run.
+
+    Everything is prepared in a folder of its own first, so a failure until then changes nothing; then
+    the files are put in place one by one, `run.json` last. Where it is missing, the rest is not whole.
+
+    Parameters
+    ----------
+    outputs_dir : str or Path
+        Gets, for n examples of C context tokens each:
+
+        - `pred_probs.npz`: keys `"0"` … `str(n - 1)`, each P(span class) of shape (C,), float32;
+        - `labels.npz`: the same keys, 0 or 1 of shape (C,), int64;
+        - `tokens.npz`: the same keys, the texts of the tokens, of shape (C,);
+        - `questions.npz`: the same keys, each a 0-dimensional string (NumPy drops U+0000 at its end);
+        - `out_of_fold.parquet`: one row per example, in row groups of at most 10,000. A table larger than the memory
+          is read in parts: `pyarrow.parquet.ParquetFile(…).iter_batches()`;
+        - `run.json`: parameters, versions, hashes, splits, metrics, times.
+
+        With several span classes the first two have one file per class, `pred_probs_PER.npz`.
+    dataset : sequence of dict
+        n examples in the SQuAD schema.
+    out_of_fold : OutOfFold
+    parameters : dict
+        What the run was asked for, as JSON.
+    seconds : float
+        How long the run took.
+    log : callable
+        Gets a line if another process writes there at the moment, and has to be waited for.
+
+    Returns
+    -------
+    list of Path
+        The files written. Files that an earlier run listed in its `run.json`, or a review of it in
+        `label_issues.json`, and this one does not write are removed, so that nothing stale stands beside the new
+        files; but for a file of the review that was changed since.
+
+    Raises
+    ------
+    ValueError
+        If `dataset` is not the data that `out_of_fold` was made from.
+    OSError
+        If the folder or a file in it cannot be written.
+    """
+    folder = check_writable(outputs_dir)
+    examples = list(dataset)
+    if data_fingerprint(examples) != out_of_fold.reports[0]["data"]:
+        raise ValueError(
+            "expected the data that out_of_fold was made from, found other data (changed since?); run "
+            "out_of_fold_predictions again"
+        )
+    # Two runs that write here at once would each put half of their files in place.
+    with exclusive(folder / LOCK_FILE, log):
+        return _write_all(folder, examples, out_of_fold, parameters, seconds)
+
+
+def _write_all(
+    folder: Path, examples: list[dict], out_of_fold: OutOfFold, parameters: dict, seconds: float
+) -> list[Path]:
+    staging = partial_folder(folder / "files")
+    try:
+        _write_results(staging, examples, out_of_fold)
+        names = sorted(file.name for file in staging.iterdir())
+        record = _record(out_of_fold, parameters, seconds)
+        record["files"] = {name: file_sha256(staging / name) for name in names}
+        (staging / RUN_FILE).write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
+
+        for name in [*names, RUN_FILE]:
+            if (folder / name).is_dir():
+                raise IsADirectoryError(f"{folder / name}: expected a file or nothing there, found a folder; move it")
+        stale = set(_files_of_earlier_run(folder)) - set(names)
+        # The record comes last: while files change, none vouches for them. It goes after the stale files that only it
+        # names, or a run that dies here would leave them behind for good.
+        for name in [*sorted(stale), REVIEW_FILE, RUN_FILE]:
+            (folder / name).unlink(missing_ok=True)
+        for name in [*names, RUN_FILE]:
+            (staging / name).replace(folder / name)
+    finally:
+        shutil.rmtree(staging)
+    return [folder / name for name in [*names, RUN_FILE]]
+
+
+def _write_results(folder: Path, examples: Sequence[dict], out_of_fold: OutOfFold) -> None:
+    """Write arrays and table part by part: each prediction is made once, and those of one part are there at a time."""
+    classes, schema = span_classes(out_of_fold.label_map), _schema(out_of_fold.label_map)
+    with contextlib.ExitStack() as stack:
+        table_file = stack.enter_context(pa.parquet.ParquetWriter(folder / TABLE_FILE, schema))
+        files = [
+            (stack.enter_context(NpzWriter(folder / name)), column) for name, column in array_files(classes).items()
+        ]
+        for start in range(0, len(examples), _ROWS_AT_ONCE):
+            part = slice(start, start + _ROWS_AT_ONCE)
+            columns = _columns(examples[part], out_of_fold.predictions[part], out_of_fold.fold[part], out_of_fold)
+            table_file.write_table(pa.table(columns, schema=schema))
+            for array_file, column in files:
+                for cell in columns[column]:
+                    array_file.write(np.array(cell, dtype=np.str_) if column in ("tokens", "question") else cell)
+            # Or the predictions of two parts would be there while the next are made.
+            del columns
+
+
+def out_of_fold_table(examples: Sequence[dict], out_of_fold: OutOfFold) -> pa.Table:
+    """Return a table with one row per example.
+
+    Parameters
+    ----------
+    examples : sequence of dict
+        n examples in the SQuAD schema.
+    out_of_fold : OutOfFold
+
+    Returns
+    -------
+    pyarrow.Table
+        `id`, `title`, `question`, `context`; `given_answer`, `given_start` (character offset) and
+        `given_label` of the answers that label tokens, as lists; `fold`; and for the C context tokens the lists
+        `tokens`, `char_start`, `char_end`, and for each span class `labels_<class>` and
+        `pred_probs_<class>`.
+    """
+    columns = _columns(list(examples), out_of_fold.predictions[:], out_of_fold.fold, out_of_fold)
+    return pa.table(columns, schema=_schema(out_of_fold.label_map))
+
+
+def _schema(label_map: dict[str, int]) -> pa.Schema:
+    """Return the types of the table's columns: examples without an answer, or without a token, have none to show."""
+    texts, integers = pa.list_(pa.string()), pa.list_(pa.int64())
+    types = {
+        "id": pa.string(), "title": pa.string(), "question": pa.string(), "context": pa.string(),
+        "given_answer": texts, "given_start": integers, "given_label": texts, "fold": pa.int64(),
+        "tokens": texts, "char_start": integers, "char_end": integers,
+    }  # fmt: skip
+    for class_name in span_classes(label_map):
+        types |= {f"labels_{class_name}": integers, f"pred_probs_{class_name}": pa.list_(pa.float32())}
+    return pa.schema(types)
+
+
+def _columns(
+    examples: list[dict], predictions: Sequence[SpanPrediction], fold: np.ndarray, out_of_fold: OutOfFold
+) -> dict[str, Sequence]:
+    label_map, answers = out_of_fold.label_map, out_of_fold.reports[0]["trainer"]["answers"]
+    given = [answer_spans(example, label_map, answers) for example in examples]
+    columns = {
+        **{name: [example[name] for example in examples] for name in ("id", "title", "question", "context")},
+        "given_answer": [
+            [example["context"][span.char_start : span.char_end] for span in spans]
+            for example, spans in zip(examples, given, strict=True)
+        ],
+        "given_start": [[span.char_start for span in spans] for spans in given],
+        "given_label": [[span.class_name for span in spans] for spans in given],
+        "fold": fold,
+        **{
+            name: [getattr(prediction, name) for prediction in predictions]
+            for name in ("tokens", "char_start", "char_end")
+        },
+    }
+    for class_name in span_classes(label_map):
+        for kind in ("labels", "pred_probs"):
+            columns[f"{kind}_{class_name}"] = [
+                getattr(prediction, kind)[:, label_map[class_name]] for prediction in predictions
+            ]
+    return columns
+
+
+def _record(out_of_fold: OutOfFold, parameters: dict, seconds: float) -> dict:
+    first = out_of_fold.reports[0]
+    return {
+        "parameters": parameters,
+        "num_examples": len(out_of_fold.predictions),
+        "data_sha256": first["data"],
+        "checkpoint_sha256": first["trainer"]["checkpoint"],
+        "label_map": out_of_fold.label_map,
+        "group_by": out_of_fold.group_by,
+        "code": {"commit": code_commit(), **first["code"]},
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+        "folds": [
+            {name: report[name] for name in ("fold", "folder", "seed", "train_indices", "validation_indices",
+                                             "metrics", "loss_history", "num_training_questions_cut", "seconds")}
+            for report in out_of_fold.reports
+        ],
+        "seconds": seconds,
+    }  # fmt: skip
+
+
+def code_commit() -> str | None:
+    """Return the commit of this project's clone, with `-dirty` if files differ; None outside of one."""
+    if clone_root() is None:
+        # The folder of installed packages may lie in another project's clone.
+        return None
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--match="]
+    try:
+        described = subprocess.run(  # nosec B603 # the command is fixed
+            command, cwd=clone_root(), capture_output=True, text=True, timeout=30, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        # A copy without git, or git not installed: the module hashes in run.json still name the code.
+        return None
+    return described.stdout.strip()
+
+
+def _files_of_earlier_run(folder: Path) -> list[str]:
+    of_run = [name for name in listed_files(folder / RUN_FILE) if (folder / name).is_file()]
+    # A review's file that was changed holds somebody's work.
+    of_review = [
+        name
+        for name, expected in listed_files(folder / REVIEW_FILE).items()
+        if (folder / name).is_file() and file_sha256(folder / name) == expected
+    ]
+    return of_run + of_review

@@ -1,0 +1,61 @@
+"""Read back what reviewers decided, whichever tool they used."""
+
+from pathlib import Path
+
+from span_label_errors.review.doccano import doccano_decisions
+from span_label_errors.review.label_studio import label_studio_decisions
+from span_label_errors.review.marks import Decision, RefusedDecisionsError
+from span_label_errors.review.spreadsheet import csv_decisions
+
+
+def read_decisions(path: str | Path) -> list[Decision]:
+    """Read what reviewers decided.
+
+    Parameters
+    ----------
+    path : str or Path
+        One of
+
+        - Label Studio's export in the format "JSON". Tasks without an annotation, and skipped ones, are no
+          decision.
+        - doccano's export in JSON Lines, "only approved documents" (one that nobody looked at would read as
+          confirmed).
+        - the table of issues as CSV, with the right answer filled into a column `correct_answer`: `[no answer]` if
+          there is none, nothing if undecided. Where the text stands several times, `correct_start` says which, as
+          the character it starts at. Separated by commas, semicolons or tabs, as spreadsheets save it; the
+          apostrophe that keeps a text from being a formula (see `spreadsheet.defused`) may still be there or not.
+
+    Returns
+    -------
+    list of Decision
+        In the order of the file. White space at the ends of a corrected answer is left out.
+
+    Raises
+    ------
+    RefusedDecisionsError
+        If what was decided about an example is not clear: annotators disagree, nothing is marked, offsets and text
+        do not fit. All such examples are named.
+    ValueError
+        If the file is none of the three.
+    OSError
+        If it cannot be read.
+    """
+    path = Path(path)
+    content = path.read_bytes()
+    if content.startswith(b"PK"):
+        raise ValueError(
+            f"{path}: expected JSON, JSON Lines or CSV, found an archive; unpack doccano's export, and save a workbook "
+            'as "CSV UTF-8"'
+        )
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path}: expected UTF-8 text; {error}. Save a workbook as "CSV UTF-8"') from error
+    # No table begins with a bracket: its first cell is the name of a column.
+    read = {"[": label_studio_decisions, "{": doccano_decisions}.get(text.lstrip()[:1], csv_decisions)
+    decisions, problems = [], []
+    for item in read(text, path):
+        (problems if isinstance(item, str) else decisions).append(item)
+    if problems:
+        raise RefusedDecisionsError(path, problems)
+    return decisions

@@ -1,0 +1,158 @@
+"""Label Studio: tasks and a labelling configuration to import, and its export read back. Offsets count characters."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from xml.etree import ElementTree  # nosec B405 # writes XML, and reads none
+
+import pandas as pd
+
+from span_label_errors.files import write_file
+from span_label_errors.review.marks import (
+    NO_ANSWER,
+    Answer,
+    Decision,
+    Review,
+    check_fields,
+    classes_of,
+    fields_shown,
+    marked_answers,
+    parse_json,
+    without_margins,
+    worst_reviews,
+)
+
+_CONTEXT = "context"  # the name of what is marked
+# The names of the two controls, and what a reviewer chooses with the second.
+_SPANS, _NO_ANSWER_CONTROL = "answer", "no_answer"
+_NO_ANSWER_CHOICE = "The text does not answer the question"
+
+
+def write_label_studio(
+    tasks_path: str | Path, config_path: str | Path, issues: pd.DataFrame, table: pd.DataFrame, worst: int = 100
+) -> list[dict]:
+    """Write the most suspicious examples as tasks for Label Studio, and the project's labelling configuration.
+
+    A reviewer starts from the given answers, marked, and submits what is right: the marks as they are, others,
+    or the choice that there is no answer. The model's suggestion is named above the text, and marked in a
+    prediction of its own, which Label Studio does not start from: agreeing with the model must take an effort.
+
+    Parameters
+    ----------
+    tasks_path, config_path : str or Path
+        The JSON file to import, and the XML to paste under Settings, Labeling Interface, Code.
+    issues, table, worst
+        As in `marks.worst_reviews`, which also says what is raised.
+
+    Returns
+    -------
+    list of dict
+        The tasks. The prediction `"given"` has the label quality for its score, so that "Prediction score" sorts
+        tasks by it.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written.
+    """
+    tasks = [_task(review) for review in worst_reviews(issues, table, worst)]
+    write_file(config_path, _config(classes_of(table)))
+    write_file(tasks_path, json.dumps(tasks, indent=1, ensure_ascii=False))
+    return tasks
+
+
+def _task(review: Review) -> dict:
+    issue = review.issue
+    hint = f"Given: {issue.given_answer or NO_ANSWER}"
+    if issue.suggested_answer:
+        hint += f" · suggested: {issue.suggested_answer} ({issue.suggestion_confidence:.0%})"
+    if issue.checks:
+        hint += f" · {issue.checks}"
+    predictions = [_prediction("given", review.given, issue.label_quality)]
+    if review.suggested and review.suggested.class_name is not None:
+        # Label Studio starts a reviewer from the version that comes last in the file.
+        predictions.insert(0, _prediction("suggested", [review.suggested], issue.suggestion_confidence))
+    given = [[*answer.span, answer.class_name] for answer in review.given]
+    data = {"id": issue.id, "text": review.context, **review.fields, "hint": hint, "given": given}
+    return {"data": data, "predictions": predictions}
+
+
+def _prediction(model_version: str, answers: list[Answer], score: float) -> dict:
+    values = [
+        {"start": answer.span[0], "end": answer.span[1], "text": answer.text, "labels": [answer.class_name]}
+        for answer in answers
+    ]
+    control, kind = (_SPANS, "labels") if values else (_NO_ANSWER_CONTROL, "choices")
+    result = [
+        {"id": f"{model_version}{number}", "from_name": control, "to_name": _CONTEXT, "type": kind, "value": value}
+        for number, value in enumerate(values or [{"choices": [_NO_ANSWER_CHOICE]}])
+    ]
+    return {"model_version": model_version, "score": float(score), "result": result}
+
+
+def _config(classes: list[str]) -> str:
+    view = ElementTree.Element("View")
+    ElementTree.SubElement(view, "Header", value="$question", size="3")
+    ElementTree.SubElement(view, "Header", value="$hint", size="5")
+    labels = ElementTree.SubElement(view, "Labels", name=_SPANS, toName=_CONTEXT)
+    for class_name in classes:
+        ElementTree.SubElement(labels, "Label", value=class_name)
+    # Where Label Studio runs in its secure mode, a text would be taken for an address unless this says otherwise.
+    ElementTree.SubElement(view, "Text", name=_CONTEXT, value="$text", valueType="text", saveTextResult="yes")
+    choices = ElementTree.SubElement(view, "Choices", name=_NO_ANSWER_CONTROL, toName=_CONTEXT, choice="single")
+    ElementTree.SubElement(choices, "Choice", value=_NO_ANSWER_CHOICE)
+    ElementTree.indent(view)
+    return ElementTree.tostring(view, encoding="unicode") + "\n"
+
+
+def label_studio_decisions(text: str, where: Path) -> Iterable[Decision | str]:
+    """Yield a decision, or what is wrong, of each task of an export that was worked on."""
+    for number, task in enumerate(parse_json(text, where), start=1):
+        if not isinstance(task, dict) or not isinstance(task.get("annotations"), list):
+            raise ValueError(
+                f"{where}, task {number}: expected 'data' and 'annotations', found {fields_shown(task)}; export the "
+                'project in the format "JSON" (not "JSON-MIN")'
+            )
+        data = task.get("data")
+        check_fields(data, {"id": str, "text": str, "given": list}, f"{where}, task {number}")
+        for annotation in task["annotations"]:
+            check_fields(annotation, {"result": list}, f"{where}, an annotation of task {number}")
+            for result in annotation["result"]:
+                check_fields(result, {"value": dict}, f"{where}, a result of task {number}")
+        done = [annotation for annotation in task["annotations"] if not annotation.get("was_cancelled")]
+        try:
+            given = marked_answers(data["text"], data["given"])
+            verdicts = {_verdict(annotation["result"], data["text"], given) for annotation in done}
+            if len(verdicts) > 1:
+                raise ValueError(f"expected annotators to agree, found {sorted(verdicts)}; settle it in Label Studio")
+            yield from (Decision(data["id"], given, correct) for correct in verdicts)
+        except ValueError as error:
+            yield f"example {data['id']!r}: {error}"
+
+
+def _verdict(results: list[dict], context: str, given: tuple[Answer, ...]) -> tuple[Answer, ...]:
+    marks = [result["value"] for result in results if result.get("from_name") == _SPANS]
+    chosen = any(result.get("from_name") == _NO_ANSWER_CONTROL for result in results)
+    if chosen == bool(marks):
+        found = f"that choice and {len(marks)} marks" if chosen else "neither"
+        raise ValueError(
+            f"expected marked answers or the choice {_NO_ANSWER_CHOICE!r}, found {found}; annotate it again"
+        )
+    spans = []
+    for mark in marks:
+        start, end, names = mark.get("start"), mark.get("end"), mark.get("labels") or [None]
+        if not isinstance(names, list) or not isinstance(mark.get("text", ""), str):
+            raise ValueError(f"expected marks with a list 'labels' and a text, found {mark}")
+        spans += [[start, end, name] for name in names]
+        # Line ends are shown as breaks, and come back as something else or not at all.
+        for answer in marked_answers(context, spans[-1:]):
+            if _visible(mark.get("text", answer.text)) != _visible(answer.text):
+                raise ValueError(
+                    f"expected the marked text {mark['text']!r} at {start}, found {answer.text!r}; "
+                    "offsets must count characters, and the tasks' texts be those that were imported"
+                )
+    return without_margins(marked_answers(context, spans), given)
+
+
+def _visible(text: str) -> str:
+    return "".join(text.replace("\\n", " ").split())

@@ -1,0 +1,128 @@
+"""Spreadsheets: the table of issues as CSV, and the column `correct_answer` that reviewers fill in there."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from span_label_errors.files import write_file
+from span_label_errors.review.marks import NO_ANSWER, Answer, Decision
+
+# What OWASP lists as the beginning of a formula, and its full-width forms, which Excel takes for the same where
+# Japanese is set. White space before it is no protection: an import can trim cells.
+_FORMULA = r"(?:[\s\0]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n\0])"
+_LIKE_A_FORMULA, _DEFUSED = re.compile(f"'*{_FORMULA}"), re.compile(f"'+{_FORMULA}")
+
+
+def defused(text: str) -> str:
+    """Return a text as a cell that no spreadsheet runs as a formula: with an apostrophe before what looks like one.
+
+    A text that already has such an apostrophe gets another, so that `restored` gives every text back as it was.
+    """
+    return f"'{text}" if _LIKE_A_FORMULA.match(text) else text
+
+
+def restored(cell: str) -> str:
+    """Return the text that `defused` made a cell of."""
+    return cell[1:] if _DEFUSED.match(cell) else cell
+
+
+def write_issues_csv(path: str | Path, issues: pd.DataFrame) -> Path:
+    """Write issues as a table for a spreadsheet, with all their columns in their order.
+
+    Whoever reviews it adds a column `correct_answer`, and `read_decisions` reads what is filled in there.
+
+    Parameters
+    ----------
+    path : str or Path
+    issues : DataFrame
+        Its cells are texts, numbers, truth values or NA.
+
+    Returns
+    -------
+    Path
+        `path`: UTF-8 with a byte order mark, without which Excel takes it for something else; cells separated by
+        commas, lines by CR LF; NA is an empty cell. Numbers read back equal. A text that a spreadsheet would run as
+        a formula is `defused`.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    lines = io.StringIO(newline="")
+    writer = csv.writer(lines, lineterminator="\r\n")
+    writer.writerow(issues.columns)
+    writer.writerows([_cell(value) for value in row] for row in issues.itertuples(index=False, name=None))
+    return write_file(path, lines.getvalue().encode("utf-8-sig"))
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, str):
+        return defused(value)
+    if pd.isna(value):
+        return ""
+    # The shortest digits that read back as the same number; NumPy's own repr would name its type too.
+    return repr(value.item() if isinstance(value, np.generic) else value)
+
+
+def csv_decisions(text: str, where: Path) -> Iterable[Decision | str]:
+    """Yield a decision, or what is wrong, of each row that was filled in."""
+    header = text.split("\n", 1)[0]
+    delimiter = max(",;\t", key=header.count)
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise ValueError(f"{where}: expected CSV; {error}") from error
+    columns = rows[0] if rows else []
+    for name in ("id", "given_answer", "given_start", "correct_answer"):
+        if columns.count(name) != 1:
+            raise ValueError(
+                f"{where}: expected one column {name!r}, found {columns[:20]}; add a column correct_answer to the "
+                "table of issues and save it as CSV"
+            )
+    for number, row in enumerate(rows[1:], start=2):
+        if not any(cell.strip() for cell in row):
+            continue
+        if len(row) != len(columns):
+            raise ValueError(
+                f"{where}, row {number}: expected {len(columns)} cells, found {len(row)}; save it as CSV again"
+            )
+        cells = {name: restored(cell) for name, cell in zip(columns, row, strict=True)}
+        try:
+            yield from _decisions_of_row(cells)
+        except ValueError as error:
+            yield f"example {cells['id']!r} (row {number}): {error}"
+
+
+def _decisions_of_row(cells: dict[str, str]) -> list[Decision]:
+    given_text, correct_text = cells["given_answer"], cells["correct_answer"]
+    given_start, correct_start = (_offset_of_cell(cells, name) for name in ("given_start", "correct_start"))
+    if not correct_text.strip():
+        if correct_start is not None:
+            raise ValueError("expected the answer that starts at correct_start, found none; fill in correct_answer too")
+        return []
+    if bool(given_text) != (given_start is not None):
+        raise ValueError(
+            f"expected given_answer and given_start as they were written, found {given_text!r} and {given_start}"
+        )
+    given = (Answer(given_text, given_start),) if given_text else ()
+    if correct_text.strip() == NO_ANSWER:
+        return [Decision(cells["id"], given, ())]
+    if correct_text == given_text and correct_start in (None, given_start):
+        return [Decision(cells["id"], given, given)]
+    return [Decision(cells["id"], given, (Answer(correct_text.strip(), correct_start),))]
+
+
+def _offset_of_cell(cells: dict[str, str], name: str) -> int | None:
+    cell = cells.get(name, "").strip()
+    if not cell:
+        return None
+    # A column with empty cells becomes one of fractions in many tools: 7 is saved as 7.0.
+    if not re.fullmatch(r"[0-9]+([.,]0+)?", cell):
+        raise ValueError(f"expected a whole number in {name}, found {cell!r}")
+    return int(re.split("[.,]", cell)[0])

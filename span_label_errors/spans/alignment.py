@@ -1,0 +1,222 @@
+"""Align answer spans, which count characters, with tokens.
+
+All offsets are half-open character ranges of the original text: a token is the piece
+`text[char_start:char_end]`, whatever the tokenizer did to it (lower-casing, stripped accents,
+`[UNK]`).
+"""
+
+import re
+import sys
+import unicodedata
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from span_label_errors.spans.text import overlaps
+
+OUTSIDE = "O"
+DEFAULT_LABEL_MAP = {OUTSIDE: 0, "ANS": 1}
+
+
+class AnswerSpan(NamedTuple):
+    """A labelled span of the context, `context[char_start:char_end]`."""
+
+    class_name: str
+    char_start: int
+    char_end: int
+
+
+class TokenizedText(NamedTuple):
+    """The tokens of one text; three arrays of the same length T."""
+
+    token_ids: np.ndarray  # (T,) int64, in the tokenizer's vocabulary
+    char_start: np.ndarray  # (T,) int64
+    char_end: np.ndarray  # (T,) int64
+
+    def texts(self, text: str) -> list[str]:
+        """Return the T pieces of the original text that the tokens cover."""
+        return text_pieces(text, self.char_start, self.char_end)
+
+
+def text_pieces(text: str, char_start: np.ndarray, char_end: np.ndarray) -> list[str]:
+    """Return the pieces `text[char_start[i]:char_end[i]]`."""
+    # Most tokens of a data set are the same few thousand words: kept once, they take a tenth of the memory.
+    return [sys.intern(text[start:end]) for start, end in zip(char_start.tolist(), char_end.tolist(), strict=True)]
+
+
+def check_label_map(label_map: dict[str, int]) -> dict[str, int]:
+    """Check that a label map numbers its classes 0 … K-1 and has the class `O`.
+
+    Parameters
+    ----------
+    label_map : dict
+        Name of each class to its column, such as `{"O": 0, "ANS": 1}`.
+
+    Returns
+    -------
+    dict
+        The same map, ordered by column.
+
+    Raises
+    ------
+    ValueError
+        If `O` or a span class is missing, the columns are not 0 … K-1, or a name could not be part of
+        a file's name.
+    """
+    if not isinstance(label_map, dict) or not all(isinstance(name, str) and name for name in label_map):
+        raise ValueError(f"label_map: expected a dict such as {DEFAULT_LABEL_MAP}, found {label_map!r}")
+    for name in label_map:
+        # Classes become columns of tables and parts of file names.
+        if not re.fullmatch(r"\w[\w .-]*", name):
+            raise ValueError(
+                f"label_map: expected class names of letters, digits, '_', '-', '.' and spaces, found {name!r}"
+            )
+    if OUTSIDE not in label_map or len(label_map) < 2:
+        raise ValueError(f"label_map: expected {OUTSIDE!r} and at least one span class, found {label_map!r}")
+    columns = list(label_map.values())
+    if any(isinstance(column, bool) or not isinstance(column, int) for column in columns) or sorted(columns) != list(
+        range(len(columns))
+    ):
+        raise ValueError(f"label_map: expected the columns 0 to {len(columns) - 1}, found {label_map!r}")
+    return dict(sorted(label_map.items(), key=lambda item: item[1]))
+
+
+def check_answers(answers: str) -> str:
+    """Return `answers` if it is "first" or "all", which of several answers label tokens."""
+    if answers not in ("first", "all"):
+        raise ValueError(f'answers: expected "first" or "all", found {answers!r}')
+    return answers
+
+
+def span_classes(label_map: dict[str, int]) -> list[str]:
+    """Return the names of the classes that mark spans: all but `O`, by column."""
+    return [name for name in check_label_map(label_map) if name != OUTSIDE]
+
+
+def tokenize_texts(tokenizer, texts: Sequence[str]) -> list[TokenizedText]:
+    """Tokenize texts, keeping for each token the characters it covers.
+
+    Parameters
+    ----------
+    tokenizer : transformers.PreTrainedTokenizerFast
+        Gives offsets; a text is neither truncated nor given special tokens.
+    texts : sequence of str
+
+    Returns
+    -------
+    list of TokenizedText
+        One per text.
+    """
+    if not len(texts):
+        return []
+    encoded = tokenizer(
+        list(texts),
+        add_special_tokens=False,
+        return_offsets_mapping=True,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        truncation=False,
+        # A text that happens to contain "[SEP]" must not be able to forge a separator.
+        split_special_tokens=True,
+        # Texts longer than the model are cut into windows later; the warning would mislead.
+        verbose=False,
+    )
+    tokenized = []
+    for text, token_ids, offsets in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True):
+        offsets = np.asarray(offsets, dtype=np.int64).reshape(-1, 2)
+        char_start, char_end = offsets[:, 0], offsets[:, 1]
+        if not text.isascii():
+            char_end = np.array([_with_combining_marks(text, end) for end in char_end], dtype=np.int64)
+        tokenized.append(TokenizedText(np.asarray(token_ids, dtype=np.int64), char_start, char_end))
+    return tokenized
+
+
+def _with_combining_marks(text: str, char_end: int) -> int:
+    """Return where the character before `char_end` really ends.
+
+    A tokenizer that strips accents leaves a combining mark at a token's end out of its offsets, and
+    the token would lose its accent.
+    """
+    while 0 < char_end < len(text) and unicodedata.category(text[char_end]).startswith("M"):
+        char_end += 1
+    return char_end
+
+
+def answer_spans(example: dict, label_map: dict[str, int], answers: str = "first") -> list[AnswerSpan]:
+    """Return the spans that an example's answers label.
+
+    Parameters
+    ----------
+    example : dict
+        An example in the SQuAD schema. Without `answers` it has no span.
+    label_map : dict
+        Its span classes are the names that `answers["label"]` may hold. With a single span class,
+        answers without a label belong to it.
+    answers : {"first", "all"}
+        Which of several answers of the same class count. SQuAD's several answers are the work of
+        several annotators on one question, so the first is the default.
+
+    Returns
+    -------
+    list of AnswerSpan
+
+    Raises
+    ------
+    ValueError
+        If an answer names no class of the label map.
+    """
+    check_answers(answers)
+    given = example.get("answers") or {"text": [], "answer_start": []}
+    classes = span_classes(label_map)
+    class_names = given.get("label") or [""] * len(given["text"])
+    spans = []
+    for text, char_start, class_name in zip(given["text"], given["answer_start"], class_names, strict=True):
+        if not class_name and len(classes) == 1:
+            class_name = classes[0]
+        if class_name not in classes:
+            raise ValueError(
+                f"expected the label of each answer to be one of {classes}, "
+                f"found {class_name!r}; pass the label_map that belongs to this data"
+            )
+        if answers == "all" or class_name not in {span.class_name for span in spans}:
+            spans.append(AnswerSpan(class_name, char_start, char_start + len(text)))
+    return spans
+
+
+def token_labels(tokens: TokenizedText, spans: Sequence[AnswerSpan], label_map: dict[str, int]) -> np.ndarray:
+    """Mark the tokens that spans cover.
+
+    A token belongs to a span when they share a character, so that an answer cut inside a word
+    labels the piece it touches.
+
+    Parameters
+    ----------
+    tokens : TokenizedText
+        The T tokens of the context.
+    spans : sequence of AnswerSpan
+    label_map : dict
+        K classes.
+
+    Returns
+    -------
+    ndarray of shape (T, K), int64
+        0 or 1. Spans of different classes may overlap; the column of `O` is 1 exactly where no span
+        class is.
+
+    Raises
+    ------
+    ValueError
+        If a span covers no token (an answer of invisible characters only).
+    """
+    labels = np.zeros((len(tokens.token_ids), len(label_map)), dtype=np.int64)
+    for span in spans:
+        covered = overlaps((tokens.char_start, tokens.char_end), (span.char_start, span.char_end))
+        if not covered.any():
+            raise ValueError(
+                f"expected the answer at characters {span.char_start} to {span.char_end} to cover a token, "
+                "found none: it holds no character that the tokenizer keeps"
+            )
+        labels[covered, label_map[span.class_name]] = 1
+    labels[:, label_map[OUTSIDE]] = ~labels.any(axis=1)
+    return labels

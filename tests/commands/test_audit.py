@@ -1,0 +1,354 @@
+"""The audit finds each thing that can be wrong with a run, and nothing wrong with one that is right."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet
+import pytest
+from conftest import ROOT, make_example, twelve_examples
+
+from span_label_errors.commands.audit import AuditError, audit, main
+from span_label_errors.cross_validation.out_of_fold import out_of_fold_predictions
+from span_label_errors.cross_validation.store import (
+    FOLD_FILE,
+    configuration_of,
+    fold_folder,
+    fold_key,
+    load_fold,
+    save_fold,
+)
+from span_label_errors.files import file_sha256
+from span_label_errors.model.checkpoints import SEEN_CONTEXTS_FILE
+from span_label_errors.results.npz import read_npz, write_npz
+from span_label_errors.results.read import TABLE_FILE
+from span_label_errors.results.write import write_outputs
+from spanbert import QA, QATrainer
+
+LABEL_MAP = {"O": 0, "ANS": 1}
+ARRAYS = ["pred_probs", "labels", "tokens", "questions"]
+
+
+def make_run(folder: Path, tiny_bert: Path, dataset=None, label_map=LABEL_MAP, **options) -> Path:
+    dataset = twelve_examples() if dataset is None else dataset
+    trainer = QATrainer(QA(tiny_bert, label_map=label_map, max_length=48, doc_stride=8), 48, label_map)
+    out_of_fold = out_of_fold_predictions(
+        dataset, trainer, folds_dir=folder / "folds", log=lambda line: None, num_train_epochs=1, **options
+    )
+    write_outputs(folder / "outputs", dataset, out_of_fold, {"seed": options.get("seed", 0)}, seconds=1.0)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_bert, tmp_path_factory) -> Path:
+    return make_run(tmp_path_factory.mktemp("whole"), tiny_bert)
+
+
+@pytest.fixture
+def run(whole, tmp_path) -> Path:
+    return shutil.copytree(whole, tmp_path / "run")
+
+
+def found_wrong(run: Path) -> str:
+    with pytest.raises(AuditError) as caught:
+        list(audit(run / "outputs"))
+    return str(caught.value)
+
+
+# --- changes that whoever makes them hides by bringing the hashes up to date ----------------------
+
+
+def change_record(run: Path, change) -> None:
+    file = run / "outputs" / "run.json"
+    record = json.loads(file.read_text(encoding="utf-8"))
+    change(record)
+    file.write_text(json.dumps(record), encoding="utf-8")
+
+
+def seal_outputs(run: Path) -> None:
+    outputs = run / "outputs"
+    change_record(run, lambda record: record["files"].update({n: file_sha256(outputs / n) for n in record["files"]}))
+
+
+def change_table(run: Path, change) -> None:
+    file = run / "outputs" / TABLE_FILE
+    table = pyarrow.parquet.read_table(file).to_pandas()
+    changed = change(table)
+    (table if changed is None else changed).to_parquet(file)
+    seal_outputs(run)
+
+
+def change_cells(run: Path, column: str, change, example_index: int = 4) -> None:
+    def in_table(table: pd.DataFrame) -> None:
+        cells = [np.array(cell) for cell in table[column]]
+        cells[example_index] = change(cells[example_index])
+        table[column] = cells
+
+    change_table(run, in_table)
+
+
+def change_arrays(run: Path, name: str, change) -> None:
+    file = run / "outputs" / f"{name}.npz"
+    write_npz(file, change(read_npz(file)))
+    seal_outputs(run)
+
+
+def fold_of(run: Path, fold_index: int = 1) -> Path:
+    (folder,) = (run / "folds").glob(f"fold_{fold_index}_of_3-*")
+    return folder
+
+
+def change_fold(run: Path, change, fold_index: int = 1) -> None:
+    """Save a fold with a change of its report, files or predictions, and with the key, name and hashes for it."""
+    folder = fold_of(run, fold_index)
+    report = json.loads((folder / FOLD_FILE).read_text(encoding="utf-8"))
+    examples = twelve_examples()
+    held_out = [examples[example_index] for example_index in report["validation_indices"]]
+    predictions = list(load_fold(folder, report["key"], held_out).predictions)
+    change(report, folder, predictions)
+    report["key"] = fold_key(configuration_of(report))
+    save_fold(folder, report, predictions)
+    renamed = folder.rename(fold_folder(run / "folds", fold_index, 3, report["key"]))
+    change_record(run, lambda record: record["folds"][fold_index].update(folder=renamed.name))
+
+
+def change_predictions(run: Path, name: str, change) -> None:
+    def of_fold(report: dict, folder: Path, predictions: list) -> None:
+        for prediction in predictions:
+            array = getattr(prediction, name)
+            array[:] = change(array)
+
+    change_fold(run, of_fold)
+
+
+def at(position: int, value) -> object:
+    def change(array: np.ndarray) -> np.ndarray:
+        array = array.copy()
+        array[position] = value(array[position])
+        return array
+
+    return change
+
+
+# --- a run that is right --------------------------------------------------------------------------
+
+
+def test_run_that_is_right_is_proven_so(whole):
+    statements = list(audit(whole / "outputs"))
+    assert statements[0] == "5 files are those that run.json lists, by SHA-256"
+    assert statements[1] == "12 examples, each once"
+    assert statements[2].startswith("264 tokens are the pieces of their contexts")
+    assert statements[3] == "the labels mark the tokens of 12 given answers, and no others"
+    assert statements[6] == "3 folds hold each example out once, and no context is on both sides of a split"
+    assert statements[8].startswith("no model was ever trained on a context that it predicts")
+    assert statements[9:] == ["there is no review of this run yet"]
+
+
+def test_run_of_several_classes_without_grouping_is_proven_right(tiny_bert, tmp_path):
+    dataset = [
+        {**example, "answers": {**example["answers"], "label": ["CITY" if index % 2 else "YEAR"]}}
+        for index, example in enumerate(twelve_examples())
+    ]
+    dataset.append({**make_example("none", "The man was in Paris.", "Who?"), "title": ""})
+    label_map = {"CITY": 0, "O": 1, "YEAR": 2}
+    run = make_run(tmp_path, tiny_bert, dataset, label_map, group_by="none", seed=4)
+    statements = list(audit(run / "outputs"))
+    assert statements[0].startswith("7 files")
+    assert "no group is on both sides" in statements[6]
+    assert "with group_by none, contexts are shared" in statements[8]
+
+
+def test_characters_that_a_tokenizer_drops_are_no_loss(tiny_bert, tmp_path):
+    dataset = twelve_examples()
+    context = "\u200bThe\u00a0capital\u200d is \ufffd\x07 Pa\u0301ris\u3000.\u0301\n"
+    dataset[0] = make_example("odd", context, "What is it?", "Pa\u0301ris")
+    assert len(list(audit(make_run(tmp_path, tiny_bert, dataset) / "outputs"))) == 10
+
+
+def test_command_says_what_holds_and_what_does_not(run, capsys):
+    assert main([str(run / "outputs")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 10 and all(line.startswith("ok     ") for line in lines)
+    change_cells(run, "pred_probs_ANS", at(0, lambda value: np.float32("nan")))
+    assert main([str(run / "outputs")]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].startswith("WRONG  example 4 (id '2a'): expected probabilities from 0 to 1, found [nan]")
+    assert [line.split()[0] for line in lines] == ["ok"] * 4 + ["WRONG"]
+
+
+def test_folds_may_lie_elsewhere(run):
+    (run / "folds").rename(run / "elsewhere")
+    assert "name the folder of the run's folds with --folds" in found_wrong(run)
+    assert main([str(run / "outputs"), "--folds", str(run / "elsewhere")]) == 0
+
+
+def test_module_is_a_command(tmp_path):
+    command = [sys.executable, "-m", "span_label_errors", "audit", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith(f"WRONG  {tmp_path}: expected the outputs of a run, found no run.json")
+
+
+# --- each thing that can be wrong -----------------------------------------------------------------
+
+
+def test_changed_file_is_found(run):
+    (run / "outputs" / "labels.npz").write_bytes(b"other")
+    assert "labels.npz: expected the file that run.json lists, found other content" in found_wrong(run)
+
+
+def drop(record: dict, name: str) -> None:
+    del record["files"][name]
+
+
+WRONG = {
+    "a file that is not listed": (lambda run: change_record(run, lambda record: drop(record, "tokens.npz")),
+        "run.json: expected to list .*'tokens.npz'"),
+    "a file of another run": (
+        lambda run: shutil.copy(run / "outputs" / "labels.npz", run / "outputs" / "labels_PER.npz"),
+        r"expected only files of this run, found \['labels_PER.npz'\] of another"),
+    "an example that is lost": (lambda run: change_table(run, lambda table: table.drop(index=3)),
+        "expected 12 examples, found 11"),
+    "an id that stands twice": (
+        lambda run: change_table(run, lambda table: table.assign(id=[*table["id"][:-1], table["id"][0]])),
+        r"expected unique ids, found example 11 \(id '0a'\) again"),
+    "a token of another text": (lambda run: change_cells(run, "tokens", at(3, lambda value: "Oslo")),
+        r"example 4 \(id '2a'\): expected token 3 to be 'Rome', found 'Oslo'"),
+    "offsets that are shifted by one": (
+        lambda run: [change_cells(run, column, lambda cells: cells + 1) for column in ("char_start", "char_end")],
+        r"example 4 \(id '2a'\): (offsets are not in order|expected token 0 to be 'he ', found 'The')"),
+    "offsets that are not in order": (
+        lambda run: change_cells(run, "char_start", lambda cells: cells[[1, 0, *range(2, len(cells))]]),
+        r"example 4 \(id '2a'\): offsets are not in order"),
+    "a token that is lost": (
+        lambda run: [
+            change_cells(run, column, lambda cells: np.delete(cells, 3))
+            for column in ("tokens", "char_start", "char_end", "labels_ANS", "pred_probs_ANS")
+        ],
+        r"example 4 \(id '2a'\): expected a token over character 15, 'R', found none",
+    ),
+    "an answer at another place": (lambda run: change_cells(run, "given_start", lambda cells: cells + 1),
+        r"example 4 \(id '2a'\): expected the answer 'Rome' at character 16, found 'ome\.'"),
+    "a label that is shifted": (lambda run: change_cells(run, "labels_ANS", lambda cells: np.roll(cells, 1)),
+        r"example 4 \(id '2a'\): expected the labels of ANS to mark .*\(15, 19\).* found marks at tokens \[4\]"),
+    "a probability above 1": (lambda run: change_cells(run, "pred_probs_ANS", at(2, lambda value: 1.001)),
+        r"example 4 \(id '2a'\): expected probabilities from 0 to 1, found \[1\.001"),
+    "fewer probabilities than tokens": (lambda run: change_cells(run, "pred_probs_ANS", lambda cells: cells[:-1]),
+        r"example 4 \(id '2a'\): expected 22 probabilities, found 21"),
+    "an array that is lost": (lambda run: change_arrays(run, "labels", lambda arrays: arrays[:-1]),
+        "labels.npz: expected 12 arrays, found 11"),
+    "an example that is held out twice": (
+        lambda run: change_record(run, lambda record: record["folds"][0]["validation_indices"].append(
+            record["folds"][1]["validation_indices"][0])),
+        "is held out 2 times",
+    ),
+    "an example that is held out never": (
+        lambda run: change_record(run, lambda record: record["folds"][0]["validation_indices"].pop()),
+        "is held out 0 times"),
+    "an example that is trained on and held out": (
+        lambda run: change_record(run, lambda record: record["folds"][2]["train_indices"].append(
+            record["folds"][2]["validation_indices"][0])),
+        "fold 2: example .* is held out and trained on",
+    ),
+    "a paragraph on both sides of a split": (
+        lambda run: change_record(run, lambda record: record.update(group_by="title")),
+        "fold 0: the group of example .* is held out and trained on"),
+    "an example in another fold than it says": (
+        lambda run: change_table(run, lambda table: table.assign(fold=(table["fold"] + (table.index == 0)) % 3)),
+        r"expected example 0 \(id '0a'\) in fold \d, which held it out"),
+    "a seed that is not derived": (lambda run: change_record(run, lambda record: record["folds"][1].update(seed=1)),
+        "expected the seeds of the folds to be derived from 0"),
+    "folds in another order": (lambda run: change_record(run, lambda record: record["folds"].reverse()),
+        "expected fold 0, found fold 2"),
+    "a fold without its report": (lambda run: (fold_of(run) / FOLD_FILE).unlink(), "fold 1 .*No such file"),
+    "weights that were changed": (lambda run: (fold_of(run) / "model.safetensors").write_bytes(b"other"),
+        "fold 1 .*model.safetensors is damaged"),
+    "a fold of other data": (lambda run: change_fold(run, lambda report, *_: report.update(data="0" * 64)),
+        "fold 1 .*expected a fold of this data, found other data"),
+    "a fold of another training part": (lambda run: change_fold(run, lambda report, *_: report["train_indices"].pop()),
+        "fold 1 .*expected the train_indices of run.json, found others"),
+    "a fold that was trained with another seed": (
+        lambda run: change_fold(run, lambda report, *_: report.update(seed=5)),
+        "fold 1 .*expected the seed of run.json, found others"),
+    "a configuration under another name": (
+        lambda run: (
+            change_record(run, lambda record: record["folds"][1].update(folder="fold_1_of_3-000000000000")),
+            fold_of(run).rename(run / "folds" / "fold_1_of_3-000000000000"),
+        ),
+        "fold 1 .*expected its configuration under the name fold_1_of_3-",
+    ),
+    "a report with another configuration than its key": (
+        lambda run: (fold_of(run) / FOLD_FILE).write_text(
+            (fold_of(run) / FOLD_FILE).read_text().replace('"num_train_epochs": 1', '"num_train_epochs": 2')),
+        "fold 1 .*fold.json is of another configuration",
+    ),
+    "a fold's metric that was changed": (
+        lambda run: (fold_of(run) / FOLD_FILE).write_text(
+            re.sub(r'"loss": [0-9.]+', '"loss": 0.01', (fold_of(run) / FOLD_FILE).read_text())),
+        "fold 1 .*fold.json is damaged: its content is not what its own SHA-256 was taken of",
+    ),
+    "predictions of other examples": (
+        lambda run: change_fold(run, lambda report, *_: report["validation_indices"].reverse()),
+        "fold 1 .*expected the validation_indices of run.json, found others"),
+    "a probability that the fold did not predict": (
+        lambda run: change_predictions(run, "pred_probs", lambda array: array[::-1]),
+        "fold 1 .*expected the pred_probs_ANS of out_of_fold.parquet to be what it predicted"),
+    "labels that the fold did not have": (lambda run: change_predictions(run, "labels", lambda array: 1 - array),
+        "fold 1 .*expected the labels_ANS of out_of_fold.parquet to be what it predicted"),
+    "tokens that the fold did not have": (lambda run: change_predictions(run, "char_end", lambda array: array + 1),
+        "fold 1 .*expected the char_end of out_of_fold.parquet to be what it predicted"),
+    "a model that is not said to have seen its training part": (
+        lambda run: change_fold(run, lambda report, folder, _: (folder / SEEN_CONTEXTS_FILE).write_text("[]")),
+        "seen_contexts.json: expected the contexts of all 8 examples trained on"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", WRONG)
+def test_wrong_thing_is_found(run, change):
+    damage, message = WRONG[change]
+    damage(run)
+    with pytest.raises(AuditError, match=message):
+        list(audit(run / "outputs"))
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_arrays_of_two_examples_that_changed_places_are_found(run, name):
+    change_arrays(run, name, lambda arrays: [arrays[1], arrays[2], arrays[0], *arrays[3:]])
+    assert f"{name}.npz: expected under '" in found_wrong(run)
+
+
+def test_probabilities_that_were_changed_everywhere_but_in_the_fold_are_found(run):
+    change_cells(run, "pred_probs_ANS", at(0, lambda value: value / 2), example_index=0)
+    change_arrays(run, "pred_probs", lambda arrays: [at(0, lambda value: value / 2)(arrays[0]), *arrays[1:]])
+    assert "expected the pred_probs_ANS of out_of_fold.parquet to be what it predicted" in found_wrong(run)
+
+
+def test_model_that_has_seen_what_it_predicts_is_found(run, tiny_bert):
+    """The older recipe's leak: the split is clean, but the model has been trained on everything before."""
+    qa = QA(tiny_bert, max_length=48, doc_stride=8)
+
+    def leak(report: dict, folder: Path, predictions: list) -> None:
+        QATrainer(qa, 48, LABEL_MAP).train(twelve_examples(), run / "leaky", 1)
+        shutil.copytree(run / "leaky", folder, dirs_exist_ok=True)
+
+    change_fold(run, leak)
+    assert "fold 1: expected a model that has not seen what it predicts; it was trained on the context of example" in (
+        found_wrong(run)
+    )
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"files": {"out_of_fold.parquet": "0"}}'])
+def test_record_that_is_no_record_is_found(run, text):
+    (run / "outputs" / "run.json").write_text(text)
+    assert "expected the" in found_wrong(run)
+
+
+@pytest.mark.parametrize("name", ["label_map", "num_examples", "group_by", "folds", "data_sha256"])
+def test_record_that_lacks_something_is_found(run, name):
+    change_record(run, lambda record: record.pop(name))
+    assert name in found_wrong(run)

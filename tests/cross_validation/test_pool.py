@@ -1,0 +1,299 @@
+"""Several folds at once: each fold where it belongs, on its share of the machine, and the log says what goes wrong."""
+
+import contextlib
+import shutil
+import threading
+
+import joblib
+import pytest
+import torch
+from conftest import twelve_examples
+from dummy_trainer import LABEL_MAP, DummyTrainer, run, same_predictions
+from fault_runs import made_folds
+
+from span_label_errors.cross_validation import pool as fold_pool
+from span_label_errors.cross_validation import trainers as fold_trainer
+from span_label_errors.cross_validation.make import FoldMaking
+from span_label_errors.cross_validation.out_of_fold import plan_folds
+from span_label_errors.cross_validation.pool import FoldPool
+from span_label_errors.cross_validation.store import unfinished_folder
+from span_label_errors.cross_validation.workers import WorkerDied
+from spanbert import QA, QATrainer
+
+
+@pytest.fixture
+def dummy(monkeypatch):
+    """A quick trainer that other processes, which are played here, know."""
+    monkeypatch.setattr(fold_pool, "description", lambda trainer: {})
+    return DummyTrainer()
+
+
+class Places:
+    """Stands for processes: makes folds in this one, and notes on how many cores and on which GPU."""
+
+    def __init__(self, trainer):
+        self.trainer, self.jobs, self.busy, self.most_at_once = trainer, [], [], 0
+        self.before = lambda job: None
+        self._lock = threading.Lock()
+
+    def run(self, job, log=lambda line: None, progress=lambda text: None, gpu=None):
+        with self._lock:
+            self.jobs.append((job.plan.fold_index, job.num_threads, gpu))
+            self.busy.append(gpu)
+            self.most_at_once = max(self.most_at_once, len(self.busy))
+        try:
+            self.before(job)
+            progress("half")
+            FoldMaking(job.plan, job.examples, self.trainer, log, progress).fold()
+        finally:
+            with self._lock:
+                self.busy.remove(gpu)
+
+
+@pytest.fixture
+def places(dummy, monkeypatch):
+    made = Places(dummy)
+    monkeypatch.setattr(fold_pool.FoldProcesses, "run", lambda self, *arguments: made.run(*arguments))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    return made
+
+
+@pytest.fixture
+def two_gpus(monkeypatch, places):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,5")
+
+
+# --- processes ------------------------------------------------------------------------------------
+
+
+def test_trainer_that_another_process_would_not_know_is_refused(tiny_bert, tmp_path):
+    class OwnTrainer(QATrainer):
+        pass
+
+    trainer = OwnTrainer(QA(tiny_bert, max_length=48, doc_stride=8), 48, LABEL_MAP)
+    for unknown, names in ((trainer, "OwnTrainer and QA"), (DummyTrainer(), "DummyTrainer")):
+        with pytest.raises(TypeError, match=f"found {names}; make the folds one after the other, with n_jobs=1"):
+            run(unknown, twelve_examples(), tmp_path, n_jobs=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_described_trainer_is_made_again(tiny_bert, tmp_path, monkeypatch):
+    """In another working directory."""
+    (tmp_path / "model").symlink_to(tiny_bert)
+    with monkeypatch.context() as patch:
+        patch.chdir(tmp_path)
+        trainer = QATrainer(QA("model", max_length=48, doc_stride=9, answers="all", seed=3), 40, LABEL_MAP)
+        described = fold_trainer.description(trainer)
+    again = fold_trainer.from_description(described)
+    assert fold_trainer.settings(again) == fold_trainer.settings(trainer)
+    assert (fold_trainer.description(again), again.qa.seed) == (described, 3)
+    assert fold_trainer.description(QATrainer(QA("embedded"), 48, LABEL_MAP))["qa"]["model_path"] == "embedded"
+
+
+def test_only_missing_folds_are_made(dummy, tmp_path, places, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    serial, _ = run(dummy, twelve_examples(), "folds")
+    folders = [tmp_path / "folds" / report["folder"] for report in serial.reports]
+    shutil.rmtree(folders[1])
+    unfinished_folder(folders[2]).mkdir()  # left by a run that died at its very end
+    given = []
+    places.before = lambda job: given.append(job.plan.folder)
+    again, lines = run(dummy, twelve_examples(), "folds", n_jobs=2)
+    assert sorted(given) == folders[1:]  # whole paths: workers have working directories of their own
+    assert sorted(line[:16] for line in lines) == [f"fold {fold} ({fold + 1} of 3):" for fold in range(3)]
+    assert dummy.seeds == [report["seed"] for report in (*serial.reports, serial.reports[1])]
+    assert sorted((tmp_path / "folds").iterdir()) == sorted(folders)
+    same_predictions(serial, again)
+
+
+def test_error_of_a_fold_ends_the_run_and_the_others_are_kept(dummy, tmp_path, places):
+    """Fold 1 fails when fold 0 is there; by then fold 2 may have begun, and is left alone."""
+    first = plan_folds(twelve_examples(), dummy, folds_dir=tmp_path)[0].folder
+    over = threading.Event()
+
+    def before(job):
+        if job.plan.fold_index == 1:
+            while not first.exists():
+                threading.Event().wait(0.01)
+            raise ValueError("of fold 1")
+        if job.plan.fold_index == 2:
+            over.wait(30)
+
+    places.before = before
+    with pytest.raises(ValueError, match="of fold 1"):
+        run(dummy, twelve_examples(), tmp_path, n_jobs=2)
+    over.set()
+    places.before = lambda job: None
+    _, lines = run(dummy, twelve_examples(), tmp_path, n_jobs=2)
+    assert lines[0] == f"fold 0 (1 of 3): already trained, skipping ({first.name})"
+
+
+def test_fold_that_is_not_where_it_should_be_is_told(dummy, tmp_path, monkeypatch):
+    """As if the other process wrote to another machine's disk."""
+    monkeypatch.setattr(fold_pool.FoldProcesses, "run", lambda *arguments: None)
+    with pytest.raises(FileNotFoundError, match="folds_dir must be a folder that all machines share"):
+        run(dummy, twelve_examples(), tmp_path, n_jobs=2)
+
+
+def test_threads_of_a_serial_run_are_given_back(dummy, tmp_path):
+    before = torch.get_num_threads()
+    result, _ = run(dummy, twelve_examples(), tmp_path, threads_per_fold=before + 2)
+    assert [report["num_threads"] for report in result.reports] == [before + 2] * 3
+    assert torch.get_num_threads() == before
+
+
+# --- places ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize(
+    ("n_jobs", "at_once"),
+    [(2, ["5", "GPU-a"]), (None, ["5", "GPU-a"]), (-1, ["5", "GPU-a"]), (4, ["5"] * 2 + ["GPU-a"] * 2)],
+)
+def test_each_gpu_has_one_fold_at_a_time_unless_more_are_asked_for(dummy, tmp_path, places, n_jobs, at_once):
+    """Each of four folds waits until there are as many as there may be at once."""
+    all_there, seen = threading.Barrier(len(at_once)), []
+
+    def before(job):
+        all_there.wait(30)
+        seen.append(sorted(places.busy))
+        all_there.wait(30)
+
+    places.before = before
+    run(dummy, twelve_examples(), tmp_path, n_jobs=n_jobs, num_splits=4)
+    assert seen == [at_once] * 4
+    assert sorted(fold for fold, *_ in places.jobs) == [0, 1, 2, 3]
+    assert places.most_at_once == len(at_once)
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_one_job_is_this_process_on_a_gpu_too(tmp_path, places):
+    run(DummyTrainer(), twelve_examples(), tmp_path, n_jobs=1)
+    assert places.jobs == []
+
+
+@pytest.mark.parametrize(
+    ("is_available", "named", "expected"),
+    [
+        (True, None, ["0", "1"]),
+        (True, "", ["0", "1"]),
+        (True, "GPU-a,3", ["GPU-a", "3"]),
+        (True, "7", ["7"]),
+        (True, "4,2,-1,0", ["4", "2"]),
+        (False, "0,1", [None]),
+    ],
+)
+def test_folds_are_made_on_the_gpus_that_the_environment_names(
+    dummy, tmp_path, monkeypatch, places, is_available, named, expected
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: is_available)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if named is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    run(dummy, twelve_examples(), tmp_path, n_jobs=-1, num_splits=6)
+    assert {gpu for *_, gpu in places.jobs} <= set(expected)
+    assert places.most_at_once <= max(len(expected), 1 if is_available else joblib.cpu_count())
+
+
+@pytest.mark.parametrize(
+    ("cores", "of_torch", "n_jobs", "threads_per_fold", "expected"),
+    [
+        (8, 16, 2, None, 4),
+        (8, 3, 2, None, 3),
+        (8, 16, 3, None, 2),
+        (1, 16, 2, None, 1),
+        (8, 16, -1, None, 2),  # three folds leave no room for a fourth
+        (8, 16, 2, 7, 7),
+    ],
+)
+def test_folds_share_the_cores(
+    dummy, tmp_path, monkeypatch, places, cores, of_torch, n_jobs, threads_per_fold, expected
+):
+    monkeypatch.setattr(joblib, "cpu_count", lambda: cores)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: of_torch)
+    run(dummy, twelve_examples(), tmp_path, n_jobs=n_jobs, threads_per_fold=threads_per_fold)
+    assert sorted(places.jobs) == [(fold, expected, None) for fold in range(3)]
+
+
+# --- clusters, played -----------------------------------------------------------------------------
+
+
+class PlayedCluster:
+    """Stands for a cluster of `room` workers, which loses those that make certain folds, a number of times."""
+
+    def __init__(self, places, room, losses=()):
+        self.places, self.room, self.losses, self.is_connected = places, room, dict(losses), False
+
+    @contextlib.contextmanager
+    def connect(self, address, num_threads):
+        self.address, self.num_threads, self.is_connected = address, num_threads, True
+        yield self.room, self.run
+        self.is_connected = False
+
+    def run(self, job, log, show):
+        assert self.is_connected
+        if self.losses.get(job.plan.fold_index):
+            self.losses[job.plan.fold_index] -= 1
+            raise WorkerDied("the worker is gone")
+        self.places.run(job, log)
+
+
+def on_cluster(dummy, folder, monkeypatch, cluster, **options):
+    """Run on a played cluster; nothing is made here."""
+    monkeypatch.setattr(fold_pool, "FoldProcesses", None)
+    monkeypatch.setattr(fold_pool, "_ray", cluster.connect)
+    return run(dummy, twelve_examples(), folder, parallel_backend="ray:host:1", threads_per_fold=5, **options)
+
+
+@pytest.mark.parametrize(
+    ("n_jobs", "room", "at_once"), [(None, 2, 2), (-1, 2, 2), (2, 9, 2), (1, 9, 1), (9, 3, 3), (None, 1, 1)]
+)
+def test_cluster_makes_as_many_at_once_as_it_may(dummy, tmp_path, monkeypatch, n_jobs, room, at_once):
+    places = Places(dummy)
+    full = threading.Barrier(at_once)
+    places.before = lambda job: full.wait(30)
+    cluster = PlayedCluster(places, room)
+    _, lines = on_cluster(dummy, tmp_path, monkeypatch, cluster, num_splits=6, n_jobs=n_jobs)
+    assert (cluster.address, cluster.num_threads, cluster.is_connected) == ("host:1", 5, False)
+    assert sorted(places.jobs) == [(fold, 5, None) for fold in range(6)]
+    assert places.most_at_once == at_once
+    assert len(lines) == 6
+
+
+def test_worker_that_is_lost_is_told_and_its_fold_made_again(dummy, tmp_path, monkeypatch):
+    _, lines = on_cluster(dummy, tmp_path, monkeypatch, PlayedCluster(Places(dummy), 1, {1: 2}))
+    lost = "fold 1 (2 of 3): the worker is gone; doing it again"
+    assert [line for line in lines if "gone" in line] == [lost, lost]
+    assert len(made_folds(tmp_path)) == 3
+
+
+def test_cluster_that_loses_three_workers_by_one_fold_is_given_up(dummy, tmp_path, monkeypatch):
+    with pytest.raises(RuntimeError, match="expected a worker to make it, found that 3 died, the last time the worker"):
+        on_cluster(dummy, tmp_path, monkeypatch, PlayedCluster(Places(dummy), 1, {1: 3}))
+    assert [name[:11] for name in made_folds(tmp_path)] == ["fold_0_of_3"]
+
+
+# --- parameters -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("parameter", "wrong", "good"),
+    [
+        ("n_jobs", (0, -2, 1.0, -1.0, True, "2"), (None, -1, 1, 64)),
+        ("threads_per_fold", (0, -1, 2.0, True, "2"), (None, 1, 64)),
+        (
+            "parallel_backend",
+            ("", "loky", "rayon", "Ray", ":ray", 1),
+            (None, "ray", "dask", "dask:tcp://10.0.0.1:8786"),
+        ),
+    ],
+)
+def test_wrong_parameter_is_refused(parameter, wrong, good):
+    for value in wrong:
+        with pytest.raises(ValueError, match=f"^{parameter}: expected .*, found {value!r}$"):
+            FoldPool(**{parameter: value})
+    for value in good:
+        assert getattr(FoldPool(**{parameter: value}), parameter) == value

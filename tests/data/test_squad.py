@@ -1,0 +1,370 @@
+"""Loading and validating data sets."""
+
+import json
+import random
+from pathlib import Path
+
+import datasets
+import pyarrow
+import pyarrow.parquet
+import pytest
+from conftest import ROOT, make_example, squad_document
+from datasets import Dataset, DatasetDict, Features, List, Value
+
+from span_label_errors.data.squad import InvalidDatasetError, load_squad, squad_features, validate_examples
+from span_label_errors.spans.text import occurrences
+
+SOURCE_KINDS = ["json", "jsonl", "ndjson", "parquet", "folder"]
+TEXTS, INTEGERS = List(Value("string")), List(Value("int64"))
+FEATURES = Features(
+    {
+        "id": Value("string"),
+        "title": Value("string"),
+        "context": Value("string"),
+        "question": Value("string"),
+        "answers": {"text": TEXTS, "answer_start": INTEGERS},
+    }
+)
+FEATURES_WITH_LABELS = Features({**FEATURES, "answers": {"text": TEXTS, "answer_start": INTEGERS, "label": TEXTS}})
+CONTEXT = "Łódź lies west of Warsaw; Warsaw lies on the Vistula."  # "Warsaw" at 18 and at 26
+
+
+def write_source(kind: str, rows: list[dict], folder: Path) -> Path:
+    """Write rows as one kind of source, without help of the module under test."""
+    path = folder / f"data.{kind}"
+    if kind == "json":
+        path.write_text(json.dumps(squad_document(rows)), encoding="utf-8")
+    elif kind == "parquet":
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    elif kind == "folder":
+        Dataset.from_list(rows).save_to_disk(str(path))
+    else:
+        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def write_json(folder: Path, document: object) -> Path:
+    path = folder / "data.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    return path
+
+
+def write_questions(folder: Path, *questions: object) -> Path:
+    """Write SQuAD questions, nested as they should be, on one paragraph."""
+    paragraph = {"context": CONTEXT, "qas": list(questions)}
+    return write_json(folder, {"version": "1.1", "data": [{"title": "Cities", "paragraphs": [paragraph]}]})
+
+
+def question(**changes: object) -> dict:
+    """A valid question on `CONTEXT` but for the changes."""
+    answers = [{"text": "Warsaw", "answer_start": 18}]
+    return {"id": "a", "question": "Which city lies east of Łódź?", "answers": answers} | changes
+
+
+def row(**changes: object) -> dict:
+    """A valid example on `CONTEXT` but for the changes."""
+    return make_example("a", CONTEXT, "Which city lies east of Łódź?", "Warsaw") | changes
+
+
+def without(fields: dict, name: str) -> dict:
+    return {key: value for key, value in fields.items() if key != name}
+
+
+# Sources
+
+
+@pytest.mark.parametrize("kind", SOURCE_KINDS)
+def test_every_kind_of_source_gives_the_same_examples_and_features(kind, tmp_path, examples):
+    loaded = load_squad(write_source(kind, examples, tmp_path))
+    assert loaded.to_list() == examples
+    assert loaded.features == FEATURES == squad_features()
+
+
+@pytest.mark.parametrize("kind", SOURCE_KINDS)
+def test_every_kind_of_source_keeps_span_classes(kind, tmp_path):
+    rows = [make_example("a", CONTEXT, "Where?", "Łódź", "Warsaw", "the Vistula"), make_example("b", CONTEXT, "Who?")]
+    rows[0]["answers"]["label"] = ["CITY", "CITY", "RIVER"]
+    rows[1]["answers"]["label"] = []
+    if kind == "json":  # the nested layout has nowhere to say that a question without answers has classes
+        rows[1] = make_example("b", CONTEXT, "Who?", "Vistula")
+        rows[1]["answers"]["label"] = ["RIVER"]
+    loaded = load_squad(write_source(kind, rows, tmp_path))
+    assert loaded.to_list() == rows
+    assert loaded.features == FEATURES_WITH_LABELS == squad_features(with_labels=True)
+
+
+def test_squad_v2_keeps_several_answers_and_questions_without_one(tmp_path):
+    answers = [{"text": "Warsaw", "answer_start": 18}, {"text": "Warsaw", "answer_start": 26}]
+    plausible = [{"text": "Łódź", "answer_start": 0}]
+    path = write_questions(
+        tmp_path,
+        question(id="many", is_impossible=False, answers=answers),
+        question(id="none", is_impossible=True, answers=[], plausible_answers=plausible),
+    )
+    loaded = load_squad(path)
+    assert loaded["id"] == ["many", "none"]
+    assert loaded["answers"][:] == [
+        {"text": ["Warsaw", "Warsaw"], "answer_start": [18, 26]},
+        {"text": [], "answer_start": []},
+    ]
+    assert loaded.features == FEATURES
+
+
+def test_demo_is_the_default_and_holds_every_question_of_its_file():
+    document = json.loads((ROOT / "data" / "demo-v1.1.json").read_text(encoding="utf-8"))
+    expected = [
+        (qa["id"], article["title"], paragraph["context"], qa["question"], qa["answers"][0]["text"])
+        for article in document["data"]
+        for paragraph in article["paragraphs"]
+        for qa in paragraph["qas"]
+    ]
+    loaded = load_squad()
+    found = [(*(example[name] for name in list(FEATURES)[:4]), example["answers"]["text"][0]) for example in loaded]
+    assert found == expected
+    assert load_squad("demo", 2).to_list() == loaded.select([0, 1]).to_list()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        # Four bytes for the emoji and two for each of Ł, ó, ź and é: 11 bytes stand before "café", but 6 characters.
+        (row(context="😀Łódź café", answers={"text": ["café"], "answer_start": [6]}), {}),
+        (row(title=""), {}),
+        (row(source="wiki", is_impossible=False), row()),  # columns beyond the schema are left out
+    ],
+)
+def test_valid_rows_come_back(given, expected, tmp_path):
+    path = write_source("jsonl", [given], tmp_path)
+    assert load_squad(path.rename(tmp_path / "DATA.JSONL")).to_list() == [expected or given]
+
+
+def test_json_lines_are_cut_at_newlines_only_and_blank_lines_are_passed_over(tmp_path):
+    rows = [make_example("a", "One\u2028two\x85three.", "Which?", "two"), make_example("b", CONTEXT, "Which?", "Łódź")]
+    path = tmp_path / "data.jsonl"
+    lines = [json.dumps(example, ensure_ascii=False) for example in rows]
+    path.write_bytes(f"\n{lines[0]}\r\n\r\n{lines[1]}".encode())
+    assert load_squad(path).to_list() == rows
+
+
+def test_folder_saved_with_the_sequence_features_of_old_datasets_is_read(tmp_path, examples):
+    old = Features(
+        {**FEATURES, "answers": datasets.Sequence({"text": Value("string"), "answer_start": Value("int32")})}
+    )
+    Dataset.from_list(examples, old).save_to_disk(str(tmp_path / "old"))
+    loaded = load_squad(tmp_path / "old")
+    assert loaded.to_list() == examples
+    assert loaded.features == FEATURES
+
+
+def test_one_split_of_a_saved_dataset_dict_is_named_by_its_folder(tmp_path, examples):
+    DatasetDict({"train": Dataset.from_list(examples)}).save_to_disk(str(tmp_path / "splits"))
+    assert load_squad(tmp_path / "splits" / "train").to_list() == examples
+    with pytest.raises(ValueError, match=r"expected one data set, found the splits \['train'\]; name one: .*/SPLIT"):
+        load_squad(tmp_path / "splits")
+
+
+@pytest.mark.parametrize("kind", SOURCE_KINDS)
+def test_num_examples_takes_the_first_ones(kind, tmp_path):
+    """Those behind are not checked, and the features are the same where no question of the slice has an answer."""
+    rows = [make_example("a", CONTEXT, "Who?"), row(id="b"), row(id="c", question="")]
+    path = write_source(kind, rows, tmp_path)
+    for num_examples in (1, 2):
+        loaded = load_squad(path, num_examples)
+        assert loaded.to_list() == rows[:num_examples]
+        assert loaded.features == FEATURES
+
+
+# The Hub
+
+
+@pytest.mark.parametrize(
+    ("source", "repository", "split"),
+    [
+        ("squad", "rajpurkar/squad", "train"),
+        ("squad_v2", "rajpurkar/squad_v2", "train"),
+        ("squad:validation", "rajpurkar/squad", "validation"),
+        ("rajpurkar/squad", "rajpurkar/squad", "train"),
+        ("someone/data:test[:10]", "someone/data", "test[:10]"),
+    ],
+)
+def test_hub_names_are_mapped_to_repository_and_split(source, repository, split, monkeypatch, examples):
+    calls = []
+
+    def load_dataset(*args, **kwargs):
+        calls.append((args, kwargs))
+        return Dataset.from_list(examples)
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    assert load_squad(source, 2).to_list() == examples[:2]
+    assert load_squad(source, 2, revision="v1").to_list() == examples[:2]
+    assert calls == [((repository,), {"split": split, "revision": revision}) for revision in (None, "v1")]
+
+
+def test_the_reason_why_the_hub_failed_is_kept(monkeypatch):
+    def load_dataset(*args, **kwargs):
+        raise ValueError("Unknown split")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(ConnectionError, match=r"squad:dev: .*ValueError: Unknown split"):
+        load_squad("squad:dev")
+
+
+# Sources that are not there, or of another shape
+
+
+@pytest.mark.parametrize("name", ["missing.json", "missing.parquet", "./missing", "/no/such/folder"])
+def test_missing_file_is_not_looked_up_on_the_hub(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no such file or folder"):
+        load_squad(name)
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ([], "a list 'data' in the document; found list []"),
+        ({"rows": []}, "a list 'data' in the document; found the fields ['rows']"),
+        ({"data": ["T"]}, "a list 'paragraphs' in data[0]; found str 'T'"),
+        ({"data": [{"paragraphs": []}, {"title": "T"}]}, "a list 'paragraphs' in data[1]; found the fields ['title']"),
+        ({"data": [{"paragraphs": None}]}, "a list 'paragraphs' in data[0]; found 'paragraphs' as NoneType None"),
+        ({"data": [{"paragraphs": [[]]}]}, "a list 'qas' in data[0].paragraphs[0]; found list []"),
+        (
+            {"data": [{"paragraphs": [{"qas": []}, {"context": "C"}]}]},
+            "a list 'qas' in data[0].paragraphs[1]; found the fields ['context']",
+        ),
+    ],
+)
+def test_json_of_another_shape_says_where_the_nesting_breaks(document, message, tmp_path):
+    path = write_json(tmp_path, document)
+    with pytest.raises(ValueError) as raised:
+        load_squad(path)
+    assert message in str(raised.value)
+
+
+# Invalid examples
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected", "found"),
+    [
+        ({"text": "warsaw"}, "the answer 'warsaw' at offset 18", "(the text is not in the context)"),  # case counts
+        ({"text": "Łódź".replace("ó", "o\u0301")}, "at offset 18", "(the text is not in the context)"),  # and accents
+        # Python would count a negative offset from the end: CONTEXT[-8:-1] is "Vistula".
+        ({"text": "Vistula", "answer_start": -8}, "at offset -8", "'' (the text is at offset 45)"),
+        ({"answer_start": 10**30}, f"at offset {10**30}", "'' (the text is at offset 26)"),
+        ({"answer_start": False}, "an integer 'answer_start'", "bool False"),
+        ({"answer_start": None}, "an integer 'answer_start'", "NoneType None"),
+        ({"text": 1817}, "an answer text that is not empty", "int 1817"),
+        ({"text": "x" * 500}, "'" + "x" * 59 + "…' at offset 18", "(the text is not in the context)"),
+        ({"label": 3}, "the name of a span class in 'answers.label'", "int 3"),
+    ],
+)
+def test_every_answer_is_checked(changed, expected, found):
+    good = {"text": "Warsaw", "answer_start": 18, "label": "CITY"}
+    answers = {name: [good[name], (good | changed)[name]] for name in good}
+    (problem,) = validate_examples([row(answers=answers)])
+    assert expected in problem.expected
+    assert found in problem.found
+    assert "x" * 60 not in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected", "found"),
+    [
+        ("What?", "an object with the fields id, title, context, question, answers", "str 'What?'"),
+        (without(row(), "context"), "the field 'context'", "fields 'id', 'title', 'question', 'answers'"),
+        (row(title=None), "'title' to be a string", "NoneType None"),
+        (row(question=" \n"), "a 'question' that is not empty", "str ' \\n'"),
+        (row(answers=["Warsaw"]), "'answers' with 'text' and 'answer_start'", "list ['Warsaw']"),
+        (row(answers={"text": ["Warsaw"]}), "a list 'answers.answer_start'", "only ['text']"),
+        (row(answers={"text": "Warsaw", "answer_start": [18]}), "a list 'answers.text'", "str 'Warsaw'"),
+        (row(answers={"text": ["Warsaw"], "answer_start": [18], "label": []}),
+         "as many 'answers.label' as 'answers.text' (1)", "0"),
+        (row(answers={"text": ["Warsaw"], "answer_start": [18], "label": "CITY"}),
+         "a list 'answers.label'", "str 'CITY'"),
+        (row(id="good"), "a unique id", "the id of example 0 again"),
+    ],
+)  # fmt: skip
+def test_example_of_another_form_is_invalid(changed, expected, found):
+    (problem,) = validate_examples([row(id="good"), changed])
+    assert (problem.example_index, problem.expected, problem.found) == (1, expected, found)
+
+
+def test_first_five_invalid_examples_are_shown_and_all_are_listed(tmp_path):
+    rows = [row(id=f"bad{number}", question="") for number in range(7)] + [row(id="good")]
+    with pytest.raises(InvalidDatasetError) as raised:
+        load_squad(write_source("jsonl", rows, tmp_path))
+    assert [problem.id for problem in raised.value.problems] == [f"bad{number}" for number in range(7)]
+    assert "7 of 8" in str(raised.value)
+    assert [f"bad{number}" in str(raised.value) for number in range(7)] == [True] * 5 + [False] * 2
+    assert 'on_invalid="drop"' in str(raised.value)
+
+
+# on_invalid="drop"
+
+
+def test_drop_keeps_the_rest_and_names_all_that_went(tmp_path):
+    rows = [row(id=f"bad{number}", question="") for number in range(7)]
+    rows = [row(id="first"), *rows, row(id="last")]
+    path = write_source("jsonl", rows, tmp_path)
+    with pytest.warns(UserWarning) as caught:
+        loaded = load_squad(path, on_invalid="drop")
+    assert loaded.to_list() == [rows[0], rows[-1]]
+    (warning,) = caught
+    assert "7 of 9" in str(warning.message)
+    assert all(f"'bad{number}' (index {number + 1})" in str(warning.message) for number in range(7))
+    assert Path(warning.filename) == Path(__file__), "the warning points to the caller"
+    with pytest.raises(InvalidDatasetError, match="1 of 1 examples are invalid"):
+        load_squad(write_source("jsonl", [row(question="")], tmp_path), on_invalid="drop")
+
+
+def test_table_that_labels_only_some_answers_has_empty_labels_in_the_others(tmp_path):
+    """A column of a table holds None where JSON leaves a field out."""
+    answers = {"text": ["Warsaw"], "answer_start": [18]}
+    rows = [row(id="a", answers={**answers, "label": ["CITY"]}), row(id="b", answers=answers)]
+    for kind in ("jsonl", "parquet"):
+        loaded = load_squad(write_source(kind, rows, tmp_path))
+        assert [given["label"] for given in loaded["answers"]] == [["CITY"], [""]]
+
+
+def test_num_examples_are_counted_before_dropping(tmp_path):
+    path = write_questions(tmp_path, question(id="x", question=""), question(id="y"), question(id="z"))
+    with pytest.warns(UserWarning, match="1 of 2 examples are invalid"):
+        assert load_squad(path, 2, on_invalid="drop")["id"] == ["y"]
+
+
+# Arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "name"),
+    [
+        ({"source": None}, TypeError, "source"), ({"source": ["squad"]}, TypeError, "source"),
+        ({"num_examples": 0}, ValueError, "num_examples"), ({"num_examples": True}, TypeError, "num_examples"),
+        ({"num_examples": 2.0}, TypeError, "num_examples"), ({"on_invalid": "ignore"}, ValueError, "on_invalid"),
+    ],
+)  # fmt: skip
+def test_argument_of_another_kind_is_named(arguments, kind, name):
+    with pytest.raises(kind, match=f"^{name}: expected"):
+        load_squad(**arguments)
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_hint_names_the_nearest_of_all_occurrences(seed):
+    rng = random.Random(seed)
+    context = "".join(rng.choices("ab", k=rng.randint(1, 12)))
+    text = "".join(rng.choices("ab", k=rng.randint(1, 3)))
+    offset = rng.randint(-3, 15)
+    starts = [start for start in range(len(context)) if context.startswith(text, start)]
+    problems = validate_examples([row(context=context, answers={"text": [text], "answer_start": [offset]})])
+    nearest = min(starts, key=lambda start: abs(start - offset), default=None)
+    hint = "the text is not in the context" if nearest is None else f"the text is at offset {nearest}"
+    assert [problem.found.endswith(f"({hint})") for problem in problems] == [True] * (offset not in starts)
+
+
+@pytest.mark.parametrize(("text", "context"), [("aa", "aaaa"), ("ab", "abcab"), ("x", "abc"), ("abc", "ab")])
+def test_occurrences_overlap(text, context):
+    assert list(occurrences(text, context)) == [i for i in range(len(context)) if context.startswith(text, i)]
+    assert list(occurrences(text, context, 1, 3)) == [
+        i for i in range(1, len(context)) if context.startswith(text, i) and i + len(text) <= 3
+    ]

@@ -1,0 +1,465 @@
+"""The wrapper: prediction, training, and what is saved."""
+
+import copy
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from conftest import make_example
+from datasets import Dataset
+from safetensors.torch import load_file
+from transformers import BertModel
+
+from span_label_errors.cross_validation import trainers as fold_trainer
+from span_label_errors.data.squad import squad_features
+from span_label_errors.model.network import BertForSpanClassification, load_network, quiet_transformers
+from span_label_errors.model.qa import _best_precision
+from span_label_errors.model.windows import IGNORED_LABEL, build_windows, tokenize_examples
+from spanbert import QA, QATrainer
+
+LABEL_MAP = {"O": 0, "ANS": 1}
+FAST = {"learning_rate": 1e-3, "per_device_train_batch_size": 4}
+
+
+@pytest.fixture(scope="module")
+def qa(tiny_bert) -> QA:
+    return QA(tiny_bert, max_length=48, doc_stride=8)
+
+
+@pytest.fixture
+def dataset(examples) -> Dataset:
+    return Dataset.from_list(examples, squad_features())
+
+
+@pytest.fixture
+def trained(qa, examples, tmp_path):
+    QATrainer(qa, 48, LABEL_MAP).train(examples, tmp_path / "model", 1, **FAST)
+    return tmp_path / "model"
+
+
+def weights_of(folder) -> bytes:
+    return (folder / "model.safetensors").read_bytes()
+
+
+# --- prediction ---------------------------------------------------------------------------------
+
+
+def test_prediction_lays_out_question_and_context(qa):
+    example = make_example("1", "Notre Dame is in Paris.", "Where is it?", "Paris")
+    prediction = qa.predict(example)
+    pred_probs, tokens, labels = prediction
+
+    where_is_it = ["Where", "is", "i", "t", "?"]  # "it" is no word of the tiny vocabulary
+    assert tokens == ["[CLS]", *where_is_it, "[SEP]", "Notre", "Dame", "is", "in", "Paris", ".", "[SEP]"]
+    assert pred_probs.shape == labels.shape == (14, 2)
+    assert labels[:, 1].tolist() == [0] * 11 + [1, 0, 0]
+    assert labels[:, 0].tolist() == [1] * 11 + [0, 1, 1]
+    assert np.flatnonzero(prediction.is_context).tolist() == [7, 8, 9, 10, 11, 12]
+    assert prediction.char_start.tolist() == [0, 0, 6, 9, 10, 11, 0, 0, 6, 11, 14, 17, 22, 0]
+    assert prediction.char_end.tolist() == [0, 5, 8, 10, 11, 12, 0, 5, 10, 13, 16, 22, 23, 0]
+    assert ((pred_probs > 0) & (pred_probs < 1)).all()
+
+
+@pytest.mark.parametrize("one_segment", [False, True])
+def test_network_is_the_encoder_of_bert_and_a_linear_head(tiny_bert, tmp_path, one_segment):
+    """An encoder of single texts reads question and context as one segment, any other as two."""
+    shutil.copytree(tiny_bert, tmp_path, dirs_exist_ok=True)
+    if one_segment:
+        (tmp_path / "modules.json").write_text("[]")
+    qa = QA(tmp_path, max_length=48)
+    encoded = qa.tokenizer("What is the capital?", "The capital is Paris.", return_tensors="pt")
+    segments = encoded["token_type_ids"] * (0 if one_segment else 1)
+    encoder = BertModel.from_pretrained(tiny_bert, add_pooling_layer=False).eval()
+    with torch.no_grad():
+        hidden = encoder(encoded["input_ids"], token_type_ids=segments).last_hidden_state[0]
+        expected = torch.sigmoid(hidden @ qa.model.classifier.weight.cpu().T + qa.model.classifier.bias.cpu())
+    found = qa.predict(make_example("1", "The capital is Paris.", "What is the capital?", "Paris"))
+    np.testing.assert_allclose(found.pred_probs, expected, atol=1e-6)
+
+
+def test_seed_draws_the_head_of_a_checkpoint_without_one(tiny_bert):
+    first, same, other = (QA(tiny_bert, max_length=48, seed=seed).model.classifier.weight for seed in (0, 0, 1))
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+
+
+def test_loading_a_network_leaves_the_random_state_alone(qa):
+    before = torch.random.get_rng_state()
+    load_network(qa.checkpoint, LABEL_MAP, seed=5)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_transformers_is_silent_only_as_long_as_it_should_be():
+    logging = transformers.utils.logging
+    verbosity = logging.get_verbosity()
+    with pytest.raises(KeyboardInterrupt), quiet_transformers():
+        assert logging.get_verbosity() == logging.ERROR
+        raise KeyboardInterrupt
+    assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == (verbosity, True)
+
+
+def test_question_that_holds_a_separator_cannot_move_the_context(qa):
+    prediction = qa.predict(make_example("1", "In Paris [SEP] in London.", "What [SEP] is [CLS]?", "Paris"))
+    assert prediction.tokens.index("[SEP]") == np.flatnonzero(prediction.is_context)[0] - 1
+    assert prediction.context_only().tokens[:2] == ["In", "Paris"]
+
+
+def test_batched_prediction_equals_single_prediction(qa, examples):
+    long_context = "The capital is Paris. " * 20
+    unanswered = {"id": "1", "question": "What?", "context": "The capital is Paris."}
+    examples = [*examples, make_example("long", long_context, "What is the capital?", "Paris"), unanswered]
+    batched = qa.predict_batch(examples, batch_size=5)
+    for example, from_batch in zip(examples, batched, strict=True):
+        alone = qa.predict(example)
+        assert from_batch.tokens == alone.tokens
+        np.testing.assert_allclose(from_batch.pred_probs, alone.pred_probs, atol=1e-5)
+        np.testing.assert_array_equal(from_batch.labels, alone.labels)
+    assert batched[-1].labels[:, 1].sum() == 0
+
+
+def test_each_context_token_has_the_probability_of_the_window_that_shows_most_around_it(qa):
+    context = " ".join(["paris london rome berlin oslo"] * 16)  # 80 tokens
+    example = make_example("1", context, "What is it?", "rome")
+    prediction = qa.predict(example).context_only()
+    assert len(prediction.tokens) == 80
+
+    # By hand: 6 question tokens (w h a t is a word; "it" is two), so a window holds 48 - 3 - 5 = 40 context
+    # tokens and advances by 40 - 8 = 32: [0, 40), [32, 72), [64, 80).
+    question = qa.tokenizer(example["question"], add_special_tokens=False)["input_ids"]
+    assert len(question) == 5
+    context_ids = qa.tokenizer(context, add_special_tokens=False)["input_ids"]
+    windows = [(0, 40), (32, 72), (64, 80)]
+    for token_index in range(80):
+        start, end = max(
+            (window for window in windows if window[0] <= token_index < window[1]),
+            key=lambda window: (min(token_index - window[0], window[1] - 1 - token_index), -window[0]),
+        )
+        ids = [qa.tokenizer.cls_token_id, *question, qa.tokenizer.sep_token_id, *context_ids[start:end]]
+        ids.append(qa.tokenizer.sep_token_id)
+        types = [0] * 7 + [1] * (end - start + 1)
+        with torch.no_grad():
+            logits = qa.model(torch.tensor([ids]), token_type_ids=torch.tensor([types])).logits[0]
+        expected = torch.sigmoid(logits[7 + token_index - start]).numpy()
+        np.testing.assert_allclose(prediction.pred_probs[token_index], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("device", "has_bfloat16", "expected"),
+    [("cpu", True, "float32"), ("cuda", True, "bfloat16"), ("cuda", False, "float32"), ("mps", True, "float32")],
+)
+def test_precision_is_bfloat16_where_a_gpu_has_it(monkeypatch, device, has_bfloat16, expected):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: has_bfloat16)
+    assert _best_precision(torch.device(device)) == expected
+
+
+def test_precision_is_used_recorded_and_handed_on(tiny_bert, examples, tmp_path):
+    qas = {precision: QA(tiny_bert, max_length=48, precision=precision) for precision in ("float32", "bfloat16")}
+    with torch.no_grad():
+        for qa in qas.values():
+            qa.model.classifier.weight *= 10  # probabilities far apart
+    exact, rounded = (np.concatenate([p.pred_probs for p in qa.predict_batch(examples)]) for qa in qas.values())
+    assert exact.dtype == rounded.dtype == np.float32
+    assert exact.std() > 0.05
+    assert 0 < np.abs(exact - rounded).max() < 0.02
+    for precision, qa in qas.items():
+        trainer = QATrainer(qa, 48, LABEL_MAP)
+        trainer.train(examples, tmp_path / precision, 1, **FAST)
+        assert fold_trainer.settings(trainer)["precision"] == trainer.load(tmp_path / precision).precision == precision
+    exact, rounded = (load_file(tmp_path / precision / "model.safetensors") for precision in qas)
+    assert {weights.dtype for weights in rounded.values()} == {torch.float32}
+    assert 0 < max((exact[name] - rounded[name]).abs().max().item() for name in exact) < 0.02
+
+
+def test_batches_hold_as_many_windows_as_fit_among_their_tokens(qa, examples):
+    """Of the longest first; by hand, 2048 tokens hold 42 windows of 48."""
+    most_tokens = 2048 if qa.device.type == "cpu" else 65_536
+    long = make_example("long", "the city . " * 32, "What is the capital?")
+    rows = [*[long] * 20, *[make_example("short", "In Paris.", "Where is it?", "Paris")] * 200, *examples]
+    tokenized = tokenize_examples(qa.tokenizer, rows, LABEL_MAP, max_length=48)
+    windows = build_windows(tokenized, qa.tokenizer, max_length=48, doc_stride=8)
+    lengths, expected, shapes = sorted((len(window.input_ids) for window in windows), reverse=True), [], []
+    while lengths:
+        expected.append((len(lengths[: most_tokens // lengths[0]]), lengths[0]))
+        del lengths[: expected[-1][0]]
+    hook = qa.model.register_forward_pre_hook(
+        lambda model, args, kwargs: shapes.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
+    )
+    qa.predict_batch(rows)
+    assert shapes == expected
+    shapes.clear()
+    qa.predict_batch(examples, batch_size=5)
+    hook.remove()
+    assert [size for size, _ in shapes] == [5, 5, 2]
+
+
+def test_progress_is_told_up_to_one_over_all_parts(qa, examples):
+    shares = []
+    qa.predict_batch(examples, batch_size=5, on_batch=shares.append)
+    assert shares == [5 / 12, 10 / 12, 1.0]
+    # More examples than are tokenized at once.
+    many, shares = [{**examples[index % 12]} for index in range(1100)], []
+    predictions = qa.predict_batch(many, on_batch=shares.append)
+    assert len(predictions) == 1100 and shares == sorted(shares) and shares[-1] == 1.0
+    np.testing.assert_allclose(predictions[1090].pred_probs, predictions[10].pred_probs, atol=1e-5)
+    many[1090]["question"] = " "
+    with pytest.raises(ValueError, match=r"example 1090 \(id '5a'\)"):
+        qa.predict_batch(many)
+
+
+# --- loss ---------------------------------------------------------------------------------------
+
+
+def test_loss_is_the_mean_over_the_labels_that_count(qa):
+    network = load_network(qa.checkpoint, LABEL_MAP, seed=0).eval()
+    labels = torch.full((2, 6, 2), float(IGNORED_LABEL))
+    labels[0, 3], labels[1, 4] = torch.tensor([0.0, 1.0]), torch.tensor([1.0, 0.0])
+    input_ids = torch.arange(12).reshape(2, 6)
+    with torch.no_grad():
+        output = network(input_ids, labels=labels)
+        of_eight = network(input_ids, labels=labels, num_counted=8).loss.item()
+    p, q = torch.sigmoid(output.logits[0, 3]), torch.sigmoid(output.logits[1, 4])
+    total = -((1 - p[0]).log() + p[1].log() + q[0].log() + (1 - q[1]).log()).item()
+    assert (output.loss.item(), of_eight) == (pytest.approx(total / 4, rel=1e-5), pytest.approx(total / 8, rel=1e-5))
+
+
+# --- training -----------------------------------------------------------------------------------
+
+
+def test_training_twice_gives_the_same_bytes(qa, dataset, tmp_path):
+    trainer = QATrainer(qa, 48, LABEL_MAP)
+    for name in ("first", "second"):
+        trainer.train(dataset, tmp_path / name, 2, seed=5, **FAST)
+        torch.rand(3)  # the global random state must not matter
+    names = sorted(file.name for file in (tmp_path / "first").iterdir())
+    assert names == sorted(file.name for file in (tmp_path / "second").iterdir())
+    for name in names:
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dropout": 0.0, "per_device_train_batch_size": 4},
+        {"dropout": 0.0, "per_device_train_batch_size": 4, "train_sampling_strategy": "random"},
+        {"dropout": 0.5, "train_sampling_strategy": "sequential"},
+    ],
+    ids=["order by length", "random order", "dropout"],
+)
+def test_seed_changes_more_than_a_new_head(trained, examples, tmp_path, options):
+    trainer = QATrainer(QA(trained), 48, LABEL_MAP)
+    for seed in (0, 1):
+        trainer.train(examples, tmp_path / str(seed), 1, seed=seed, learning_rate=1e-3, **options)
+    assert weights_of(tmp_path / "0") != weights_of(tmp_path / "1")
+
+
+def test_every_call_starts_from_the_checkpoint(qa, examples, tmp_path):
+    """The older recipe's leak: one model carried from fold to fold."""
+    trainer = QATrainer(qa, 48, LABEL_MAP)
+    before = copy.deepcopy(qa.model.state_dict())
+    trainer.train(examples[:6], tmp_path / "first", 1, **FAST)
+    trainer.train(examples[6:], tmp_path / "after_first", 1, **FAST)
+    QATrainer(qa, 48, LABEL_MAP).train(examples[6:], tmp_path / "alone", 1, **FAST)
+    assert weights_of(tmp_path / "after_first") == weights_of(tmp_path / "alone")
+    assert all(torch.equal(before[name], tensor) for name, tensor in qa.model.state_dict().items())
+
+
+def test_training_learns_its_examples(qa, examples, tmp_path):
+    report = QATrainer(qa, 48, LABEL_MAP).train(examples, tmp_path / "model", 40, learning_rate=3e-3, dropout=0.0)
+    assert report.loss_history[-1][1] < report.loss_history[0][1] / 4
+    for prediction in QA(tmp_path / "model").predict_batch(examples):
+        context = prediction.context_only()
+        np.testing.assert_array_equal(context.pred_probs > 0.5, context.labels.astype(bool))
+
+
+def test_training_starts_from_the_checkpoint_a_head_of_the_seed_and_the_base_rate(qa, examples, tmp_path):
+    QATrainer(qa, 48, LABEL_MAP).train(examples, tmp_path / "model", 1, learning_rate=0.0, seed=3)
+    trained = QA(tmp_path / "model").model.state_dict()
+    for name, start in load_network(qa.checkpoint, LABEL_MAP, seed=3).state_dict().items():
+        if name != "classifier.bias":
+            assert torch.equal(trained[name].cpu(), start), name
+    # By hand: a context has 22 tokens, a city is one of them, a year four; each is asked for six times.
+    log_odds = np.log(30 / (264 - 30))
+    np.testing.assert_allclose(trained["classifier.bias"].cpu(), [-log_odds, log_odds], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("num_layers", "frozen"), [(0, []), (1, ["embeddings", "layer.0."]), (2, ["embeddings", "layer."])]
+)
+def test_frozen_layers_stay_as_they_are(qa, examples, tmp_path, num_layers, frozen):
+    QATrainer(qa, 48, LABEL_MAP).train(examples, tmp_path / "model", 1, frozen_layers=num_layers, **FAST)
+    start = load_network(qa.checkpoint, LABEL_MAP, seed=0).state_dict()
+    trained = QA(tmp_path / "model").model.state_dict()
+    for name in start:
+        is_frozen = any(part in name for part in frozen)
+        # Words and positions that do not occur get no gradient; whole matrices always do.
+        if is_frozen or name.endswith("dense.weight"):
+            assert torch.equal(start[name], trained[name].cpu()) == is_frozen, name
+
+
+def test_model_is_saved_as_safetensors_with_all_that_loading_needs(trained):
+    names = {file.name for file in trained.iterdir()}
+    assert {"model.safetensors", "config.json", "tokenizer.json", "label_map.json", "spanbert.json"} <= names
+    assert not [name for name in names if name.endswith((".bin", ".pt", ".pkl", ".pth"))]
+    assert json.loads((trained / "label_map.json").read_text()) == LABEL_MAP
+    reloaded = QA(trained)
+    assert (reloaded.max_length, reloaded.doc_stride, reloaded.answers) == (48, 8, "first")
+    assert isinstance(reloaded.model, BertForSpanClassification)
+
+
+@pytest.mark.parametrize(("answers", "labels"), [("first", [1, 0, 0]), ("all", [1, 0, 1])])
+def test_answers_that_count_are_trained_on_and_saved(tiny_bert, tmp_path, answers, labels):
+    example = make_example("1", "paris london rome", "Where?", "paris", "rome")
+    trainer = QATrainer(QA(tiny_bert, max_length=48, answers=answers), 48, LABEL_MAP)
+    assert trainer.tokenize([example])[0].labels[:, 1].tolist() == labels
+    trainer.train([example], tmp_path / "model", 1)
+    reloaded = QA(tmp_path / "model")
+    assert reloaded.answers == answers
+    assert reloaded.predict(example).context_only().labels[:, 1].tolist() == labels
+
+
+def test_half_precision_checkpoint_is_read_in_float32(tiny_bert, tmp_path):
+    """from_pretrained would take the checkpoint's own precision."""
+    shutil.copytree(tiny_bert, tmp_path, dirs_exist_ok=True)
+    BertModel.from_pretrained(tiny_bert, add_pooling_layer=False).half().save_pretrained(tmp_path)
+    assert {weights.dtype for weights in QA(tmp_path).model.parameters()} == {torch.float32}
+
+
+def test_several_classes_overlap(tiny_bert, tmp_path):
+    label_map = {"O": 0, "PER": 1, "LOC": 2}
+    example = make_example("1", "The man in Paris was in Rome.", "Who and where?", "The man in Paris", "Paris")
+    example["answers"]["label"] = ["PER", "LOC"]
+    qa = QA(tiny_bert, label_map=label_map, max_length=48, answers="all")
+    labels = qa.predict(example).context_only().labels
+    assert labels.T.tolist() == [[0, 0, 0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0, 0, 0]]
+    QATrainer(qa, 48, label_map).train([example], tmp_path / "model", 1)
+    assert QA(tmp_path / "model").predict(example).pred_probs.shape[1] == 3
+
+
+def test_long_question_is_cut_and_counted(qa, examples, tmp_path):
+    long_question = {**examples[0], "question": "what " * 30}
+    with pytest.warns(
+        UserWarning, match=r"1 of 13 questions are longer than 22 tokens.*first is example 12 \(id '0a'\)"
+    ):
+        report = QATrainer(qa, 48, LABEL_MAP).train([*examples, long_question], tmp_path / "model", 1)
+    assert report.num_questions_cut == 1
+    with pytest.warns(UserWarning, match="1 of 1 questions are longer"):
+        prediction = qa.predict(long_question)
+    assert prediction.tokens.index("[SEP]") == 1 + 22
+    assert prediction.context_only().tokens == qa.predict(examples[0]).context_only().tokens
+
+
+def test_training_on_starts_from_the_trained_head_and_remembers_what_was_seen(trained, examples, tmp_path):
+    examples[0]["context"] = "The capital is Paris."
+    generated = (example for example in examples[:2])
+    QATrainer(QA(trained), 48, LABEL_MAP).train(generated, tmp_path / "next", 1, learning_rate=0.0)
+    before, after = (QA(folder).model.state_dict() for folder in (trained, tmp_path / "next"))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert len(fold_trainer.seen_contexts(QATrainer(QA(tmp_path / "next"), 48, LABEL_MAP))) == 7
+
+
+def test_windows_have_the_length_that_the_trainer_was_given(tiny_bert, tmp_path):
+    context = " ".join(["paris london rome berlin oslo"] * 16)  # 80 tokens
+    qa = QA(tiny_bert, max_length=48, doc_stride=16)
+    assert [QATrainer(qa, length, LABEL_MAP).doc_stride for length in (48, 63, 36)] == [16, 16, 12]
+    report = QATrainer(qa, 28, LABEL_MAP).train([make_example("1", context, "What is it?", "rome")], tmp_path / "m", 1)
+    # By hand: 28 - 3 - 5 question tokens leave 20, which advance by 20 - 28 // 3 = 11: 0, 11, ... 66.
+    assert report.num_windows == 7
+    found = [QA(tmp_path / "m", max_length=length) for length in (None, 28, 48)]
+    assert [(qa.max_length, qa.doc_stride) for qa in found] == [(28, 9), (28, 9), (48, 16)]
+
+
+def test_given_arguments_come_before_the_defaults(qa, tmp_path):
+    given = {"train_sampling_strategy": "sequential", "logging_steps": 7, "bf16": True, "dataloader_num_workers": 2}
+    arguments = QATrainer(qa, 48, LABEL_MAP).training_arguments(tmp_path, **given)
+    assert {name: getattr(arguments, name) for name in given} == given
+
+
+# --- what goes wrong ----------------------------------------------------------------------------
+
+
+def test_model_that_cannot_be_saved_whole_leaves_no_folder(qa, examples, tmp_path, monkeypatch):
+    def fail(self, folder):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(qa.tokenizer), "save_pretrained", fail)
+    with pytest.raises(OSError, match="No space left"):
+        QATrainer(qa, 48, LABEL_MAP).train(examples, tmp_path / "model", 1)
+    assert not (tmp_path / "model").exists()
+
+
+def test_folder_of_someone_else_is_not_overwritten(qa, examples, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.txt").write_text("text")
+    with pytest.raises(FileExistsError, match="holds files that QATrainer did not write"):
+        QATrainer(qa, 48, LABEL_MAP).train(examples, tmp_path / "thesis", 1)
+    assert (tmp_path / "thesis" / "chapter1.txt").read_text() == "text"
+
+
+def test_start_checkpoint_is_not_overwritten(trained, examples):
+    before = weights_of(trained)
+    with pytest.raises(FileExistsError, match="this is the checkpoint that training starts from"):
+        QATrainer(QA(trained), 48, LABEL_MAP).train(examples, trained, 1)
+    assert weights_of(trained) == before
+
+
+def test_checkpoint_that_changes_under_the_trainer_is_noticed(qa, trained, examples, tmp_path):
+    trainer = QATrainer(QA(trained), 48, LABEL_MAP)
+    QATrainer(qa, 48, LABEL_MAP).train(examples, trained, 1, seed=9, **FAST)
+    with pytest.raises(ValueError, match=r"the checkpoint changed since QA.* was made"):
+        trainer.train(examples, tmp_path / "next", 1)
+
+
+def test_model_of_other_labels_is_refused(trained):
+    with pytest.raises(ValueError, match=r"expected the label map \{'O': 0, 'PER': 1\}, found a model trained with"):
+        QA(trained, label_map={"O": 0, "PER": 1})
+    with pytest.raises(ValueError, match="expected the label map"):
+        QATrainer(QA(trained), 48, {"O": 0, "PER": 1})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"answers": "bogus"}, 'answers: expected "first" or "all", found \'bogus\''),
+        ({"label_map": {}}, "label_map: expected 'O' and at least one span class"),
+        ({"max_length": 0}, "max_length: expected at least 5, found 0"),
+        ({"max_length": 65}, "max_length: expected at most 64, the positions that the model has, found 65"),
+        ({"doc_stride": 31}, "doc_stride: expected 0 to 30 for max_length=64"),
+        ({"precision": "bf16"}, "precision: expected one of 'auto', 'float32', 'bfloat16', found 'bf16'"),
+        ({"precision": None}, "precision: expected one of 'auto', 'float32', 'bfloat16', found None"),
+    ],
+)
+def test_wrong_options_are_refused_and_not_replaced(tiny_bert, options, message):
+    with pytest.raises(ValueError, match=message):
+        QA(tiny_bert, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"num_train_epochs": 0}, ValueError, "num_train_epochs: expected a number above 0, found 0"),
+        ({"head_learning_rate": 0.0}, ValueError, "head_learning_rate: expected a number above 0 or None"),
+        ({"dropout": 1.0}, ValueError, "dropout: expected a number from 0 to below 1 or None, found 1.0"),
+        ({"frozen_layers": 3}, ValueError, "frozen_layers: expected 0 to 2, the layers of the model, found 3"),
+        ({"evaluation_strategy": "epoch"}, TypeError, "evaluation_strategy"),
+        ({"dataset": []}, ValueError, "expected at least one example to train on, found none"),
+        (
+            {"dataset": [{"id": "7", "context": None, "question": "?"}]},
+            ValueError,
+            r"example 0 \(id '7'\): expected 'context'",
+        ),
+    ],
+)
+def test_wrong_arguments_of_training_are_refused_and_nothing_is_left(qa, examples, tmp_path, options, error, message):
+    with pytest.raises(error, match=message):
+        QATrainer(qa, 48, LABEL_MAP).train(**{"dataset": examples, "output_dir": tmp_path / "model", **options})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_windows_of_other_sizes_are_refused(qa, examples):
+    with pytest.raises(ValueError, match="max_length: expected at most 64, the positions that the model has, found 65"):
+        QATrainer(qa, 65, LABEL_MAP)
+    with pytest.raises(ValueError, match="batch_size: expected at least 1, or None, found 0"):
+        qa.predict_batch(examples, batch_size=0)

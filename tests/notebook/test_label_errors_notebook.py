@@ -1,0 +1,185 @@
+"""The second notebook, on outputs whose probabilities are made up."""
+
+import csv
+import io
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import papermill
+import pytest
+from conftest import ROOT, squad_document, twelve_examples
+from papermill.exceptions import PapermillExecutionError
+
+from span_label_errors.cross_validation.out_of_fold import OutOfFold, make_splits
+from span_label_errors.cross_validation.store import data_fingerprint
+from span_label_errors.data.sources import DEMO_ERRORS_PATH, read_known_errors
+from span_label_errors.data.squad import load_squad
+from span_label_errors.model.predictions import SpanPrediction
+from span_label_errors.results.write import write_outputs
+from span_label_errors.spans.alignment import answer_spans
+
+NOTEBOOK = ROOT / "notebooks" / "find_label_errors_in_span_classification_dataset.ipynb"
+COLUMNS = (
+    "rank index id label_quality is_issue question given_answer given_start suggested_answer suggested_start "
+    "suggestion_confidence checks reasons fold"
+).split()
+REVIEW_FILES = {
+    "label_issues.html", "label_issues.csv", "label_issues.parquet", "label_studio_tasks.json",
+    "label_studio_config.xml", "doccano.jsonl",
+}  # fmt: skip
+
+
+def write_run(folder, dataset, source, label_map, right_spans):
+    """Write outputs of a model that mostly finds the right spans, whatever is given."""
+    rng = np.random.default_rng(0)
+    predictions = []
+    for example, right in zip(dataset, right_spans, strict=True):
+        words = [match.span() for match in re.finditer(r"\w+|[^\w\s]", example["context"])]
+        char_start, char_end = np.array(words).T
+        given = answer_spans(example, label_map)
+        probs = rng.uniform(0.001, 0.05, (len(words), len(label_map))).astype(np.float32)
+        labels = np.zeros(probs.shape, dtype=np.int64)
+        for name, column in label_map.items():
+            for span in given:
+                if span.class_name == name:
+                    labels[(char_start < span.char_end) & (char_end > span.char_start), column] = 1
+            for start, end, class_name in right:
+                if class_name == name:
+                    probs[(char_start < end) & (char_end > start), column] = rng.uniform(0.3, 0.9)
+        predictions.append(
+            SpanPrediction(
+                probs, [example["context"][slice(*word)] for word in words], labels,
+                char_start=char_start, char_end=char_end, is_context=np.ones(len(words), dtype=bool),
+            )
+        )  # fmt: skip
+    splits = make_splits(dataset)
+    fold = np.zeros(len(dataset), dtype=np.int64)
+    for number, split in enumerate(splits):
+        fold[split.validation_indices] = number
+    report = {
+        "data": data_fingerprint(dataset), "code": {}, "trainer": {"checkpoint": "", "answers": "first"},
+        "fold": 0, "folder": "", "seed": 0, "train_indices": [], "validation_indices": [], "metrics": {},
+        "loss_history": [], "num_training_questions_cut": 0, "seconds": {},
+    }  # fmt: skip
+    out_of_fold = OutOfFold(predictions, fold, splits, [report], label_map)
+    write_outputs(folder, dataset, out_of_fold, {"dataset": str(source), "num_splits": 3}, 1.0)
+
+
+def given_spans(example, class_name="ANS"):
+    answers = example["answers"]
+    return [
+        (start, start + len(text), class_name)
+        for text, start in zip(answers["text"], answers["answer_start"], strict=True)
+    ]
+
+
+@pytest.fixture(scope="module")
+def demo_outputs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("outputs")
+    dataset = list(load_squad("demo"))
+    known = read_known_errors(DEMO_ERRORS_PATH)
+    right = [
+        [(known[e["id"]]["right_start"], known[e["id"]]["right_start"] + len(known[e["id"]]["right_answer"]), "ANS")]
+        if e["id"] in known
+        else given_spans(e)
+        for e in dataset
+    ]
+    write_run(folder, dataset, "demo", {"O": 0, "ANS": 1}, right)
+    return folder
+
+
+def execute(tmp_path, **arguments):
+    notebook = papermill.execute_notebook(
+        NOTEBOOK, tmp_path / "executed.ipynb", arguments, progress_bar=False, cwd=tmp_path
+    )
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    text = "\n".join(o.get("text") or o.get("data", {}).get("text/plain", "") for o in outputs)
+    images = sum("image/png" in output.get("data", {}) for output in outputs)
+    errors = [output.text for output in outputs if output.get("name") == "stderr"]
+    return text, images, errors
+
+
+def test_demo_is_ranked_shown_and_written(demo_outputs, tmp_path):
+    text, images, errors = execute(tmp_path, outputs_dir=str(demo_outputs), worst=5)
+    assert errors == []
+    assert images == 2
+    assert {file.name for file in demo_outputs.iterdir()} >= REVIEW_FILES
+    issues = pd.read_csv(demo_outputs / "label_issues.csv", encoding="utf-8-sig", keep_default_na=False)
+    assert list(issues.columns) == COLUMNS
+    assert list(pd.read_parquet(demo_outputs / "label_issues.parquet").columns) == COLUMNS
+    assert issues["rank"].tolist() == list(range(1, 249))
+    estimated = int(re.search(r"about (\d+) of 248 answers are estimated to be wrong", text).group(1))
+    # The made-up model knows the right answers, so most of the worst are errors.
+    known = read_known_errors(DEMO_ERRORS_PATH)
+    assert 10 <= estimated <= 60
+    assert issues["id"].head(20).isin(known).sum() >= 14
+    assert len(json.loads((demo_outputs / "label_studio_tasks.json").read_text())) == 5
+    assert len((demo_outputs / "doccano.jsonl").read_text().splitlines()) == 5
+    assert "IPython.core.display.Markdown" in text  # no decisions yet
+
+
+def test_decisions_of_a_spreadsheet_make_a_corrected_file(demo_outputs, tmp_path):
+    execute(tmp_path, outputs_dir=str(demo_outputs))
+    known = read_known_errors(DEMO_ERRORS_PATH)
+    rows = list(csv.DictReader(io.StringIO((demo_outputs / "label_issues.csv").read_text(encoding="utf-8-sig"))))
+    # Filled in where it lies: what a new run writes there must not destroy the work.
+    reviewed, decided = demo_outputs / "label_issues.csv", []
+    with reviewed.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.DictWriter(file, [*COLUMNS, "correct_answer", "correct_start"])
+        writer.writeheader()
+        for row in rows:
+            error = known.get(row["id"])
+            if error and len(decided) < 3:
+                decided.append(row["id"])
+                row |= {"correct_answer": error["right_answer"], "correct_start": error["right_start"]}
+            writer.writerow(row)
+    filled_in = reviewed.read_bytes()
+    written = []
+    for _ in range(2):  # the same command does the same again
+        text, _, errors = execute(tmp_path, outputs_dir=str(demo_outputs), decisions=str(reviewed))
+        assert errors == []
+        assert "3 decisions, 3 answers changed" in text
+        assert reviewed.read_bytes() == filled_in
+        written.append({file.name: file.read_bytes() for file in demo_outputs.glob("[!.]*")})
+    assert written[0] == written[1]
+    assert written[0].keys() >= {"corrected.json", "changes.json", "label_issues.new.csv"}
+    before, after = list(load_squad("demo")), list(load_squad(demo_outputs / "corrected.json"))
+    changed = [new for old, new in zip(before, after, strict=True) if new != old]
+    assert sorted(example["id"] for example in changed) == sorted(decided)
+    for example in changed:
+        error = known[example["id"]]
+        assert example["answers"] == {"text": [error["right_answer"]], "answer_start": [error["right_start"]]}
+    log = json.loads((demo_outputs / "changes.json").read_text(encoding="utf-8"))
+    assert sorted(entry["id"] for entry in log) == sorted(decided)
+
+
+def test_two_runs_write_the_same_bytes(demo_outputs, tmp_path):
+    written = []
+    for _ in range(2):
+        execute(tmp_path, outputs_dir=str(demo_outputs))
+        written.append({name: (demo_outputs / name).read_bytes() for name in REVIEW_FILES})
+    assert written[0] == written[1]
+
+
+def test_few_examples_of_several_classes_say_so(tmp_path):
+    dataset = twelve_examples()
+    for number, example in enumerate(dataset):
+        example["answers"]["label"] = ["LOC" if number % 2 == 0 else "YEAR"]
+    file = tmp_path / "squad.json"
+    file.write_text(json.dumps(squad_document(dataset)))
+    dataset = list(load_squad(file))
+    right = [given_spans(example, example["answers"]["label"][0]) for example in dataset]
+    write_run(tmp_path / "run", dataset, file, {"O": 0, "LOC": 1, "YEAR": 2}, right)
+    text, _, errors = execute(tmp_path, outputs_dir=str(tmp_path / "run"))
+    assert any("FewAnswersWarning: expected at least 20 answers" in error for error in errors)
+    assert "no known errors among these examples" in text
+    assert {file.name for file in (tmp_path / "run").iterdir()} >= REVIEW_FILES
+
+
+def test_outputs_that_are_not_there_or_damaged_stop_the_run(tmp_path):
+    with pytest.raises(PapermillExecutionError, match="run the training notebook with this outputs_dir first"):
+        execute(tmp_path, outputs_dir=str(tmp_path / "nothing"))
+    with pytest.raises(PapermillExecutionError, match="worts: no such parameter; did you mean 'worst'"):
+        execute(tmp_path, outputs_dir=str(tmp_path / "nothing"), worts=3)

@@ -1,0 +1,413 @@
+"""What speaks for a span, against values worked out by hand and against slow loops."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from conftest import cases
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from span_label_errors.quality.context import COLUMN, FEATURES, ContextText, WordRarity
+from span_label_errors.quality.features import ContextEvidence
+from span_label_errors.spans.text import cuts_word, sentence_numbers, stem, word_spans
+
+PROPERTY = cases(150)
+
+
+class GivenRarity:
+    """Rarities as a test wants them."""
+
+    def __init__(self, **rarities: float):
+        self._rarities = rarities
+
+    def of(self, word: str) -> float:
+        return self._rarities.get(word, 0.0)
+
+
+def tokens_of(text: str) -> list[tuple[int, int]]:
+    """Words and marks, as a tokenizer that cuts at both would give them."""
+    tokens = []
+    for position, character in enumerate(text):
+        if character.isspace():
+            continue
+        if tokens and tokens[-1][1] == position and character.isalnum() and text[position - 1].isalnum():
+            tokens[-1] = (tokens[-1][0], position + 1)
+        else:
+            tokens.append((position, position + 1))
+    return tokens
+
+
+def sigmoid(logit: float) -> float:
+    return 1 / (1 + math.exp(-logit))
+
+
+def read_context(question, context, probs=None, rarity=None) -> ContextEvidence:
+    char_start, char_end = np.array(tokens_of(context)).T
+    probs = [0.5] * len(char_start) if probs is None else probs
+    text = ContextText(context, rarity or WordRarity([context]))
+    return ContextEvidence(question, text, char_start, char_end, probs)
+
+
+def evidence_of(question, context, spans, probs=None, rarity=None, takers=()) -> list[dict[str, float]]:
+    """Evidence by name; takers as (span, question, probs)."""
+    others = [(span, read_context(asked, context, of_taker, rarity)) for span, asked, of_taker in takers]
+    values = read_context(question, context, probs, rarity).of(spans, others)
+    assert values.shape == (len(spans), len(FEATURES))
+    assert values.dtype == np.float64
+    assert np.isfinite(values).all()
+    return [dict(zip(FEATURES, row, strict=True)) for row in values]
+
+
+def span_of(text: str, part: str, occurrence: int = 0) -> tuple[int, int]:
+    start = -1
+    for _ in range(occurrence + 1):
+        start = text.index(part, start + 1)
+    return start, start + len(part)
+
+
+# WordRarity
+
+
+def test_rarity_by_hand():
+    rarity = WordRarity(["Rome or Oslo or Rome", "rome and Lima", "Rome and Lima.", "Rome and Lima."])
+    # Three contexts: what a context repeats, and an equal context, count once.
+    assert rarity.of("rome") == pytest.approx(math.log(4 / 3.5))
+    assert rarity.of("lima") == pytest.approx(math.log(4 / 2.5))
+    assert rarity.of("oslo") == pytest.approx(math.log(4 / 1.5))
+    assert rarity.of("cairo") == pytest.approx(math.log(4 / 0.5))
+    assert rarity.of("Rome") == rarity.of("cairo")  # it asks for a stem
+
+
+# By hand: tokens
+
+
+FOUR = "aa bb cc dd"
+HIGH, LOW = sigmoid(1), sigmoid(-1)  # logits 1 and -1: of mean 0 and deviation 1 already
+
+
+def of_tokens(*parts: str) -> list[dict[str, float]]:
+    return evidence_of("", FOUR, [span_of(FOUR, part) for part in parts], [HIGH, LOW, HIGH, LOW])
+
+
+@pytest.mark.parametrize(
+    ("part", "mean", "lowest", "lowest_edge", "beside", "elsewhere"),
+    [
+        ("aa", 1, 1, 1, -1, 1),
+        ("bb", -1, -1, -1, 1, 1),
+        ("dd", -1, -1, -1, 1, 1),
+        ("aa bb", 0, -1, -1, 1, 0),
+        ("bb cc", 0, -1, -1, 1, 0),  # nothing of two tokens stands beside it: taken as the mean of the context
+        ("aa bb cc", 1 / 3, -1, 1, -1, 0),
+        (FOUR, 0, -1, -1, -1, 0),  # nothing beside: the lowest of the context
+    ],
+)
+def test_logits_by_hand(part, mean, lowest, lowest_edge, beside, elsewhere):
+    (found,) = of_tokens(part)
+    assert found["mean_logit"] == pytest.approx(mean)
+    assert found["lowest_logit"] == pytest.approx(lowest)
+    assert found["lowest_edge_logit"] == pytest.approx(lowest_edge)
+    assert found["highest_logit_beside"] == pytest.approx(beside)
+    assert found["margin"] == pytest.approx(mean - elsewhere)
+
+
+# By hand: words
+
+#           0    1   2     3  4     5    6     7   8     9  10
+CONTEXT = "Anna met Bruno in Oslo. Then Carla met Anna, in Rome"
+RARITY = GivenRarity(who=2, met=1, carla=1, anna=3, bruno=4, oslo=5, then=0.5, rome=6, **{"in": 0.25})
+QUESTION = "Who met Carla?"  # rarities of 4 in all
+
+
+def of_words(*spans: tuple[int, int]) -> list[dict[str, float]]:
+    return evidence_of(QUESTION, CONTEXT, spans, rarity=RARITY)
+
+
+def test_nearness_by_hand():
+    """ "met" is felt from the words 1 and 7, "carla" from 6, a quarter each; both are nearest at 6 and 7."""
+    nearest = 0.25 + 0.25 * math.exp(-1 / 8)
+    spans = [span_of(CONTEXT, part) for part in ("Bruno", "Rome", "Carla", "met", "Bruno in Oslo")]
+    bruno, rome, carla, met, three_words = (found["nearness"] for found in of_words(*spans))
+    assert bruno == pytest.approx(0.25 * math.exp(-1 / 8) + 0.25 * math.exp(-4 / 8) - nearest)
+    assert rome == pytest.approx(0.25 * math.exp(-3 / 8) + 0.25 * math.exp(-4 / 8) - nearest)
+    assert carla == pytest.approx(0)
+    assert met == pytest.approx(0.25 + 0.25 * math.exp(-5 / 8) - nearest)
+    # Of its words, "Oslo" is 3 from "met" and 2 from "Carla", "in" 2 and 3, "Bruno" 1 and 4.
+    assert three_words == pytest.approx(
+        max(0.25 * math.exp(-near / 8) + 0.25 * math.exp(-far / 8) for near, far in [(1, 4), (2, 3), (3, 2)]) - nearest
+    )
+
+
+def test_other_occurrence_by_hand():
+    tokens = tokens_of(CONTEXT)
+    logits = np.zeros(len(tokens))
+    logits[0], logits[9] = 3, 1  # the two "Anna"
+    second = span_of(CONTEXT, "Anna", 1)
+    assert tokens[9] == second
+    found = evidence_of(QUESTION, CONTEXT, [(0, 4), second, span_of(CONTEXT, "Rome")], map_sigmoid(logits), RARITY)
+    # One is 1 from "met" and 6 from "Carla", the other 1 and 2.
+    nearer = 0.25 * math.exp(-6 / 8) - 0.25 * math.exp(-2 / 8)
+    assert [each["nearness_of_occurrence"] for each in found] == pytest.approx([nearer, -nearer, 0])
+    margin = 2 / logits.std()
+    assert [each["margin_of_occurrence"] for each in found] == pytest.approx([margin, -margin, 0])
+
+
+def map_sigmoid(logits) -> list[float]:
+    return [sigmoid(logit) for logit in logits]
+
+
+@pytest.mark.parametrize(
+    ("context", "part", "cuts_before", "cuts_after", "mark_before", "mark_after", "inside", "names"),
+    [
+        ("met Anna Berg there", "Berg", 1, 0, 0, 0, 0, 1),
+        ("met Anna Berg there", "Anna", 0, 1, 0, 0, 0, 1),
+        ("met Anna Berg there", "Anna Berg", 0, 0, 0, 0, 0, 1),
+        ("met Anna Berg there", "met Anna", 0, 1, 1, 0, 0, 1 / 2),  # the context begins there
+        ("on 7 November 1867", "November", 1, 1, 0, 0, 0, 1),
+        ("on 7 November 1867", "1867", 1, 0, 0, 1, 0, 1),
+        ("paid $40 and $1,000 there", "$40", 0, 0, 0, 0, 0, 1),
+        ("met Anna, Berg there", "Anna", 0, 0, 0, 1, 0, 1),
+        ("met Anna, Berg there", "Berg", 0, 0, 1, 0, 0, 1),
+        ("met Anna, Berg there", "Anna, Berg", 0, 0, 0, 0, 1, 1),
+        ("met “Anna Berg” there", "Anna Berg", 0, 0, 1, 1, 0, 1),
+        ("met “Anna Berg” there", "“Anna Berg”", 0, 0, 1, 1, 0, 1),
+        ("about 1,000.5 men", "1,000.5", 0, 0, 0, 0, 0, 1),  # no mark: a number
+        ("met Anna: she", "Anna:", 0, 0, 0, 1, 0, 1),  # at the edge, not inside
+        ("met Anna: she", "Anna: ", 0, 0, 0, 1, 1, 1),
+        ("漢字の", "字", 0, 0, 0, 0, 0, 0),
+    ],
+)
+def test_form_by_hand(context, part, cuts_before, cuts_after, mark_before, mark_after, inside, names):
+    (found,) = evidence_of("", context, [span_of(context, part)])
+    assert found["cuts_name_before"] == cuts_before
+    assert found["cuts_name_after"] == cuts_after
+    assert found["mark_before"] == mark_before
+    assert found["mark_after"] == mark_after
+    assert found["mark_inside"] == inside
+    assert found["share_of_names"] == pytest.approx(names)
+    assert found["cuts_word"] == 0
+
+
+# By hand: answers of other questions
+
+
+def test_claim_of_the_question_that_the_answer_belongs_to():
+    rarity = GivenRarity(bb=1, dd=1)
+    takers = [((0, 5), "dd", [HIGH, HIGH, LOW, LOW]), ((0, 2), "bb", [LOW, HIGH, LOW, HIGH])]
+    first, two, none = evidence_of("dd", FOUR, [(0, 2), (0, 5), (6, 8)], [HIGH, LOW, LOW, HIGH], rarity, takers)
+    # "aa" is the second taker's whole answer: of logit -1 for that question, 1 for this one.
+    assert (first["taken"], first["logit_of_taker"]) == (1, pytest.approx(-2))
+    # Its distance is 1 to "bb" and 3 to "dd"; the word of each question is nearest at itself, in the only sentence.
+    assert first["nearness_of_taker"] == pytest.approx(math.exp(-1 / 8) - math.exp(-3 / 8))
+    # "aa bb" is the first taker's, which asks the same.
+    assert (two["taken"], two["logit_of_taker"], two["nearness_of_taker"]) == (1, pytest.approx(1 - 0), 0)
+    assert (none["taken"], none["logit_of_taker"], none["nearness_of_taker"]) == (0, 0, 0)
+
+
+def test_taker_is_asked_about_its_own_tokens():
+    """Another table row can have the context in other tokens."""
+    text = ContextText(FOUR, GivenRarity())
+    words, halves = np.array([(0, 2), (3, 5), (6, 8), (9, 11)]).T, np.array([(0, 5), (6, 11)]).T
+    asked = ContextEvidence("", text, *words, [HIGH, LOW, HIGH, LOW])
+    taker = ContextEvidence("", text, *halves, [LOW, HIGH])
+    for spans in (text.candidates(1), [(0, 2), (3, 5), (6, 8), (9, 11)]):
+        found = asked.of(spans, [((0, 11), taker)])
+        assert found[:, COLUMN["mean_logit"]] == pytest.approx([1, -1, 1, -1])
+        assert found[:, COLUMN["logit_of_taker"]] == pytest.approx([-1 - 1, -1 + 1, 1 - 1, 1 + 1])
+
+
+# candidates
+
+
+# Contexts with next to nothing in them
+
+
+def test_word_without_a_token_is_read_with_the_token_behind_it():
+    text = ContextText("Anna met us and left", GivenRarity())
+    read = ContextEvidence("", text, np.array([0, 12]), np.array([4, 15]), [HIGH, LOW])
+    found = read.of(text.candidates(1))
+    assert np.isfinite(found).all()
+    # There is none behind the last word.
+    assert found[:, COLUMN["mean_logit"]] == pytest.approx([1, -1, -1, -1, -1])
+
+
+# Against slow loops
+
+
+def slow_evidence(question, context, tokens, probs, rarity, span, takers=()) -> dict[str, float]:
+    """Every piece of evidence for one span, looked up word by word and token by token."""
+    touches = [max(start, span[0]) < min(end, span[1]) for start, end in tokens]
+    inside = [position for position, touched in enumerate(touches) if touched]
+    probs = [min(max(prob, 1e-6), 1 - 1e-6) for prob in probs]
+    logits = [math.log(prob) - math.log(1 - prob) for prob in probs]
+    mean = sum(logits) / len(logits)
+    deviation = math.sqrt(sum((logit - mean) ** 2 for logit in logits) / len(logits))
+    logits = [(logit - mean) / (deviation + 1e-9) for logit in logits]
+
+    def mean_of(positions):
+        return sum(logits[position] for position in positions) / len(positions)
+
+    def f1_of(positions):
+        return 2 * sum(probs[position] for position in positions) / (len(positions) + sum(probs))
+
+    everywhere = range(len(tokens))
+    of_length = [range(start, start + len(inside)) for start in everywhere if start + len(inside) <= len(tokens)]
+    elsewhere = [mean_of(other) for other in of_length if not set(other) & set(inside)]
+    any_span = [range(start, end) for start in everywhere for end in range(start + 1, min(start + 30, len(tokens)) + 1)]
+    beside = [logits[position] for position in (inside[0] - 1, inside[-1] + 1) if 0 <= position < len(tokens)]
+
+    words = word_spans(context) or [(0, len(context))]
+    texts = [stem(context[start:end]) for start, end in words]
+    own = [position for position, (start, end) in enumerate(words) if max(start, span[0]) < min(end, span[1])]
+    if not own:
+        behind = [position for position, (_, end) in enumerate(words) if end > span[0]]
+        own = [behind[0] if behind else len(words) - 1]
+    rarities = [rarity.of(text) for text in texts]
+    asked = {stem(question[start:end]) for start, end in word_spans(question)}
+    in_all = sum(rarity.of(text) for text in asked) or 1
+
+    def nearness_at(position):
+        total = 0
+        for text in asked:
+            distances = [abs(position - other) for other in range(len(words)) if texts[other] == text]
+            if distances:
+                total += rarity.of(text) / in_all * math.exp(-min(distances) / 8)
+        return total
+
+    sentences = sentence_numbers(context, np.array([start for start, _ in words])).tolist()
+
+    def match_of(sentence):
+        there = {text for text, number in zip(texts, sentences, strict=True) if number == sentence}
+        return sum(rarity.of(text) for text in there & asked) / in_all
+
+    def is_name(position):
+        letters = context[words[position][0] :].lstrip("$€£¥")
+        return letters[:1].isupper() or letters[:1].isdigit()
+
+    def goes_on(left):
+        """Whether only white space stands between a word and the next."""
+        return 0 <= left < len(words) - 1 and not context[words[left][1] : words[left + 1][0]].strip()
+
+    nearness = max(nearness_at(position) for position in own)
+    margin_of_occurrence = nearness_of_occurrence = 0
+    others = []
+    for start in range(len(words) - len(own) + 1):
+        other = list(range(start, start + len(own)))
+        if [texts[position] for position in other] == [texts[position] for position in own] and not set(other) & set(
+            own
+        ):
+            others.append(other)
+    if others:
+        means = []
+        for other in others:
+            start, end = words[other[0]][0], words[other[-1]][1]
+            means.append(mean_of([t for t in everywhere if max(tokens[t][0], start) < min(tokens[t][1], end)]))
+        margin_of_occurrence = mean_of(inside) - max(means)
+        nearness_of_occurrence = nearness - max(nearness_at(position) for other in others for position in other)
+    sentence_match = max(match_of(sentences[own[0]]), match_of(sentences[own[-1]])) - max(map(match_of, sentences))
+    nearness_to_best = nearness - max(nearness_at(position) for position in range(len(words)))
+    taken = logit_of_taker = nearness_of_taker = 0
+    for taker_span, taker_question, taker_probs in takers:
+        theirs = [p for p, (start, end) in enumerate(words) if max(start, taker_span[0]) < min(end, taker_span[1])]
+        if not theirs:
+            behind = [position for position, (_, end) in enumerate(words) if end > taker_span[0]]
+            theirs = [behind[0] if behind else len(words) - 1]
+        shared = 2 * len(set(theirs) & set(own)) / (len(theirs) + len(own))
+        if shared > taken:
+            for_taker = slow_evidence(taker_question, context, tokens, taker_probs, rarity, span)
+            taken = shared
+            logit_of_taker = for_taker["mean_logit"] - mean_of(inside)
+            nearness_of_taker = for_taker["nearness"] + for_taker["sentence_match"] - nearness_to_best - sentence_match
+    text = context[span[0] : span[1]]
+    return {
+        "mean_logit": mean_of(inside),
+        "lowest_logit": min(logits[position] for position in inside),
+        "lowest_edge_logit": min(logits[inside[0]], logits[inside[-1]]),
+        "highest_logit_beside": max(beside) if beside else min(logits),
+        "margin": mean_of(inside) - (max(elsewhere) if elsewhere else 0),
+        "margin_of_occurrence": margin_of_occurrence,
+        "expected_f1": f1_of(inside) / max(f1_of(other) for other in any_span),
+        "sentence_match": sentence_match,
+        "nearness": nearness_to_best,
+        "nearness_of_occurrence": nearness_of_occurrence,
+        "share_in_question": sum(texts[p] in asked and rarities[p] > 0.5 for p in own) / len(own),
+        "num_words": math.log(len(own)),
+        "rarity_of_first_word": rarities[own[0]],
+        "rarity_of_last_word": rarities[own[-1]],
+        "mean_rarity": sum(rarities[position] for position in own) / len(own),
+        "rarity_before": rarities[own[0] - 1] if own[0] > 0 else 0,
+        "rarity_after": rarities[own[-1] + 1] if own[-1] < len(words) - 1 else 0,
+        "cuts_name_before": goes_on(own[0] - 1) and is_name(own[0] - 1) and is_name(own[0]),
+        "cuts_name_after": goes_on(own[-1]) and is_name(own[-1]) and is_name(own[-1] + 1),
+        "mark_before": not goes_on(own[0] - 1),
+        "mark_after": not goes_on(own[-1]),
+        "mark_inside": any(a in ",;:.!?" and b.isspace() for a, b in itertools.pairwise(text)),
+        "share_of_names": sum(is_name(position) for position in own) / len(own),
+        "cuts_word": cuts_word(context, span),
+        "taken": taken,
+        "logit_of_taker": logit_of_taker,
+        "nearness_of_taker": nearness_of_taker,
+    }
+
+
+PIECES = [
+    "Anna", "anna", "Berg", "met", "the", "in", "Oslo", "1817", "1,000", "$40", "mid-1990s", "C#", "performed",
+    "performance", "漢字", "ไทย", "Étoile", "😀", "—", "(", ")", ", ", ". ", "! ", "? ", "。", "“", "”", "-",
+]  # fmt: skip
+CONTEXTS = st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from(["", " ", " "])).map("".join), min_size=1).map(
+    "".join
+)
+QUESTIONS = st.lists(st.sampled_from(PIECES), max_size=6).map(" ".join)
+
+
+@st.composite
+def spans_of(draw, tokens):
+    """From a character of a token to one of a later token."""
+    first, last = sorted(draw(st.tuples(*[st.integers(0, len(tokens) - 1)] * 2)))
+    start = draw(st.integers(tokens[first][0], tokens[first][1] - 1))
+    return start, draw(st.integers(max(start, tokens[last][0]) + 1, tokens[last][1]))
+
+
+@settings(PROPERTY)
+@given(CONTEXTS, QUESTIONS, st.data())
+@example("Anna", "Anna", None)
+@example("—", "", None)
+@example("😀😀", "Anna", None)
+@example(" ".join(["Anna met"] * 40), "met", None)
+def test_evidence_agrees_with_slow_loops(context, question, data):
+    tokens = tokens_of(context)
+    takers = []
+    if data is None:
+        probs = [(7 * number % 10 + 0.5) / 11 for number in range(len(tokens))]
+        spans = [tokens[0], (tokens[0][0], tokens[-1][1])]
+    else:
+        probabilities = st.sampled_from([0.0, 1.0, 0.5]) | st.floats(0, 1)
+        probs_of_context = st.lists(probabilities, min_size=len(tokens), max_size=len(tokens))
+        probs = data.draw(probs_of_context)
+        spans = data.draw(st.lists(spans_of(tokens), min_size=1, max_size=4))
+        takers = data.draw(st.lists(st.tuples(spans_of(tokens), QUESTIONS, probs_of_context), max_size=3))
+    rarity = WordRarity([context, "Anna in the city", "the 1817 men"])
+    for span, found in zip(spans, evidence_of(question, context, spans, probs, rarity, takers), strict=True):
+        expected = slow_evidence(question, context, tokens, probs, rarity, span, takers)
+        assert set(expected) == set(FEATURES)
+        for name in FEATURES:
+            assert found[name] == pytest.approx(float(expected[name]), rel=1e-5, abs=1e-5), name
+
+
+@settings(PROPERTY)
+@given(CONTEXTS, st.integers(1, 4))
+def test_candidates_are_the_spans_of_whole_words_within_a_sentence(context, max_words):
+    words = word_spans(context) or [(0, len(context))]
+    sentences = sentence_numbers(context, np.array([start for start, _ in words])).tolist()
+    read = read_context("", context)
+    expected = []
+    for first in range(len(words)):
+        for num_words in range(1, max_words + 1):
+            covered = sentences[first : first + num_words]
+            if len(covered) == num_words and len(set(covered)) == 1:
+                expected.append((words[first][0], words[first + num_words - 1][1]))
+    found = read.text.candidates(max_words)
+    assert list(found) == found.pairs == expected
+    assert np.isfinite(read.of(found)).all()
+    assert np.array_equal(read.of(found), read.of(expected))

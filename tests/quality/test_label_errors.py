@@ -1,0 +1,569 @@
+"""Rankings of data whose errors are known."""
+
+import copy
+import itertools
+import math
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import logit
+
+from span_label_errors.data.squad import load_squad
+from span_label_errors.quality import label_errors as label_quality
+from span_label_errors.quality.answer_model import AnswerModel
+from span_label_errors.quality.cases import AnswerEvidence
+from span_label_errors.quality.label_errors import (
+    FewAnswersWarning,
+    LabelErrors,
+    estimated_share_wrong,
+    find_label_errors,
+)
+from span_label_errors.quality.mistakes import MISTAKES
+from span_label_errors.quality.scores import span_label_quality
+
+# A data set
+
+NAMES = "Anna Bruno Carla David Elena Felix Greta Hugo Irene Jonas Karin Lukas Maria Nils Olga Peter Rosa Simon".split()
+CITIES = "Oslo Rome Lima Cairo Delhi Paris Berlin London Madrid Lisbon Vienna Prague Athens Dublin Warsaw".split()
+THINGS = "school bridge museum hospital theatre library factory harbour castle".split()
+GIVEN_COLUMNS = ("given_answer", "given_start", "given_label")
+COLUMNS = {
+    "rank": "int64", "index": "int64", "id": "str", "label_quality": "float64", "is_issue": "bool",
+    "question": "str", "given_answer": "str", "given_start": "Int64", "suggested_answer": "str",
+    "suggested_start": "Int64", "suggestion_confidence": "float64", "checks": "str", "reasons": "str", "fold": "int64",
+}  # fmt: skip
+
+
+def tokens_of(context: str) -> tuple[np.ndarray, np.ndarray]:
+    return np.array([match.span() for match in re.finditer(r"\w+|[^\w\s]", context)]).T
+
+
+def paragraph(number: int) -> tuple[str, dict[str, str]]:
+    """Return a context, and what the answers to its questions are."""
+    who, other = f"{NAMES[number % 18]} Berg", f"{NAMES[(number + 7) % 18]} Lind"
+    thing, city, year = THINGS[number % 9], CITIES[number % 15], str(1800 + 7 * number)
+    context = (
+        f"The old {thing} of {city} was built by {who} in {year}. Later {other} sold it to a rich merchant, "
+        "and the people of the town never forgave him for this."
+    )
+    return context, {"Who built it?": who, "When was it built?": year, "Who sold it?": other}
+
+
+def span_of(context: str, text: str) -> tuple[int, int]:
+    return context.index(text), context.index(text) + len(text)
+
+
+def touched(row: dict, span: tuple[int, int] | None) -> np.ndarray:
+    if span is None:
+        return np.zeros(len(row["char_start"]), dtype=np.int64)
+    return ((row["char_start"] < span[1]) & (row["char_end"] > span[0])).astype(np.int64)
+
+
+def answered(row: dict, *spans: tuple[int, int], name: str = "ANS") -> dict:
+    """Return a row with other answers of one class; probabilities stay."""
+    labels = [touched(row, span) for span in spans]
+    return {
+        **row,
+        "given_answer": [row["context"][slice(*span)] for span in spans],
+        "given_start": [span[0] for span in spans],
+        "given_label": [name] * len(spans),
+        f"labels_{name}": np.max(labels, axis=0) if labels else touched(row, None),
+    }
+
+
+def probs_for(row: dict, span, rng: np.random.Generator) -> np.ndarray:
+    """Out-of-fold probabilities of a model that sees a span, and elsewhere not much."""
+    is_seen = touched(row, span)
+    high, low = rng.uniform(0.6, 0.95, len(is_seen)), rng.uniform(0.01, 0.1, len(is_seen))
+    return np.where(is_seen, high, low).astype(np.float32)
+
+
+def example(number: int, question: str, context: str, seen, *spans) -> dict:
+    """A row of a table; `seen` is where the model sees the answer, `spans` what is given."""
+    char_start, char_end = tokens_of(context)
+    row = {
+        "id": f"id-{number}", "title": "Title", "question": question, "context": context, "fold": number % 3,
+        "tokens": [context[start:end] for start, end in zip(char_start, char_end, strict=True)],
+        "char_start": char_start, "char_end": char_end,
+    }  # fmt: skip
+    row["pred_probs_ANS"] = probs_for(row, seen, np.random.default_rng(number))
+    return answered(row, *spans)
+
+
+def right_rows(num_paragraphs: int = 20) -> list[dict]:
+    """Three answered questions a paragraph, all of them right; the model sees them."""
+    rows = []
+    for number in range(num_paragraphs):
+        context, answers = paragraph(number)
+        for question, answer in answers.items():
+            span = span_of(context, answer)
+            rows.append(example(len(rows), question, context, span, span))
+    return rows
+
+
+MOVED = {4: "town", 19: "rich merchant", 33: "people", 52: "The old"}
+
+
+def rows_with_errors() -> list[dict]:
+    rows = right_rows()
+    for number, text in MOVED.items():
+        rows[number] = answered(rows[number], span_of(rows[number]["context"], text))
+    return rows
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return rows_with_errors()
+
+
+@pytest.fixture(scope="module")
+def found(rows):
+    return find_label_errors(pd.DataFrame(rows))
+
+
+def test_moved_answers_come_first_with_the_right_span_suggested(found, rows):
+    assert set(found.issues["index"][:4]) == set(MOVED)
+    assert found.issues["is_issue"][:4].all()
+    right = right_rows()
+    by_index = found.issues.set_index("index")
+    for number, row in enumerate(right):
+        line = by_index.loc[number]
+        assert line["suggested_answer"] == row["given_answer"][0]
+        assert line["suggested_start"] == row["given_start"][0]
+        assert line["given_answer"] == MOVED.get(number, row["given_answer"][0])
+        assert line["given_start"] == rows[number]["given_start"][0]
+    # Clearly worse than the others.
+    assert found.issues["label_quality"][3] < found.issues["label_quality"][4] - 0.05
+    assert found.learned
+
+
+def test_reasons_are_told_of_suspicious_answers_only(found):
+    reasons = found.issues["reasons"]
+    assert reasons[:4].str.startswith("looks ").all()
+    assert reasons[:4].str.contains("the model finds its tokens unlikely").all()
+    assert (reasons[found.issues["label_quality"] >= 0.9] == "").all()
+
+
+def test_issues_are_as_documented(found, rows):
+    issues = found.issues
+    assert {name: str(dtype) for name, dtype in issues.dtypes.items()} == COLUMNS
+    assert issues.index.tolist() == list(range(60))
+    assert issues["rank"].tolist() == list(range(1, 61))
+    assert sorted(issues["index"]) == list(range(60))
+    assert issues["label_quality"].is_monotonic_increasing
+    assert issues["label_quality"].between(0, 1, inclusive="neither").all()
+    assert issues["suggestion_confidence"].between(0, 1).all()
+    for line in issues.to_dict("records"):
+        row = rows[line["index"]]
+        assert [line[name] for name in ("id", "question", "fold")] == [row[name] for name in ("id", "question", "fold")]
+        for kind in ("given", "suggested"):
+            text, start = line[f"{kind}_answer"], line[f"{kind}_start"]
+            assert row["context"][start : start + len(text)] == text != ""
+    assert (issues["checks"] == "").all()
+
+
+def test_same_table_and_seed_give_the_same(found, rows):
+    table = pd.DataFrame(copy.deepcopy(rows))
+    again = find_label_errors(table, seed=0)
+    pd.testing.assert_frame_equal(again.issues, found.issues)
+    assert again.estimated_wrong == found.estimated_wrong
+    pd.testing.assert_frame_equal(table, pd.DataFrame(rows))  # left alone
+    other = find_label_errors(table, seed=1).issues
+    assert set(other["index"][:4]) == set(MOVED)
+    assert other["label_quality"].tolist() != found.issues["label_quality"].tolist()
+
+
+def test_mistakes_are_those_that_are_asked_for(rows):
+    asked = []
+
+    def watched(*arguments):
+        asked.append(arguments)
+        return MISTAKES["moved"](*arguments)
+
+    table = pd.DataFrame(rows)
+    one = find_label_errors(table, mistakes={"watched": watched})
+    assert len(asked) == 60
+    assert set(one.issues["index"][:4]) == set(MOVED)
+    pd.testing.assert_frame_equal(one.issues, find_label_errors(table, mistakes={"watched": MISTAKES["moved"]}).issues)
+
+
+# Where the list is cut
+
+
+@pytest.fixture
+def share(monkeypatch):
+    """Sets the estimated share of wrong answers."""
+    return lambda value: monkeypatch.setattr(label_quality, "estimated_share_wrong", lambda *_: value)
+
+
+@pytest.mark.parametrize(
+    ("value", "estimated", "used"),
+    [(0.2, 5, 0.2), (0.0, 0, 0.5 / 24), (1.7, 12, 0.5), (0.06, 1, 0.06), (0.064, 2, 0.064)],
+)
+def test_estimated_share_is_the_prior_and_cuts_the_list(share, rows, value, estimated, used):
+    table = pd.DataFrame(rows[:24])
+    share(0.5)
+    without_prior = find_label_errors(table).issues
+    share(value)
+    found = find_label_errors(table)
+    assert found.estimated_wrong == estimated
+    assert type(found.estimated_wrong) is int
+    assert found.issues["is_issue"].tolist() == [rank <= estimated for rank in range(1, 25)]
+    assert found.issues["index"].tolist() == without_prior["index"].tolist()
+    difference = logit(found.issues["label_quality"]) - logit(without_prior["label_quality"])
+    assert difference.to_numpy() == pytest.approx(np.full(24, math.log((1 - used) / used)), abs=1e-6)
+
+
+def test_cut_words_are_issues_wherever_they_stand(share, rows):
+    changed = rows[:24]
+    year, name = rows[7]["given_answer"][0], rows[6]["given_answer"][0]
+    changed[7] = answered(rows[7], span_of(rows[7]["context"], year[:3]))  # the same token
+    changed[6] = answered(rows[6], span_of(rows[6]["context"], f"{name} "))
+    share(0.0)
+    issues = find_label_errors(pd.DataFrame(changed)).issues.set_index("index")
+    assert issues.loc[issues["checks"] != "", "checks"].to_dict() == {7: "cut_word", 6: "marks_at_edge"}
+    assert issues.index[issues["is_issue"]].tolist() == [7]
+    assert issues.loc[7, "suggested_answer"] == year
+    share(0.2)
+    issues = find_label_errors(pd.DataFrame(changed)).issues
+    assert set(issues.loc[issues["is_issue"], "index"]) == {*issues["index"][:5], 7}
+
+
+# The share of wrong answers
+
+
+def test_share_wrong_by_hand():
+    """Below the thresholds, 3, 4 and 5, are 30, 40 and 50 % of the mistakes, and some of ten given answers."""
+    mistakes, kinds = np.arange(1.0, 11.0)[::-1], np.array(["moved"] * 10)
+
+    def estimate(*given: float) -> float:
+        return estimated_share_wrong(np.array([*given, *[20.0] * (10 - len(given))]), mistakes, kinds)
+
+    assert estimate() == 0
+    assert estimate(-5.0) == pytest.approx((0.1 / 0.3 + 0.1 / 0.4 + 0.1 / 0.5) / 3)
+    assert estimate(0.0, 3.5) == pytest.approx((0.1 / 0.3 + 0.2 / 0.4 + 0.2 / 0.5) / 3)
+    assert estimate(4.5, 5.5, 9.0) == pytest.approx((0 + 0 + 0.1 / 0.5) / 3)
+    assert estimate(3.0, 4.0, 5.0) == pytest.approx((0.1 / 0.3 + 0.2 / 0.4 + 0.3 / 0.5) / 3)
+
+
+def test_kinds_of_mistake_weigh_the_same_in_the_share():
+    # Of the kind with 2 mistakes each is a quarter of all: both are below each threshold.
+    mistakes, kinds = np.array([1.0, *range(11, 19), 2.0]), np.array(["few", *["many"] * 8, "few"])
+    given = np.array([1.5, 5.0, 20.0, 30.0])
+    expected = (0.25 / 0.3 + 0.25 / 0.4 + 0.25 / 0.5) / 3
+    assert estimated_share_wrong(given, mistakes, kinds) == pytest.approx(expected)
+
+
+# Nobody is judged by what was learned from the own paragraph
+
+
+def test_models_are_asked_about_paragraphs_that_they_have_not_learned_from(monkeypatch, rows):
+    models, asked, compared = [], [], {}
+
+    class Watched(AnswerModel):
+        def __init__(self, evidence, learned):
+            super().__init__(evidence, learned)
+            models.append(self)
+            self.learned = learned
+
+        def log_odds(self, evidence, others):
+            asked.append((self, np.concatenate([evidence, others])))
+            compared[evidence.tobytes()] = others.tobytes()
+            return super().log_odds(evidence, others)
+
+        def choice(self, evidence):
+            asked.append((self, evidence))
+            return super().choice(evidence)
+
+    monkeypatch.setattr(label_quality, "AnswerModel", Watched)
+    changed = [*rows[:50], *(answered(row) for row in rows[50:])]
+    table = pd.DataFrame(changed)
+    find_label_errors(table)
+
+    evidence = AnswerEvidence(table)
+    training, answers = evidence.training_evidence()
+    group_of = {}  # of each row of evidence; the probabilities' noise makes them differ
+    for place, case in evidence.cases():
+        for values in (*case.given, *case.evidence):
+            group_of[values.tobytes()] = evidence.judged[place].group
+        # Given answers, and the candidates themselves, are compared with the candidates.
+        for values in (case.given, case.evidence):
+            assert not len(values) or compared[values.tobytes()] == case.evidence.tobytes()
+    for values, position in zip(training.mistakes, training.mistake_of, strict=True):
+        group_of[values.tobytes()] = evidence.judged[answers[position]].group
+    assert len(models) == 5
+    judged = {id(model): set() for model in models}
+    for model, values in asked:
+        judged[id(model)] |= {group_of[row.tobytes()] for row in values}
+    for model in models:
+        learned = {evidence.judged[answers[row]].group for row in model.learned}
+        assert not learned & judged[id(model)]
+        # All the others: nothing is wasted.
+        assert learned | judged[id(model)] >= set(range(17))
+    assert sorted(itertools.chain(*judged.values())) == list(range(20))
+
+
+# Several answers, none, several classes
+
+
+def test_worst_of_several_answers_is_shown(rows):
+    changed = list(rows)
+    context, right = rows[8]["context"], span_of(rows[8]["context"], rows[8]["given_answer"][0])
+    changed[8] = answered(rows[8], right, span_of(context, "merchant"))
+    line = find_label_errors(pd.DataFrame(changed)).issues.set_index("index").loc[8]
+    assert (line["given_answer"], line["given_start"]) == ("merchant", context.index("merchant"))
+    assert line["rank"] <= 5
+    changed[8] = answered(rows[8], span_of(context, "merchant"), right)
+    again = find_label_errors(pd.DataFrame(changed)).issues.set_index("index").loc[8]
+    assert again["given_answer"] == "merchant"
+
+
+def rows_with_unanswerable() -> tuple[list[dict], set[int], set[int]]:
+    """Answered and unanswerable questions; three of the first have lost their answer, three of the others got one."""
+    rows, lost, invented = right_rows()[:40], {5, 18, 31}, {44, 57, 73}
+    for number in range(40):
+        context, _ = paragraph(number % 14)
+        rows.append(example(40 + number, f"Why number {number}?", context, None))
+    rows = [answered(row) if number in lost else row for number, row in enumerate(rows)]
+    for number in invented:
+        rows[number] = answered(rows[number], span_of(rows[number]["context"], "the people"))
+    return rows, lost, invented
+
+
+def test_wrong_silence_and_invented_answers_come_first():
+    rows, lost, invented = rows_with_unanswerable()
+    found = find_label_errors(pd.DataFrame(rows))
+    issues = found.issues
+    assert set(issues["index"][:6]) == lost | invented
+    silent = issues[issues["given_answer"] == ""]
+    assert len(silent) == 40
+    assert silent["given_start"].isna().all()
+    assert set(silent["index"][:3]) == lost
+    assert (silent["reasons"][:3] == "a span of the context looks like an answer").all()
+    right = right_rows()
+    for number in lost:
+        line = issues.set_index("index").loc[number]
+        assert (line["suggested_answer"], line["suggested_start"]) == (
+            right[number]["given_answer"][0], right[number]["given_start"][0],
+        )  # fmt: skip
+    assert {name: str(dtype) for name, dtype in issues.dtypes.items()} == COLUMNS
+    assert issues["label_quality"].between(0, 1, inclusive="neither").all()
+
+
+def test_few_examples_without_an_answer_are_judged_by_probabilities(share, rows):
+    share(0.5)  # a prior of 0
+    changed = list(rows)
+    for number in (0, 30):
+        changed[number] = answered(rows[number])
+        changed[number]["pred_probs_ANS"] = np.linspace(0.01, 0.4 - number / 100, len(rows[number]["tokens"]))
+    issues = find_label_errors(pd.DataFrame(changed)).issues.set_index("index")
+    expected = span_label_quality(
+        [changed[number]["labels_ANS"] for number in (0, 30)], [changed[number]["pred_probs_ANS"] for number in (0, 30)]
+    )
+    assert issues.loc[[0, 30], "label_quality"].to_numpy() == pytest.approx(expected)
+    assert expected[0] != pytest.approx(expected[1])
+
+
+def rows_of_two_classes() -> list[dict]:
+    """Who built it (PER) and where (LOC), both asked for at once; the model sees them."""
+    rows = []
+    for number in range(24):
+        context, answers = paragraph(number % 15 if number < 15 else number)
+        people, place = span_of(context, answers["Who built it?"]), span_of(context, CITIES[number % 15])
+        row = example(number, "Who built it, and where?", context, people)
+        del row["pred_probs_ANS"], row["labels_ANS"]
+        of_classes = {"PER": people, "LOC": place}
+        row["given_answer"] = [context[slice(*span)] for span in of_classes.values()]
+        row["given_start"] = [span[0] for span in of_classes.values()]
+        row["given_label"] = list(of_classes)
+        for seed, (name, span) in enumerate(of_classes.items()):
+            row[f"labels_{name}"] = touched(row, span)
+            row[f"pred_probs_{name}"] = probs_for(row, span, np.random.default_rng([number, seed]))
+        rows.append(row)
+    return rows
+
+
+def test_several_classes():
+    rows = rows_of_two_classes()
+    context = rows[9]["context"]
+    rows[9]["given_answer"][1], rows[9]["given_start"][1] = "town", context.index("town")
+    rows[9]["labels_LOC"] = touched(rows[9], span_of(context, "town"))
+    context = rows[17]["context"]
+    rows[17]["given_answer"][0], rows[17]["given_start"][0] = "people", context.index("people")
+    rows[17]["labels_PER"] = touched(rows[17], span_of(context, "people"))
+    issues = find_label_errors(pd.DataFrame(rows)).issues
+    assert len(issues) == 24
+    assert set(issues["index"][:2]) == {9, 17}
+    worst = issues[:2].set_index("index")
+    # The class that is wrong is the one that is judged, and its own probabilities suggest.
+    assert worst["given_answer"].to_dict() == {9: "town", 17: "people"}
+    assert worst["suggested_answer"].to_dict() == {9: CITIES[9], 17: f"{NAMES[17]} Berg"}
+    assert worst["suggested_start"].to_dict() == {
+        9: rows[9]["context"].index(CITIES[9]), 17: rows[17]["context"].index(f"{NAMES[17]} Berg"),
+    }  # fmt: skip
+
+
+# Too few answers
+
+
+def few(rows: list[dict]):
+    with pytest.warns(FewAnswersWarning) as caught:
+        found = find_label_errors(pd.DataFrame(rows))
+    (warning,) = caught
+    assert not found.learned
+    return found, str(warning.message)
+
+
+def test_warning_is_about_the_line_that_asks(rows):
+    with pytest.warns(FewAnswersWarning) as caught:
+        find_label_errors(pd.DataFrame(rows[:3]))
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_few_answers_are_scored_by_probabilities(rows):
+    rows = [rows[number] for number in (4, 19, 33, 0, 1, 20)]
+    rows[4] = answered(rows[4])  # the model sees an answer
+    rows[5] = answered(example(20, "Why?", rows[5]["context"], None))  # and none
+    rows[5]["pred_probs_ANS"] = np.full(len(rows[5]["tokens"]), 0.01)
+    found, message = few(rows)
+    assert message.startswith("expected at least 20 answers on more than one paragraph to learn from, found 4 on 4;")
+    issues = found.issues.set_index("index").sort_index()
+    expected = span_label_quality([row["labels_ANS"] for row in rows], [row["pred_probs_ANS"] for row in rows])
+    assert issues["label_quality"].to_numpy() == pytest.approx(expected)
+    assert issues["rank"].tolist() == (np.argsort(np.argsort(expected, kind="stable")) + 1).tolist()
+    assert found.estimated_wrong == (expected < 0.5).sum() == 4
+    assert issues["is_issue"].tolist() == [True, True, True, False, True, False]
+    right = right_rows()
+    assert issues["suggested_answer"].tolist() == [
+        *(right[number]["given_answer"][0] for number in (4, 19, 33, 0, 1)), "",
+    ]  # fmt: skip
+    assert issues["suggested_start"].tolist()[:5] == [right[number]["given_start"][0] for number in (4, 19, 33, 0, 1)]
+    assert issues["suggested_start"].isna().tolist() == [False] * 5 + [True]
+    assert issues["given_start"].isna().tolist() == [False] * 4 + [True] * 2
+    # P that a token of the suggestion is labelled; P that none is.
+    probs = rows[3]["pred_probs_ANS"][rows[3]["labels_ANS"] == 1]
+    assert issues.loc[3, "suggestion_confidence"] == pytest.approx(probs.mean())
+    assert issues.loc[5, "suggestion_confidence"] == pytest.approx(0.99 ** len(rows[5]["tokens"]))
+    assert {name: str(dtype) for name, dtype in found.issues.dtypes.items()} == COLUMNS
+
+
+def test_cut_word_divides_the_odds_by_ten(rows):
+    start, end = span_of(rows[0]["context"], rows[0]["given_answer"][0])
+    row = answered(rows[0], (start, end - 1))  # the same tokens
+    row["pred_probs_ANS"] = np.full(len(row["tokens"]), 0.3)
+    (before,) = span_label_quality([row["labels_ANS"]], [row["pred_probs_ANS"]])
+    (issue,) = few([row])[0].issues.to_dict("records")
+    assert issue["label_quality"] / (1 - issue["label_quality"]) == pytest.approx(before / (1 - before) / 10)
+    assert (issue["checks"], issue["is_issue"]) == ("cut_word", True)
+    assert issue["reasons"] == "the answer begins or ends inside a word or a number"
+
+
+def test_twenty_answers_on_two_paragraphs_are_enough():
+    rows = right_rows(2)
+    twenty = [{**rows[number % 6], "question": f"{number}?"} for number in range(20)]
+    assert find_label_errors(pd.DataFrame(twenty)).learned
+    few(twenty[1:])
+    few([*twenty[1:], answered(twenty[0])])
+    # All on one paragraph, however many.
+    _, message = few([{**rows[number % 3], "question": f"{number}?"} for number in range(30)])
+    assert "on more than one paragraph to learn from, found 30 on 1;" in message
+
+
+# Tables that cannot be used
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["id", "title", "question", "context", "given_answer", "given_start", "given_label", "fold", "char_start",
+     "char_end", "labels_ANS"],
+)  # fmt: skip
+def test_missing_column_is_named(rows, name):
+    with pytest.raises(ValueError, match=rf"found none named \['{name}'\]; run the training notebook"):
+        find_label_errors(pd.DataFrame(rows).drop(columns=name))
+
+
+def changed_array(rows: list[dict], number: int, **columns) -> pd.DataFrame:
+    return pd.DataFrame([*rows[:number], {**rows[number], **columns}, *rows[number + 1 :]])
+
+
+def test_invalid_arrays_of_a_table_are_named(rows):
+    probs, labels = rows[7]["pred_probs_ANS"], rows[7]["labels_ANS"]
+    for columns, message in [
+        ({"pred_probs_ANS": np.append(probs[:-1], np.nan)}, "example 7: expected finite pred_probs"),
+        ({"pred_probs_ANS": probs + 1}, "example 7: expected pred_probs from 0 to 1"),
+        ({"labels_ANS": labels + 1}, "example 7: expected labels of 0 or 1"),
+        ({"labels_ANS": labels[:-1]}, f"example 7: expected {len(probs)} labels, one a token, found {len(probs) - 1}"),
+        ({"pred_probs_ANS": probs[:-1]}, "example 7: expected pred_probs of the shape of the labels"),
+        ({"labels_ANS": labels[:0], "pred_probs_ANS": probs[:0], "char_start": labels[:0]}, "example 7: .* one token"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            find_label_errors(changed_array(rows, 7, **columns))
+
+
+def test_classes_of_an_example_must_have_equally_many_tokens():
+    rows = rows_of_two_classes()
+    shorter = {name: rows[3][name][:-1] for name in ("labels_LOC", "pred_probs_LOC")}
+    with pytest.raises(ValueError, match="example 3: expected equally many tokens for each class"):
+        find_label_errors(changed_array(rows, 3, **shorter))
+
+
+# Data that teaches one of the models nothing
+
+
+def test_answers_that_all_fall_into_one_part():
+    silent = [answered(row) for row in right_rows(5)[::3] for _ in range(30)][:130]  # four of 30 and one of 10
+    rows = [*silent, *(row for row in right_rows(7)[15::3] for _ in range(10))]
+    issues = find_label_errors(pd.DataFrame(rows)).issues
+    assert len(issues) == 150
+
+
+def test_no_mistake_is_possible_anywhere():
+    rows = [
+        example(number, "Which?", character, (0, 1), (0, 1))
+        for number, character in enumerate("東京都大阪府奈良県" * 3)
+    ]
+    found, _ = few(rows)
+    issues = found.issues
+    assert len(issues) == 27
+
+
+def test_label_quality_is_given_in_the_order_of_the_data():
+    issues = pd.DataFrame({"index": [2, 0, 1], "label_quality": [0.1, 0.2, 0.3]})
+    assert LabelErrors(issues, 1, True).label_quality().tolist() == [0.2, 0.3, 0.1]
+
+
+# Numbers that speed must not change
+
+
+def table_of_the_demo() -> pd.DataFrame:
+    """The demo with probabilities that were drawn, higher where the answer is."""
+    rng, rows = np.random.default_rng(0), []
+    for row in load_squad("demo"):
+        (text,), (start,) = row["answers"]["text"], row["answers"]["answer_start"]
+        tokens = [match.span() for match in re.finditer(r"\w+|[^\w\s]", row["context"])]
+        char_start, char_end = np.array(tokens).T
+        labels = ((char_start < start + len(text)) & (char_end > start)).astype(np.int64)
+        probs = 0.02 + 0.3 * labels * rng.random() + 0.5 * rng.random(len(tokens)) ** 3
+        made = {name: row[name] for name in ("id", "title", "question", "context")}
+        made |= {"given_answer": [text], "given_start": [start], "given_label": ["ANS"], "fold": 0}
+        made |= {"char_start": char_start, "char_end": char_end, "labels_ANS": labels, "pred_probs_ANS": probs}
+        rows.append(made)
+    return pd.DataFrame(rows)
+
+
+def test_scores_of_the_demo_are_what_they_were():
+    """Computed before the text of a paragraph was read once for all of its questions."""
+    found = find_label_errors(table_of_the_demo())
+    issues = found.issues
+    assert found.estimated_wrong == 11
+    assert issues["index"].tolist()[:6] == [90, 212, 232, 181, 1, 21]
+    assert issues["suggested_answer"].tolist()[:6] == [
+        "1877", "Camellia sinensis", "Heungdeok Temple", "California", "Warsaw", "Europe",
+    ]  # fmt: skip
+    assert issues["label_quality"].tolist()[:6] == pytest.approx(
+        [0.44081048, 0.67012549, 0.80896689, 0.84647678, 0.85278547, 0.8886226], abs=1e-6
+    )
+    assert issues["label_quality"].sum() == pytest.approx(244.3067983, abs=1e-5)
+    assert issues["suggestion_confidence"].sum() == pytest.approx(109.0136887, abs=1e-5)

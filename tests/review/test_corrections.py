@@ -1,0 +1,397 @@
+"""Decisions put into data sets, and everything else left as it was."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import make_example, squad_document
+from review_frames import make_frames
+
+from span_label_errors.data.sources import DEMO_PATH
+from span_label_errors.data.squad import load_squad
+from span_label_errors.review import corrections
+from span_label_errors.review.corrections import apply_decisions
+from span_label_errors.review.decisions import read_decisions
+from span_label_errors.review.doccano import write_doccano
+from span_label_errors.review.label_studio import write_label_studio
+from span_label_errors.review.marks import Answer, Decision, RefusedDecisionsError
+from span_label_errors.review.spreadsheet import write_issues_csv
+
+CONTEXT = "He wrote Ulysses in 1922. It came out in 1922."
+
+
+def decision(example_id: str, given: Answer | tuple | None, *correct: Answer | str) -> Decision:
+    """Make a decision about one given answer, or none."""
+    given = (Answer(*given),) if given else ()
+    return Decision(example_id, given, tuple(Answer(c) if isinstance(c, str) else c for c in correct))
+
+
+def write_jsonl(path: Path, *examples: dict) -> Path:
+    path.write_text("".join(json.dumps(example) + "\n" for example in examples), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def paths(tmp_path) -> tuple[Path, Path]:
+    return tmp_path / "corrected.json", tmp_path / "changes.json"
+
+
+def answers_by_id(path: Path) -> dict[str, list[tuple]]:
+    return {row["id"]: list(zip(*row["answers"].values(), strict=True)) for row in load_squad(path)}
+
+
+def correct_one(tmp_path, paths, answers: list[tuple], *decisions: Decision, context: str = CONTEXT) -> list[tuple]:
+    """Apply decisions to one example `a` with answers (text, start[, label]) and return its answers."""
+    columns = dict(zip(("text", "answer_start", "label"), map(list, zip(*answers, strict=True)), strict=False))
+    example = make_example("a", context, "When?")
+    if answers:
+        example["answers"] = columns
+    apply_decisions(write_jsonl(tmp_path / "s.jsonl", example), list(decisions), *paths)
+    return answers_by_id(paths[0])["a"]
+
+
+# One example
+
+
+@pytest.mark.parametrize(
+    ("answers", "decisions", "corrected"),
+    [
+        ([("He", 0)], [decision("a", ("He", 0), "Ulysses")], [("Ulysses", 9)]),
+        ([("He", 0)], [decision("a", ("He", 0), Answer("1922", 41))], [("1922", 41)]),
+        # Several places, one of which overlaps the given answer.
+        ([("in 1922", 38)], [decision("a", ("in 1922", 38), "1922")], [("1922", 41)]),
+        ([("1922", 41)], [decision("a", ("1922", 41), "1922")], [("1922", 41)]),
+        ([("He", 0)], [decision("a", ("He", 0))], []),
+        ([], [decision("a", None, "Ulysses")], [("Ulysses", 9)]),
+        # Only the answer that it is about.
+        ([("He", 0), ("1922", 20)], [decision("a", ("1922", 20), "Ulysses")], [("He", 0), ("Ulysses", 9)]),
+        ([("He", 0), ("1922", 20)], [decision("a", ("He", 0))], []),
+        # Another annotator's equal answer is the same answer.
+        ([("He", 0), ("He", 0), ("1922", 20)], [decision("a", ("He", 0), "Ulysses")], [("Ulysses", 9), ("1922", 20)]),
+        ([("He", 0), ("He", 0)], [decision("a", ("He", 0), "He")], [("He", 0), ("He", 0)]),
+        # All marked spans.
+        (
+            [("He", 0), ("1922", 20), ("It", 26)],
+            [Decision("a", (Answer("He", 0), Answer("1922", 20)), (Answer("wrote", 3), Answer("1922", 20)))],
+            [("wrote", 3), ("1922", 20), ("It", 26)],
+        ),
+        (
+            [("He", 0), ("It", 26)],
+            [decision("a", ("He", 0), "wrote", Answer("He", 0))],
+            [("He", 0), ("wrote", 3), ("It", 26)],
+        ),
+        # Two decisions that go together, and two that are one.
+        (
+            [("He", 0), ("It", 26)],
+            [decision("a", ("He", 0), "wrote"), decision("a", ("It", 26), "came")],
+            [("wrote", 3), ("came", 29)],
+        ),
+        (
+            [("He", 0)],
+            [decision("a", ("He", 0), "wrote"), decision("a", ("He", 0, "ANS"), Answer("wrote", 3, "ANS"))],
+            [("wrote", 3)],
+        ),
+    ],
+)  # fmt: skip
+def test_decisions_replace_the_answers_they_are_about(tmp_path, paths, answers, decisions, corrected):
+    assert correct_one(tmp_path, paths, answers, *decisions) == corrected
+
+
+def test_classes_are_inherited_matched_and_changed(tmp_path, paths):
+    answers = [("He", 0, "PER"), ("He", 0, "WORD")]
+    of_class = decision("a", ("He", 0, "WORD"), Answer("wrote", 3, "WORD"))
+    assert correct_one(tmp_path, paths, answers, of_class) == [("He", 0, "PER"), ("wrote", 3, "WORD")]
+    assert correct_one(tmp_path, paths, answers[:1], decision("a", ("He", 0), "It")) == [("It", 26, "PER")]
+    other_class = decision("a", ("He", 0, "PER"), Answer("He", 0, "WORD"))
+    assert correct_one(tmp_path, paths, answers[:1], other_class) == [("He", 0, "WORD")]
+    with pytest.raises(RefusedDecisionsError, match=r"the class of .*'It', found \['PER', 'WORD'\] to replace"):
+        correct_one(tmp_path, paths, answers, decision("a", ("He", 0), "It"))
+
+
+def test_confirmed_answer_needs_no_class(tmp_path, paths):
+    answers = [("He", 0, "PER"), ("He", 0, "WORD")]
+    assert correct_one(tmp_path, paths, answers, decision("a", ("He", 0), Answer("He", 0))) == answers
+
+
+# What is refused
+
+
+def test_all_refused_decisions_are_named_and_nothing_is_written(tmp_path, paths):
+    names = ("a", "b", "c", "d", "e", "f<&\n", "g")
+    source = write_jsonl(tmp_path / "s.jsonl", *(make_example(name, CONTEXT, "When?", "He") for name in names))
+    refused = [
+        decision("unknown", ("He", 0), "It"),
+        decision("a", ("It", 26), "wrote"),
+        decision("b", ("He", 0), "Homer"),
+        decision("c", ("He", 0), Answer("It", 25)),
+        decision("g", ("He", 0), Answer("1922.", -5)),
+        decision("d", ("He", 0), "1922"),
+        decision("e", ("He", 0), "It"),
+        decision("e", ("He", 0), "wrote"),
+        decision("f<&\n", None, "It"),
+    ]
+    with pytest.raises(RefusedDecisionsError) as caught:
+        apply_decisions(source, [decision("a", ("He", 0), "It"), *refused], *paths)
+    assert caught.value.problems == [
+        "example 'a': expected 'It' at 26, as it was reviewed, found 'He' at 0; the data has changed "
+        "since, review the example again",
+        "example 'unknown': expected the id of one of the 7 examples; is it another data set?",
+        "example 'b': expected the correct answer 'Homer' in the context, found it nowhere; copy it from the context",
+        "example 'c': expected the correct answer 'It' at offset 25, found it at [26]; copy it from the context",
+        "example 'g': expected the correct answer '1922.' at offset -5, found it at [20, 41]; copy it from the context",
+        "example 'd': expected one place of the correct answer '1922', found it at [20, 41]; fill in correct_start",
+        "example 'e': expected decisions that go together, found 'It' and 'wrote'; keep one of them",
+        "example 'f<&\\n': expected no answer, as it was reviewed, found 'He' at 0; the data has changed "
+        "since, review the example again",
+    ]
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_source_is_never_written(tmp_path, squad_file):
+    before = squad_file.read_bytes()
+    (tmp_path / "link.json").symlink_to(squad_file)
+    (tmp_path / "hard.json").hardlink_to(squad_file)
+    for name in ("squad.json", "link.json", "hard.json"):
+        with pytest.raises(ValueError, match=r"expected another file than the source"):
+            apply_decisions(squad_file, [], tmp_path / name, tmp_path / "changes.json")
+        with pytest.raises(ValueError, match=r"expected another file than the source"):
+            apply_decisions(squad_file, [], tmp_path / "corrected.json", tmp_path / name)
+    with pytest.raises(ValueError, match=r"expected two files"):
+        apply_decisions(squad_file, [], tmp_path / "x.json", tmp_path / "x.json")
+    with pytest.raises(ValueError, match=r"expected a name ending in .json"):
+        apply_decisions(squad_file, [], tmp_path / "x.jsonl", tmp_path / "y.json")
+    assert squad_file.read_bytes() == before
+
+
+def test_demo_is_never_written(tmp_path):
+    with pytest.raises(ValueError, match="expected another file than the source"):
+        apply_decisions("demo", [], DEMO_PATH, tmp_path / "changes.json")
+
+
+def test_file_that_reads_otherwise_gets_no_name(squad_file, paths, monkeypatch):
+    monkeypatch.setattr(corrections, "replace_answers", lambda text, _: text)
+    with pytest.raises(RuntimeError, match="reads as other data"):
+        apply_decisions(squad_file, [decision("0a", ("Paris", 15), "man")], *paths)
+    assert list(squad_file.parent.iterdir()) == [squad_file]
+
+
+# SQuAD files
+
+
+def test_demo_changes_in_the_answers_of_the_questions_only(tmp_path, paths):
+    errors = json.loads((DEMO_PATH.parent / "demo-v1.1.errors.json").read_text(encoding="utf-8"))
+    decisions = [
+        decision(error["id"], (error["given_answer"], error["given_start"]),
+                 *([Answer(error["right_answer"], error["right_start"])] if error["right_answer"] else []))
+        for error in errors
+    ]  # fmt: skip
+    changes = apply_decisions("demo", decisions, *paths)
+    before = DEMO_PATH.read_bytes()
+    expected = before.decode()
+    for error in errors:
+        start = expected.index(f'"id": {json.dumps(error["id"])}')
+        end = expected.index("]", start)
+        answers = expected[start:end].replace(
+            f'"text": {json.dumps(error["given_answer"], ensure_ascii=False)}',
+            f'"text": {json.dumps(error["right_answer"], ensure_ascii=False)}',
+        ).replace(f'"answer_start": {error["given_start"]}', f'"answer_start": {error["right_start"]}')  # fmt: skip
+        expected = expected[:start] + answers + expected[end:]
+    assert len(changes) == len(errors) == 26
+    assert paths[0].read_bytes() == expected.encode()
+    assert apply_decisions("demo", [], tmp_path / "same.json", paths[1]) == []
+    assert (tmp_path / "same.json").read_bytes() == before
+
+
+def test_byte_order_mark_and_line_ends_are_kept(tmp_path, paths):
+    examples = [make_example(*row) for row in (
+        ("a", CONTEXT, "When?", "He", "1922"), ("b", CONTEXT, "Who?"), ("c", CONTEXT, "What?", "It"),
+    )]  # fmt: skip
+    before = "\ufeff" + json.dumps(squad_document(examples), indent=2).replace("\n", "\r\n") + "\r\n\r\n"
+    source = tmp_path / "source.json"
+    source.write_bytes(before.encode())
+    decisions = [
+        decision("a", ("He", 0), "wrote"),
+        decision("b", None, "Ulysses"),
+        decision("c", ("It", 26)),
+    ]
+    changes = apply_decisions(source, decisions, *paths)
+    assert [(change.id, change.kind) for change in changes] == [
+        ("a", "replaced"), ("b", "answer added"), ("c", "no answer"),
+    ]  # fmt: skip
+    assert source.read_bytes() == before.encode()
+    for number, (answer, start) in enumerate((("wrote", 3), ("Ulysses", 9), (None, None))):
+        examples[number]["answers"]["text"][:1] = [answer] if answer else []
+        examples[number]["answers"]["answer_start"][:1] = [start] if answer else []
+    expected = "\ufeff" + json.dumps(squad_document(examples), indent=2).replace("\n", "\r\n") + "\r\n\r\n"
+    assert paths[0].read_bytes() == expected.encode()
+
+
+def test_changes_are_listed(squad_file, paths):
+    decisions = [decision("2a", ("Rome", 15), Answer("Rome", 15)), decision("1a", ("London", 15), "river")]
+    apply_decisions(squad_file, decisions, *paths)
+    assert json.loads(paths[1].read_text(encoding="utf-8")) == [
+        {
+            "id": "1a", "question": "What is the capital?", "kind": "replaced",
+            "before": [{"text": "London", "answer_start": 15}], "after": [{"text": "river", "answer_start": 54}],
+        }
+    ]  # fmt: skip
+
+
+def test_answer_that_moves_is_called_moved(tmp_path, paths):
+    source = write_jsonl(tmp_path / "s.jsonl", make_example("a", CONTEXT, "When?", "1922"))
+    (change,) = apply_decisions(source, [decision("a", ("1922", 20), Answer("1922", 41))], *paths)
+    assert (change.kind, change.after) == ("moved", [{"text": "1922", "answer_start": 41}])
+
+
+# Invalid examples
+
+
+def with_invalid_examples() -> list[dict]:
+    """Three valid examples between four that are not: two offsets, an id that came before, an empty question."""
+    examples = [make_example(name, CONTEXT, "When?", "He") for name in ("bad", "a", "b", "b", "bad too", "c", "empty")]
+    for example_index in (0, 4):
+        examples[example_index]["answers"]["answer_start"] = [1]
+    examples[6]["question"] = " "
+    return examples
+
+
+DECIDED = [decision("a", ("He", 0), "wrote"), decision("b", ("He", 0)), decision("c", ("He", 0), "It")]
+
+
+def test_invalid_examples_of_a_squad_file_keep_their_bytes(tmp_path, paths):
+    examples = with_invalid_examples()
+    before = json.dumps(squad_document(examples), indent=2)
+    (tmp_path / "s.json").write_text(before, encoding="utf-8")
+    with pytest.warns(UserWarning, match=r"4 invalid examples are left as they are, first: example 0 \(id 'bad'\)"):
+        changes = apply_decisions(tmp_path / "s.json", DECIDED, *paths)
+    assert [change.id for change in changes] == ["a", "b", "c"]
+    examples[1]["answers"] = {"text": ["wrote"], "answer_start": [3]}
+    examples[2]["answers"] = {"text": [], "answer_start": []}
+    examples[5]["answers"] = {"text": ["It"], "answer_start": [26]}
+    assert paths[0].read_bytes() == json.dumps(squad_document(examples), indent=2).encode()
+
+
+def test_invalid_examples_of_another_form_stay_out(tmp_path, paths):
+    source = write_jsonl(tmp_path / "s.jsonl", *with_invalid_examples())
+    with pytest.warns(UserWarning, match=r"4 invalid examples are left out of corrected\.json"):
+        apply_decisions(source, DECIDED, *paths)
+    assert answers_by_id(paths[0]) == {"a": [("wrote", 3)], "b": [], "c": [("It", 26)]}
+
+
+def test_decision_about_an_invalid_example_is_refused_with_its_reason(tmp_path, paths):
+    source = write_jsonl(tmp_path / "s.jsonl", *with_invalid_examples())
+    reason = r"example 'bad too': the example is invalid in the data \(expected the answer 'He' at offset 1; found 'e '"
+    with pytest.raises(RefusedDecisionsError, match=reason) as caught:
+        apply_decisions(source, [*DECIDED, decision("bad too", ("He", 1), "It")], *paths)
+    assert len(caught.value.problems) == 1
+
+
+# Other sources
+
+
+def test_other_sources_become_squad_files_in_order(tmp_path, paths):
+    examples = [
+        make_example("a", "He wrote.", "Who?", "He"), make_example("b", "It is.", "What?", "It"),
+        make_example("c", "He wrote.", "Who 2?", "He"), make_example("d", "He wrote.", "Who 3?", "He", title="Other"),
+        make_example("e", "He wrote.", "Who 4?", "He", title="Other"),
+    ]  # fmt: skip
+    source = tmp_path / "s.parquet"
+    pd.DataFrame(examples).to_parquet(source)
+    apply_decisions(source, [decision("e", ("He", 0))], *paths)
+    document = json.loads(paths[0].read_text(encoding="utf-8"))
+    assert document["version"] == "v2.0"
+    shape = [[[q["id"] for q in p["qas"]] for p in a["paragraphs"]] for a in document["data"]]
+    assert shape == [[["a"], ["b"], ["c"]], [["d", "e"]]]
+    assert document["data"][1]["paragraphs"][0]["qas"][1] == {
+        "id": "e", "question": "Who 4?", "answers": [], "is_impossible": True,
+    }  # fmt: skip
+    assert load_squad(paths[0]).to_list() == [
+        *examples[:4],
+        {**examples[4], "answers": {"text": [], "answer_start": []}},
+    ]
+
+
+# Round trips
+
+
+PARTY = "The 😀🎉 party\r\nwas in  Zürich, e\u0301t not in Oslo. =1+1"
+REVIEWED = [
+    make_example("=x\"<&>'\n", PARTY, "Where?", "Oslo"),
+    make_example("-sum", PARTY, "How many?", "party"),
+    make_example("none", PARTY, "Who?", "Oslo"),
+    make_example("confirmed", PARTY, "What?", "party"),
+    make_example("found", PARTY, "Which?"),
+    make_example("rtl", "ולד בירושלים בשנת 1922", "מתי?", "בירושלים"),
+]
+RIGHT = {"=x\"<&>'\n": "Zürich", "-sum": "=1+1", "rtl": "1922", "none": None, "confirmed": "party", "found": "e\u0301t"}
+
+
+@pytest.fixture
+def review() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Issues, and the table they are of."""
+    examples = []
+    for example in REVIEWED:
+        spans = [(start, start + len(text)) for text, start in zip(*example["answers"].values(), strict=True)]
+        examples.append({**example, "given": spans})
+    return make_frames(*examples)
+
+
+def by_label_studio(folder: Path, issues: pd.DataFrame, table: pd.DataFrame) -> Path:
+    exported = []
+    for number, task in enumerate(write_label_studio(folder / "tasks.json", folder / "c.xml", issues, table), start=1):
+        right, text = RIGHT[task["data"]["id"]], task["data"]["text"]
+        if right is None:
+            value = {"choices": ["The text does not answer the question"]}
+            result = {"from_name": "no_answer", "type": "choices", "value": value}
+        else:
+            start = text.index(right)
+            value = {"start": start, "end": start + len(right), "text": right, "labels": ["ANS"]}
+            result = {"from_name": "answer", "type": "labels", "value": value}
+        annotation = {"result": [{**result, "to_name": "context", "origin": "manual"}], "was_cancelled": False}
+        exported.append({"id": number, "annotations": [annotation], "predictions": [1, 2], "data": task["data"]})
+    (folder / "export.json").write_text(json.dumps(exported), encoding="utf-8")
+    return folder / "export.json"
+
+
+def by_doccano(folder: Path, issues: pd.DataFrame, table: pd.DataFrame) -> Path:
+    lines = []
+    for line in write_doccano(folder / "lines.jsonl", issues, table):
+        right, units = RIGHT[line["id"]], line["text"].encode("utf-16-le")
+        start = -1 if right is None else units.index(right.encode("utf-16-le")) // 2
+        label = [] if right is None else [[start, start + len(right.encode("utf-16-le")) // 2, "ANS"]]
+        lines.append(json.dumps({**line, "label": label, "Comments": []}, ensure_ascii=False))
+    (folder / "all.jsonl").write_bytes(("\n".join(lines) + "\n").encode())
+    return folder / "all.jsonl"
+
+
+def by_spreadsheet(folder: Path, issues: pd.DataFrame, table: pd.DataFrame) -> Path:
+    """The table of issues, filled in and saved where cells are separated by semicolons."""
+    written = write_issues_csv(folder / "issues.csv", issues).read_bytes().decode("utf-8-sig")
+    rows, out = list(csv.reader(io.StringIO(written, newline=""))), io.StringIO(newline="")
+    # What is typed as a text, '=1+1, is saved without the apostrophe; what was opened with one keeps it.
+    cells = ["[no answer]" if RIGHT[example_id] is None else RIGHT[example_id] for example_id in issues["id"]]
+    csv.writer(out, delimiter=";", lineterminator="\r\n").writerows(
+        [*row, cell] for row, cell in zip(rows, ["correct_answer", *cells], strict=True)
+    )
+    (folder / "issues.csv").write_bytes(out.getvalue().encode("utf-8-sig"))
+    return folder / "issues.csv"
+
+
+@pytest.mark.parametrize("reviewed", [by_label_studio, by_doccano, by_spreadsheet])
+@pytest.mark.parametrize("suffix", [".json", ".jsonl"])
+def test_what_reviewers_decide_gets_into_the_data(tmp_path, paths, review, reviewed, suffix):
+    source = tmp_path / f"source{suffix}"
+    if suffix == ".json":
+        source.write_text(json.dumps(squad_document(REVIEWED), ensure_ascii=False, indent=2), encoding="utf-8")
+    else:
+        write_jsonl(source, *REVIEWED)
+    changes = apply_decisions(source, read_decisions(reviewed(tmp_path, *review)), *paths)
+    assert [change.id for change in changes] == [example["id"] for example in REVIEWED if example["id"] != "confirmed"]
+    assert answers_by_id(paths[0]) == {
+        "=x\"<&>'\n": [("Zürich", 22)], "-sum": [("=1+1", 47)], "rtl": [("1922", 18)], "none": [],
+        "confirmed": [("party", 7)], "found": [("e\u0301t", 30)],
+    }  # fmt: skip
+    assert [row["question"] for row in load_squad(paths[0])] == [example["question"] for example in REVIEWED]

@@ -1,0 +1,150 @@
+"""What Label Studio gets, and what is read from its export."""
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from review_frames import HOSTILE_ID, PARTY, make_frames, three_reviews
+
+from span_label_errors.review.decisions import read_decisions
+from span_label_errors.review.label_studio import write_label_studio
+from span_label_errors.review.marks import Answer, Decision, RefusedDecisionsError
+
+NO_ANSWER_CHOICE = "The text does not answer the question"
+OSLO, HE = (Answer("Oslo", 41, "ANS"),), (Answer("He", 0, "ANS"),)
+
+
+@pytest.fixture
+def tasks(tmp_path) -> list[dict]:
+    write_label_studio(tmp_path / "tasks.json", tmp_path / "config.xml", *three_reviews())
+    return json.loads((tmp_path / "tasks.json").read_text(encoding="utf-8"))
+
+
+def test_tasks_mark_given_and_suggested_answers_in_characters(tasks):
+    assert [task["data"]["id"] for task in tasks] == [HOSTILE_ID, "none", "plain"]
+    assert tasks[0]["data"] == {
+        "id": HOSTILE_ID, "text": PARTY, "example_index": 2, "title": "Title", "question": "Why?",
+        "given_answer": "Oslo", "suggested_answer": "Zürich", "label_quality": 0.25, "checks": "cut inside a word",
+        "hint": "Given: Oslo · suggested: Zürich (75%) · cut inside a word", "given": [[41, 45, "ANS"]],
+    }  # fmt: skip
+    found = [(p["model_version"], p["score"], [r["value"] for r in p["result"]]) for p in tasks[0]["predictions"]]
+    # Label Studio starts a reviewer from the version that comes last: never from the suggestion.
+    assert found == [
+        ("suggested", 0.75, [{"start": 22, "end": 28, "text": "Zürich", "labels": ["ANS"]}]),
+        ("given", 0.25, [{"start": 41, "end": 45, "text": "Oslo", "labels": ["ANS"]}]),
+    ]
+    assert tasks[1]["predictions"][-1]["result"][0]["value"] == {"choices": [NO_ANSWER_CHOICE]}
+    assert [p["model_version"] for p in tasks[2]["predictions"]] == ["given"]
+
+
+def test_configuration_names_every_class_escaped(tmp_path):
+    frames = make_frames({"context": "He wrote", "given": [(0, 2)]}, classes=('P&"<R>', "LOC"))
+    tasks = write_label_studio(tmp_path / "t.json", tmp_path / "c.xml", *frames)
+    view = ElementTree.fromstring((tmp_path / "c.xml").read_text(encoding="utf-8"))
+    assert [label.get("value") for label in view.iter("Label")] == ['P&"<R>', "LOC"]
+    assert tasks[0]["predictions"][0]["result"][0]["value"]["labels"] == ['P&"<R>']
+    controls = {element.get("name") for element in view.iter() if element.get("toName") == "context"}
+    assert controls == {"answer", "no_answer"}
+
+
+def test_suggestion_of_unknown_class_is_named_and_not_marked(tmp_path):
+    frames = make_frames({"context": "He wrote", "suggested": (0, 2)}, classes=("PER", "LOC"))
+    tasks = write_label_studio(tmp_path / "t.json", tmp_path / "c.xml", *frames)
+    assert [p["model_version"] for p in tasks[0]["predictions"]] == ["given"]
+    assert "suggested: He" in tasks[0]["data"]["hint"]
+
+
+# Its export
+
+
+def mark(start: int, end: int, text: str, *class_names: str) -> dict:
+    """A marked span as Label Studio 1.23.2 exports it."""
+    return {
+        "from_name": "answer", "to_name": "context", "type": "labels", "origin": "manual", "id": "Rdjusksz-N",
+        "value": {"start": start, "end": end, "text": text, "labels": list(class_names or ["ANS"])},
+    }  # fmt: skip
+
+
+NO_ANSWER = {
+    "from_name": "no_answer", "to_name": "context", "type": "choices", "id": "x", "origin": "manual",
+    "value": {"choices": [NO_ANSWER_CHOICE]},
+}  # fmt: skip
+
+
+def export(folder: Path, *tasks_and_results: tuple, was_cancelled: bool = False) -> Path:
+    """Write tasks, each with the results of its annotations, in the layout of Label Studio 1.23.2."""
+    exported = [
+        {
+            "id": 27, "drafts": [], "predictions": [53, 54], "data": task["data"], "meta": {}, "inner_id": 27,
+            "annotations": [
+                {"id": number, "result": result, "was_cancelled": was_cancelled, "lead_time": 9.2, "task": 27}
+                for number, result in enumerate(results)
+            ],
+        }
+        for task, *results in tasks_and_results
+    ]  # fmt: skip
+    (folder / "export.json").write_text(json.dumps(exported), encoding="utf-8")
+    return folder / "export.json"
+
+
+def test_tasks_submitted_as_they_start_are_read_as_confirmed(tmp_path, tasks):
+    submitted = [(task, task["predictions"][-1]["result"]) for task in tasks]
+    assert read_decisions(export(tmp_path, *submitted)) == [
+        Decision(HOSTILE_ID, OSLO, OSLO), Decision("none", (), ()), Decision("plain", HE, HE),
+    ]  # fmt: skip
+
+
+def test_annotations_are_decisions(tmp_path, tasks):
+    agreed = [mark(0, 2, "He")]
+    path = export(tmp_path, (tasks[0], [mark(22, 28, "Zürich")]), (tasks[1], [NO_ANSWER]), (tasks[2], agreed, agreed))
+    assert read_decisions(path) == [
+        Decision(HOSTILE_ID, OSLO, (Answer("Zürich", 22, "ANS"),)), Decision("none", (), ()), Decision("plain", HE, HE),
+    ]  # fmt: skip
+
+
+def test_skipped_tasks_and_those_not_begun_are_no_decision(tmp_path, tasks):
+    assert read_decisions(export(tmp_path, (tasks[0], []), was_cancelled=True)) == []
+    assert read_decisions(export(tmp_path, (tasks[1],))) == []
+
+
+def test_marked_line_end_and_margins_are_read(tmp_path, tasks):
+    # The text as the browser gives it back, with its line end as "\\n".
+    (decision,) = read_decisions(export(tmp_path, (tasks[0], [mark(7, 18, "party\\n\\nwas ")])))
+    assert decision.correct == (Answer("party\r\nwas", 7, "ANS"),)
+
+
+@pytest.mark.parametrize(
+    ("results", "message"),
+    [
+        ([[]], "expected marked answers or the choice '.*', found neither"),
+        ([[NO_ANSWER, mark(41, 45, "Oslo")]], "found that choice and 1 marks"),
+        (
+            [[mark(24, 30, "Zürich")]],
+            "expected the marked text 'Zürich' at 24, found 'rich, '; offsets must",
+        ),
+        ([[mark(22, 28, "Zürich")], [mark(41, 45, "Oslo")]], "expected annotators to agree, found"),
+        ([[mark(20, 21, " ")]], "expected an answer at 20, found white space only"),
+        ([[mark(60, 90, "x")]], "expected a mark within the 64 characters"),
+        ([[{**mark(0, 3, "The"), "value": {"start": 0, "end": 3}}]], r"expected marks \[start, end, class\]"),
+    ],
+)
+def test_unclear_annotations_are_refused_by_id(tmp_path, tasks, results, message):
+    with pytest.raises(RefusedDecisionsError, match=message) as caught:
+        read_decisions(export(tmp_path, (tasks[2], [mark(0, 2, "He")]), (tasks[0], *results)))
+    assert len(caught.value.problems) == 1
+    assert caught.value.problems[0].startswith(f"example {HOSTILE_ID!r}: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([{"id": 1, "answer": []}], r'expected \'data\' and \'annotations\', found .* in the format "JSON"'),
+        ([{"data": {"text": "x"}, "annotations": []}], "task 1: expected the field 'id' as str"),
+        ([{"data": {"id": "a", "text": "x", "given": []}, "annotations": [7]}], "expected the field 'result' as list"),
+    ],
+)
+def test_other_exports_are_refused(tmp_path, content, message):
+    (tmp_path / "e.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        read_decisions(tmp_path / "e.json")

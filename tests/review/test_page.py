@@ -1,0 +1,509 @@
+"""The page on which people look through label issues: what stands in it, and what a browser makes of it."""
+
+import base64
+import hashlib
+import json
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from review_frames import make_frames
+
+from span_label_errors.review.page import CONFIDENT_SUGGESTION, write_review_page
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+NO_BROWSER = pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome on PATH")
+
+
+def needs_browser(test):
+    return pytest.mark.slow(NO_BROWSER(test))
+
+
+HOSTILE = [
+    "<script>document.title='run'</script>",
+    "</script><script>document.title='run'</script>",
+    '"><img src=x onerror="document.title=\'run\'">',
+    "' onmouseover='document.title=1' x='",
+    "</style></title></textarea><svg onload=document.title='run'>",
+    "<!-- <b>&lt; &amp;lt; &#60; ]]> -->",
+    "${document.title='run'} {{7*7}} $title %s \\u003cscript\\u003e",
+    "line\u2028paragraph\u2029\ttab\r\nnew line\n\n  spaces  ",
+    "\u202eright to left\u202c שלום 😀",
+]
+
+
+class Node:
+    def __init__(self, tag: str, attributes: dict):
+        self.tag, self.attributes, self.children = tag, attributes, []
+
+    @property
+    def classes(self) -> list[str]:
+        return self.attributes.get("class", "").split()
+
+    def text(self) -> str:
+        return "".join(child if isinstance(child, str) else child.text() for child in self.children)
+
+    def all(self, selector: str) -> list["Node"]:
+        """The elements below of a tag, or of a class written as `.name`."""
+        found = []
+        for child in self.children:
+            if isinstance(child, Node):
+                if child.tag == selector or (selector[0] == "." and selector[1:] in child.classes):
+                    found.append(child)
+                found += child.all(selector)
+        return found
+
+    def one(self, selector: str) -> "Node":
+        (found,) = self.all(selector)
+        return found
+
+
+class Tree(HTMLParser):
+    """Refuses elements that are not closed as they were opened."""
+
+    def __init__(self, source: str):
+        super().__init__(convert_charrefs=True)
+        self.root = Node("", {})
+        self.open = [self.root]
+        self.feed(source)
+        self.close()
+        assert self.open == [self.root]
+
+    def handle_starttag(self, tag, attrs):
+        node = Node(tag, dict(attrs))
+        assert len(node.attributes) == len(attrs), "an attribute twice"
+        self.open[-1].children.append(node)
+        if tag not in ("meta", "input", "img"):
+            self.open.append(node)
+
+    def handle_startendtag(self, tag, attrs):
+        self.open[-1].children.append(Node(tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop().tag == tag
+
+    def handle_data(self, data):
+        self.open[-1].children.append(data)
+
+    def handle_comment(self, data):
+        raise AssertionError(f"a comment: {data}")
+
+
+def page_of(tmp_path: Path, *examples: dict, **options) -> Node:
+    path = write_review_page(tmp_path / "review.html", *make_frames(*examples), **options)
+    return Tree(path.read_bytes().decode("utf-8")).root
+
+
+def context_of(card: Node) -> str:
+    return "".join(piece.text() for piece in card.one(".context").all(".text"))
+
+
+def marks_of(card: Node) -> list[tuple[str, str]]:
+    """The classes and the text of each mark in the context of a card."""
+    return [(mark.attributes["class"], mark.text()) for mark in card.one(".context").all("mark")]
+
+
+def lines_of(card: Node) -> dict[str, str]:
+    """What stands below the context of a card."""
+    lines = card.one("dl")
+    return {name.text(): text.text() for name, text in zip(lines.all("dt"), lines.all("dd"), strict=True)}
+
+
+# What a row says
+
+
+def test_card_says_what_is_known_of_an_example(tmp_path):
+    example = {
+        "id": "q7", "title": "Rivers", "question": "Which river?", "context": "The Elbe, not the Oder.",
+        "given": [(18, 22)], "suggested": (4, 8), "label_quality": 0.0316, "suggestion_confidence": 0.875,
+        "checks": "far from the question; another span is likelier", "fold": 2,
+    }  # fmt: skip
+    card = page_of(tmp_path, example).one("article")
+    facts = card.one(".facts")
+    assert facts.one(".rank").text() == "1"
+    assert "label quality 0.032" in facts.text()
+    assert facts.all("rect")[1].attributes["width"] == "3.2"
+    assert facts.one(".badge").text() == "issue"
+    assert [check.text() for check in facts.all("li")] == ["far from the question", "another span is likelier"]
+    assert facts.one(".last").text() == "Rivers · q7 · fold 2"
+    assert card.one("h2").text() == "Which river?"
+    assert context_of(card) == "The Elbe, not the Oder."
+    assert lines_of(card) == {"given": "Oder", "suggested": "Elbe (confidence 0.88)"}
+    assert {name: value for name, value in card.attributes.items() if name.startswith("data-")} == {
+        "data-rank": "1", "data-quality": "0.032", "data-issue": "1", "data-confidence": "0.875", "data-fold": "2",
+    }  # fmt: skip
+
+
+def test_row_without_issue_answer_or_suggestion(tmp_path):
+    card = page_of(tmp_path, {"context": "None.", "is_issue": False, "suggestion_confidence": float("nan")})
+    card = card.one("article")
+    assert card.one(".badge").text() == "not flagged"
+    assert lines_of(card) == {"given": "no answer", "suggested": "none"}
+    assert marks_of(card) == []
+    assert (card.attributes["data-issue"], card.attributes["data-confidence"]) == ("0", "-1.000")
+
+
+def test_suggestion_says_how_it_differs(tmp_path):
+    same, moved, also = page_of(
+        tmp_path,
+        {"context": "a bit a", "given": [(0, 1)], "suggested": (0, 1)},
+        {"context": "a bit a", "given": [(0, 1)], "suggested": (6, 7)},
+        {"context": "a bit a", "given": [(0, 1), (2, 5)], "suggested": (0, 5)},
+    ).all("article")
+    assert lines_of(same) == {"given": "a", "suggested": "a (confidence 0.75, the given answer)"}
+    assert lines_of(moved) == {"given": "a", "suggested": "a (confidence 0.75, the same text in another place)"}
+    assert lines_of(also) == {"given": "a", "also given": "bit", "suggested": "a bit (confidence 0.75)"}
+
+
+def test_suggestion_without_confidence_is_none(tmp_path):
+    example = {"context": "a bit", "given": [(0, 1)], "suggested": (2, 5)}
+    confidences = [CONFIDENT_SUGGESTION, CONFIDENT_SUGGESTION - 0.001, float("nan")]
+    examples = [example | {"suggestion_confidence": confidence} for confidence in confidences]
+    confident, below, unknown = page_of(tmp_path, *examples).all("article")
+    assert lines_of(confident)["suggested"].startswith("bit (confidence ")
+    for card in (below, unknown):
+        assert lines_of(card)["suggested"] == "no confident suggestion"
+        assert marks_of(card) == [("given starts ends", "a")]
+
+
+@pytest.mark.parametrize("reasons", [HOSTILE[0], "", None])
+def test_reasons_are_said(tmp_path, reasons):
+    card = page_of(tmp_path, {"context": "a bit", "reasons": reasons}).one("article")
+    assert lines_of(card).get("why", "") == (reasons or "")
+    assert card.all("script") == []
+
+
+# Marks
+
+
+@pytest.mark.parametrize(
+    ("given", "suggested", "marks"),
+    [
+        ([(2, 4)], (6, 8), [("given starts ends", "cd"), ("suggested starts ends", "gh")]),
+        ([(2, 4)], (4, 6), [("given starts ends", "cd"), ("suggested starts ends", "ef")]),
+        (
+            [(2, 6)],
+            (4, 8),
+            [("given starts", "cd"), ("given suggested starts ends", "ef"), ("suggested ends", "gh")],
+        ),
+        (
+            [(2, 8)],
+            (4, 6),
+            [("given starts", "cd"), ("given suggested starts ends", "ef"), ("given ends", "gh")],
+        ),
+        ([(2, 5)], (2, 6), [("given suggested starts ends", "cde"), ("suggested ends", "f")]),
+        ([(0, 10)], (0, 10), [("given suggested starts ends", "abcdefghij")]),
+        # Several given answers, one of them twice and one the judged one again.
+        ([(2, 4), (2, 4), (8, 9), (8, 9)], None, [("given starts ends", "cd"), ("also starts ends", "i")]),
+        (
+            [(2, 4), (1, 5), (3, 7)],
+            (6, 8),
+            [
+                ("also starts", "b"),
+                ("given also starts", "c"),
+                ("given also starts ends", "d"),
+                ("also ends", "e"),
+                ("also", "f"),
+                ("also suggested starts ends", "g"),
+                ("suggested ends", "h"),
+            ],
+        ),
+    ],
+)
+def test_marks_cover_their_characters(tmp_path, given, suggested, marks):
+    card = page_of(tmp_path, {"context": "abcdefghij", "given": given, "suggested": suggested}).one("article")
+    assert marks_of(card) == marks
+    assert context_of(card) == "abcdefghij"
+
+
+def test_offsets_count_characters(tmp_path):
+    # The emoji is two units in JavaScript and four bytes; "é" is a letter and an accent of its own.
+    card = page_of(tmp_path, {"context": "😀 Cafe\u0301 <b>", "given": [(2, 7)], "suggested": (8, 11)}).one("article")
+    assert marks_of(card) == [("given starts ends", "Cafe\u0301"), ("suggested starts ends", "<b>")]
+
+
+def test_direction_follows_the_text(tmp_path):
+    card = page_of(tmp_path, {"context": "שלום. " * 250, "question": "מי?", "given": [(0, 4)]}).one("article")
+    assert card.one("h2").attributes["dir"] == card.one(".context").attributes["dir"] == "auto"
+    # Its English words must not make the Hebrew context run from the left.
+    assert card.one("summary").attributes["dir"] == "ltr"
+
+
+# Long contexts: "S00 is my sentence of forty characters. " and so on, 40 characters each.
+SENTENCES = [f"S{number:02} is my sentence of forty characters. " for number in range(30)]
+
+
+def test_long_context_shows_the_sentences_around_the_marks(tmp_path):
+    assert {len(sentence) for sentence in SENTENCES} == {40}
+    context = "".join(SENTENCES)
+    card = page_of(tmp_path, {"context": context, "given": [(10 * 40, 10 * 40 + 3)]}).one("article")
+    assert context_of(card) == context
+    before, after = card.all("details")
+    assert before.one(".text").text() == "".join(SENTENCES[:9])
+    assert after.one(".text").text() == "".join(SENTENCES[12:])
+    # Seven words a sentence.
+    assert [part.one("summary").text() for part in (before, after)] == ["… 63 more words", "… 126 more words"]
+    assert marks_of(card) == [("given starts ends", "S10")]
+
+
+def test_marks_of_long_contexts_are_never_folded(tmp_path):
+    context = "".join(SENTENCES)
+    # From sentence 2 into 3, and in the last: 1 to 4 are shown, 28 and 29; 0 is too short to fold away.
+    spans = {"given": [(2 * 40 + 35, 3 * 40 + 3)], "suggested": (29 * 40, 29 * 40 + 3)}
+    card = page_of(tmp_path, {"context": context, **spans}).one("article")
+    assert context_of(card) == context
+    (folded,) = card.all("details")
+    assert folded.one(".text").text() == "".join(SENTENCES[5:28])
+    assert marks_of(card) == [("given starts ends", "ers. S03"), ("suggested starts ends", "S29")]
+
+
+def test_long_context_without_marks_shows_its_beginning(tmp_path):
+    card = page_of(tmp_path, {"context": "".join(SENTENCES)}).one("article")
+    assert card.one(".context").all(".text")[0].text() == "".join(SENTENCES[:2])
+    assert card.one("details").one(".text").text() == "".join(SENTENCES[2:])
+
+
+# The page
+
+
+def test_header_counts(tmp_path):
+    examples = [{"context": "c", "is_issue": number < 3} for number in range(1500)]
+    page = page_of(tmp_path, *examples, title="Mine & yours", estimate=12.4, worst=2)
+    assert page.one("h1").text() == page.one("title").text() == "Mine & yours"
+    assert page.one("header").all("p")[0].text() == (
+        "1,500 examples, 3 issues found; about 12 wrong labels estimated. 2 rows on this page, worst first; "
+        "the other 1,498 are in label_issues.csv."
+    )
+    assert [card.one(".rank").text() for card in page.all("article")] == ["1", "2"]
+
+    page = page_of(tmp_path, {"context": "c"})
+    assert page.one("header").all("p")[0].text() == "1 example, 1 issue found. 1 row on this page, worst first."
+
+
+def sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+
+
+def test_policy_allows_this_script_and_style_and_nothing_else(tmp_path):
+    page = page_of(tmp_path, {"context": HOSTILE[0]})
+    metas = [meta.attributes for meta in page.all("meta")]
+    assert metas[1] == {
+        "http-equiv": "Content-Security-Policy",
+        "content": f"default-src 'none'; script-src 'sha256-{sha256(page.one('script').text())}'; "
+        f"style-src 'sha256-{sha256(page.one('style').text())}'; base-uri 'none'; form-action 'none'",
+    }
+    # Nothing with a script or style of its own may stand before the policy.
+    assert [child.tag for child in page.one("head").children if isinstance(child, Node)][:2] == ["meta", "meta"]
+
+
+def elements_of(node: Node) -> list[Node]:
+    below = [child for child in node.children if isinstance(child, Node)]
+    return below + [element for child in below for element in elements_of(child)]
+
+
+def test_page_asks_for_nothing_outside(tmp_path):
+    page = page_of(tmp_path, {"context": "c", "given": [(0, 1)]})
+    for element in elements_of(page):
+        assert element.tag not in ("link", "img", "iframe", "object", "embed", "base", "a")
+        names = element.attributes
+        assert not {"src", "href", "style"} & set(names)
+        assert not [name for name in names if name.startswith("on")]
+    assert "url(" not in page.one("style").text()
+    assert "@import" not in page.one("style").text()
+
+
+# Hostile texts
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_text_is_shown_and_not_obeyed(tmp_path, text):
+    middle = (len(text) // 3, 2 * len(text) // 3)
+    example = {
+        "id": text, "title": text, "question": text, "context": text, "given": [middle], "suggested": (0, len(text)),
+        "checks": text.replace(";", ""),
+    }  # fmt: skip
+    harmless = {"id": "i", "title": "t", "question": "q", "context": "abc", "given": [(1, 2)], "suggested": (0, 3),
+                "checks": "c"}  # fmt: skip
+    page, same = page_of(tmp_path, example, title=text), page_of(tmp_path, harmless, title="t")
+    assert [element.tag for element in elements_of(page)] == [element.tag for element in elements_of(same)]
+    assert [sorted(e.attributes) for e in elements_of(page)] == [sorted(e.attributes) for e in elements_of(same)]
+
+    card = page.one("article")
+    assert context_of(card) == text
+    assert [mark for _, mark in marks_of(card)] == [text[: middle[0]], text[slice(*middle)], text[middle[1] :]]
+    shown = [piece.text() for name in (".title", ".id", ".question", ".checks") for piece in card.all(name)]
+    assert shown == [text, text, text, text.replace(";", "")]
+    assert [answer.text() for answer in card.one("dl").all("mark")] == [text[slice(*middle)], text]
+    assert page.one("h1").text() == page.one("title").text() == text
+
+
+def test_characters_that_html_cannot_hold_are_replaced_one_for_one(tmp_path):
+    context = "a\x00b\x1bc\x7fd\x85e\ud800f\tg\nh\ri"
+    issues, table = make_frames({"context": "?" * len(context), "given": [(9, 11)]})
+    # A column of pandas strings cannot hold half of a surrogate pair; one of objects can.
+    for frame in (issues, table):
+        frame["id"] = pd.Series(["\udfff"], dtype=object)
+    issues["given_answer"] = pd.Series([context[9:11]], dtype=object)
+    table["context"] = pd.Series([context], dtype=object)
+    table["given_answer"] = [[context[9:11]]]
+    path = write_review_page(tmp_path / "review.html", issues, table, title="\ud83d")
+    page = Tree(path.read_bytes().decode("utf-8")).root
+    assert context_of(page) == "a␀b␛c␡d\ufffde\ufffdf\tg\nh\ri"
+    assert marks_of(page) == [("given starts ends", "\ufffdf")]
+    assert page.one("h1").text() == page.one(".id").text() == "\ufffd"
+
+
+# Writing
+
+
+def test_same_input_same_bytes_and_nothing_left_beside(tmp_path):
+    example = {"context": "abc", "given": [(0, 1)], "suggested": (1, 2), "checks": "x; y; z"}
+    paths = [tmp_path / "new" / name for name in ("one.html", "two.html")]
+    for path in paths:
+        assert write_review_page(str(path), *make_frames(example, example)) == path
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert sorted(paths[0].parent.iterdir()) == paths
+
+
+def test_failure_leaves_the_earlier_page(tmp_path, monkeypatch):
+    path = tmp_path / "review.html"
+    path.write_text("earlier", encoding="utf-8")
+
+    def fail(partial, content):
+        partial.open("wb").write(content[:10])
+        raise OSError("no space")
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(OSError, match="no space"):
+        write_review_page(path, *make_frames({"context": "abc"}))
+    assert [(file.name, file.read_text(encoding="utf-8")) for file in tmp_path.iterdir()] == [
+        ("review.html", "earlier")
+    ]
+
+
+@pytest.mark.parametrize("estimate", [-1, 2, float("nan")])
+def test_estimate_out_of_range(tmp_path, estimate):
+    with pytest.raises(ValueError, match="estimate: expected"):
+        page_of(tmp_path, {"context": "abc"}, estimate=estimate)
+
+
+# In a browser
+
+# Opens pages in a frame, one after another, and keeps what each has become after its script has run. Of a visit,
+# what follows the first address are fragments that the open page is sent to.
+HARNESS = """<!DOCTYPE html><meta charset="utf-8"><body><script>
+(async () => {
+  const seen = [];
+  for (const [address, ...fragments] of VISITS) {
+    const frame = document.createElement("iframe");
+    const loaded = new Promise(done => frame.onload = done);
+    frame.src = address;
+    document.body.append(frame);
+    await loaded;
+    const look = () => seen.push(frame.contentDocument.documentElement.outerHTML);
+    look();
+    for (const fragment of fragments) {
+      const changed = new Promise(done => frame.contentWindow.addEventListener("hashchange", done, {once: true}));
+      frame.contentWindow.location.hash = fragment;
+      await changed;
+      look();
+    }
+    frame.remove();
+  }
+  const all = document.createElement("pre");
+  all.textContent = JSON.stringify(seen);
+  document.body.replaceChildren(all);
+})();
+</script>
+"""
+
+
+def browse(folder: Path, *visits: list[str]) -> list[Node]:
+    """Return what pages of a folder become in one run of the browser: one Node for each address of each visit."""
+    flags = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
+        --disable-component-update --disable-sync --virtual-time-budget=5000 --dump-dom
+        --allow-file-access-from-files""".split()  # the last: a page may look into a frame beside it
+    harness, profile = folder / "harness.html", folder / "profile"
+    harness.write_text(HARNESS.replace("VISITS", json.dumps(visits)), encoding="utf-8")
+    run = subprocess.run(
+        [CHROMIUM, *flags, f"--user-data-dir={profile}", harness.as_uri()],
+        capture_output=True, timeout=120, check=True,
+    )  # fmt: skip
+    shutil.rmtree(profile, ignore_errors=True)
+    sources = json.loads(Tree(run.stdout.decode("utf-8").strip()).root.one("pre").text())
+    assert len(sources) == sum(map(len, visits))
+    return [Tree(source).root for source in sources]
+
+
+def shown(page: Node) -> list[str]:
+    return [card.one(".id").text() for card in page.all("article") if "hidden" not in card.attributes]
+
+
+@needs_browser
+def test_policy_stops_what_escaping_would_have_missed(tmp_path):
+    path = write_review_page(tmp_path / "review.html", *make_frames({"context": "abc", "question": "HERE"}))
+    payload = "<script>document.title='run'</script><img src='x' onerror='document.title=1'>"
+    source = path.read_text(encoding="utf-8").replace("HERE", payload)
+    path.write_text(source, encoding="utf-8")
+    # The same payload does run where no policy stands, or the test would prove nothing.
+    (tmp_path / "open.html").write_text(source.replace("Content-Security-Policy", "x"), encoding="utf-8")
+    page, without_policy = browse(tmp_path, [path.name], ["open.html"])
+    assert len(page.all("script")) == 2
+    assert page.one("title").text() == "Label issues"
+    assert page.one("form").all("p")[0].text() == "1 of 1 rows"
+    assert without_policy.one("title").text() in ("run", "1")
+
+
+@pytest.fixture(scope="module")
+def five_rows(tmp_path_factory) -> Path:
+    """Five rows: ids, qualities, confidences, folds and issues are ordered differently."""
+    contexts = ["Paris, Zürich", "In Oslo", "Lima  and Oslo", "Rome", "Berlin. " * 200]
+    columns = {
+        "id": ["q10", "q9", "q2", "q1", "q3"], "label_quality": [0.1, 0.2, 0.3, 0.4, 0.5],
+        "suggestion_confidence": [0.3, float("nan"), 0.9, 0.1, 0.5], "fold": [2, 0, 1, 0, 1],
+        "is_issue": [True, True, True, False, False], "checks": ["a", "a; b & c", "", "b & c", ""],
+    }  # fmt: skip
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    examples = [{"context": context, **row} for context, row in zip(contexts, rows, strict=True)]
+    examples[3]["question"] = "Which ÉTOILE?"
+    return write_review_page(tmp_path_factory.mktemp("page") / "review.html", *make_frames(*examples))
+
+
+IDS_OF_ADDRESS = {
+    "": ["q10", "q9", "q2", "q1", "q3"],
+    "#q=oslo&sort=-quality": ["q2", "q9"],
+    "#q=lima+and&only=issues": ["q2"],  # two spaces in the context
+    "#q=etoile": ["q1"],
+    "#q=Z%C3%BCrich": ["q10"],
+    "#q=OSLO&fold=1": ["q2"],
+    "#only=issues&sort=-confidence": ["q2", "q10", "q9"],  # no confidence comes last
+    "#sort=id": ["q1", "q2", "q3", "q9", "q10"],
+    "#sort=fold": ["q9", "q1", "q2", "q3", "q10"],
+    "#min=0.2&max=0.4": ["q9", "q2", "q1"],
+    "#check=b+%26+c": ["q9", "q1"],
+    "#fold=7&sort=x&unknown=1": ["q10", "q9", "q2", "q1", "q3"],
+    "#q=%3Cscript%3E": [],
+}
+
+
+@pytest.fixture(scope="module")
+def pages_by_address(five_rows) -> dict[str, list[Node]]:
+    """For each address, the page opened there, and the page sent there from the address before."""
+    first, *others = IDS_OF_ADDRESS
+    opened = [[five_rows.name + address] for address in IDS_OF_ADDRESS]
+    pages = browse(five_rows.parent, *opened, [five_rows.name, *others, first])
+    sent = dict(zip([*others, first], pages[len(opened) + 1 :], strict=True))
+    return {address: [page, sent[address]] for address, page in zip(IDS_OF_ADDRESS, pages, strict=False)}
+
+
+@needs_browser
+@pytest.mark.parametrize("address", IDS_OF_ADDRESS)
+def test_address_filters_and_sorts(pages_by_address, address):
+    ids = IDS_OF_ADDRESS[address]
+    for page in pages_by_address[address]:
+        assert shown(page) == ids
+        assert page.one("form").all("p")[0].text() == f"{len(ids)} of 5 rows"
+        assert ("hidden" in page.all("p")[-1].attributes) == bool(ids)

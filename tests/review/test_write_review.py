@@ -1,0 +1,220 @@
+"""The files of a review: of which run they are, and that nobody's work in them is lost."""
+
+import json
+import shutil
+import warnings
+from hashlib import sha256
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import twelve_examples
+from review_frames import make_frames
+from test_audit import found_wrong, make_run
+
+from span_label_errors.commands.audit import audit
+from span_label_errors.model.checkpoints import file_sha256
+from span_label_errors.quality.label_errors import FewAnswersWarning, LabelErrors, find_label_errors
+from span_label_errors.results.read import read_outputs
+from span_label_errors.review.write import write_review_files
+
+FILES = [
+    "doccano.jsonl", "label_issues.csv", "label_issues.html", "label_issues.json", "label_issues.parquet",
+    "label_studio_config.xml", "label_studio_tasks.json",
+]  # fmt: skip
+
+
+def write(folder: Path, quality: float = 0.25) -> list[str]:
+    """Write the review of two examples, and return what was said."""
+    examples = [{"context": "abcd", "given": [(0, 2)], "label_quality": quality}, {"context": "abcd"}]
+    issues, table = make_frames(*examples)
+    said = []
+    paths = write_review_files(folder, LabelErrors(issues, 1, True), table, log=said.append)
+    assert all(path.is_file() for path in paths)
+    pd.testing.assert_frame_equal(pd.read_parquet(folder / "label_issues.parquet"), issues)
+    return said
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir() if not file.name.startswith(".")}
+
+
+def listed(folder: Path) -> dict[str, str]:
+    return json.loads((folder / "label_issues.json").read_text())["files"]
+
+
+def test_second_review_writes_the_same(tmp_path):
+    assert write(tmp_path) == []
+    before = contents(tmp_path)
+    assert sorted(before) == FILES
+    assert listed(tmp_path) == {name: sha256(before[name]).hexdigest() for name in FILES if name != "label_issues.json"}
+    assert write(tmp_path) == []
+    assert contents(tmp_path) == before
+
+
+def test_table_that_was_filled_in_stays_however_often_it_is_written(tmp_path):
+    write(tmp_path)
+    file = tmp_path / "label_issues.csv"
+    untouched = file.read_bytes()
+    file.write_bytes(b"work")
+    for _ in range(2):
+        (line,) = write(tmp_path)
+        assert "label_issues.csv" in line and "label_issues.new.csv" in line
+        assert file.read_bytes() == b"work"
+        assert (tmp_path / "label_issues.new.csv").read_bytes() == untouched
+        assert sorted(contents(tmp_path)) == sorted([*FILES, "label_issues.new.csv"])
+        assert "label_issues.csv" not in listed(tmp_path)
+    (tmp_path / "label_issues.new.csv").write_bytes(b"more work")
+    write(tmp_path)
+    assert (tmp_path / "label_issues.new.csv").read_bytes() == b"more work"
+    assert (tmp_path / "label_issues.new-2.csv").read_bytes() == untouched
+    # Once the work lies elsewhere, the table has its own name again, and no other.
+    file.unlink()
+    assert write(tmp_path) == []
+    assert sorted(contents(tmp_path)) == sorted([*FILES, "label_issues.new.csv"])
+
+
+@pytest.mark.parametrize("record", [None, "[]", "{"])
+def test_table_of_unknown_origin_stays_unless_it_is_the_same(tmp_path, record):
+    write(tmp_path)
+    if record is None:
+        (tmp_path / "label_issues.json").unlink()
+    else:
+        (tmp_path / "label_issues.json").write_text(record)
+    unknown = (tmp_path / "label_issues.csv").read_bytes()
+    assert write(tmp_path) == []
+    (tmp_path / "label_issues.json").unlink()
+    assert len(write(tmp_path, quality=0.5)) == 1
+    assert (tmp_path / "label_issues.csv").read_bytes() == unknown
+
+
+class Killed(BaseException):
+    """The end of the process."""
+
+
+def counted(do, steps):
+    """Let a step of the process be the last one when the count comes to 0."""
+
+    def step(path, *arguments, **options):
+        if next(steps, None) == 0:
+            raise Killed
+        return do(path, *arguments, **options)
+
+    return step
+
+
+def test_process_that_dies_leaves_no_table_that_passes_for_work(tmp_path):
+    """Whatever step is the last, the files that lie there are listed as they are, and the next review replaces them."""
+    finished, deaths = False, 0
+    while not finished:
+        folder = tmp_path / str(deaths)
+        write(folder)
+        with pytest.MonkeyPatch.context() as patch:
+            steps = iter(range(deaths, -1, -1))
+            for name in ("replace", "rename", "unlink", "write_bytes"):
+                patch.setattr(Path, name, counted(getattr(Path, name), steps))
+            try:
+                write(folder, quality=0.5)
+                finished = True
+            except Killed:
+                deaths += 1
+        found = contents(folder)
+        hashes = listed(folder)
+        assert {
+            name: sha256(found[name]).hexdigest() for name in set(found) - {"label_issues.json"}
+        }.items() <= hashes.items()
+        assert write(folder, quality=0.5) == []
+        assert sorted(contents(folder)) == FILES
+    # At least: six files written, the old ones removed, the record, the new ones put in place.
+    assert deaths > 19
+
+
+# With the run that it is of
+
+
+def review(run: Path, log=print) -> None:
+    table, _ = read_outputs(run / "outputs")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FewAnswersWarning)
+        found = find_label_errors(table)
+    write_review_files(run / "outputs", found, table, log=log)
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_bert, tmp_path_factory):
+    run = make_run(tmp_path_factory.mktemp("whole"), tiny_bert)
+    review(run)
+    return run
+
+
+@pytest.fixture
+def run(whole, tmp_path):
+    return shutil.copytree(whole, tmp_path / "run")
+
+
+def test_new_run_removes_the_review_of_the_one_before_but_no_work(run, tiny_bert):
+    outputs = run / "outputs"
+    (outputs / "label_issues.csv").write_bytes(b"work")
+    review(run)
+    make_run(run, tiny_bert, twelve_examples()[:10])
+    assert [name for name in sorted(contents(outputs)) if name in FILES or "label_issues" in name] == [
+        "label_issues.csv"
+    ]
+    assert (outputs / "label_issues.csv").read_bytes() == b"work"
+    assert list(audit(outputs))[-1] == "there is no review of this run yet"
+
+
+# What the audit says of it
+
+
+def test_review_of_the_run_is_proven_so(run):
+    (run / "outputs" / "label_issues.csv").write_bytes(b"filled in")
+    statement = list(audit(run / "outputs"))[-1]
+    assert statement == "6 files of the review are of this run; its answers stand where it says"
+
+
+def test_review_of_another_run_is_found(run):
+    record = json.loads((run / "outputs" / "label_issues.json").read_text())
+    record["out_of_fold.parquet"] = "0" * 64
+    (run / "outputs" / "label_issues.json").write_text(json.dumps(record))
+    assert "expected a review of this run, found one of another; run the second notebook again" in found_wrong(run)
+
+
+@pytest.mark.parametrize("name", ["label_issues.html", "label_studio_tasks.json", "label_issues.parquet"])
+def test_changed_file_of_the_review_is_found(run, name):
+    with (run / "outputs" / name).open("ab") as file:
+        file.write(b" ")
+    assert f"{name}: expected the file that label_issues.json lists" in found_wrong(run)
+
+
+def with_cell(issues: pd.DataFrame, column: str, value) -> pd.DataFrame:
+    changed = issues.copy()
+    changed.loc[changed.index[3], column] = value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda issues: issues.iloc[:-1], "expected all examples in ranks"),
+        (lambda issues: with_cell(issues, "rank", 7), "expected all examples in ranks"),
+        (lambda issues: with_cell(issues, "index", issues["index"].iloc[0]), "expected each example once"),
+        (lambda issues: with_cell(issues, "label_quality", 1.5), "expected label qualities from 0 to 1"),
+        (lambda issues: with_cell(issues, "id", "other"), "found id 'other'"),
+        (lambda issues: with_cell(issues, "given_start", 1), "expected the given answer"),
+        (lambda issues: with_cell(issues, "suggested_answer", "nonsense"), "expected the suggested answer 'nonsense'"),
+    ],
+)
+def test_issues_that_are_not_of_the_run_are_found(run, change, message):
+    """Only the table is written: the page would refuse most of it."""
+    file = run / "outputs" / "label_issues.parquet"
+    change(pd.read_parquet(file)).to_parquet(file)
+    record = json.loads((run / "outputs" / "label_issues.json").read_text())
+    record["files"]["label_issues.parquet"] = file_sha256(file)
+    (run / "outputs" / "label_issues.json").write_text(json.dumps(record))
+    assert message in found_wrong(run)
+
+
+def test_record_of_another_kind_is_found(run):
+    (run / "outputs" / "label_issues.json").write_text("[]")
+    assert "review: TypeError" in found_wrong(run)
