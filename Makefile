@@ -9,14 +9,19 @@ PAPERMILL := $(BIN)/papermill --no-progress-bar --stdout-file /dev/stdout
 # Threads that wait sleep: where neighbours share the cores, waiting threads that spin halve the speed.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: run test lab squad lint mutants clean
+.PHONY: run test test-slow test-all lab squad lint mutants clean
 
 run: .venv/run.stamp  ## out-of-fold probabilities of the embedded demo, and its label errors
 	$(PAPERMILL) notebooks/$(TRAINING) outputs/$(TRAINING)
 	$(PAPERMILL) notebooks/$(LABEL_ERRORS) outputs/$(LABEL_ERRORS)
 
-test: .venv/test.stamp  ## the whole test suite
-	$(BIN)/python -m pytest -n auto --dist loadfile
+test: .venv/test.stamp  ## everything but what is slow
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
+
+test-slow: .venv/test.stamp  ## clusters, browsers, kills, whole notebooks, the wheel
+	$(BIN)/python -m pytest -n auto --dist loadfile -m slow
+
+test-all: test test-slow  ## everything
 
 lab: .venv/run.stamp  ## JupyterLab on the project
 	$(BIN)/jupyter lab --ServerApp.root_dir=. notebooks/$(TRAINING)
