@@ -36,7 +36,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from label_error_detection import spread
+from label_errors.label_error_detection import spread
 from synthetic_squad import vocabulary_of, write_squad, write_untrained_bert
 from throughput_pieces import (
     EQUAL_WORK,

@@ -24,7 +24,7 @@ def run_main(benchmark, monkeypatch, *words: object) -> None:
 
 @pytest.mark.slow
 def test_label_errors(tmp_path, monkeypatch, capsys):
-    benchmark = module_of("label_error_detection")
+    benchmark = module_of("label_errors.label_error_detection")
     folders = ["--work", tmp_path / "work", "--results", tmp_path]
     run = ["--num_examples", 20, "--num_train_epochs", 1, "--kinds", "moved", "--leaky_kinds", "moved", "--seeds", 0]
     run_main(benchmark, monkeypatch, *run, *folders)
@@ -39,7 +39,7 @@ def test_label_errors(tmp_path, monkeypatch, capsys):
 def test_measures_of_a_ranking_by_hand():
     is_error = np.isin(np.arange(10), [1, 2])  # first and third of the worst
     score = np.array([0.9, 0.1, 0.3, 0.2, 0.8, 0.7, 0.6, 0.5, 0.4, 0.95])
-    assert module_of("label_error_detection").measured(score, is_error) == {
+    assert module_of("label_errors.label_error_detection").measured(score, is_error) == {
         "average_precision": pytest.approx((1 / 1 + 2 / 3) / 2), "auroc": pytest.approx(15 / 16),
         "precision_at_errors": 0.5, "recall_in_worst_tenth": 0.5,
     }  # fmt: skip

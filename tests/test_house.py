@@ -107,7 +107,7 @@ def test_what_is_asked_for_is_pinned():
 
 
 def test_every_import_is_asked_for():
-    own = {"spanbert", "span_classification_tutorial_utils", "span_label_errors", "benchmarks"}
+    own = {"spanbert", "span_classification_tutorial_utils", "span_label_errors", "label_errors"}
     own |= {module.stem for module in TESTS} | {file.stem for file in (ROOT / "benchmarks").rglob("*.py")}
     asked = declared()
     for files, extras in ((MODULES, ("", "notebooks", "ray", "dask")), (TESTS, asked)):

@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+from browser import HOSTILE, browse, context_of, needs_browser
 from conftest import ROOT, make_example, squad_document
-from test_label_errors_notebook import write_run
-from test_page import HOSTILE, browse, context_of, needs_browser
+from small_runs import write_run
 
 from span_classification_tutorial_utils import show_context
 from span_label_errors.cross_validation.out_of_fold import out_of_fold_predictions

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
+from span_label_errors.spans.text import word_spans
+
 # Arbitrary Unicode comes beside these.
 PIECES = [
     "Skłodowska", "Notre", "C#", "1817", "the ", "is", " ", "\t\n", "\u00a0", "-", "'s", "…", "“",  # Latin
@@ -164,3 +166,12 @@ def slow_owner(windows: Sequence[Sequence[int]], token: int) -> int:
         if token in window
     }
     return max(room, key=room.get)
+
+
+def touched_words(context: str, span: tuple[int, int]) -> set[int]:
+    """Words that share a character with a span, looked at one by one."""
+    return {
+        position
+        for position, (start, end) in enumerate(word_spans(context))
+        if set(range(start, end)) & set(range(*span))
+    }

@@ -12,9 +12,9 @@ import pandas as pd
 import pyarrow.parquet
 import pytest
 from conftest import ROOT, make_example, twelve_examples
+from small_runs import LABEL_MAP, found_wrong, make_run
 
 from span_label_errors.commands.audit import AuditError, audit, main
-from span_label_errors.cross_validation.out_of_fold import out_of_fold_predictions
 from span_label_errors.cross_validation.store import (
     FOLD_FILE,
     configuration_of,
@@ -27,21 +27,9 @@ from span_label_errors.files import file_sha256
 from span_label_errors.model.checkpoints import SEEN_CONTEXTS_FILE
 from span_label_errors.results.npz import read_npz, write_npz
 from span_label_errors.results.read import TABLE_FILE
-from span_label_errors.results.write import write_outputs
 from spanbert import QA, QATrainer
 
-LABEL_MAP = {"O": 0, "ANS": 1}
 ARRAYS = ["pred_probs", "labels", "tokens", "questions"]
-
-
-def make_run(folder: Path, tiny_bert: Path, dataset=None, label_map=LABEL_MAP, **options) -> Path:
-    dataset = twelve_examples() if dataset is None else dataset
-    trainer = QATrainer(QA(tiny_bert, label_map=label_map, max_length=48, doc_stride=8), 48, label_map)
-    out_of_fold = out_of_fold_predictions(
-        dataset, trainer, folds_dir=folder / "folds", log=lambda line: None, num_train_epochs=1, **options
-    )
-    write_outputs(folder / "outputs", dataset, out_of_fold, {"seed": options.get("seed", 0)}, seconds=1.0)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +40,6 @@ def whole(tiny_bert, tmp_path_factory) -> Path:
 @pytest.fixture
 def run(whole, tmp_path) -> Path:
     return shutil.copytree(whole, tmp_path / "run")
-
-
-def found_wrong(run: Path) -> str:
-    with pytest.raises(AuditError) as caught:
-        list(audit(run / "outputs"))
-    return str(caught.value)
 
 
 # --- changes that whoever makes them hides by bringing the hashes up to date ----------------------

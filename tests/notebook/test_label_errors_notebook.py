@@ -5,20 +5,15 @@ import io
 import json
 import re
 
-import numpy as np
 import pandas as pd
 import papermill
 import pytest
 from conftest import ROOT, squad_document, twelve_examples
 from papermill.exceptions import PapermillExecutionError
+from small_runs import write_run
 
-from span_label_errors.cross_validation.out_of_fold import OutOfFold, make_splits
-from span_label_errors.cross_validation.store import data_fingerprint
 from span_label_errors.data.sources import DEMO_ERRORS_PATH, read_known_errors
 from span_label_errors.data.squad import load_squad
-from span_label_errors.model.predictions import SpanPrediction
-from span_label_errors.results.write import write_outputs
-from span_label_errors.spans.alignment import answer_spans
 
 NOTEBOOK = ROOT / "notebooks" / "find_label_errors_in_span_classification_dataset.ipynb"
 COLUMNS = (
@@ -29,42 +24,6 @@ REVIEW_FILES = {
     "label_issues.html", "label_issues.csv", "label_issues.parquet", "label_studio_tasks.json",
     "label_studio_config.xml", "doccano.jsonl",
 }  # fmt: skip
-
-
-def write_run(folder, dataset, source, label_map, right_spans):
-    """Write outputs of a model that mostly finds the right spans, whatever is given."""
-    rng = np.random.default_rng(0)
-    predictions = []
-    for example, right in zip(dataset, right_spans, strict=True):
-        words = [match.span() for match in re.finditer(r"\w+|[^\w\s]", example["context"])]
-        char_start, char_end = np.array(words).T
-        given = answer_spans(example, label_map)
-        probs = rng.uniform(0.001, 0.05, (len(words), len(label_map))).astype(np.float32)
-        labels = np.zeros(probs.shape, dtype=np.int64)
-        for name, column in label_map.items():
-            for span in given:
-                if span.class_name == name:
-                    labels[(char_start < span.char_end) & (char_end > span.char_start), column] = 1
-            for start, end, class_name in right:
-                if class_name == name:
-                    probs[(char_start < end) & (char_end > start), column] = rng.uniform(0.3, 0.9)
-        predictions.append(
-            SpanPrediction(
-                probs, [example["context"][slice(*word)] for word in words], labels,
-                char_start=char_start, char_end=char_end, is_context=np.ones(len(words), dtype=bool),
-            )
-        )  # fmt: skip
-    splits = make_splits(dataset)
-    fold = np.zeros(len(dataset), dtype=np.int64)
-    for number, split in enumerate(splits):
-        fold[split.validation_indices] = number
-    report = {
-        "data": data_fingerprint(dataset), "code": {}, "trainer": {"checkpoint": "", "answers": "first"},
-        "fold": 0, "folder": "", "seed": 0, "train_indices": [], "validation_indices": [], "metrics": {},
-        "loss_history": [], "num_training_questions_cut": 0, "seconds": {},
-    }  # fmt: skip
-    out_of_fold = OutOfFold(predictions, fold, splits, [report], label_map)
-    write_outputs(folder, dataset, out_of_fold, {"dataset": str(source), "num_splits": 3}, 1.0)
 
 
 def given_spans(example, class_name="ANS"):

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from cleanlab.experimental import span_classification
-from test_write import predict
+from small_runs import predict
 
 from span_label_errors.model.predictions import SpanPrediction
 from span_label_errors.notebook.show import find_token_issues, show_context, token_quality_scores, visible

@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+from text_strategies import touched_words
 
 from span_label_errors.quality.mistakes import (
     MISTAKES,
@@ -13,7 +14,6 @@ from span_label_errors.quality.mistakes import (
     too_long,
     wrong_occurrence,
 )
-from span_label_errors.spans.text import word_spans
 
 #       0    5   9     15  19   24 27   32
 TEXT = "Anna met Bruno and Anna in Rome."
@@ -28,15 +28,6 @@ def span_of(text: str, part: str, occurrence: int = 0) -> tuple[int, int]:
 
 def texts_of(context: str, spans: list[tuple[int, int]]) -> list[str]:
     return [context[slice(*span)] for span in spans]
-
-
-def touched_words(context: str, span: tuple[int, int]) -> set[int]:
-    """Words that share a character with a span, looked at one by one."""
-    return {
-        position
-        for position, (start, end) in enumerate(word_spans(context))
-        if set(range(start, end)) & set(range(*span))
-    }
 
 
 # Each kind on a small context

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet
 import pytest
-from test_write import PARAMETERS, PROBS, five_examples, one_class
+from small_runs import PARAMETERS, PROBS, five_examples, one_class
 
 from span_label_errors.results.read import read_outputs
 from span_label_errors.results.write import out_of_fold_table, write_outputs

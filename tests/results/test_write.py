@@ -4,7 +4,6 @@ import copy
 import hashlib
 import json
 import platform
-import re
 import shutil
 import subprocess
 from importlib.metadata import version
@@ -16,95 +15,18 @@ import pyarrow.parquet
 import pytest
 from cleanlab.experimental import span_classification
 from conftest import ROOT, make_example
+from small_runs import LABELS, PARAMETERS, PROBS, five_examples, gather, one_class, predict, words_of
 
-from span_label_errors.cross_validation.out_of_fold import OutOfFold, Split
+from span_label_errors.cross_validation.out_of_fold import OutOfFold
 from span_label_errors.cross_validation.store import data_fingerprint
-from span_label_errors.model.predictions import SpanPrediction
 from span_label_errors.results import write as exports
 from span_label_errors.results.npz import read_npz
 from span_label_errors.results.write import out_of_fold_table, write_outputs
-
-PARAMETERS = {"dataset": "demo", "seed": 0, "label_map": {"O": 0, "ANS": 1}, "dropout": None}
-# P(span) of each word. Example 3 has its answer where the model sees none, and none where the model is sure.
-PROBS = [
-    [0.03, 0.02, 0.01, 0.95, 0.9],
-    [0.97, 0.04, 0.03, 0.05],
-    [0.02, 0.06, 0.01],
-    [0.01, 0.02, 0.03, 0.98],
-    [0.05, 0.92, 0.03],
-]
-LABELS = [[0, 0, 0, 1, 1], [1, 0, 0, 0], [0, 0, 0], [1, 0, 0, 0], [0, 1, 0]]
-
-
-def words_of(context: str) -> list[tuple[str, int, int]]:
-    return [(match.group(), *match.span()) for match in re.finditer(r"\S+", context)]
-
-
-def predict(context: str, pred_probs: list[list[float]], labels: list[list[int]]) -> SpanPrediction:
-    """Return a prediction for the words of a context, of one list a class."""
-    words = words_of(context)
-    return SpanPrediction(
-        np.array(pred_probs, dtype=np.float32).T,
-        [word for word, _, _ in words],
-        np.array(labels, dtype=np.int64).T,
-        char_start=np.array([start for _, start, _ in words]),
-        char_end=np.array([end for _, _, end in words]),
-        is_context=np.ones(len(words), dtype=bool),
-    )
-
-
-def gather(
-    dataset: list[dict], predictions: list[SpanPrediction], label_map: dict, answers: str = "first"
-) -> OutOfFold:
-    """Return predictions as two folds would give them: example 1 is held out by fold 1, the others by fold 0."""
-    num_examples = len(predictions)
-    fold = np.array([int(i == 1) for i in range(num_examples)])
-    splits = [Split(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in (0, 1)]
-    reports = [
-        {
-            "fold": k,
-            "folder": f"fold_{k}_of_2-0123456789ab",
-            "key": "0123456789ab",
-            "seed": 100 + k,
-            "data": data_fingerprint(dataset),
-            "code": {"modules": "hash of the code", "torch": "2.0"},
-            "trainer": {"checkpoint": "hash of the checkpoint", "label_map": label_map, "answers": answers},
-            "train_indices": split.train_indices.tolist(),
-            "validation_indices": split.validation_indices.tolist(),
-            "metrics": {"loss": 0.25 + k, "classes": {"ANS": {"average_precision": None, "f1": 50.0}}},
-            "loss_history": [[0.5, 0.7], [1.0, 0.3]],
-            "num_training_questions_cut": 0,
-            "seconds": {"train": 1.5, "predict": 0.5},
-        }
-        for k, split in enumerate(splits)
-    ]
-    return OutOfFold(predictions, fold, splits, reports, label_map)
-
-
-def five_examples() -> list[dict]:
-    return [
-        make_example("a", "The capital is not Rome,", "Which “capital”?", "not Rome", title="Cities"),
-        make_example("b", "Zürich 😀 is here", "Where?", "Zürich", title="Cities"),
-        make_example("c", "Nothing is said", "Who?", title=""),
-        make_example("d", "He wrote Ulysses 1922", "When?", "He"),
-        make_example("e", "It is it", "2nd?", "is"),
-    ]
 
 
 @pytest.fixture
 def dataset() -> list[dict]:
     return five_examples()
-
-
-def one_class(dataset: list[dict]) -> OutOfFold:
-    """Predictions with one span class; the columns do not sum to one, as independent classes do not."""
-    predictions = [
-        predict(
-            example["context"], [[0.5 - prob / 2 for prob in probs], probs], [[1 - label for label in labels], labels]
-        )
-        for example, probs, labels in zip(dataset, PROBS, LABELS, strict=True)
-    ]
-    return gather(dataset, predictions, {"O": 0, "ANS": 1})
 
 
 @pytest.fixture

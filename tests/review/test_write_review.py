@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from conftest import twelve_examples
 from review_frames import make_frames
-from test_audit import found_wrong, make_run
+from small_runs import found_wrong, make_run
 
 from span_label_errors.commands.audit import audit
 from span_label_errors.model.checkpoints import file_sha256

@@ -1,6 +1,6 @@
 """Plant errors of known kinds in clean data, run the real pipeline, and measure how well scores find them.
 
-    python benchmarks/label_error_detection.py --dataset path/to/squad.json
+    python -m benchmarks.label_errors.label_error_detection --dataset path/to/squad.json
 
 Every run (a kind of error and a seed) trains its folds on the data with its errors; finished runs are kept in `--work`
 and are not trained again. `leaky` runs do what the older recipe does: one model is carried through all folds. What was
@@ -19,7 +19,6 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet
 from cleanlab.experimental.span_classification import get_label_quality_scores
-from planting import MIX, PlantedError, plant_errors
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from span_label_errors.cross_validation import trainers as fold_trainer
@@ -37,7 +36,9 @@ from span_label_errors.results.write import out_of_fold_table
 from span_label_errors.spans.text import normalized_text
 from spanbert import EMBEDDED_RECIPE, QA, QATrainer
 
-HERE = Path(__file__).resolve().parent
+from .planting import MIX, PlantedError, plant_errors
+
+BENCHMARKS = Path(__file__).resolve().parents[1]
 NUM_SPLITS, SHARE = 3, 0.1
 LABEL_MAP = {"O": 0, "ANS": 1}
 FRESH, LEAKY = "fresh", "leaky"
@@ -228,8 +229,8 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--num_train_epochs", type=float, default=EMBEDDED_RECIPE["num_train_epochs"])
     parser.add_argument("--only_finished", action="store_true", help="train nothing: report the runs that are there")
-    parser.add_argument("--work", type=Path, default=HERE / "runs", help="where finished runs are kept")
-    parser.add_argument("--results", type=Path, default=HERE / "results")
+    parser.add_argument("--work", type=Path, default=BENCHMARKS / "runs", help="where finished runs are kept")
+    parser.add_argument("--results", type=Path, default=BENCHMARKS / "results")
     arguments = parser.parse_args()
 
     recipe = {**EMBEDDED_RECIPE, "num_train_epochs": arguments.num_train_epochs}
