@@ -26,12 +26,10 @@ def make_frames(*examples: dict, classes: tuple[str, ...] = ("ANS",)) -> tuple[p
         })  # fmt: skip
         row = {
             "rank": number + 1, "index": len(examples) - 1 - number, **shared, "label_quality": 0.25, "is_issue": True,
-            "suggestion_confidence": 0.75, "checks": "",
+            "suggestion_confidence": 0.75, "checks": "", "reasons": "",
         }  # fmt: skip
         for name, span in (("given", given[0] if given else None), ("suggested", example.get("suggested"))):
             row |= {f"{name}_answer": context[slice(*span[:2])] if span else "", f"{name}_start": span and span[0]}
-        if "reasons" in example:
-            row["reasons"] = None
         issues.append(row | {name: example[name] for name in row if name in example})
     starts = dict.fromkeys(["given_start", "suggested_start"], "Int64")
     return pd.DataFrame(issues).astype(starts), pd.DataFrame(table[::-1])

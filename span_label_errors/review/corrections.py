@@ -5,6 +5,7 @@ import json
 import shutil
 import warnings
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,15 +14,14 @@ from span_label_errors.data.squad import InvalidDatasetError, InvalidExample, lo
 from span_label_errors.data.squad_text import replace_answers
 from span_label_errors.files import check_writable, partial_folder, write_file
 from span_label_errors.review.marks import Answer, Decision, RefusedDecisionsError
-from span_label_errors.spans.text import occurrences
+from span_label_errors.spans.text import occurrences, overlaps
 
-_PLACES_SHOWN = 10
-
-_Kept = tuple[int | None, Answer]  # an answer, and its position among those of the source; None for a new one
+# How many places of a text are looked for, and named in a message.
+_MAX_PLACES, _PLACES_SHOWN = 1000, 10
 
 
 class Change(NamedTuple):
-    """A question whose answers are others than before."""
+    """A question whose answers change."""
 
     id: str
     question: str
@@ -31,18 +31,20 @@ class Change(NamedTuple):
 
 
 def apply_decisions(
-    source: str | Path, decisions: Sequence[Decision], corrected_path: str | Path, changes_path: str | Path
+    source: str | Path,
+    decisions: Sequence[Decision],
+    corrected_path: str | Path,
+    changes_path: str | Path,
+    *,
+    revision: str | None = None,
 ) -> list[Change]:
-    """Write a data set with the decisions put in, and a list of what changed.
+    """Write a corrected data set, and a list of what changed.
 
-    In a SQuAD file, only the `answers` of changed questions are others than in the source, and `is_impossible`
-    where it is there and changes; every other byte is the same, those of invalid examples too. A data set of another
-    form becomes a new SQuAD file, questions in their order; columns beyond the schema and invalid examples are left
-    out. A warning says how many examples are invalid.
+    In a SQuAD file, only the `answers` of changed questions differ from the source, and `is_impossible` where it is
+    there; every other byte is the same, those of invalid examples too. A data set of another form becomes a new SQuAD
+    file with its valid examples in order. A warning says how many examples are invalid.
 
-    Of an example's answers, those that the decision is about make way for the correct ones; a decision that there
-    is no answer removes all. An answer that replaces another has a text, an offset and, where the data has span
-    classes, a label; further fields described the old one.
+    A decision replaces the answers that were under review; "no answer" removes all answers of the example.
 
     Parameters
     ----------
@@ -50,22 +52,23 @@ def apply_decisions(
         What `load_squad` takes.
     decisions : sequence of Decision
         As `read_decisions` gives them, of one file or several.
-    corrected_path : str or Path
-        A `.json` file; one that is there is replaced, but never the source.
-    changes_path : str or Path
-        A `.json` file: a list of objects with the fields of `Change`.
+    corrected_path, changes_path : str or Path
+        Two `.json` files: the data set, and a list of objects with the fields of `Change`. They are replaced if they
+        are there; neither may be the source.
+    revision : str, optional
+        Branch, tag or commit of a data set on the Hub, as in `load_squad`.
 
     Returns
     -------
     list of Change
-        In the order of the data. Confirmed answers are none.
+        In the order of the data, without confirmed answers.
 
     Raises
     ------
     RefusedDecisionsError
         If a decision does not fit its example: the id is unknown or that of an invalid example, the given answer is
-        not among the answers any more, the correct one does not stand in the context or it is not clear where, two
-        decisions contradict. All are named, and nothing is written.
+        no longer among the answers, the correct one is not in the context or in several places, or two decisions
+        contradict each other. All of them are named, and nothing is written.
     ValueError
         If a path is no `.json` file or is that of another file; and what `load_squad` raises.
     OSError
@@ -74,28 +77,18 @@ def apply_decisions(
     corrected_path, changes_path = Path(corrected_path), Path(changes_path)
     file = DEMO_PATH if str(source) == DEMO_SOURCE else Path(source).expanduser()
     _check_paths(file, corrected_path, changes_path)
-    examples, invalid = _read(source)
-    with_labels = "label" in examples[0]["answers"]
-    corrected = _corrected_answers(str(source), examples, invalid, list(decisions), with_labels)
+    examples, invalid = _read(source, revision)
+    corrected = _corrected_answers(str(source), examples, invalid, decisions)
     for folder in (corrected_path.parent, changes_path.parent):
         check_writable(folder)
 
-    changes, rows = [], []
-    for example_index, example in enumerate(examples):
-        before = [answer for _, answer in _answers_of(example)]
-        after = [answer for _, answer in corrected.get(example_index, _answers_of(example))]
-        rows.append({**example, "answers": _as_columns(after, with_labels)})
-        if example_index in corrected:
-            shown = [[_as_entry(answer, with_labels) for answer in answers] for answers in (before, after)]
-            changes.append(Change(example["id"], example["question"], _kind(before, after), *shown))
+    rows = [{**example, "answers": corrected.get(i, example["answers"])} for i, example in enumerate(examples)]
     is_squad_file = file.is_file() and file.suffix.lower() == ".json"
     if invalid:
         kept = "left as they are" if is_squad_file else f"left out of {corrected_path.name}"
         warnings.warn(f"{source}: {len(invalid)} invalid examples are {kept}, first: {invalid[0]}", stacklevel=2)
-    if is_squad_file:
-        content = _edited(file, corrected, {problem.example_index for problem in invalid}, with_labels)
-    else:
-        content = _squad_document(rows, with_labels)
+    content = _edited(file, examples, corrected, invalid) if is_squad_file else _squad_document(rows)
+    changes = [_change(examples[example_index], answers) for example_index, answers in sorted(corrected.items())]
 
     staging = partial_folder(corrected_path)
     try:
@@ -110,15 +103,21 @@ def apply_decisions(
     return changes
 
 
-def _read(source: str | Path) -> tuple[list[dict], list[InvalidExample]]:
-    """Return the valid examples of a data set, and what is wrong with each of the others."""
+def _read(source: str | Path, revision: str | None = None) -> tuple[list[dict], list[InvalidExample]]:
+    """Return the valid examples, their `answers` as a list of Answer, and what is wrong with each of the others."""
     try:
-        return load_squad(source).to_list(), []
+        dataset, invalid = load_squad(source, revision=revision), []
     except InvalidDatasetError as error:
         invalid = error.problems
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # `apply_decisions` says what becomes of them
-        return load_squad(source, on_invalid="drop").to_list(), invalid
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # `apply_decisions` says what becomes of the invalid examples
+            dataset = load_squad(source, on_invalid="drop", revision=revision)
+    examples = []
+    for example in dataset:
+        columns = example["answers"]
+        classes = columns.get("label") or [None] * len(columns["text"])
+        examples.append({**example, "answers": list(map(Answer, columns["text"], columns["answer_start"], classes))})
+    return examples, invalid
 
 
 def _check_paths(source: Path, corrected_path: Path, changes_path: Path) -> None:
@@ -134,48 +133,44 @@ def _check_paths(source: Path, corrected_path: Path, changes_path: Path) -> None
         raise ValueError(f"{corrected_path}: expected two files for the data and the changes, found one name")
 
 
-def _kind(before: list[Answer], after: list[Answer]) -> str:
+def _change(example: dict, after: list[Answer]) -> Change:
+    before = example["answers"]
     if not after or not before:
-        return "answer added" if after else "no answer"
-    if len(before) != len(after):
-        return "answers changed"
-    return "moved" if [a.text for a in before] == [a.text for a in after] else "replaced"
+        kind = "answer added" if after else "no answer"
+    elif len(before) != len(after):
+        kind = "answers changed"
+    else:
+        kind = "moved" if [a.text for a in before] == [a.text for a in after] else "replaced"
+    return Change(example["id"], example["question"], kind, *([_entry(a) for a in side] for side in (before, after)))
 
 
-# What the decisions make of the answers
+# From decisions to answers
 
 
 def _corrected_answers(
-    source: str, examples: list[dict], invalid: list[InvalidExample], decisions: list[Decision], with_labels: bool
-) -> dict[int, list[_Kept]]:
+    source: str, examples: list[dict], invalid: list[InvalidExample], decisions: Sequence[Decision]
+) -> dict[int, list[Answer]]:
     """Return the new answers of each example that changes, by its index."""
     index_of_id = {example["id"]: example_index for example_index, example in enumerate(examples)}
     invalid_of_id = {problem.id: problem for problem in invalid}
+    with_labels = any(answer.class_name is not None for example in examples for answer in example["answers"])
     of_example: dict[str, list[Decision]] = {}
     for decision in decisions:
         of_example.setdefault(decision.id, []).append(decision)
     corrected, problems = {}, []
     for example_id, on_it in of_example.items():
         try:
-            if example_id not in index_of_id and example_id in invalid_of_id:
-                problem = invalid_of_id[example_id]
-                raise ValueError(
-                    f"the example is invalid in the data (expected {problem.expected}; found {problem.found}); "
-                    "correct it there"
-                )
             if example_id not in index_of_id:
-                raise ValueError(f"expected the id of one of the {len(examples)} examples; is it another data set?")
-            example = examples[index_of_id[example_id]]
-            answers = _answers_of(example)
-            # Two files, or two rows, that say the same are one decision.
-            by_outcome: dict[tuple, Decision] = {}
-            for decision in on_it:
-                by_outcome.setdefault(tuple(_decided(answers, decision, example["context"], with_labels)), decision)
-            _check_agreement(list(by_outcome.values()))
-            for decision in by_outcome.values():
-                answers = _decided(answers, decision, example["context"], with_labels)
-            if answers != _answers_of(example):
-                corrected[index_of_id[example_id]] = answers
+                invalid_example = invalid_of_id.get(example_id)
+                raise ValueError(
+                    f"the example is invalid in the data; correct it there: {invalid_example}"
+                    if invalid_example
+                    else f"expected the id of one of the {len(examples)} examples; is it another data set?"
+                )
+            example_index = index_of_id[example_id]
+            answers = _with_decisions(examples[example_index], on_it, with_labels)
+            if answers != examples[example_index]["answers"]:
+                corrected[example_index] = answers
         except ValueError as error:
             problems.append(f"example {example_id!r}: {error}")
     if problems:
@@ -183,77 +178,70 @@ def _corrected_answers(
     return corrected
 
 
-def _check_agreement(decisions: list[Decision]) -> None:
-    for number, one in enumerate(decisions):
-        for other in decisions[number + 1 :]:
-            places = [{answer[:2] for answer in decision.given} for decision in (one, other)]
-            # Decisions about different answers of one example go together, unless one says that there is none.
-            if not places[0] or places[0] & places[1] or not (one.correct and other.correct):
-                raise ValueError(
-                    f"expected decisions that go together, found {_shown(one.correct)} and {_shown(other.correct)}; "
-                    "keep one of them"
-                )
+def _with_decisions(example: dict, decisions: list[Decision], with_labels: bool) -> list[Answer]:
+    answers, context = example["answers"], example["context"]
+    # Two files, or two rows, that say the same are one decision.
+    by_outcome: dict[tuple, Decision] = {}
+    for decision in decisions:
+        by_outcome.setdefault(tuple(_with_decision(answers, decision, context, with_labels)), decision)
+    for one, other in itertools.combinations(by_outcome.values(), 2):
+        # Decisions about different answers of one example go together, unless one says that there is none.
+        places, other_places = ({answer[:2] for answer in decision.given} for decision in (one, other))
+        if not places or places & other_places or not (one.correct and other.correct):
+            raise ValueError(
+                f"expected decisions that go together, found {_shown(one.correct)} and {_shown(other.correct)}; "
+                "keep one of them"
+            )
+    for decision in by_outcome.values():
+        answers = _with_decision(answers, decision, context, with_labels)
+    return answers
 
 
-def _decided(answers: list[_Kept], decision: Decision, context: str, with_labels: bool) -> list[_Kept]:
-    about = [position for position, (_, a) in enumerate(answers) if any(_same(a, g) for g in decision.given)]
-    missing = [g for g in decision.given if not any(_same(a, g) for _, a in answers)]
+def _with_decision(answers: list[Answer], decision: Decision, context: str, with_labels: bool) -> list[Answer]:
+    missing = [given for given in decision.given if not any(_same(answer, given) for answer in answers)]
     if missing or (answers and not decision.given):
         raise ValueError(
-            f"expected {_shown(missing)}, as it was reviewed, found {_shown(a for _, a in answers)}; "
+            f"expected {_shown(missing)}, as it was reviewed, found {_shown(answers)}; "
             "the data has changed since, review the example again"
         )
     if decision.correct == decision.given:
         return answers
     if not decision.correct:
         return []
-    replaced = [answers[position][1] for position in about]
+    reviewed = [i for i, answer in enumerate(answers) if any(_same(answer, given) for given in decision.given)]
+    replaced = [answers[i] for i in reviewed]
     correct = dict.fromkeys(_located(answer, replaced, context, with_labels) for answer in decision.correct)
-    outdated = [position for position in about if not any(_same(answers[position][1], c) for c in correct)]
-    added = [(None, c) for c in correct if not any(_same(a, c) for a in replaced)]
-    at = min(outdated, default=about[-1] + 1 if about else len(answers))
-    kept_before = [answers[position] for position in range(at)]
-    kept_after = [answers[position] for position in range(at, len(answers)) if position not in outdated]
-    return kept_before + added + kept_after
+    outdated = [i for i in reviewed if not any(_same(answers[i], answer) for answer in correct)]
+    new = [answer for answer in correct if not any(_same(answer, old) for old in replaced)]
+    # New answers stand where the first outdated one stood, or else behind the reviewed ones.
+    at = min(outdated, default=reviewed[-1] + 1 if reviewed else len(answers))
+    return answers[:at] + new + [answers[i] for i in range(at, len(answers)) if i not in outdated]
 
 
 def _same(answer: Answer, other: Answer) -> bool:
-    """Return whether two answers are one; a class that either leaves open is none to differ in."""
+    """Return whether two answers are one; a missing class matches every class."""
     return answer[:2] == other[:2] and (not (answer.class_name and other.class_name) or answer[2] == other[2])
 
 
 def _located(answer: Answer, replaced: list[Answer], context: str, with_labels: bool) -> Answer:
     """Return a correct answer with its offset and, where the data has classes, its class."""
     text, char_start, class_name = answer
-    starts = list(itertools.islice(occurrences(text, context), _PLACES_SHOWN + 1))
+    starts = list(itertools.islice(occurrences(text, context), _MAX_PLACES))
     places = f"at {starts[:_PLACES_SHOWN]}" + " and elsewhere" * (len(starts) > _PLACES_SHOWN) if starts else "nowhere"
-    if char_start is None:
-        given_starts = {given.char_start for given in replaced if given.text == text}
-        overlapping = {
-            start
-            for given in replaced
-            for start in itertools.islice(
-                occurrences(
-                    text, context, max(0, given.char_start - len(text) + 1),
-                    given.char_start + len(given.text) + len(text) - 1,
-                ),
-                2,
+    if char_start is None and starts:
+        # Of several places, the one that overlaps what it replaces.
+        near = [i for i in starts if any(overlaps((i, i + len(text)), old.span) for old in replaced)]
+        unique = starts if len(starts) == 1 else near
+        if len(unique) != 1:
+            raise ValueError(
+                f"expected one place of the correct answer {text!r}, found it {places}; fill in correct_start"
             )
-        }  # fmt: skip
-        for candidates in (starts, sorted(overlapping), sorted(given_starts)):
-            if len(candidates) == 1:
-                char_start = candidates[0]
-                break
-        else:
-            if starts:
-                raise ValueError(
-                    f"expected one place of the correct answer {text!r}, found it {places}; fill in correct_start"
-                )
+        char_start = unique[0]
     if char_start is None or char_start < 0 or not context.startswith(text, char_start):
         place = "in the context" if char_start is None else f"at offset {char_start}"
         raise ValueError(f"expected the correct answer {text!r} {place}, found it {places}; copy it from the context")
     if with_labels and class_name is None:
-        classes = {given.class_name for given in replaced}
+        classes = {old.class_name for old in replaced}
         if len(classes) != 1:
             raise ValueError(
                 f"expected to know the class of the correct answer {text!r}, found {sorted(classes)} to replace; "
@@ -268,54 +256,45 @@ def _shown(answers: Iterable[Answer]) -> str:
     return ", ".join(shown) or "no answer"
 
 
-# Answers in the shapes of the data
+# From answers to a SQuAD file
 
 
-def _answers_of(example: dict) -> list[_Kept]:
-    columns = example["answers"]
-    classes = columns.get("label") or [None] * len(columns["text"])
-    return list(enumerate(map(Answer, columns["text"], columns["answer_start"], classes)))
-
-
-def _as_entry(answer: Answer, with_labels: bool) -> dict:
+def _entry(answer: Answer) -> dict:
     entry = {"text": answer.text, "answer_start": answer.char_start}
-    return {**entry, "label": answer.class_name} if with_labels else entry
+    return entry if answer.class_name is None else {**entry, "label": answer.class_name}
 
 
-def _as_columns(answers: list[Answer], with_labels: bool) -> dict:
-    names = ("text", "answer_start", "label")[: 3 if with_labels else 2]
-    return {name: [_as_entry(answer, with_labels)[name] for answer in answers] for name in names}
-
-
-def _edited(file: Path, corrected: dict[int, list[_Kept]], invalid_indices: set[int], with_labels: bool) -> str:
+def _edited(file: Path, examples: list[dict], corrected: dict[int, list[Answer]], invalid: list[InvalidExample]) -> str:
     """Return the text of a SQuAD file with the answers of some questions replaced."""
     # Examples are counted without the invalid ones, questions of the file with them.
-    valid_indices = (question_index for question_index in itertools.count() if question_index not in invalid_indices)
-    index_in_file = dict(zip(range(max(corrected, default=-1) + 1), valid_indices, strict=False))
-    new_answers = {
-        index_in_file[example_index]: [
-            _as_entry(answer, with_labels) if position is None else position for position, answer in kept
-        ]
-        for example_index, kept in corrected.items()
-    }
+    invalid_indices = {problem.example_index for problem in invalid}
+    question_indices = [i for i in range(len(examples) + len(invalid)) if i not in invalid_indices]
+    new_answers = {}
+    for example_index, after in corrected.items():
+        old = dict(enumerate(examples[example_index]["answers"]))
+        entries: list[int | dict] = []
+        for answer in after:
+            position = next((position for position, kept in old.items() if kept == answer), None)
+            entries.append(_entry(answer) if position is None else position)
+            old.pop(position, None)
+        new_answers[question_indices[example_index]] = entries
     # Not read_text(), which would make every line end "\n".
     return replace_answers(file.read_bytes().decode("utf-8"), new_answers)
 
 
-def _squad_document(rows: list[dict], with_labels: bool) -> str:
+def _squad_document(rows: list[dict]) -> str:
     """Return examples as a SQuAD file; neighbours of the same title and context share a paragraph."""
-    has_impossible = not all(row["answers"]["text"] for row in rows)
-    articles: list[dict] = []
-    for row in rows:
-        if not articles or articles[-1]["title"] != row["title"]:
-            articles.append({"title": row["title"], "paragraphs": []})
-        paragraphs = articles[-1]["paragraphs"]
-        if not paragraphs or paragraphs[-1]["context"] != row["context"]:
-            paragraphs.append({"context": row["context"], "qas": []})
-        question = {"id": row["id"], "question": row["question"]}
-        question["answers"] = [_as_entry(answer, with_labels) for _, answer in _answers_of(row)]
-        if has_impossible:
-            question["is_impossible"] = not question["answers"]
-        paragraphs[-1]["qas"].append(question)
+    has_impossible = not all(row["answers"] for row in rows)
+    articles = []
+    for title, of_title in itertools.groupby(rows, itemgetter("title")):
+        paragraphs = []
+        for context, of_context in itertools.groupby(of_title, itemgetter("context")):
+            questions = []
+            for row in of_context:
+                answers = [_entry(answer) for answer in row["answers"]]
+                impossible = {"is_impossible": not answers} if has_impossible else {}
+                questions.append({"id": row["id"], "question": row["question"], "answers": answers, **impossible})
+            paragraphs.append({"context": context, "qas": questions})
+        articles.append({"title": title, "paragraphs": paragraphs})
     document = {"version": "v2.0" if has_impossible else "1.1", "data": articles}
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"

@@ -16,14 +16,12 @@ def read_decisions(path: str | Path) -> list[Decision]:
     path : str or Path
         One of
 
-        - Label Studio's export in the format "JSON". Tasks without an annotation, and skipped ones, are no
-          decision.
+        - Label Studio's export in the format "JSON". Tasks without an annotation, and skipped ones, are undecided.
         - doccano's export in JSON Lines, "only approved documents" (one that nobody looked at would read as
           confirmed).
-        - the table of issues as CSV, with the right answer filled into a column `correct_answer`: `[no answer]` if
-          there is none, nothing if undecided. Where the text stands several times, `correct_start` says which, as
-          the character it starts at. Separated by commas, semicolons or tabs, as spreadsheets save it; the
-          apostrophe that keeps a text from being a formula (see `spreadsheet.defused`) may still be there or not.
+        - the table of issues as CSV with a column `correct_answer`: `[no answer]` if there is none, empty if undecided.
+          Where the text stands several times, a column `correct_start` says at which character it starts. Separated by
+          commas, semicolons or tabs; texts as they are or `defused`.
 
     Returns
     -------
@@ -33,8 +31,8 @@ def read_decisions(path: str | Path) -> list[Decision]:
     Raises
     ------
     RefusedDecisionsError
-        If what was decided about an example is not clear: annotators disagree, nothing is marked, offsets and text
-        do not fit. All such examples are named.
+        If a decision is not clear: annotators disagree, nothing is marked, offsets and text do not fit. All such
+        examples are named.
     ValueError
         If the file is none of the three.
     OSError

@@ -7,37 +7,15 @@ from pathlib import Path
 import pandas as pd
 
 from span_label_errors.files import write_file
-from span_label_errors.review.marks import (
-    Decision,
-    check_fields,
-    marked_answers,
-    parse_json,
-    without_margins,
-    worst_reviews,
-)
+from span_label_errors.review.marks import Decision, check_fields, marked_answers, parse_json, trimmed, worst_reviews
 
 
 def write_doccano(path: str | Path, issues: pd.DataFrame, table: pd.DataFrame, worst: int = 100) -> list[dict]:
     """Write the most suspicious examples as JSON Lines for a doccano project of the kind "sequence labeling".
 
-    The project must leave "Count grapheme clusters as one character" off and, if answers overlap, allow that. A
-    text whose marks are removed says that the question has no answer.
-
-    Parameters
-    ----------
-    path : str or Path
-    issues, table, worst
-        As in `marks.worst_reviews`, which also says what is raised.
-
-    Returns
-    -------
-    list of dict
-        The lines, with offsets in UTF-16 units.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written.
+    The project must leave "Count grapheme clusters as one character" off and, if answers overlap, allow that. A text
+    without marks says that the question has no answer. The lines are returned, with offsets in UTF-16 units; for the
+    other parameters see `marks.worst_reviews`.
     """
     lines = []
     for review in worst_reviews(issues, table, worst):
@@ -62,7 +40,7 @@ def doccano_decisions(text: str, where: Path) -> Iterable[Decision | str]:
         check_fields(row, {"id": str, "text": str, "label": list, "given": list}, f"{where}, line {number}")
         try:
             given = marked_answers(row["text"], row["given"], _char_offset)
-            correct = without_margins(marked_answers(row["text"], row["label"], _char_offset), given)
+            correct = trimmed(marked_answers(row["text"], row["label"], _char_offset), given)
             yield Decision(row["id"], given, correct)
         except ValueError as error:
             yield f"example {row['id']!r}: {error}"

@@ -16,9 +16,10 @@ from span_label_errors.review.marks import (
     check_fields,
     classes_of,
     fields_shown,
+    in_order,
     marked_answers,
     parse_json,
-    without_margins,
+    trimmed,
     worst_reviews,
 )
 
@@ -31,29 +32,12 @@ _NO_ANSWER_CHOICE = "The text does not answer the question"
 def write_label_studio(
     tasks_path: str | Path, config_path: str | Path, issues: pd.DataFrame, table: pd.DataFrame, worst: int = 100
 ) -> list[dict]:
-    """Write the most suspicious examples as tasks for Label Studio, and the project's labelling configuration.
+    """Write the most suspicious examples as tasks for Label Studio, and the project's labelling configuration as XML.
 
-    A reviewer starts from the given answers, marked, and submits what is right: the marks as they are, others,
-    or the choice that there is no answer. The model's suggestion is named above the text, and marked in a
-    prediction of its own, which Label Studio does not start from: agreeing with the model must take an effort.
-
-    Parameters
-    ----------
-    tasks_path, config_path : str or Path
-        The JSON file to import, and the XML to paste under Settings, Labeling Interface, Code.
-    issues, table, worst
-        As in `marks.worst_reviews`, which also says what is raised.
-
-    Returns
-    -------
-    list of dict
-        The tasks. The prediction `"given"` has the label quality for its score, so that "Prediction score" sorts
-        tasks by it.
-
-    Raises
-    ------
-    OSError
-        If a file cannot be written.
+    A reviewer starts from the given answers, marked. The model's suggestion is named above the text and is a prediction
+    of its own, which Label Studio does not start from: agreeing with the model must take an effort. The score of the
+    prediction `given` is the label quality, so that "Prediction score" sorts tasks by it. The tasks are returned; for
+    the other parameters see `marks.worst_reviews`.
     """
     tasks = [_task(review) for review in worst_reviews(issues, table, worst)]
     write_file(config_path, _config(classes_of(table)))
@@ -138,20 +122,20 @@ def _verdict(results: list[dict], context: str, given: tuple[Answer, ...]) -> tu
         raise ValueError(
             f"expected marked answers or the choice {_NO_ANSWER_CHOICE!r}, found {found}; annotate it again"
         )
-    spans = []
+    answers: list[Answer] = []
     for mark in marks:
-        start, end, names = mark.get("start"), mark.get("end"), mark.get("labels") or [None]
-        if not isinstance(names, list) or not isinstance(mark.get("text", ""), str):
+        class_names, text = mark.get("labels") or [None], mark.get("text", "")
+        if not isinstance(class_names, list) or not isinstance(text, str):
             raise ValueError(f"expected marks with a list 'labels' and a text, found {mark}")
-        spans += [[start, end, name] for name in names]
+        marked = marked_answers(context, [[mark.get("start"), mark.get("end"), name] for name in class_names])
         # Line ends are shown as breaks, and come back as something else or not at all.
-        for answer in marked_answers(context, spans[-1:]):
-            if _visible(mark.get("text", answer.text)) != _visible(answer.text):
-                raise ValueError(
-                    f"expected the marked text {mark['text']!r} at {start}, found {answer.text!r}; "
-                    "offsets must count characters, and the tasks' texts be those that were imported"
-                )
-    return without_margins(marked_answers(context, spans), given)
+        if text and _visible(text) != _visible(marked[0].text):
+            raise ValueError(
+                f"expected the marked text {text!r} at {mark['start']}, found {marked[0].text!r}; "
+                "offsets must count characters, and the tasks' texts be those that were imported"
+            )
+        answers += marked
+    return trimmed(in_order(answers), given)
 
 
 def _visible(text: str) -> str:

@@ -1,19 +1,15 @@
-"""What every tool of the reviewers shares: answers, decisions about them, and the examples to review."""
+"""What all review tools share: answers, decisions about them, and the examples to review."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
 NO_ANSWER = "[no answer]"
-ISSUE_COLUMNS = (
-    "rank", "index", "id", "label_quality", "is_issue", "question", "given_answer", "given_start", "suggested_answer",
-    "suggested_start", "suggestion_confidence", "checks", "fold",
-)  # fmt: skip
-TABLE_COLUMNS = ("id", "title", "context", "given_answer", "given_start", "given_label")
+# Of the demo's flagged answers, most suggestions of at least this confidence are right, and most others are not.
+CONFIDENT_SUGGESTION = 0.6
 
 
 class Answer(NamedTuple):
@@ -29,34 +25,16 @@ class Answer(NamedTuple):
         return self.char_start, self.char_start + len(self.text)
 
 
-@dataclass(frozen=True)
-class Decision:
-    """What a reviewer decided about an example.
-
-    Attributes
-    ----------
-    id : str
-        Of the example.
-    given : tuple of Answer
-        The answers that the reviewer was asked about, with their offsets; empty for a question without one.
-    correct : tuple of Answer
-        What is to stand in their place; equal to `given` if it was confirmed, empty if the question has no
-        answer.
-    """
+class Decision(NamedTuple):
+    """What a reviewer decided about an example."""
 
     id: str
-    given: tuple[Answer, ...]
-    correct: tuple[Answer, ...]
+    given: tuple[Answer, ...]  # the answers under review, with their offsets; empty for a question without one
+    correct: tuple[Answer, ...]  # what replaces them: `given` itself if confirmed, nothing for no answer
 
 
 class RefusedDecisionsError(ValueError):
-    """Raised when decisions cannot be used; names all of them.
-
-    Attributes
-    ----------
-    problems : list of str
-        One entry a refused decision.
-    """
+    """Raised when decisions cannot be used; `problems` has one entry for each of them."""
 
     def __init__(self, where: str | Path, problems: list[str]):
         self.problems = problems
@@ -65,7 +43,7 @@ class RefusedDecisionsError(ValueError):
         )
 
 
-# What is to be reviewed
+# Examples to review
 
 
 class Review(NamedTuple):
@@ -76,7 +54,7 @@ class Review(NamedTuple):
     context: str
     given: list[Answer]
     judged: Answer | None  # the one of `given` that the row is about
-    suggested: Answer | None  # without a class where nobody knows it
+    suggested: Answer | None  # without a class if the example has no answer and there are several classes
 
     @property
     def fields(self) -> dict:
@@ -89,96 +67,57 @@ class Review(NamedTuple):
 
 
 def worst_reviews(issues: pd.DataFrame, table: pd.DataFrame, worst: int) -> list[Review]:
-    """Return the most suspicious examples, worst first.
-
-    Parameters
-    ----------
-    issues : DataFrame
-        One row an example: `rank` (1 is worst), `index` (row number in `table`), `id`, `question`, `label_quality`
-        (0 to 1, low is suspicious), `is_issue`, `given_answer` and `given_start` (the answer that is judged; `""` and
-        NA for none), `suggested_answer` and `suggested_start` (likewise), `suggestion_confidence` (0 to 1, or NA),
-        `checks` (the names of failed checks, joined by `"; "`), `fold`.
-    table : DataFrame
-        `out_of_fold.parquet`, n examples in data order. Offsets count the characters of the context.
-    worst : int
-        How many examples; all if there are fewer.
+    """Return the `worst` most suspicious examples of `LabelErrors.issues`, worst first.
 
     Raises
     ------
     ValueError
-        If `issues` and `table` do not belong together, lack a column or hold what they should not, or if `worst` is
-        no number of examples.
+        If the issues were not found in this `table` (`out_of_fold.parquet`).
     """
-    if isinstance(worst, bool) or not isinstance(worst, int) or worst < 1:
-        raise ValueError(f"worst: expected an integer of at least 1, found {worst!r}")
-    for name, frame, columns in (("issues", issues, ISSUE_COLUMNS), ("table", table, TABLE_COLUMNS)):
-        missing = [column for column in columns if column not in frame.columns]
-        if missing:
-            raise ValueError(f"{name}: expected the columns {', '.join(columns)}; without {', '.join(missing)}")
-    classes = classes_of(table)
-    rows = list(issues.sort_values("rank", kind="stable").head(worst).itertuples(index=False))
-    for row in rows:
-        _check(0 <= row.index < len(table), row, f"an index of 0 to {len(table) - 1}", row.index)
-    examples = table[list(TABLE_COLUMNS)].iloc[[row.index for row in rows]].to_dict("records")
-    return [_review(row, example, classes) for row, example in zip(rows, examples, strict=True)]
+    ids, classes = table["id"].tolist(), classes_of(table)
+    reviews = []
+    for row in issues.sort_values("rank", kind="stable").head(worst).itertuples(index=False):
+        found = ids[row.index : row.index + 1]
+        if found != [row.id]:
+            raise _mismatch(row, f"this id at index {row.index} of the table", found)
+        reviews.append(_review(row, table.iloc[row.index], classes))
+    return reviews
 
 
 def classes_of(table: pd.DataFrame) -> list[str]:
-    """Return the span classes: those that the table has columns for, and those of the given answers."""
-    columns = [name.removeprefix("labels_") for name in table.columns if name.startswith("labels_")]
-    classes = list(dict.fromkeys([*columns, *(name for names in table["given_label"] for name in names)]))
-    if not classes:
-        raise ValueError(
-            "table: expected columns labels_<class> or given answers, found neither; read all of out_of_fold.parquet"
-        )
-    return classes
+    """Return the span classes that the table has columns for."""
+    return [name.removeprefix("labels_") for name in table.columns if name.startswith("labels_")]
 
 
-def _review(row: NamedTuple, example: dict, classes: list[str]) -> Review:
-    _check(row.id == example["id"], row, f"the id of row {row.index} of the table", example["id"])
-    _check(isinstance(row.checks, str), row, "checks to be a text, '' for none", row.checks)
-    _check(0 <= row.label_quality <= 1, row, "a label_quality of 0 to 1", row.label_quality)
-    confidence = row.suggestion_confidence
-    _check(pd.isna(confidence) or 0 <= confidence <= 1, row, "a suggestion_confidence of 0 to 1", confidence)
-    columns = [list(example[name]) for name in ("given_answer", "given_start", "given_label")]
-    _check(len({*map(len, columns)}) == 1, row, "as many starts and labels as given answers in the table", columns)
-    given = [
-        _found(row, example["context"], "a given answer", text, start, class_name)
-        for text, start, class_name in zip(*columns, strict=True)
-    ]
-    judged = _answer_of(row, example["context"], "given")
-    if judged:
-        of_class = [answer for answer in given if answer[:2] == judged[:2]]
-        _check(bool(of_class), row, f"the judged answer {judged[:2]} among the given answers of the table", given)
-        judged = of_class[0]
-    suggested = _answer_of(row, example["context"], "suggested")
-    # Of a suggestion for a question without an answer, nobody knows the class if there are several.
-    if suggested and (judged or len(classes) == 1):
-        suggested = suggested._replace(class_name=judged.class_name if judged else classes[0])
-    return Review(row, example["title"], example["context"], given, judged, suggested)
+def _review(row: NamedTuple, example: pd.Series, classes: list[str]) -> Review:
+    context = example["context"]
+    columns = (example[name] for name in ("given_answer", "given_start", "given_label"))
+    given = [_located(row, context, *answer) for answer in zip(*columns, strict=True)]
+    judged = suggested = None
+    if row.given_answer:
+        judged = next((answer for answer in given if answer[:2] == (row.given_answer, row.given_start)), None)
+        if judged is None:
+            raise _mismatch(row, f"the answer {row.given_answer!r} at {row.given_start} in the table", given)
+    if row.suggested_answer:
+        class_name = judged.class_name if judged else classes[0] if len(classes) == 1 else None
+        suggested = _located(row, context, row.suggested_answer, row.suggested_start, class_name)
+    return Review(row, example["title"], context, given, judged, suggested)
 
 
-def _answer_of(row: NamedTuple, context: str, kind: str) -> Answer | None:
-    answer, start = getattr(row, f"{kind}_answer"), getattr(row, f"{kind}_start")
-    _check(isinstance(answer, str), row, f"{kind}_answer to be a text, '' for none", answer)
-    _check(bool(answer) != pd.isna(start), row, f"{kind}_answer with {kind}_start, or neither", (answer, start))
-    return _found(row, context, f"the {kind} answer", answer, start) if answer else None
+def _located(row: NamedTuple, context: str, text: str, char_start: int, class_name: str | None) -> Answer:
+    found = context[char_start : char_start + len(text)]
+    if found != text:
+        raise _mismatch(row, f"the answer {text!r} at offset {char_start}", found)
+    return Answer(text, int(char_start), class_name)
 
 
-def _found(row: NamedTuple, context: str, kind: str, text: str, start: int, class_name: str | None = None) -> Answer:
-    found = context[start : start + len(text)] if start >= 0 else ""
-    _check(bool(text) and found == text, row, f"{kind} {text!r} at offset {start}", found)
-    return Answer(text, int(start), class_name)
+def _mismatch(row: NamedTuple, expected: str, found: object) -> ValueError:
+    return ValueError(
+        f"example {row.id!r}: expected {expected}, found {found!r}; take issues and table of the same run"
+    )
 
 
-def _check(holds: bool, row: NamedTuple, expected: str, found: object) -> None:
-    if not holds:
-        raise ValueError(
-            f"example {row.id!r}: expected {expected}; found {found!r}; take issues and table of the same run"
-        )
-
-
-# What comes back
+# Exports of the tools
 
 
 def marked_answers(
@@ -193,19 +132,24 @@ def marked_answers(
         if not 0 <= char_start < char_end <= len(context):
             raise ValueError(f"expected a mark within the {len(context)} characters of the text, found {mark!r}")
         answers.append(Answer(context[char_start:char_end], char_start, mark[2]))
+    return in_order(answers)
+
+
+def in_order(answers: Iterable[Answer]) -> tuple[Answer, ...]:
+    """Return answers in the order of the text, each once."""
     return tuple(sorted(set(answers), key=lambda answer: (*answer.span, answer.class_name)))
 
 
-def without_margins(answers: tuple[Answer, ...], given: tuple[Answer, ...]) -> tuple[Answer, ...]:
-    """Return answers without the white space that a hand with a mouse marks too; given ones as they are."""
-    trimmed = []
+def trimmed(answers: tuple[Answer, ...], given: tuple[Answer, ...]) -> tuple[Answer, ...]:
+    """Return answers without the white space at their ends that a mouse marks too; given ones as they are."""
+    kept = []
     for answer in answers:
         text = answer.text.strip()
         if not text:
             raise ValueError(f"expected an answer at {answer.char_start}, found white space only; mark it again")
-        start = answer.char_start + answer.text.index(text)
-        trimmed.append(answer if answer in given else Answer(text, start, answer.class_name))
-    return tuple(dict.fromkeys(trimmed))
+        char_start = answer.char_start + answer.text.index(text)
+        kept.append(answer if answer in given else Answer(text, char_start, answer.class_name))
+    return tuple(dict.fromkeys(kept))
 
 
 def check_fields(row: object, types: dict[str, type], where: str) -> None:
@@ -224,13 +168,7 @@ def fields_shown(row: object) -> str:
 
 
 def parse_json(text: str, where: str | Path) -> object:
-    """Return what a text says as JSON.
-
-    Raises
-    ------
-    ValueError
-        If it is none.
-    """
+    """Return what a text says as JSON; a ValueError says where it is none."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

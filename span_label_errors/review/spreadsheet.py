@@ -12,8 +12,8 @@ import pandas as pd
 from span_label_errors.files import write_file
 from span_label_errors.review.marks import NO_ANSWER, Answer, Decision
 
-# What OWASP lists as the beginning of a formula, and its full-width forms, which Excel takes for the same where
-# Japanese is set. White space before it is no protection: an import can trim cells.
+# What OWASP lists as the beginning of a formula, and its full-width forms, which a Japanese Excel reads the same way.
+# White space before it is no protection: an import can trim cells.
 _FORMULA = r"(?:[\s\0]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n\0])"
 _LIKE_A_FORMULA, _DEFUSED = re.compile(f"'*{_FORMULA}"), re.compile(f"'+{_FORMULA}")
 
@@ -32,27 +32,9 @@ def restored(cell: str) -> str:
 
 
 def write_issues_csv(path: str | Path, issues: pd.DataFrame) -> Path:
-    """Write issues as a table for a spreadsheet, with all their columns in their order.
+    """Write issues as a table for a spreadsheet: UTF-8 with a byte order mark, which Excel needs, and CR LF.
 
-    Whoever reviews it adds a column `correct_answer`, and `read_decisions` reads what is filled in there.
-
-    Parameters
-    ----------
-    path : str or Path
-    issues : DataFrame
-        Its cells are texts, numbers, truth values or NA.
-
-    Returns
-    -------
-    Path
-        `path`: UTF-8 with a byte order mark, without which Excel takes it for something else; cells separated by
-        commas, lines by CR LF; NA is an empty cell. Numbers read back equal. A text that a spreadsheet would run as
-        a formula is `defused`.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written.
+    NA is an empty cell, numbers read back equal, and a text that a spreadsheet would run as a formula is `defused`.
     """
     lines = io.StringIO(newline="")
     writer = csv.writer(lines, lineterminator="\r\n")
@@ -100,9 +82,9 @@ def csv_decisions(text: str, where: Path) -> Iterable[Decision | str]:
 
 
 def _decisions_of_row(cells: dict[str, str]) -> list[Decision]:
-    given_text, correct_text = cells["given_answer"], cells["correct_answer"]
+    given_text, correct_text = cells["given_answer"], cells["correct_answer"].strip()
     given_start, correct_start = (_offset_of_cell(cells, name) for name in ("given_start", "correct_start"))
-    if not correct_text.strip():
+    if not correct_text:
         if correct_start is not None:
             raise ValueError("expected the answer that starts at correct_start, found none; fill in correct_answer too")
         return []
@@ -111,11 +93,11 @@ def _decisions_of_row(cells: dict[str, str]) -> list[Decision]:
             f"expected given_answer and given_start as they were written, found {given_text!r} and {given_start}"
         )
     given = (Answer(given_text, given_start),) if given_text else ()
-    if correct_text.strip() == NO_ANSWER:
+    if correct_text == NO_ANSWER:
         return [Decision(cells["id"], given, ())]
-    if correct_text == given_text and correct_start in (None, given_start):
+    if cells["correct_answer"] == given_text and correct_start in (None, given_start):
         return [Decision(cells["id"], given, given)]
-    return [Decision(cells["id"], given, (Answer(correct_text.strip(), correct_start),))]
+    return [Decision(cells["id"], given, (Answer(correct_text, correct_start),))]
 
 
 def _offset_of_cell(cells: dict[str, str], name: str) -> int | None:

@@ -29,24 +29,23 @@ def write_review_files(
     worst: int = 100,
     log: Callable[[str], None] = print,
 ) -> list[Path]:
-    """Write a page to read, tables to filter, and tasks for annotation tools.
+    """Write the review page, tables, and tasks for annotation tools.
+
+    `label_issues.json` lists the SHA-256 of these files and of the `out_of_fold.parquet` beside them, so that the
+    review of an earlier run cannot pass for one of this run. A `label_issues.csv` that no run has written as it is
+    belongs to a reviewer and stays. The new table is then `label_issues.new.csv`, or `label_issues.new-2.csv`.
 
     Parameters
     ----------
     outputs_dir : str or Path
-        Gets `label_issues.html`, `label_issues.csv`, `label_issues.parquet`, `label_studio_tasks.json`,
-        `label_studio_config.xml` and `doccano.jsonl`, and `label_issues.json`: the SHA-256 of these files and of
-        the `out_of_fold.parquet` that lies there, so that a review of an earlier run cannot pass for one of this.
-        A `label_issues.csv` that is not as a run wrote it is a reviewer's and stays; the new table is then
-        `label_issues.new.csv` (or `label_issues.new-2.csv`, if that is a reviewer's too).
     found : LabelErrors
     table : DataFrame
-        What it was found in: `out_of_fold.parquet`.
+        `out_of_fold.parquet`, in which they were found.
     worst : int
-        How many examples go to the annotation tools. The page shows at least as many, and up to
-        `ROWS_OF_PAGE`; the tables have all.
+        How many examples go to the annotation tools. The page shows at least as many, and up to `ROWS_OF_PAGE`; the
+        tables have all.
     log : callable
-        Gets a line if a file is kept, or if another process writes there at the moment and has to be waited for.
+        Gets a line if a reviewer's table stays, or if this has to wait for another process that writes there.
 
     Returns
     -------
@@ -82,10 +81,10 @@ def _write_files(folder: Path, found: LabelErrors, table: pd.DataFrame, worst: i
 
 
 def _put_in_place(staging: Path, folder: Path, log: Callable[[str], None]) -> list[Path]:
-    """Replace the files of an earlier review, but for those that somebody has worked on.
+    """Replace the files of an earlier review, but for those that a reviewer has changed.
 
-    Whenever this process dies, the record lists every file of ours that lies there with its hash: the old files go
-    before their record does, and the new record comes before its files.
+    Whenever the process dies, the record lists every file of ours that is there, with its hash: old files go before
+    their record, and the new record comes before its files.
     """
     listed = listed_files(folder / REVIEW_FILE)
     hashes = {file.name: file_sha256(file) for file in sorted(staging.iterdir())}
@@ -105,7 +104,7 @@ def _put_in_place(staging: Path, folder: Path, log: Callable[[str], None]) -> li
 
 
 def _name_of_csv(folder: Path, listed: dict[str, str], new: str, log: Callable[[str], None]) -> str:
-    """Return under which name the table of issues can be written and nobody's work is lost."""
+    """Return a name for the table of issues under which no reviewer's work is overwritten."""
     names = chain([ISSUES_CSV, "label_issues.new.csv"], (f"label_issues.new-{number}.csv" for number in count(2)))
     name = next(
         name for name in names if not (folder / name).exists() or _has_hash(folder / name, {listed.get(name), new})
