@@ -411,7 +411,7 @@ CASES = [
     ("decisions: an offset of 5000 digits", decisions("a.csv", HEADER + f"a,x,{'9' * 5000},y,\n"), RefusedDecisionsError, "example 'a' (row 2): Exceeds the limit (4300 digits)"),
     ("decisions: JSON that breaks off", decisions("a.json", '[{"data": '), ValueError, "a.json: expected JSON; Expecting value: …; export it again"),
     ("decisions: JSON nested too deeply", decisions("a.json", DEEP), ValueError, "a.json: expected JSON; maximum recursion depth exceeded"),
-    ("decisions: Label Studio's tasks instead of its export", decisions("a.json", [{"data": {}}]), ValueError, "a.json, task 1: expected 'data' and 'annotations', found the fields ['data']"),
+    ("decisions: Label Studio's tasks instead of its export", decisions("a.json", [{"data": {}}]), ValueError, "a.json, task 1: expected the field 'annotations' as list, found the fields ['data']; export"),
     ("decisions: a class as text, not as a list", decisions("a.json", label_studio(labels="ANS")), RefusedDecisionsError, "example 'a': expected marks with a list 'labels' and a text, found {'start': 26"),
     ("decisions: a fraction for an offset", decisions("a.json", label_studio(start=26.0)), RefusedDecisionsError, "example 'a': expected marks [start, end, class], found [26.0, 32, 'ANS']"),
     ("decisions: a mark beyond the text", decisions("a.json", label_studio(end=10**30, text="Warsaw lies")), RefusedDecisionsError, "example 'a': expected a mark within the 53 characters of the text, found [26, 1000000000"),

@@ -82,7 +82,10 @@ def apply_decisions(
     for folder in (corrected_path.parent, changes_path.parent):
         check_writable(folder)
 
-    rows = [{**example, "answers": corrected.get(i, example["answers"])} for i, example in enumerate(examples)]
+    rows = [
+        {**example, "answers": corrected.get(example_index, example["answers"])}
+        for example_index, example in enumerate(examples)
+    ]
     is_squad_file = file.is_file() and file.suffix.lower() == ".json"
     if invalid:
         kept = "left as they are" if is_squad_file else f"left out of {corrected_path.name}"
@@ -208,14 +211,15 @@ def _with_decision(answers: list[Answer], decision: Decision, context: str, with
         return answers
     if not decision.correct:
         return []
-    reviewed = [i for i, answer in enumerate(answers) if any(_same(answer, given) for given in decision.given)]
-    replaced = [answers[i] for i in reviewed]
+    positions = range(len(answers))
+    reviewed = [position for position in positions if any(_same(answers[position], g) for g in decision.given)]
+    replaced = [answers[position] for position in reviewed]
     correct = dict.fromkeys(_located(answer, replaced, context, with_labels) for answer in decision.correct)
-    outdated = [i for i in reviewed if not any(_same(answers[i], answer) for answer in correct)]
+    outdated = [position for position in reviewed if not any(_same(answers[position], c) for c in correct)]
     new = [answer for answer in correct if not any(_same(answer, old) for old in replaced)]
     # New answers stand where the first outdated one stood, or else behind the reviewed ones.
     at = min(outdated, default=reviewed[-1] + 1 if reviewed else len(answers))
-    return answers[:at] + new + [answers[i] for i in range(at, len(answers)) if i not in outdated]
+    return answers[:at] + new + [answers[position] for position in positions[at:] if position not in outdated]
 
 
 def _same(answer: Answer, other: Answer) -> bool:
@@ -230,7 +234,7 @@ def _located(answer: Answer, replaced: list[Answer], context: str, with_labels: 
     places = f"at {starts[:_PLACES_SHOWN]}" + " and elsewhere" * (len(starts) > _PLACES_SHOWN) if starts else "nowhere"
     if char_start is None and starts:
         # Of several places, the one that overlaps what it replaces.
-        near = [i for i in starts if any(overlaps((i, i + len(text)), old.span) for old in replaced)]
+        near = [start for start in starts if any(overlaps((start, start + len(text)), old.span) for old in replaced)]
         unique = starts if len(starts) == 1 else near
         if len(unique) != 1:
             raise ValueError(
@@ -268,7 +272,8 @@ def _edited(file: Path, examples: list[dict], corrected: dict[int, list[Answer]]
     """Return the text of a SQuAD file with the answers of some questions replaced."""
     # Examples are counted without the invalid ones, questions of the file with them.
     invalid_indices = {problem.example_index for problem in invalid}
-    question_indices = [i for i in range(len(examples) + len(invalid)) if i not in invalid_indices]
+    num_questions = len(examples) + len(invalid)
+    question_indices = [index for index in range(num_questions) if index not in invalid_indices]
     new_answers = {}
     for example_index, after in corrected.items():
         old = dict(enumerate(examples[example_index]["answers"]))

@@ -15,8 +15,6 @@ from span_label_errors.review.marks import (
     Review,
     check_fields,
     classes_of,
-    fields_shown,
-    in_order,
     marked_answers,
     parse_json,
     trimmed,
@@ -92,17 +90,15 @@ def _config(classes: list[str]) -> str:
 def label_studio_decisions(text: str, where: Path) -> Iterable[Decision | str]:
     """Yield a decision, or what is wrong, of each task of an export that was worked on."""
     for number, task in enumerate(parse_json(text, where), start=1):
-        if not isinstance(task, dict) or not isinstance(task.get("annotations"), list):
-            raise ValueError(
-                f"{where}, task {number}: expected 'data' and 'annotations', found {fields_shown(task)}; export the "
-                'project in the format "JSON" (not "JSON-MIN")'
-            )
-        data = task.get("data")
-        check_fields(data, {"id": str, "text": str, "given": list}, f"{where}, task {number}")
+        place = f"{where}, task {number}"
+        advice = 'export the project in the format "JSON" (not "JSON-MIN")'
+        check_fields(task, {"data": dict, "annotations": list}, place, advice)
+        data = task["data"]
+        check_fields(data, {"id": str, "text": str, "given": list}, place)
         for annotation in task["annotations"]:
-            check_fields(annotation, {"result": list}, f"{where}, an annotation of task {number}")
+            check_fields(annotation, {"result": list}, place)
             for result in annotation["result"]:
-                check_fields(result, {"value": dict}, f"{where}, a result of task {number}")
+                check_fields(result, {"value": dict}, place)
         done = [annotation for annotation in task["annotations"] if not annotation.get("was_cancelled")]
         try:
             given = marked_answers(data["text"], data["given"])
@@ -135,7 +131,7 @@ def _verdict(results: list[dict], context: str, given: tuple[Answer, ...]) -> tu
                 "offsets must count characters, and the tasks' texts be those that were imported"
             )
         answers += marked
-    return trimmed(in_order(answers), given)
+    return trimmed(answers, given)
 
 
 def _visible(text: str) -> str:

@@ -132,15 +132,10 @@ def marked_answers(
         if not 0 <= char_start < char_end <= len(context):
             raise ValueError(f"expected a mark within the {len(context)} characters of the text, found {mark!r}")
         answers.append(Answer(context[char_start:char_end], char_start, mark[2]))
-    return in_order(answers)
+    return _in_order(answers)
 
 
-def in_order(answers: Iterable[Answer]) -> tuple[Answer, ...]:
-    """Return answers in the order of the text, each once."""
-    return tuple(sorted(set(answers), key=lambda answer: (*answer.span, answer.class_name)))
-
-
-def trimmed(answers: tuple[Answer, ...], given: tuple[Answer, ...]) -> tuple[Answer, ...]:
+def trimmed(answers: Iterable[Answer], given: tuple[Answer, ...]) -> tuple[Answer, ...]:
     """Return answers without the white space at their ends that a mouse marks too; given ones as they are."""
     kept = []
     for answer in answers:
@@ -149,22 +144,22 @@ def trimmed(answers: tuple[Answer, ...], given: tuple[Answer, ...]) -> tuple[Ans
             raise ValueError(f"expected an answer at {answer.char_start}, found white space only; mark it again")
         char_start = answer.char_start + answer.text.index(text)
         kept.append(answer if answer in given else Answer(text, char_start, answer.class_name))
-    return tuple(dict.fromkeys(kept))
+    return _in_order(kept)
 
 
-def check_fields(row: object, types: dict[str, type], where: str) -> None:
+def _in_order(answers: Iterable[Answer]) -> tuple[Answer, ...]:
+    return tuple(sorted(set(answers), key=lambda answer: (*answer.span, answer.class_name)))
+
+
+_AS_WRITTEN = "import the file that this project wrote, and change nothing but marks"
+
+
+def check_fields(row: object, types: dict[str, type], where: str, advice: str = _AS_WRITTEN) -> None:
     """Refuse a row of an export that lacks a field."""
+    found = f"the fields {list(row)[:12]}" if isinstance(row, dict) else f"{type(row).__name__} {str(row)[:60]!r}"
     for name, kind in types.items():
         if not isinstance(row, dict) or not isinstance(row.get(name), kind):
-            raise ValueError(
-                f"{where}: expected the field {name!r} as {kind.__name__}, found {fields_shown(row)}; "
-                "import the file that this project wrote, and change nothing but marks"
-            )
-
-
-def fields_shown(row: object) -> str:
-    """Return the names of a row's fields, for a message."""
-    return f"the fields {list(row)[:12]}" if isinstance(row, dict) else f"{type(row).__name__} {str(row)[:60]!r}"
+            raise ValueError(f"{where}: expected the field {name!r} as {kind.__name__}, found {found}; {advice}")
 
 
 def parse_json(text: str, where: str | Path) -> object:

@@ -139,7 +139,7 @@ def test_unclear_annotations_are_refused_by_id(tmp_path, tasks, results, message
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([{"id": 1, "answer": []}], r'expected \'data\' and \'annotations\', found .* in the format "JSON"'),
+        ([{"id": 1, "answer": []}], r'expected the field \'data\' as dict, found .* in the format "JSON"'),
         ([{"data": {"text": "x"}, "annotations": []}], "task 1: expected the field 'id' as str"),
         ([{"data": {"id": "a", "text": "x", "given": []}, "annotations": [7]}], "expected the field 'result' as list"),
     ],
