@@ -10,7 +10,7 @@ HOSTILE_ID = '<b>"x"&\'$id,;\n[]{}'
 def make_frames(*examples: dict, classes: tuple[str, ...] = ("ANS",)) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return issues, ranked in the order of the examples, and a table in the opposite order.
 
-    An example has a context; `given`, a list of (start, end[, class]), of which the first is judged; `suggested`,
+    An example has a context; `given`, a list of (start, end[, class]), of which the first is under review; `suggested`,
     (start, end); and other columns of `issues` by their names.
     """
     issues, table = [], []

@@ -21,10 +21,10 @@ def write_doccano(path: str | Path, issues: pd.DataFrame, table: pd.DataFrame, w
     for review in worst_reviews(issues, table, worst):
         marks = [
             [*(_utf16_offset(review.context, char) for char in answer.span), answer.class_name]
-            for answer in review.given
+            for answer in review.answers
         ]
-        # `given` comes back as it is, so that a changed mark can be told from a given one. No field is ever
-        # missing: doccano's tables would make it NaN.
+        # `given` comes back as it is, so that a changed mark differs from a given one. No field is ever missing:
+        # doccano's tables would make it NaN.
         lines.append({"id": review.issue.id, "text": review.context, "label": marks, **review.fields, "given": marks})
     write_file(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     return lines

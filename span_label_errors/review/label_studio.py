@@ -50,11 +50,11 @@ def _task(review: Review) -> dict:
         hint += f" · suggested: {issue.suggested_answer} ({issue.suggestion_confidence:.0%})"
     if issue.checks:
         hint += f" · {issue.checks}"
-    predictions = [_prediction("given", review.given, issue.label_quality)]
+    predictions = [_prediction("given", review.answers, issue.label_quality)]
     if review.suggested and review.suggested.class_name is not None:
         # Label Studio starts a reviewer from the version that comes last in the file.
         predictions.insert(0, _prediction("suggested", [review.suggested], issue.suggestion_confidence))
-    given = [[*answer.span, answer.class_name] for answer in review.given]
+    given = [[*answer.span, answer.class_name] for answer in review.answers]
     data = {"id": issue.id, "text": review.context, **review.fields, "hint": hint, "given": given}
     return {"data": data, "predictions": predictions}
 

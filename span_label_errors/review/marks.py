@@ -52,8 +52,8 @@ class Review(NamedTuple):
     issue: NamedTuple
     title: str
     context: str
-    given: list[Answer]
-    judged: Answer | None  # the one of `given` that the row is about
+    answers: list[Answer]  # all given ones
+    given: Answer | None  # the one that the row is about
     suggested: Answer | None  # without a class if the example has no answer and there are several classes
 
     @property
@@ -92,16 +92,16 @@ def classes_of(table: pd.DataFrame) -> list[str]:
 def _review(row: NamedTuple, example: pd.Series, classes: list[str]) -> Review:
     context = example["context"]
     columns = (example[name] for name in ("given_answer", "given_start", "given_label"))
-    given = [_located(row, context, *answer) for answer in zip(*columns, strict=True)]
-    judged = suggested = None
+    answers = [_located(row, context, *answer) for answer in zip(*columns, strict=True)]
+    given = suggested = None
     if row.given_answer:
-        judged = next((answer for answer in given if answer[:2] == (row.given_answer, row.given_start)), None)
-        if judged is None:
-            raise _mismatch(row, f"the answer {row.given_answer!r} at {row.given_start} in the table", given)
+        given = next((answer for answer in answers if answer[:2] == (row.given_answer, row.given_start)), None)
+        if given is None:
+            raise _mismatch(row, f"the answer {row.given_answer!r} at {row.given_start} in the table", answers)
     if row.suggested_answer:
-        class_name = judged.class_name if judged else classes[0] if len(classes) == 1 else None
+        class_name = given.class_name if given else classes[0] if len(classes) == 1 else None
         suggested = _located(row, context, row.suggested_answer, row.suggested_start, class_name)
-    return Review(row, example["title"], context, given, judged, suggested)
+    return Review(row, example["title"], context, answers, given, suggested)
 
 
 def _located(row: NamedTuple, context: str, text: str, char_start: int, class_name: str | None) -> Answer:

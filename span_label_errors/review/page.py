@@ -70,13 +70,13 @@ def _hash(source: str) -> str:
 
 
 def _card(review: Review) -> dict:
-    issue, given, suggested = review.issue, review.judged, review.suggested
+    issue, given, suggested = review.issue, review.given, review.suggested
     confidence = -1 if pd.isna(issue.suggestion_confidence) else issue.suggestion_confidence
     marks: _Marks = {
         "given": [given.span] if given else [],
         # Annotators often agree: one span is one mark.
         "also": [
-            span for span in dict.fromkeys(answer.span for answer in review.given) if not given or span != given.span
+            span for span in dict.fromkeys(answer.span for answer in review.answers) if not given or span != given.span
         ],
         "suggested": [suggested.span] if suggested and confidence >= CONFIDENT_SUGGESTION else [],
     }

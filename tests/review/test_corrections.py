@@ -190,6 +190,17 @@ def test_demo_changes_in_the_answers_of_the_questions_only(tmp_path, paths):
     assert (tmp_path / "same.json").read_bytes() == before
 
 
+def test_kept_answers_keep_their_further_fields(tmp_path, paths):
+    document = squad_document([make_example("a", CONTEXT, "Who?", "He", "He", "It")])
+    answers = document["data"][0]["paragraphs"][0]["qas"][0]["answers"]
+    for annotator, answer in enumerate(answers):
+        answer["annotator"] = annotator
+    (tmp_path / "s.json").write_text(json.dumps(document), encoding="utf-8")
+    apply_decisions(tmp_path / "s.json", [decision("a", ("It", 26), "came")], *paths)
+    answers[2] = {"text": "came", "answer_start": 29}
+    assert json.loads(paths[0].read_text(encoding="utf-8")) == document
+
+
 def test_changes_are_listed_with_their_kind(tmp_path, paths):
     source = write_jsonl(
         tmp_path / "s.jsonl",
@@ -257,7 +268,7 @@ def test_decision_about_an_invalid_example_is_refused_with_its_reason(tmp_path, 
 
 
 def test_revision_of_a_hub_data_set_is_reloaded(tmp_path, paths, monkeypatch):
-    """The names that the Hub is asked for are taken down in place of a network."""
+    """A file takes the place of the Hub."""
     loaded = []
 
     def load(source, *, revision=None):

@@ -41,7 +41,9 @@ def test_untouched_lines_are_read_as_confirmed(tmp_path, lines):
 
 def test_moved_and_removed_marks_are_decisions(tmp_path, lines):
     moved, _, removed = lines
-    path = export(tmp_path, {**moved, "label": [[24, 31, "ANS"]], "Comments": ["sure"]}, {**removed, "label": []})
+    path = export(
+        tmp_path, {**moved, "label": [[24, 31, "ANS"], [23, 31, "ANS"]], "Comments": ["sure"]}, {**removed, "label": []}
+    )
     assert read_decisions(path) == [
         Decision(HOSTILE_ID, OSLO, (Answer("Zürich,", 22, "ANS"),)), Decision("plain", HE, ()),
     ]  # fmt: skip

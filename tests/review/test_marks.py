@@ -14,11 +14,11 @@ def test_only_the_worst_come_by_rank():
     assert [(review.issue.rank, review.context) for review in found] == [(1, "Context 0."), (2, "Context 1.")]
 
 
-def test_judged_answer_is_the_one_of_the_issue_and_gives_the_suggestion_its_class():
+def test_given_answer_is_the_one_of_the_issue_and_gives_the_suggestion_its_class():
     example = {"context": "abcd", "given": [(2, 4, "B"), (0, 1, "A")], "suggested": (1, 3)}
     (review,) = worst_reviews(*make_frames(example, classes=("A", "B")), 1)
-    assert review.given == [Answer("cd", 2, "B"), Answer("a", 0, "A")]
-    assert (review.judged, review.suggested) == (Answer("cd", 2, "B"), Answer("bc", 1, "B"))
+    assert review.answers == [Answer("cd", 2, "B"), Answer("a", 0, "A")]
+    assert (review.given, review.suggested) == (Answer("cd", 2, "B"), Answer("bc", 1, "B"))
 
 
 @pytest.mark.parametrize(("classes", "class_name"), [(("A",), "A"), (("A", "B"), None)])

@@ -91,6 +91,12 @@ def test_reasons_are_given(tmp_path):
     assert lines_of(card)["why"] == "looks cut short; looks < long"
 
 
+def test_answers_of_other_classes_are_shown_where_the_class_has_none(tmp_path):
+    example = {"context": "a bit", "given": [(2, 5, "PER")], "given_answer": "", "given_start": None}
+    card = page_of(tmp_path, example).one("article")
+    assert lines_of(card) == {"given": "no answer", "also given": "bit", "suggested": "none"}
+
+
 # Marks
 
 
@@ -104,7 +110,7 @@ def test_reasons_are_given(tmp_path):
             [("given starts", "cd"), ("given suggested starts ends", "ef"), ("suggested ends", "gh")],
         ),
         ([(0, 10)], (0, 10), [("given suggested starts ends", "abcdefghij")]),
-        # Several given answers, one of them twice and one the judged one again.
+        # Several given answers, one of them twice and the given one again.
         ([(2, 4), (2, 4), (8, 9), (8, 9)], None, [("given starts ends", "cd"), ("also starts ends", "i")]),
     ],
 )

@@ -122,7 +122,7 @@ def read_csv(tmp_path: Path, content: str) -> list[Decision]:
 def test_what_is_filled_in_is_a_decision(tmp_path, delimiter):
     rows = [
         HEADER, "1,a,He,0,Ulysses,", "2,b,He,0,,", "3,c,He,0,[no answer],", "4,d,He,0,He,", "5,e,,,He,3.0",
-        "6,f,Oslo,41.0, Oslo ,58", ",,,,,", '7,"a ""b""\r\nc",He,0,"x ""y""\r\nz",',
+        "6,f,Oslo,41.0, Oslo ,58", ",,,,,", '7,"a ""b""\r\nc",He,0,"x ""y""\r\nz",', "8,g,He,0,He,26",
     ]  # fmt: skip
     he = (Answer("He", 0),)
     assert read_csv(tmp_path, "\r\n".join(rows).replace(",", delimiter)) == [
@@ -132,6 +132,7 @@ def test_what_is_filled_in_is_a_decision(tmp_path, delimiter):
         Decision("e", (), (Answer("He", 3),)),
         Decision("f", (Answer("Oslo", 41),), (Answer("Oslo", 58),)),
         Decision('a "b"\r\nc', he, (Answer('x "y"\r\nz'),)),
+        Decision("g", he, (Answer("He", 26),)),
     ]
 
 
