@@ -138,6 +138,11 @@ def test_all_refused_decisions_are_named_and_nothing_is_written(tmp_path, paths)
     assert list(tmp_path.iterdir()) == [source]
 
 
+def test_two_answers_for_a_question_without_one_contradict(tmp_path, paths):
+    with pytest.raises(RefusedDecisionsError, match="expected decisions that go together, found 'He' and 'It'"):
+        correct_one(tmp_path, paths, [], decision("a", None, "He"), decision("a", None, "It"))
+
+
 def test_source_is_never_written(tmp_path, squad_file):
     before = squad_file.read_bytes()
     (tmp_path / "link.json").symlink_to(squad_file)
