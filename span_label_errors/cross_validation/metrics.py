@@ -1,4 +1,4 @@
-"""Measure how good token probabilities are, so that a reader knows whether they mean anything."""
+"""Measure how well predictions agree with the given labels."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,6 @@ def evaluate_predictions(
     Parameters
     ----------
     examples : sequence of dict
-        In the SQuAD schema.
     predictions : sequence of SpanPrediction
         One per example.
     label_map : dict

@@ -290,7 +290,7 @@ WRONG = {
     "a fold's metric that was changed": (
         lambda run: (fold_of(run) / FOLD_FILE).write_text(
             re.sub(r'"loss": [0-9.]+', '"loss": 0.01', (fold_of(run) / FOLD_FILE).read_text())),
-        "fold 1 .*fold.json is damaged: its content is not what its own SHA-256 was taken of",
+        "fold 1 .*fold.json is damaged: its SHA-256 is not the one of its content",
     ),
     "predictions of other examples": (
         lambda run: change_fold(run, lambda report, *_: report["validation_indices"].reverse()),
