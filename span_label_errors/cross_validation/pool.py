@@ -107,9 +107,9 @@ class FoldPool:
                             return None
                         if death == MOST_DEATHS:
                             raise RuntimeError(
-                                f"{plan.title}: {died}, the {MOST_DEATHS}rd time. Finished folds, and what was last "
-                                "saved of others, are kept. Is there enough memory for as many folds at once? Try a "
-                                "smaller n_jobs"
+                                f"{plan.title}: {died}; given up after {MOST_DEATHS} workers. Finished folds, and what "
+                                "was last saved of others, are kept. Is there enough memory for as many folds at once? "
+                                "Try a smaller n_jobs"
                             ) from died
                         shown.log(f"{plan.title}: {died}; starting it again, it resumes from its last saved state")
 

@@ -75,26 +75,15 @@ def seen_contexts(trainer) -> set[str]:
 
 def check(trainer, examples: Sequence[dict], training: dict) -> None:
     """Raise what can be known to be wrong with data and arguments of `train`, without training."""
+    call = inspect.signature(trainer.train).bind(examples, "", seed=0, **training)
+    call.apply_defaults()
+    given = call.arguments
     if isinstance(trainer, QATrainer):
-        _check_qa_training(trainer, examples, **training)
-    else:
-        inspect.signature(trainer.train).bind(examples, "", seed=0, **training)
-
-
-def _check_qa_training(
-    trainer: QATrainer,
-    examples: Sequence[dict],
-    num_train_epochs: float = 3,
-    *,
-    head_learning_rate: float | None = None,
-    frozen_layers: int = 0,
-    dropout: float | None = None,
-    **training_arguments,
-) -> None:
-    check_numbers(num_train_epochs, head_learning_rate, dropout)
-    trainer.tokenize(examples)
-    trainer.training_arguments("unused", num_train_epochs=num_train_epochs, **training_arguments)
-    freeze_layers(load_network(trainer.qa.checkpoint, trainer.label_map, 0, dropout), frozen_layers)
+        epochs, dropout = given["num_train_epochs"], given["dropout"]
+        check_numbers(epochs, given["head_learning_rate"], dropout)
+        trainer.tokenize(examples)
+        trainer.training_arguments("unused", num_train_epochs=epochs, **given["training_arguments"])
+        freeze_layers(load_network(trainer.qa.checkpoint, trainer.label_map, 0, dropout), given["frozen_layers"])
 
 
 def _is_known_elsewhere(trainer) -> bool:

@@ -253,7 +253,7 @@ WRONG = {
     "an example that is trained on and held out": (
         lambda run: change_record(run, lambda record: record["folds"][2]["train_indices"].append(
             record["folds"][2]["validation_indices"][0])),
-        "fold 2: example .* is held out and trained on",
+        "fold 2: the group of example .* is held out and trained on",
     ),
     "a paragraph on both sides of a split": (
         lambda run: change_record(run, lambda record: record.update(group_by="title")),

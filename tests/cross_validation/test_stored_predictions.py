@@ -4,7 +4,6 @@ import copy
 import json
 import pickle
 import re
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,6 @@ from conftest import cases
 from hypothesis import given
 from hypothesis import strategies as st
 
-from span_label_errors.cross_validation.out_of_fold import OutOfFold
-from span_label_errors.cross_validation.splits import Split
 from span_label_errors.cross_validation.store import (
     FOLD_FILE,
     MODEL_FOLDER,
@@ -97,22 +94,6 @@ def test_fold_is_read_as_it_was_written(tmp_path, stored):
     assert files == {f"predictions/{file.name}": file_sha256(file) for file in folder.iterdir()}
 
 
-@cases(100)
-@given(index=st.integers(-9, 9), part=st.slices(7))
-def test_positions_are_those_of_a_list(index, part):
-    with tempfile.TemporaryDirectory() as folder:
-        found, expected = stored_fold(Path(folder), CONTEXTS, range(6))
-    assert isinstance(found[part], list)
-    for one, other in zip(found[part], expected[part], strict=True):
-        assert_same(one, other)
-    if -6 <= index < 6:
-        assert_same(found[index], expected[index])
-        assert_same(found[np.int64(index)], expected[index])
-    else:
-        with pytest.raises(IndexError):
-            found[index]
-
-
 def test_error_on_the_way_does_not_end_an_iteration(stored, monkeypatch):
     monkeypatch.setattr("span_label_errors.cross_validation.stored_predictions.text_pieces", lambda *args: [][0])
     with pytest.raises(IndexError):
@@ -182,20 +163,12 @@ def test_predictions_of_folds_are_in_the_order_of_the_data(fold, part, data):
     expected = [[context[0], context[2], context[5]] for context in contexts]
     assert [prediction.tokens for prediction in found] == expected
     assert [prediction.tokens for prediction in found[part]] == expected[part]
-
-
-def test_pickled_out_of_fold_is_whole(tmp_path):
-    indices = [[1, 3, 4], [0, 2, 5]]
-    of_folds, expected = [], {}
-    for number, of_fold in enumerate(indices):
-        found, saved = stored_fold(tmp_path / str(number), [CONTEXTS[i] for i in of_fold], of_fold)
-        of_folds.append(found)
-        expected |= dict(zip(of_fold, saved, strict=True))
-    splits = [Split(np.array(indices[1 - k]), np.array(indices[k])) for k in (0, 1)]
-    gathered = StoredPredictions.in_order(of_folds, [split.validation_indices for split in splits])
-    out_of_fold = OutOfFold(gathered, np.array([1, 0, 1, 0, 0, 1]), splits, [], {"O": 0, "ANS": 1})
-    for index, prediction in enumerate(pickle.loads(pickle.dumps(out_of_fold)).predictions):
-        assert_same(prediction, expected[index])
+    assert isinstance(found[part], list)
+    for index in range(-len(fold), len(fold)):
+        assert found[index].tokens == found[np.int64(index)].tokens == expected[index]
+    for index in (-len(fold) - 1, len(fold)):
+        with pytest.raises(IndexError):
+            found[index]
 
 
 # --- records --------------------------------------------------------------------------------------
