@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import os
-import subprocess  # nosec B404 # for its type
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -126,7 +125,7 @@ def _this_machine(over: threading.Event) -> Iterator[tuple[int, Callable]]:
     """Yield room and run, as `clusters.connect` does, of processes on this machine, which end with the block."""
     gpus, busy, lock, processes = _visible_gpus(), [], threading.Lock(), []
 
-    def on_start(process: subprocess.Popen) -> None:
+    def on_start(process) -> None:
         processes.append(process)
         if over.is_set():
             process.kill()

@@ -75,15 +75,17 @@ def seen_contexts(trainer) -> set[str]:
 
 def check(trainer, examples: Sequence[dict], training: dict) -> None:
     """Raise what can be known to be wrong with data and arguments of `train`, without training."""
-    call = inspect.signature(trainer.train).bind(examples, "", seed=0, **training)
+    if not isinstance(trainer, QATrainer):
+        inspect.signature(trainer.train).bind(examples, "", seed=0, **training)
+        return
+    call = inspect.signature(QATrainer.train).bind(trainer, examples, "", seed=0, **training)
     call.apply_defaults()
     given = call.arguments
-    if isinstance(trainer, QATrainer):
-        epochs, dropout = given["num_train_epochs"], given["dropout"]
-        check_numbers(epochs, given["head_learning_rate"], dropout)
-        trainer.tokenize(examples)
-        trainer.training_arguments("unused", num_train_epochs=epochs, **given["training_arguments"])
-        freeze_layers(load_network(trainer.qa.checkpoint, trainer.label_map, 0, dropout), given["frozen_layers"])
+    check_numbers(given["num_train_epochs"], given["head_learning_rate"], given["dropout"])
+    trainer.tokenize(examples)
+    trainer.training_arguments("unused", num_train_epochs=given["num_train_epochs"], **given["training_arguments"])
+    network = load_network(trainer.qa.checkpoint, trainer.label_map, 0, given["dropout"])
+    freeze_layers(network, given["frozen_layers"])
 
 
 def _is_known_elsewhere(trainer) -> bool:
