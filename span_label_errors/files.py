@@ -1,12 +1,18 @@
-"""Write files and folders whole or not at all, name them by their content, and say where relative paths start."""
+"""Write files and folders whole or not at all, lock them, hash them, and say where relative paths start."""
 
 import contextlib
 import functools
 import hashlib
+import json
+import os
 import shutil
+import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -123,3 +129,49 @@ def replace_folder(finished: Path, path: Path) -> None:
     finished.rename(path)
     if outdated.exists():
         shutil.rmtree(outdated)
+
+
+@contextlib.contextmanager
+def exclusive(path: str | Path, log: Callable[[str], None]) -> Iterator[str | None]:
+    """Hold a lock for the length of the block; if another process holds it, log which one, and wait.
+
+    The lock belongs to the operating system and ends with its process, so a file that a dead process left behind
+    blocks nobody.
+
+    Parameters
+    ----------
+    path : str or Path
+        The lock file. Its folder must be there.
+    log : callable
+        Gets one line if this has to wait.
+
+    Yields
+    ------
+    str or None
+        Which process died while it held the lock, if the last one did.
+    """
+    path = Path(path)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        holder = _holder(path) or "another process"
+        log(f"{path.name}: {holder} works on this; waiting until it has finished (interrupt to stop waiting)")
+        lock.acquire(poll_interval=0.2)
+    try:
+        died = _holder(path)
+        now = datetime.now().astimezone().isoformat(timespec="seconds")
+        path.write_text(json.dumps({"process": os.getpid(), "host": socket.gethostname(), "since": now}))
+        yield died
+    finally:
+        # Removed while the lock is still held: whoever waits notices, and makes a new file.
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder(path: Path) -> str | None:
+    """Return which process a lock file names; None if it has not written its name."""
+    try:
+        return "process {process} on {host} (since {since})".format_map(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -6,30 +6,25 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-MIN_SECONDS_BETWEEN_UPDATES = 0.5
+SECONDS_BETWEEN_UPDATES = 0.5
 
 
 class ProgressLine:
     """A line, or several, that show the latest text only.
 
-    In a notebook it is one output that is replaced, so that a notebook executed by papermill keeps the
-    last text and is not flooded; on a terminal they are lines of stderr. Where neither is, it is silent.
+    A notebook shows it as one output that is replaced, so papermill keeps the last text only. A terminal
+    shows it as lines of stderr. Elsewhere it is silent.
     """
 
     def __init__(self):
         self._display = None
         self._is_shown = False
-        self._last_update = float("-inf")
-        self._lines_shown = 1
+        self._num_lines = 1
 
-    def update(self, text: str, *, force: bool = False) -> None:
-        """Show `text` instead of what was shown before, at most twice a second unless forced; an empty one at once."""
-        now = time.monotonic()
-        if text and not force and now - self._last_update < MIN_SECONDS_BETWEEN_UPDATES:
-            return
+    def update(self, text: str) -> None:
+        """Show `text` instead of what was shown before; an empty text clears the line."""
         if not text and not self._is_shown:
             return
-        self._last_update = now
         if not self._is_shown:
             self._is_shown, self._display = True, _notebook_display()
         if self._display is not None:
@@ -38,13 +33,9 @@ class ProgressLine:
             # A line that wraps could not be overwritten.
             width = shutil.get_terminal_size().columns - 1
             lines = [line[:width] for line in text.split("\n")]
-            to_first = f"\033[{self._lines_shown - 1}A" if self._lines_shown > 1 else ""
+            to_first = f"\033[{self._num_lines - 1}A" if self._num_lines > 1 else ""
             print(f"\r{to_first}\033[J" + "\n".join(lines), end="", file=sys.stderr, flush=True)
-            self._lines_shown = len(lines)
-
-    def clear(self) -> None:
-        """Empty the line, so that what is printed next stands alone."""
-        self.update("")
+            self._num_lines = len(lines)
 
 
 class ProgressLines:
@@ -62,33 +53,36 @@ class ProgressLines:
         self._texts, self._log = dict.fromkeys(titles, ""), log
         self._line, self._lock = ProgressLine(), threading.Lock()
 
-    def update(self, title: str, text: str, *, force: bool = False) -> None:
+    def update(self, title: str, text: str) -> None:
         """Show `text` for a fold instead of what was shown before; nothing if it is empty."""
         with self._lock:
             self._texts[title] = text
-            self._line.update("\n".join(filter(None, self._texts.values())), force=force)
+            self._line.update("\n".join(filter(None, self._texts.values())))
 
     def log(self, text: str) -> None:
         """Log a line, above what is shown."""
         with self._lock:
-            self._line.clear()
+            self._line.update("")
             self._log(text)
 
     def clear(self) -> None:
         """Show nothing any more."""
         with self._lock:
-            self._line.clear()
+            self._line.update("")
 
 
-class TrainingProgress:
-    """Show step and loss of a training with a function that gets a text; see `QATrainer.train`, `on_step`."""
+def limited(show: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a function that passes its text to `show` at most twice a second, and drops the others."""
+    last = float("-inf")
 
-    def __init__(self, show: Callable[[str], None], title: str):
-        self.show, self.title = show, title
+    def show_now_and_then(text: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= SECONDS_BETWEEN_UPDATES:
+            last = now
+            show(text)
 
-    def __call__(self, step: int, num_steps: int, loss: float | None) -> None:
-        shown = "" if loss is None else f" · loss {loss:.4f}"
-        self.show(f"{self.title} · training {bar(step / num_steps)} step {step} of {num_steps}{shown}")
+    return show_now_and_then
 
 
 def bar(share: float, width: int = 20) -> str:

@@ -23,7 +23,7 @@ from transformers import BertForTokenClassification, BertModel
 
 from span_classification_tutorial_utils import read_npz
 from span_label_errors.cross_validation.splits import make_splits
-from span_label_errors.cross_validation.store import load_fold
+from span_label_errors.cross_validation.store import fold_key, load_fold
 from span_label_errors.cross_validation.trainers import seen_contexts
 from span_label_errors.data.squad import InvalidDatasetError, load_squad
 from span_label_errors.notebook.settings import ParameterError, ReviewParameters, TrainingParameters
@@ -212,7 +212,7 @@ def run(tmp, record):
 
 @later
 def fold(tmp, record=None, **changes):
-    """Load a fold of one example with two tokens but for the changes, whose record vouches for them."""
+    """Load a fold of one example with two tokens but for the changes, with a record that fits them."""
     arrays = {"example_index": [0], "num_tokens": [2], "char_start": [0, 5], "char_end": [4, 8]}
     arrays |= {"pred_probs": np.full((2, 2), 0.5, dtype=np.float32), "labels": np.zeros((2, 2), dtype=np.int64)}
     (tmp / "predictions").mkdir()
@@ -221,10 +221,11 @@ def fold(tmp, record=None, **changes):
         file = f"predictions/{name}.npy"
         np.save(tmp / file, np.array(values), allow_pickle=True)
         files[file] = hashlib.sha256((tmp / file).read_bytes()).hexdigest()
-    vouched = {"key": "k", "files": files, "validation_indices": [0]}
+    fitting = {"key": "k", "files": files, "validation_indices": [0]}
     if isinstance(record, dict):
-        record = vouched | {"files": record | dict.fromkeys(files, "0")}
-    written(tmp, "fold.json", record or vouched)
+        fitting |= {"files": record | dict.fromkeys(files, "0")}
+    is_text = record is not None and not isinstance(record, dict)
+    written(tmp, "fold.json", record if is_text else {**fitting, "sha256": fold_key(fitting)})
     load_fold(tmp, "k", [row()])
 
 
@@ -393,10 +394,8 @@ CASES = [
     ("fold.json: lists a folder", fold({".": "0"}), ValueError, ". is missing"),
     ("fold.json: of other files", fold({}), ValueError, "predictions/example_index.npy is damaged: its SHA-256 is not the one in fold.json"),
     ("fold.json: nested too deeply", fold(DEEP), ValueError, "fold.json cannot be read: "),
-    ("fold: differ in length", fold(labels=np.zeros((3, 2))), ValueError, "predictions cannot be read: the arrays differ in length"),
-    ("fold: negative counts", fold(num_tokens=[3, -1], example_index=np.zeros(2)), ValueError, "predictions cannot be read: expected counts of tokens and offsets as integers"),
     ("fold: of other examples", fold(example_index=[1]), ValueError, "predictions are of other examples than fold.json"),
-    ("fold: a pickle that would run", lambda tmp: fold(labels=trapped(tmp, 2))(tmp), ValueError, "predictions cannot be read: labels.npy: Array can't be memory-mapped: Python objects in dtype."),
+    ("fold: a pickle that would run", lambda tmp: fold(labels=trapped(tmp, 2))(tmp), ValueError, "predictions cannot be read: Array can't be memory-mapped: Python objects in dtype."),
     ("probabilities: fewer examples", lambda tmp: span_label_quality([[0, 1], [1]], [[0.1, 0.9]]), ValueError, "expected as many pred_probs as labels (2), found 1"),
     ("probabilities: fewer tokens", lambda tmp: span_label_quality([[0, 1]], [[0.1]]), ValueError, "example 0: expected pred_probs of the shape of the labels, (2,), found (1,)"),
     ("probabilities: NaN", lambda tmp: span_label_quality([[0, 1]], [[0.1, float("nan")]]), ValueError, "example 0: expected finite pred_probs, found nan at token 1"),

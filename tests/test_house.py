@@ -14,7 +14,6 @@ PACKAGE = ROOT / "span_label_errors"
 # From the ground to the roof: a room imports rooms before it only. `notebook` and `commands` stand above all.
 ROOMS = [
     "files",
-    "locks",
     "progress",
     "spans",
     "data",

@@ -3,13 +3,14 @@
 import io
 import os
 import sys
+import time
 import types
 from types import SimpleNamespace
 
 import pytest
 
 from span_label_errors import progress
-from span_label_errors.progress import ProgressLine, ProgressLines, TrainingProgress, bar
+from span_label_errors.progress import ProgressLine, ProgressLines, bar, limited
 
 
 class Terminal(io.StringIO):
@@ -39,19 +40,15 @@ def test_bar_draws_a_share(share, width, drawn):
 def test_progress_is_silent_without_terminal_and_notebook(capfd):
     line = ProgressLine()
     line.update("one")
-    line.update("two", force=True)
-    line.clear()
+    line.update("")
     assert capfd.readouterr() == ("", "")
 
 
 def test_progress_overwrites_its_line_on_a_terminal(monkeypatch, capsys):
     terminal = shown_on_terminal(monkeypatch)
     line = ProgressLine()
-    line.clear()  # nothing is shown yet
-    line.update("one")
-    line.update("too soon")
-    line.update("two", force=True)
-    line.clear()
+    for text in ("", "one", "two", ""):  # at first, nothing is there to be cleared
+        line.update(text)
     assert terminal.getvalue() == "\r\033[Jone\r\033[Jtwo\r\033[J"
     assert capsys.readouterr().out == ""
 
@@ -67,20 +64,19 @@ def test_progress_replaces_one_output_of_a_notebook(monkeypatch, capfd, shell, i
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     line = ProgressLine()
     line.update("one")
-    line.update("end", force=True)
+    line.update("end")
     assert shown == (["one", "end"] if is_notebook else [])
     assert capfd.readouterr() == ("", "")
 
 
-def test_training_progress_shows_step_and_latest_loss():
+def test_what_comes_too_soon_is_not_shown():
     shown = []
-    progress_of = TrainingProgress(shown.append, "fold 1 of 3")
-    progress_of(1, 4, None)
-    progress_of(4, 4, 0.5)
-    assert shown == [
-        "fold 1 of 3 · training █████░░░░░░░░░░░░░░░  25% step 1 of 4",
-        "fold 1 of 3 · training ████████████████████ 100% step 4 of 4 · loss 0.5000",
-    ]
+    show = limited(shown.append)
+    for text in ("first", "too soon"):
+        show(text)
+    time.sleep(progress.SECONDS_BETWEEN_UPDATES)
+    show("later")
+    assert shown == ["first", "later"]
 
 
 def test_several_lines_are_overwritten_together(monkeypatch):
@@ -89,9 +85,9 @@ def test_several_lines_are_overwritten_together(monkeypatch):
     monkeypatch.setattr(progress.shutil, "get_terminal_size", lambda: os.terminal_size((6, 24)))
     line = ProgressLine()
     for text in ("fold 0\nfold 1 is long\ntwo", "one", "a\nb"):
-        line.update(text, force=True)
-    line.clear()
-    line.update("end", force=True)
+        line.update(text)
+    line.update("")
+    line.update("end")
     assert terminal.getvalue() == (
         "\r\033[Jfold \nfold \ntwo"
         "\r\033[2A\033[Jone"
@@ -106,10 +102,10 @@ def test_folds_have_a_line_each_in_their_order(monkeypatch):
     terminal = shown_on_terminal(monkeypatch)
     shown = ProgressLines(["fold 0", "fold 1"], lambda text: terminal.write(f"{text}\n"))
     shown.log("begun")
-    shown.update("fold 1", "second", force=True)
-    shown.update("fold 0", "first", force=True)
+    shown.update("fold 1", "second")
+    shown.update("fold 0", "first")
     shown.log("fold 0: done")
-    shown.update("fold 0", "", force=True)
+    shown.update("fold 0", "")
     shown.clear()
     assert terminal.getvalue() == (
         "begun\n\r\033[Jsecond\r\033[Jfirst\nsecond\r\033[1A\033[Jfold 0: done\n\r\033[Jsecond\r\033[J"

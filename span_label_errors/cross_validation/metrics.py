@@ -1,4 +1,4 @@
-"""Measure how good token probabilities are, so that a reader knows whether they mean anything."""
+"""Measure how well predictions agree with the given labels."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,6 @@ def evaluate_predictions(
     Parameters
     ----------
     examples : sequence of dict
-        In the SQuAD schema.
     predictions : sequence of SpanPrediction
         One per example.
     label_map : dict
@@ -55,22 +54,16 @@ def _exact_match_and_f1(
     # Of several processes that share a training, one predicts.
     metric = SQuAD(sync_on_compute=False)
     for example, prediction in zip(examples, predictions, strict=True):
-        context = prediction.context_only()
-        span = best_span(context.pred_probs[:, column])
-        predicted = (
-            "" if span is None else _text_of(example, context.char_start[span[0]], context.char_end[span[1] - 1])
-        )
+        text, tokens = example["context"], prediction.context_only()
+        span = best_span(tokens.pred_probs[:, column])
+        predicted = "" if span is None else text[tokens.char_start[span[0]] : tokens.char_end[span[1] - 1]]
         given = [
-            _text_of(example, answer.char_start, answer.char_end)
+            text[answer.char_start : answer.char_end]
             for answer in answer_spans(example, label_map, answers="all")
             if answer.class_name == class_name
-        ]
+        ] or [""]
         metric.update(
             {"prediction_text": predicted, "id": example["id"]},
-            {"answers": {"answer_start": [0] * len(given or [""]), "text": given or [""]}, "id": example["id"]},
+            {"answers": {"answer_start": [0] * len(given), "text": given}, "id": example["id"]},
         )
     return {name: float(value) for name, value in metric.compute().items()}
-
-
-def _text_of(example: dict, char_start: int, char_end: int) -> str:
-    return example["context"][char_start:char_end]

@@ -1,4 +1,4 @@
-"""Out-of-fold probabilities: every example judged by a model that saw neither it nor its paragraph."""
+"""Out-of-fold probabilities: every example is predicted by a model that saw neither it nor its paragraph."""
 
 import errno
 import shutil
@@ -14,7 +14,7 @@ from span_label_errors.cross_validation.make import FoldPlan
 from span_label_errors.cross_validation.pool import FoldPool
 from span_label_errors.cross_validation.splits import LeakError, Split, fold_seed, make_splits
 from span_label_errors.cross_validation.store import code_fingerprint, data_fingerprint, fold_folder, fold_key
-from span_label_errors.cross_validation.stored_predictions import GatheredPredictions
+from span_label_errors.cross_validation.stored_predictions import StoredPredictions
 from span_label_errors.files import check_writable
 from span_label_errors.model.predictions import SpanPrediction
 from span_label_errors.model.trainer import context_hash
@@ -24,26 +24,15 @@ from span_label_errors.model.trainer import context_hash
 class OutOfFold:
     """Out-of-fold predictions of n examples, in the order of the data set.
 
-    Attributes
-    ----------
-    predictions : sequence of SpanPrediction, length n
-        Context tokens only. Each is read from its fold when it is asked for; a slice is a list of them.
-    fold : ndarray of shape (n,), int64
-        Which fold held the example out.
-    splits : list of Split
-    reports : list of dict
-        One per fold: what made it, its metrics on the held-out part, loss history, times.
-    label_map : dict
-    group_by : str
-        What no split cuts; see `splits.group_labels`.
+    Each prediction is read from its fold when it is asked for; a slice is a list of them.
     """
 
-    predictions: Sequence[SpanPrediction]
-    fold: np.ndarray
+    predictions: Sequence[SpanPrediction]  # of the context tokens only
+    fold: np.ndarray  # of shape (n,), int64: which fold held the example out
     splits: list[Split]
-    reports: list[dict]
+    reports: list[dict]  # for each fold: what made it, its metrics on the held-out part, loss history, times
     label_map: dict[str, int]
-    group_by: str = "context"
+    group_by: str = "context"  # what no split cuts; see `splits.group_labels`
 
     def metrics(self) -> pd.DataFrame:
         """Return the held-out metrics, one row for each fold and span class."""
@@ -78,26 +67,23 @@ def out_of_fold_predictions(
 ) -> OutOfFold:
     """Predict every example with a model that saw neither it nor its group in training.
 
-    The guarantee: for each fold a new model starts from the trainer's checkpoint, trains on the
-    other folds' examples only, and predicts the fold's examples; splits are checked before the first
-    fit. What would break it: a checkpoint that has already been trained on this data (one that
-    `QATrainer` wrote is recognised and refused; one from elsewhere cannot be), a paragraph
-    that was reworded, so that its two forms are two groups, or `group_by="none"` where paragraphs have
-    several questions.
+    For each fold a new model starts from the trainer's checkpoint, trains on the other folds' examples only, and
+    predicts the fold's examples. Splits are checked before the first fit. Three things would break the guarantee: a
+    checkpoint that was trained on this data before (one that `QATrainer` wrote is recognised and refused; one from
+    elsewhere cannot be), a paragraph that was reworded, so that its two forms are two groups, or `group_by="none"`
+    where paragraphs have several questions.
 
     A fold's folder is keyed by everything that made it: data, split, checkpoint, settings, seed, code
-    and library versions. A finished fold is reused, one that was interrupted goes on where its state was last saved
-    (at most about a minute of training is repeated), a damaged one is made again, and folders of other configurations
-    are left alone. A fold that another process is making is waited for.
+    and library versions. A finished fold is reused. One that was interrupted resumes from its last saved state, so
+    about a minute of training is repeated at most. A damaged one is made again. Folders of other configurations are
+    left alone. If another process is making a fold, this one waits for it.
 
     Parameters
     ----------
     dataset : datasets.Dataset
         n examples in the SQuAD schema.
     trainer : QATrainer, or another
-        Anything with a `label_map`, `train(dataset, output_dir, *, seed, **training)` and `load(output_dir)`, which
-        returns a model with `predict_batch(examples)`. Another is known by its class and by what its `settings()`
-        says if it has that method, so give it another folder when its code changes; it works in this process only.
+        See `trainers`; another than a QATrainer works in this process only.
     num_splits, group_by, shuffle
         See `make_splits`.
     seed : int
@@ -106,8 +92,8 @@ def out_of_fold_predictions(
         Where folds are kept; on a cluster, a folder that all its machines share.
     n_jobs : int, optional
         Folds at once, each in a process of its own; -1 for as many as there is room for, 1 for one after the other in
-        this process. By default the same, or one on each GPU, or as many as the cluster has room for. The bytes are
-        those of a serial run with as many threads.
+        this process. By default 1, or one on each GPU, or as many as the cluster has room for. The bytes are those of
+        a serial run with as many threads.
     threads_per_fold : int, optional
         Cores that a fold computes on; by default its share of this machine's, and on a cluster what a serial run here
         would use.
@@ -131,13 +117,19 @@ def out_of_fold_predictions(
         If data, parameters or folders will not do; known before anything is trained.
     """
     pool, examples = FoldPool(n_jobs, threads_per_fold, parallel_backend), list(dataset)
-    splits = make_splits(examples, num_splits, group_by=group_by, shuffle=shuffle, seed=seed)
-    plans = _plans(examples, splits, trainer, seed, folds_dir, training)
+    plans = plan_folds(
+        examples, trainer, num_splits=num_splits, group_by=group_by, shuffle=shuffle, seed=seed, folds_dir=folds_dir,
+        **training,
+    )  # fmt: skip
     folds = pool.folds(plans, examples, trainer, log)
+    splits = [
+        Split(*(np.array(plan.configuration[name]) for name in ("train_indices", "validation_indices")))
+        for plan in plans
+    ]
     fold_of_example = np.full(len(examples), -1, dtype=np.int64)
     for fold_index, split in enumerate(splits):
         fold_of_example[split.validation_indices] = fold_index
-    predictions = GatheredPredictions(
+    predictions = StoredPredictions.in_order(
         [fold.predictions for fold in folds], [split.validation_indices for split in splits]
     )
     reports = [fold.report for fold in folds]
@@ -158,17 +150,6 @@ def plan_folds(
     """Return the plans of all folds, after checking everything that can be known before one is made."""
     examples = list(dataset)
     splits = make_splits(examples, num_splits, group_by=group_by, shuffle=shuffle, seed=seed)
-    return _plans(examples, splits, trainer, seed, folds_dir, training)
-
-
-def _plans(
-    examples: list[dict],
-    splits: list[Split],
-    trainer,
-    seed: int,
-    folds_dir: str | Path,
-    training: dict,
-) -> list[FoldPlan]:
     seen = fold_trainer.seen_contexts(trainer) & {context_hash(example["context"]) for example in examples}
     if seen:
         raise LeakError(
@@ -184,27 +165,17 @@ def _plans(
         "training": training,
         "code": code_fingerprint(),
     }
-    configurations = [
-        {
+    plans = []
+    for fold_index, split in enumerate(splits):
+        configuration = {
             **shared,
             "seed": fold_seed(seed, fold_index),
             "train_indices": split.train_indices.tolist(),
             "validation_indices": split.validation_indices.tolist(),
         }
-        for fold_index, split in enumerate(splits)
-    ]
-    plans = [
-        FoldPlan(
-            fold_folder(folds_dir, fold_index, len(splits), fold_key(configuration)),
-            fold_index, len(splits), configuration,
-        )
-        for fold_index, configuration in enumerate(configurations)
-    ]  # fmt: skip
-    _check_free_space(folds_dir, sum(not plan.folder.exists() for plan in plans) * fold_trainer.num_bytes(trainer))
-    return plans
-
-
-def _check_free_space(folds_dir: Path, needed: int) -> None:
+        folder = fold_folder(folds_dir, fold_index, len(splits), fold_key(configuration))
+        plans.append(FoldPlan(folder, fold_index, len(splits), configuration))
+    needed = sum(not plan.folder.exists() for plan in plans) * fold_trainer.num_bytes(trainer)
     free = shutil.disk_usage(folds_dir).free
     if free < needed:
         raise OSError(
@@ -213,3 +184,4 @@ def _check_free_space(folds_dir: Path, needed: int) -> None:
             f"{free / 1e6:,.0f} MB; free some, or choose another folds_dir",
             str(folds_dir),
         )
+    return plans

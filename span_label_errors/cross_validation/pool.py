@@ -3,37 +3,31 @@
 import contextlib
 import functools
 import os
-import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError
 from dataclasses import dataclass
 
 import joblib
 import torch
 
+from span_label_errors.cross_validation import clusters
 from span_label_errors.cross_validation.make import FoldMaking, FoldPlan
-from span_label_errors.cross_validation.store import Fold, unfinished_folder
+from span_label_errors.cross_validation.store import Fold
 from span_label_errors.cross_validation.trainers import description
-from span_label_errors.cross_validation.workers import FoldJob, FoldProcesses, WorkerDied
+from span_label_errors.cross_validation.workers import FoldJob, WorkerDied, make_in_process
 from span_label_errors.progress import ProgressLine, ProgressLines
 
-BACKENDS = {"ray": "RAY_ADDRESS", "dask": "DASK_SCHEDULER_ADDRESS"}
 MOST_DEATHS = 3
-
-_Said = tuple[list[str], Exception | None]  # what a fold said, and what was raised
-# Makes the fold of a job; gets what logs a line, and what shows how far the fold is.
-_Run = Callable[[FoldJob, Callable[[str], None], Callable[[str], None]], None]
 
 
 @dataclass(frozen=True)
 class FoldPool:
-    """Where folds are made, and how many at once; see `cross_validation.out_of_fold_predictions`.
+    """Where folds are made, and how many at once; see `out_of_fold.out_of_fold_predictions`.
 
     Raises
     ------
     ValueError
-        If a number is out of range, or the backend is none of `BACKENDS`.
+        If a number is out of range, or there is no such backend.
     """
 
     n_jobs: int | None = None
@@ -41,14 +35,16 @@ class FoldPool:
     parallel_backend: str | None = None
 
     def __post_init__(self):
-        problems = {
-            "n_jobs": check_n_jobs(self.n_jobs),
-            "threads_per_fold": check_threads(self.threads_per_fold),
-            "parallel_backend": check_backend(self.parallel_backend),
-        }
-        for name, expected in problems.items():
-            if expected:
-                raise ValueError(f"{name}: expected {expected}, found {getattr(self, name)!r}")
+        def check(name: str, expected: str, is_right: Callable[[object], bool]) -> None:
+            value = getattr(self, name)
+            if value is not None and not is_right(value):
+                raise ValueError(f"{name}: expected {expected}, or None, found {value!r}")
+
+        n_jobs = "an integer of at least 1, -1 for as many as there is room for"
+        check("n_jobs", n_jobs, lambda value: type(value) is int and (value >= 1 or value == -1))
+        check("threads_per_fold", "an integer of at least 1", lambda value: type(value) is int and value >= 1)
+        backends = '"ray" or "dask", with or without ":" and the cluster\'s address'
+        check("parallel_backend", backends, lambda value: str(value).partition(":")[0] in clusters.ADDRESS_VARIABLES)
 
     def folds(self, plans: Sequence[FoldPlan], examples: list[dict], trainer, log: Callable[[str], None]) -> list[Fold]:
         """Return the folds, in the order of their plans; those that are not finished are made.
@@ -56,47 +52,45 @@ class FoldPool:
         Raises
         ------
         TypeError
-            If there is a fold to make elsewhere, and the trainer is not one that another process would know.
+            If there is a fold to make elsewhere, and another process could not make the same trainer.
         Exception
-            What the making of a fold raises. Finished folds are kept.
+            What the making of a fold raises; RuntimeError if that was in another process. Finished folds are kept.
         """
-        gpus = _visible_gpus()
-        # Without a process of its own, each fold would leave something behind in a GPU's memory.
-        is_here = self.n_jobs == 1 or (self.n_jobs is None and not gpus)
+        # On a GPU, a fold in this process would leave some of the GPU's memory taken.
+        is_here = self.n_jobs == 1 or (self.n_jobs is None and not _visible_gpus())
         if self.parallel_backend is None and is_here:
-            with _threads(self.threads_per_fold):
+            before = torch.get_num_threads()
+            torch.set_num_threads(self.threads_per_fold or before)
+            try:
                 return [FoldMaking(plan, examples, trainer, log, ProgressLine().update).fold() for plan in plans]
+            finally:
+                torch.set_num_threads(before)
 
-        made, missing = {}, []
-        for plan in plans:
-            making = FoldMaking(plan, examples, trainer, log)
-            made[plan.fold_index] = making.finished()
-            # A run that died at its very end has left the place behind where it made the fold.
-            if made[plan.fold_index] is None or unfinished_folder(plan.folder).exists():
-                missing.append(plan)
-            else:
-                making.say_found()
+        makings = [FoldMaking(plan, examples, trainer, log) for plan in plans]
+        folds = [making.fold() if making.finished() else None for making in makings]
+        missing = [plan for plan, fold in zip(plans, folds, strict=True) if fold is None]
         if missing:
             shown = ProgressLines([plan.title for plan in missing], log)
             try:
                 self._make(missing, description(trainer), examples, shown)
             finally:
                 shown.clear()
-        for plan in missing:
-            made[plan.fold_index] = FoldMaking(plan, examples, trainer, log).finished()
-            if made[plan.fold_index] is None:
+        for plan, making in zip(plans, makings, strict=True):
+            fold = folds[plan.fold_index] = folds[plan.fold_index] or making.finished()
+            if fold is None:
                 raise FileNotFoundError(
                     f"{plan.folder}: expected the fold that another process has just made, found none that is whole; "
                     "folds_dir must be a folder that all machines share"
                 )
-        return [made[plan.fold_index] for plan in plans]
+        return folds
 
     def _make(self, plans: Sequence[FoldPlan], trainer: dict, examples: list[dict], shown: ProgressLines) -> None:
-        name, _, address = (self.parallel_backend or "here").partition(":")
         num_threads, over = self.threads_per_fold or torch.get_num_threads(), threading.Event()
-        with {"here": _here, "ray": _ray, "dask": _dask}[name](address, num_threads) as (room, run):
+        is_cluster = self.parallel_backend is not None
+        place = clusters.connect(self.parallel_backend, num_threads) if is_cluster else _this_machine(over)
+        with place as (room, run):
             n_jobs = min(room if self.n_jobs in (None, -1) else self.n_jobs, len(plans))
-            if name != "here":
+            if is_cluster:
                 n_jobs = min(n_jobs, room)
             elif self.threads_per_fold is None:
                 # Never more than a serial run would use: OMP_NUM_THREADS and cgroups limit that.
@@ -104,206 +98,54 @@ class FoldPool:
 
             def make(plan: FoldPlan) -> None:
                 job, show = FoldJob(plan, trainer, examples, num_threads), functools.partial(shown.update, plan.title)
-                until_made(plan.title, lambda: run(job, shown.log, show), shown.log, over.is_set)
+                for death in range(1, MOST_DEATHS + 1):
+                    try:
+                        return run(job, shown.log, show)
+                    except WorkerDied as died:
+                        if over.is_set():
+                            return None
+                        if death == MOST_DEATHS:
+                            raise RuntimeError(
+                                f"{plan.title}: {died}; given up after {MOST_DEATHS} workers. Finished folds, and what "
+                                "was last saved of others, are kept. Is there enough memory for as many folds at once? "
+                                "Try a smaller n_jobs"
+                            ) from died
+                        shown.log(f"{plan.title}: {died}; starting it again, it resumes from its last saved state")
 
-            # Threads are enough to wait. joblib's own backends for clusters would make a fold that is left alone on
-            # this machine (Ray), or more at once than n_jobs (Dask).
+            # Threads are enough to wait. joblib's own backends for clusters would make a single fold on this machine
+            # (Ray), or more at once than n_jobs (Dask).
             try:
                 joblib.Parallel(n_jobs=n_jobs, backend="threading")(joblib.delayed(make)(plan) for plan in plans)
             finally:
                 over.set()
 
 
-def until_made(title: str, make: Callable, log: Callable[[str], None], is_over: Callable[[], bool]) -> None:
-    """Make a fold; when its worker dies, say so and make it again, from its last saved state."""
-    for death in range(1, MOST_DEATHS + 1):
-        try:
-            return make()
-        except WorkerDied as died:
-            if is_over():
-                return None
-            if death == MOST_DEATHS:
-                raise RuntimeError(
-                    f"{title}: expected a worker to make it, found that {MOST_DEATHS} died, the last time {died}. "
-                    "Finished folds, and what was last saved of others, are kept. Is there enough memory for as many "
-                    "folds at once? Try a smaller n_jobs"
-                ) from died
-            log(f"{title}: {died}; doing it again")
-
-
-def check_n_jobs(value: object) -> str | None:
-    """Return what was expected, or None if the value will do."""
-    good = (type(value) is int and value == -1) or check_threads(value) is None
-    return None if good else "an integer of at least 1, -1 for as many as there is room for, or None"
-
-
-def check_threads(value: object) -> str | None:
-    """Return what was expected, or None if the value will do."""
-    good = value is None or (type(value) is int and value >= 1)
-    return None if good else "an integer of at least 1, or None"
-
-
-def check_backend(value: object) -> str | None:
-    """Return what was expected, or None if the value will do."""
-    good = value is None or (isinstance(value, str) and value.partition(":")[0] in BACKENDS)
-    return None if good else '"ray" or "dask", with or without ":" and the cluster\'s address, or None'
-
-
 @contextlib.contextmanager
-def _here(address: str, num_threads: int) -> Iterator[tuple[int, _Run]]:
-    """Yield how many folds this machine has room for at once, and what makes one in a process of its own."""
-    gpus, busy, lock = _visible_gpus(), [], threading.Lock()
-    with FoldProcesses() as processes:
+def _this_machine(over: threading.Event) -> Iterator[tuple[int, Callable]]:
+    """Yield room and run, as `clusters.connect` does, of processes on this machine, which end with the block."""
+    gpus, busy, lock, processes = _visible_gpus(), [], threading.Lock(), []
 
-        def run(job: FoldJob, log: Callable[[str], None], show: Callable[[str], None]) -> None:
+    def on_start(process) -> None:
+        processes.append(process)
+        if over.is_set():
+            process.kill()
+
+    def run(job: FoldJob, log: Callable[[str], None], show: Callable[[str], None]) -> None:
+        with lock:
+            gpu = min(gpus, key=busy.count, default=None)
+            busy.append(gpu)
+        try:
+            make_in_process(job, log, show, gpu, on_start)
+        finally:
+            show("")
             with lock:
-                gpu = min(gpus, key=busy.count, default=None)
-                busy.append(gpu)
-            try:
-                processes.run(job, log, show, gpu)
-            finally:
-                show("")
-                with lock:
-                    busy.remove(gpu)
+                busy.remove(gpu)
 
+    try:
         yield len(gpus) or joblib.cpu_count(), run
-
-
-def _on_cluster(name: str, make: Callable[[FoldJob], _Said]) -> _Run:
-    """Return what makes a fold with a function that has a worker of a cluster call `_make_remotely`."""
-
-    def run(job: FoldJob, log: Callable[[str], None], show: Callable[..., None]) -> None:
-        show(f"{job.plan.title} · on the {name} cluster", force=True)
-        lines, error = make(job)
-        for line in lines:
-            log(line)
-        if error is not None:
-            raise error
-        show(f"{job.plan.title} · finished", force=True)
-
-    return run
-
-
-def _make_remotely(job: FoldJob) -> _Said:
-    """Make a fold on a worker of a cluster; an error is returned, so that it cannot be taken for one of the cluster."""
-    lines: list[str] = []
-    try:
-        with FoldProcesses() as processes:
-            processes.run(job, lines.append)
-    except Exception as error:
-        return lines, error
-    return lines, None
-
-
-@contextlib.contextmanager
-def _ray(address: str, num_threads: int) -> Iterator[tuple[int, _Run]]:
-    """Connect to a Ray cluster, and yield how many folds it has room for at once, and what makes a fold there."""
-    import ray
-
-    with contextlib.ExitStack() as stack:
-        if not ray.is_initialized():
-            address = address or os.environ.get(BACKENDS["ray"], "auto")
-            try:
-                _check_reachable(address)
-                ray.init(address, log_to_driver=False, logging_level="warning")
-            except OSError as error:
-                where = "this machine" if address == "auto" else address
-                raise ConnectionError(
-                    f"parallel_backend: expected a Ray cluster at {where}, found none ({error}); start one with "
-                    "`ray start --head`, or give its address as 'ray:ADDRESS'"
-                ) from error
-            stack.callback(ray.shutdown)
-        needs = {"CPU": num_threads} | ({"GPU": 1} if ray.cluster_resources().get("GPU") else {})
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        room = sum(min(int(node.get(kind, 0) // count) for kind, count in needs.items()) for node in nodes)
-        if room < 1:
-            raise ValueError(
-                f"threads_per_fold: expected at most the cores of the cluster's largest machine, found {num_threads}"
-            )
-        # Ray would do it again unsaid.
-        options = {"num_cpus": num_threads, "num_gpus": needs.get("GPU", 0), "max_retries": 0}
-        make_remotely = ray.remote(**options)(_make_remotely)
-        begun = []
-
-        def make(job: FoldJob) -> _Said:
-            begun.append(make_remotely.remote(job))
-            try:
-                return ray.get(begun[-1])
-            except ray.exceptions.RayTaskError:
-                raise
-            except ray.exceptions.RayError as error:
-                raise _lost("ray", error) from error
-
-        try:
-            yield room, _on_cluster("ray", make)
-        finally:
-            for reference in begun:
-                ray.cancel(reference, force=True)
-
-
-def _lost(name: str, error: Exception) -> WorkerDied:
-    reason = str(error).partition("\n")[0]
-    return WorkerDied(f"the {name} cluster lost the worker that made it ({reason})")
-
-
-def _check_reachable(address: str) -> None:
-    """Raise OSError if nothing listens at HOST:PORT; Ray itself would try for minutes."""
-    host, _, port = address.rpartition("://")[2].rpartition(":")
-    if port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-
-
-@contextlib.contextmanager
-def _dask(address: str, num_threads: int) -> Iterator[tuple[int, _Run]]:
-    """Connect to a Dask cluster, and yield how many folds it has room for at once, and what makes a fold there."""
-    import distributed
-
-    with contextlib.ExitStack() as stack:
-        try:
-            client = distributed.default_client()
-        except ValueError:
-            address = address or os.environ.get(BACKENDS["dask"], "")
-            if not address:
-                # Client() would start a cluster of its own on this machine.
-                raise ConnectionError(
-                    "parallel_backend: expected the address of a Dask cluster, found none; give it as "
-                    f"'dask:tcp://HOST:PORT' or in {BACKENDS['dask']}, or make a distributed.Client first"
-                ) from None
-            try:
-                client = stack.enter_context(distributed.Client(address))
-            except OSError as error:
-                raise ConnectionError(
-                    f"parallel_backend: expected a Dask scheduler at {address}, found none ({error}); start one with "
-                    "`dask scheduler`, and workers with `dask worker`"
-                ) from error
-        room = len(client.scheduler_info(n_workers=-1)["workers"])
-        if not room:
-            raise ConnectionError(f"parallel_backend: expected workers at {client.scheduler.address}, found none")
-        begun = []
-
-        def make(job: FoldJob) -> _Said:
-            # The scheduler gives it to another worker by itself if one dies, a few times.
-            future = client.submit(_make_remotely, job, pure=False)
-            begun.append(future)
-            try:
-                return future.result()
-            except (distributed.KilledWorker, distributed.CommClosedError, CancelledError) as error:
-                raise _lost("dask", error) from error
-
-        try:
-            yield room, _on_cluster("dask", make)
-        finally:
-            client.cancel(begun)
-
-
-@contextlib.contextmanager
-def _threads(num_threads: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(num_threads or before)
-    try:
-        yield
     finally:
-        torch.set_num_threads(before)
+        for process in processes:
+            process.kill()
 
 
 def _visible_gpus() -> list[str]:
@@ -311,5 +153,5 @@ def _visible_gpus() -> list[str]:
     if not torch.cuda.is_available():
         return []
     named, count = os.environ.get("CUDA_VISIBLE_DEVICES"), torch.cuda.device_count()
-    # Those after one that does not exist are not seen.
+    # CUDA ignores those after one that does not exist.
     return named.split(",")[:count] if named else [str(index) for index in range(count)]

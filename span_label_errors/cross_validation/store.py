@@ -11,33 +11,28 @@ from pathlib import Path
 
 import numpy as np
 
-from span_label_errors.cross_validation.stored_predictions import StoredPredictions, map_arrays
-from span_label_errors.files import write_file
-from span_label_errors.model.checkpoints import file_sha256
+from span_label_errors.cross_validation.stored_predictions import StoredPredictions
+from span_label_errors.files import file_sha256, write_file
 from span_label_errors.model.predictions import SpanPrediction
 
 FOLD_FILE = "fold.json"
 PREDICTIONS_FOLDER = "predictions"
 TRAINING_FILE = "training.json"
 MODEL_FOLDER = "model"
-# What shapes weights, splits, probabilities and metrics. A change of what one of these modules does makes every fold
+# What shapes weights, splits, probabilities and metrics. If one of these modules does something else, all folds are
 # stale.
 _CODE = ("spans/*.py", "data/squad.py", "model/*.py", "cross_validation/*.py")
 _LIBRARIES = ("accelerate", "numpy", "scikit-learn", "tokenizers", "torch", "torchmetrics", "transformers")
 _CONFIGURATION = ("data", "trainer", "training", "code", "seed", "train_indices", "validation_indices")
-_SEAL = "sha256"
-_ARRAYS = ("example_index", "num_tokens", "char_start", "char_end", "pred_probs", "labels")
+_OF_TOKENS = ("char_start", "char_end", "pred_probs", "labels")
 
 
 @dataclass(frozen=True)
 class Fold:
-    """A finished fold: its report (the content of `fold.json`) and its held-out predictions, in order.
-
-    Predictions are read from the fold's files when they are asked for.
-    """
+    """A finished fold: its report (the content of `fold.json`) and its held-out predictions, in order."""
 
     report: dict
-    predictions: Sequence[SpanPrediction]
+    predictions: StoredPredictions
 
 
 def data_fingerprint(examples: Sequence[dict]) -> str:
@@ -116,9 +111,8 @@ def unfinished_folder(folder: Path) -> Path:
 
 
 def save_training(unfinished: Path, key: str, training: dict) -> None:
-    """Vouch for the model of an unfinished fold, so that it need not be trained again."""
-    record = {"key": key, "training": training, "files": _hashes(unfinished / MODEL_FOLDER)}
-    write_file(unfinished / TRAINING_FILE, json.dumps(sealed(record), ensure_ascii=False))
+    """Record that the model of an unfinished fold is trained, so that it need not be trained again."""
+    _write_record(unfinished / TRAINING_FILE, {"key": key, "training": training}, unfinished / MODEL_FOLDER)
 
 
 def load_training(unfinished: Path, key: str) -> dict:
@@ -129,9 +123,8 @@ def load_training(unfinished: Path, key: str) -> dict:
     ValueError
         If there is no whole, undamaged model of this configuration; the message says why.
     """
-    record, model = _read_record(unfinished / TRAINING_FILE, key), unfinished / MODEL_FOLDER
-    _check_files(model, record["files"], TRAINING_FILE)
-    _check_seal(record, TRAINING_FILE)
+    model = unfinished / MODEL_FOLDER
+    record = _read_record(unfinished / TRAINING_FILE, key, model)
     for name in _hashes(model).keys() - record["files"].keys():
         (model / name).unlink()
     return record["training"]
@@ -140,28 +133,18 @@ def load_training(unfinished: Path, key: str) -> dict:
 def save_fold(folder: Path, report: dict, predictions: Sequence[SpanPrediction]) -> None:
     """Add predictions and report to a folder that holds a fold's model.
 
-    Parameters
-    ----------
-    folder : Path
-        Not yet under its final name.
-    report : dict
-        With `key` and `validation_indices`; gets the SHA-256 of every file, and its own.
-    predictions : sequence of SpanPrediction
-        What the model said of the context tokens of the n held-out examples.
+    The report has `key` and `validation_indices`; `fold.json` adds the SHA-256 of every file, and its own. The
+    predictions are of the context tokens of the held-out examples.
     """
     arrays = {
         "example_index": np.asarray(report["validation_indices"], dtype=np.int64),
         "num_tokens": np.array([len(prediction.tokens) for prediction in predictions], dtype=np.int64),
-        **{
-            name: np.concatenate([getattr(prediction, name) for prediction in predictions])
-            for name in ("char_start", "char_end", "pred_probs", "labels")
-        },
     }
+    arrays |= {name: np.concatenate([getattr(prediction, name) for prediction in predictions]) for name in _OF_TOKENS}
     (folder / PREDICTIONS_FOLDER).mkdir(exist_ok=True)
     for name, array in arrays.items():
-        np.save(folder / _array_file(name), array, allow_pickle=False)
-    record = sealed({**report, "files": _hashes(folder)})
-    write_file(folder / FOLD_FILE, json.dumps(record, indent=1, ensure_ascii=False))
+        np.save(_array_file(folder, name), array, allow_pickle=False)
+    _write_record(folder / FOLD_FILE, report, folder)
 
 
 def load_fold(folder: Path, key: str, examples: Sequence[dict]) -> Fold:
@@ -180,63 +163,43 @@ def load_fold(folder: Path, key: str, examples: Sequence[dict]) -> Fold:
     ValueError
         If the folder is not a whole, undamaged fold of this configuration; the message says why.
     """
-    report = _read_record(folder / FOLD_FILE, key)
-    if not {_array_file(name) for name in _ARRAYS} <= report["files"].keys():
-        raise ValueError(f"{FOLD_FILE} does not list the fold's files")
-    _check_files(folder, report["files"], FOLD_FILE)
+    report = _read_record(folder / FOLD_FILE, key, folder)
     arrays = read_predictions(folder)
-    same_indices = arrays["example_index"].tolist() == report.get("validation_indices")
+    same_indices = arrays["example_index"].tolist() == report["validation_indices"]
     if not same_indices or len(examples) != len(arrays["num_tokens"]):
         raise ValueError(f"{PREDICTIONS_FOLDER} are of other examples than {FOLD_FILE}")
-    _check_seal(report, FOLD_FILE)
-    contexts = [example["context"] for example in examples]
-    return Fold(report, StoredPredictions(contexts, arrays["num_tokens"], arrays))
+    return Fold(report, StoredPredictions.of_fold([example["context"] for example in examples], arrays))
 
 
 def read_predictions(folder: Path) -> dict[str, np.ndarray]:
-    """Return the arrays that `save_fold` wrote, mapped from their files.
+    """Return the arrays that `save_fold` wrote, mapped from their files: what is not read takes no memory.
 
     Raises
     ------
     ValueError
-        If they cannot be read or do not fit together.
+        If they cannot be read.
     """
     try:
-        arrays = map_arrays({name: folder / _array_file(name) for name in _ARRAYS})
-        _check_arrays(**arrays)
-    except ValueError as error:
+        names = ("example_index", "num_tokens", *_OF_TOKENS)
+        return {name: np.load(_array_file(folder, name), mmap_mode="r", allow_pickle=False) for name in names}
+    except (ValueError, OSError) as error:
         raise ValueError(f"{PREDICTIONS_FOLDER} cannot be read: {error}") from error
-    return arrays
 
 
-def _array_file(name: str) -> str:
-    return f"{PREDICTIONS_FOLDER}/{name}.npy"
+def _array_file(folder: Path, name: str) -> Path:
+    return folder / PREDICTIONS_FOLDER / f"{name}.npy"
 
 
-def _check_arrays(example_index: np.ndarray, num_tokens: np.ndarray, **of_tokens: np.ndarray) -> None:
-    is_integer = all(array.dtype.kind in "iu" for array in (num_tokens, of_tokens["char_start"], of_tokens["char_end"]))
-    if is_integer:
-        # In Python's numbers, which cannot overflow.
-        expected = (sum(num_tokens.ravel().tolist()),)
-        lengths = [array.shape[:1] == expected for array in of_tokens.values()]
-        if not all(lengths) or example_index.shape[:1] != num_tokens.shape[:1]:
-            raise ValueError("the arrays differ in length")
-    dimensions = {"num_tokens": 1, "char_start": 1, "char_end": 1, "pred_probs": 2, "labels": 2}
-    found = {name: array.ndim for name, array in {"num_tokens": num_tokens, **of_tokens}.items()}
-    if not is_integer or found != dimensions or (num_tokens < 0).any():
-        raise ValueError(
-            f"expected counts of tokens and offsets as integers, and arrays of {dimensions} dimensions, found {found} "
-            "dimensions or other numbers"
-        )
+def _write_record(file: Path, record: dict, folder: Path) -> None:
+    """Write a record as JSON with the SHA-256 of all files in a folder, and of the rest of itself."""
+    content = {**record, "files": _hashes(folder)}
+    content.pop("sha256", None)
+    content["sha256"] = fold_key(content)
+    write_file(file, json.dumps(content, indent=1, ensure_ascii=False))
 
 
-def sealed(record: dict) -> dict:
-    """Return a record with the SHA-256 of everything else in it."""
-    content = {name: value for name, value in record.items() if name != _SEAL}
-    return {**content, _SEAL: fold_key(content)}
-
-
-def _read_record(file: Path, key: str) -> dict:
+def _read_record(file: Path, key: str, folder: Path) -> dict:
+    """Return what `_write_record` wrote; raise ValueError if it, or a file in the folder, is not as it was."""
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -245,28 +208,19 @@ def _read_record(file: Path, key: str) -> dict:
         raise ValueError(f"{file.name} cannot be read: {error}") from error
     if not isinstance(record, dict) or record.get("key") != key:
         raise ValueError(f"{file.name} is of another configuration")
-    if not isinstance(record.get("files"), dict):
-        raise ValueError(f"{file.name} does not list the fold's files")
+    if record.get("sha256") != fold_key({name: value for name, value in record.items() if name != "sha256"}):
+        raise ValueError(f"{file.name} is damaged: its SHA-256 is not the one of its content")
+    for name, expected in record["files"].items():
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise ValueError(f"{file.name} lists {name}, which is not in the fold's folder")
+        if not (folder / name).is_file():
+            raise ValueError(f"{name} is missing")
+        if file_sha256(folder / name) != expected:
+            raise ValueError(f"{name} is damaged: its SHA-256 is not the one in {file.name}")
     return record
-
-
-def _check_seal(record: dict, name: str) -> None:
-    if sealed(record)[_SEAL] != record.get(_SEAL):
-        raise ValueError(f"{name} is damaged: its content is not what its own SHA-256 was taken of")
 
 
 def _hashes(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of every file below a folder, but for the record that will hold them."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
-    names = [(file, file.relative_to(folder).as_posix()) for file in files]
-    return {name: file_sha256(file) for file, name in names if name != FOLD_FILE}
-
-
-def _check_files(folder: Path, files: dict[str, str], record: str) -> None:
-    for name, expected in files.items():
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise ValueError(f"{record} lists {name}, which is not in the fold's folder")
-        if not (folder / name).is_file():
-            raise ValueError(f"{name} is missing")
-        if file_sha256(folder / name) != expected:
-            raise ValueError(f"{name} is damaged: its SHA-256 is not the one in {record}")
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and file != folder / FOLD_FILE)
+    return {file.relative_to(folder).as_posix(): file_sha256(file) for file in files}

@@ -1,101 +1,82 @@
-"""Predictions of folds, read from their files when they are asked for."""
+"""Predictions that lie in the files of folds, and are read when they are asked for."""
 
 import mmap
-import tokenize
-from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from span_label_errors.model.predictions import SpanPrediction
 from span_label_errors.spans.alignment import text_pieces
 
-# So many tokens are read before the map gives back what they took, some ten megabytes.
+# So many tokens are read before the maps give back the memory of what was read, some ten megabytes.
 _TOKENS_AT_ONCE = 2**18
-_PER_TOKEN = ("pred_probs", "labels", "char_start", "char_end")
 
 
-def map_arrays(files: Mapping[str, Path]) -> dict[str, np.ndarray]:
-    """Map arrays that `np.save` wrote: what is not looked at takes no memory.
+class _Place(NamedTuple):
+    """Where a prediction is stored."""
 
-    Parameters
-    ----------
-    files : mapping of str to Path
-        Must not be made shorter while the arrays are in use; they may be removed or replaced by other files.
+    context: str
+    arrays: dict[str, np.ndarray]
+    token_start: int
+    token_end: int
 
-    Returns
-    -------
-    dict
-        Each name's array, read-only.
 
-    Raises
-    ------
-    ValueError
-        If a file is missing, is no such array, holds Python objects, or is shorter than it says.
+class StoredPredictions(Sequence[SpanPrediction]):
+    """Predictions of n examples, each read from its fold's arrays when it is asked for; a slice is a list of them.
+
+    The arrays of an item are its own. A pickle or a copy holds all of the content, and needs no file.
     """
-    return {name: _mapped(file) for name, file in files.items()}
 
+    def __init__(self, places: Sequence[_Place]):
+        self._places = list(places)
+        self._folds = list({id(place.arrays): place.arrays for place in self._places}.values())
+        self._num_read = 0
 
-def _mapped(file: Path) -> np.ndarray:
-    try:
-        with np.errstate(over="ignore"):
-            return np.lib.format.open_memmap(file, mode="r")
-    except (ValueError, OSError, EOFError, OverflowError, RecursionError, tokenize.TokenError) as error:
-        # What the reader raises of damaged headers has no common type.
-        raise ValueError(f"{file.name}: {error}") from error
+    @classmethod
+    def of_fold(cls, contexts: Sequence[str], arrays: dict[str, np.ndarray]) -> "StoredPredictions":
+        """Return the predictions of one fold for n contexts.
 
+        The arrays are `num_tokens` of shape (n,), T together; `pred_probs` and `labels` of shape (T, K); `char_start`
+        and `char_end` of shape (T,).
+        """
+        ends = np.cumsum(arrays["num_tokens"], dtype=np.int64)
+        starts = ends - arrays["num_tokens"]
+        return cls(
+            _Place(context, arrays, int(start), int(end))
+            for context, start, end in zip(contexts, starts, ends, strict=True)
+        )
 
-class _OnDemand(Sequence[SpanPrediction]):
-    """A sequence that makes each item when it is asked for; a slice is a list of items."""
+    @classmethod
+    def in_order(
+        cls, folds: Sequence["StoredPredictions"], validation_indices: Sequence[Sequence[int]]
+    ) -> "StoredPredictions":
+        """Return the predictions of all folds in the order of the data set, of which each fold held a part out."""
+        places = [place for fold in folds for place in fold._places]
+        example_index = np.concatenate(validation_indices)
+        return cls(places[position] for position in np.argsort(example_index))
 
-    @abstractmethod
-    def _made(self, position: int) -> SpanPrediction:
-        """Return the item at a position from 0."""
+    def __len__(self) -> int:
+        return len(self._places)
 
     def __getitem__(self, index):
-        positions = range(len(self))[index]
-        return [*map(self._made, positions)] if isinstance(positions, range) else self._made(positions)
+        found = self._places[index]
+        return [*map(self._read, found)] if isinstance(index, slice) else self._read(found)
 
     def __iter__(self) -> Iterator[SpanPrediction]:
         # What a sequence has by default would take an IndexError on the way for its end.
-        return map(self._made, range(len(self)))
+        return map(self._read, self._places)
 
-
-class StoredPredictions(_OnDemand):
-    """The predictions of n examples, each made from arrays of all tokens when it is asked for.
-
-    The arrays of an item are its own. What is pickled or copied holds all of the content, and needs no file.
-
-    Parameters
-    ----------
-    contexts : sequence of str, length n
-    num_tokens : ndarray of shape (n,), int64
-        Of each context; T together.
-    arrays : dict
-        `pred_probs` and `labels` of shape (T, K), `char_start` and `char_end` of shape (T,).
-    """
-
-    def __init__(self, contexts: Sequence[str], num_tokens: np.ndarray, arrays: dict[str, np.ndarray]):
-        # Questions share contexts, and whoever read them may have made a text of its own for each.
-        once: dict[str, str] = {}
-        self._contexts = [once.setdefault(context, context) for context in contexts]
-        self._boundaries = np.concatenate([[0], np.cumsum(num_tokens, dtype=np.int64)])
-        self._arrays = tuple(arrays[name] for name in _PER_TOKEN)
-        self._num_read = 0
-
-    def __len__(self) -> int:
-        return len(self._contexts)
-
-    def _made(self, position: int) -> SpanPrediction:
-        tokens = slice(self._boundaries[position], self._boundaries[position + 1])
-        pred_probs, labels, char_start, char_end = (np.array(array[tokens]) for array in self._arrays)
+    def _read(self, place: _Place) -> SpanPrediction:
+        tokens = slice(place.token_start, place.token_end)
+        names = ("pred_probs", "labels", "char_start", "char_end")
+        pred_probs, labels, char_start, char_end = (np.array(place.arrays[name][tokens]) for name in names)
         self._num_read += len(char_start)
         if self._num_read >= _TOKENS_AT_ONCE:
             self._give_back()
         return SpanPrediction(
             pred_probs,
-            text_pieces(self._contexts[position], char_start, char_end),
+            text_pieces(place.context, char_start, char_end),
             labels,
             char_start=char_start,
             char_end=char_end,
@@ -105,40 +86,7 @@ class StoredPredictions(_OnDemand):
     def _give_back(self) -> None:
         """Let the system take the memory of what was read; it is there again when it is looked at."""
         self._num_read = 0
-        for array in self._arrays:
-            if isinstance(array.base, mmap.mmap) and hasattr(array.base, "madvise"):
-                array.base.madvise(mmap.MADV_DONTNEED)
-
-
-class GatheredPredictions(_OnDemand):
-    """The predictions of folds in the order of the data set.
-
-    Parameters
-    ----------
-    predictions : sequence of sequences of SpanPrediction
-        Of each fold.
-    validation_indices : sequence of ndarray
-        For each fold, which of the n examples they are of; each example is of one fold.
-
-    Raises
-    ------
-    ValueError
-        If an example is of no fold or of several.
-    """
-
-    def __init__(self, predictions: Sequence[Sequence[SpanPrediction]], validation_indices: Sequence[np.ndarray]):
-        self._of_folds = list(predictions)
-        indices = np.concatenate(validation_indices)
-        lengths = [len(of_fold) for of_fold in self._of_folds]
-        same_lengths = lengths == [len(of_fold) for of_fold in validation_indices]
-        if not same_lengths or not np.array_equal(np.sort(indices), np.arange(len(indices))):
-            raise ValueError("expected each example to be held out by one fold, found one that is not")
-        self._fold, self._position = np.empty((2, len(indices)), dtype=np.int64)
-        self._fold[indices] = np.repeat(np.arange(len(lengths)), lengths)
-        self._position[indices] = np.concatenate([np.arange(length) for length in lengths])
-
-    def __len__(self) -> int:
-        return len(self._fold)
-
-    def _made(self, position: int) -> SpanPrediction:
-        return self._of_folds[self._fold[position]][self._position[position]]
+        for arrays in self._folds:
+            for array in arrays.values():
+                if isinstance(array.base, mmap.mmap) and hasattr(array.base, "madvise"):
+                    array.base.madvise(mmap.MADV_DONTNEED)

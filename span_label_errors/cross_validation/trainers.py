@@ -1,9 +1,9 @@
-"""What cross-validation asks of a trainer: what keys its folds, whether a run can start, how to make it elsewhere.
+"""What cross-validation needs to know of a trainer: what keys its folds, whether a run can start, how to rebuild it.
 
 A trainer is anything with a `label_map`, `train(dataset, output_dir, *, seed, **training)` and `load(output_dir)`,
-which returns a model with `predict_batch(examples)`. Of a `QATrainer` everything that shapes its models is known. Any
-other is known by its class, and by what its `settings()` says if it has that method; its code is not part of a fold's
-key.
+which returns a model with `predict_batch(examples)`. For a `QATrainer`, everything that shapes its models is part of a
+fold's key. For any other, its class and its `settings()`, if it has that method, are part of it. Its code is not, so
+give it another folder when its code changes.
 """
 
 import inspect
@@ -43,11 +43,9 @@ def description(trainer) -> dict:
         If the trainer or its `QA` is a class of its own: the other process would not know it.
     """
     if not _is_known_elsewhere(trainer):
-        parts = [trainer, trainer.qa] if isinstance(trainer, QATrainer) else [trainer]
-        names = " and ".join(type(part).__name__ for part in parts)
         raise TypeError(
-            f"expected a QATrainer and a QA for folds in processes of their own, found {names}; make the folds one "
-            "after the other, with n_jobs=1"
+            "expected a QATrainer and a QA, not classes of your own, for folds in processes of their own, found "
+            f"{type(trainer).__name__}; make the folds one after the other, with n_jobs=1"
         )
     names = ("model_path", "label_map", "max_length", "doc_stride", "answers", "seed", "revision", "precision")
     qa = {name: getattr(trainer.qa, name) for name in names}
@@ -77,26 +75,17 @@ def seen_contexts(trainer) -> set[str]:
 
 def check(trainer, examples: Sequence[dict], training: dict) -> None:
     """Raise what can be known to be wrong with data and arguments of `train`, without training."""
-    if isinstance(trainer, QATrainer):
-        _check_qa_training(trainer, examples, **training)
-    else:
+    if not isinstance(trainer, QATrainer):
         inspect.signature(trainer.train).bind(examples, "", seed=0, **training)
-
-
-def _check_qa_training(
-    trainer: QATrainer,
-    examples: Sequence[dict],
-    num_train_epochs: float = 3,
-    *,
-    head_learning_rate: float | None = None,
-    frozen_layers: int = 0,
-    dropout: float | None = None,
-    **training_arguments,
-) -> None:
-    check_numbers(num_train_epochs, head_learning_rate, dropout)
+        return
+    call = inspect.signature(QATrainer.train).bind(trainer, examples, "", seed=0, **training)
+    call.apply_defaults()
+    given = call.arguments
+    check_numbers(given["num_train_epochs"], given["head_learning_rate"], given["dropout"])
     trainer.tokenize(examples)
-    trainer.training_arguments("unused", num_train_epochs=num_train_epochs, **training_arguments)
-    freeze_layers(load_network(trainer.qa.checkpoint, trainer.label_map, 0, dropout), frozen_layers)
+    trainer.training_arguments("unused", num_train_epochs=given["num_train_epochs"], **given["training_arguments"])
+    network = load_network(trainer.qa.checkpoint, trainer.label_map, 0, given["dropout"])
+    freeze_layers(network, given["frozen_layers"])
 
 
 def _is_known_elsewhere(trainer) -> bool:

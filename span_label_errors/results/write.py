@@ -15,8 +15,7 @@ import pyarrow.parquet
 
 from span_label_errors.cross_validation.out_of_fold import OutOfFold
 from span_label_errors.cross_validation.store import data_fingerprint
-from span_label_errors.files import check_writable, clone_root, file_sha256, partial_folder
-from span_label_errors.locks import exclusive
+from span_label_errors.files import check_writable, clone_root, exclusive, file_sha256, partial_folder
 from span_label_errors.model.predictions import SpanPrediction
 from span_label_errors.results.npz import NpzWriter
 from span_label_errors.results.read import LOCK_FILE, REVIEW_FILE, RUN_FILE, TABLE_FILE, array_files, listed_files

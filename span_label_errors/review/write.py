@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from span_label_errors.files import check_writable, file_sha256, partial_folder, write_file
-from span_label_errors.locks import exclusive
+from span_label_errors.files import check_writable, exclusive, file_sha256, partial_folder, write_file
 from span_label_errors.quality.label_errors import LabelErrors
 from span_label_errors.results.read import LOCK_FILE, REVIEW_FILE, TABLE_FILE, listed_files
 from span_label_errors.review.doccano import write_doccano

@@ -235,7 +235,7 @@ WRONG = {
     "an example that is trained on and held out": (
         lambda run: change_record(run, lambda record: record["folds"][2]["train_indices"].append(
             record["folds"][2]["validation_indices"][0])),
-        "fold 2: example .* is held out and trained on",
+        "fold 2: the group of example .* is held out and trained on",
     ),
     "a paragraph on both sides of a split": (
         lambda run: change_record(run, lambda record: record.update(group_by="title")),
@@ -272,7 +272,7 @@ WRONG = {
     "a fold's metric that was changed": (
         lambda run: (fold_of(run) / FOLD_FILE).write_text(
             re.sub(r'"loss": [0-9.]+', '"loss": 0.01', (fold_of(run) / FOLD_FILE).read_text())),
-        "fold 1 .*fold.json is damaged: its content is not what its own SHA-256 was taken of",
+        "fold 1 .*fold.json is damaged: its SHA-256 is not the one of its content",
     ),
     "predictions of other examples": (
         lambda run: change_fold(run, lambda report, *_: report["validation_indices"].reverse()),

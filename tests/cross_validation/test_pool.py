@@ -9,7 +9,7 @@ import pytest
 import torch
 from conftest import twelve_examples
 from dummy_trainer import LABEL_MAP, DummyTrainer, run, same_predictions
-from fault_runs import made_folds
+from fault_runs import made_folds, wait_until
 
 from span_label_errors.cross_validation import pool as fold_pool
 from span_label_errors.cross_validation import trainers as fold_trainer
@@ -25,18 +25,20 @@ from spanbert import QA, QATrainer
 def dummy(monkeypatch):
     """A quick trainer that other processes, which are played here, know."""
     monkeypatch.setattr(fold_pool, "description", lambda trainer: {})
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     return DummyTrainer()
 
 
 class Places:
-    """Stands for processes: makes folds in this one, and notes on how many cores and on which GPU."""
+    """Stands for processes or a cluster: makes folds in this process, and notes on how many cores and on which GPU."""
 
-    def __init__(self, trainer):
-        self.trainer, self.jobs, self.busy, self.most_at_once = trainer, [], [], 0
+    def __init__(self, trainer, room=None):
+        self.trainer, self.room = trainer, room
+        self.jobs, self.busy, self.most_at_once = [], [], 0
         self.before = lambda job: None
         self._lock = threading.Lock()
 
-    def run(self, job, log=lambda line: None, progress=lambda text: None, gpu=None):
+    def make(self, job, log=lambda line: None, progress=lambda text: None, gpu=None, on_start=None):
         with self._lock:
             self.jobs.append((job.plan.fold_index, job.num_threads, gpu))
             self.busy.append(gpu)
@@ -49,23 +51,30 @@ class Places:
             with self._lock:
                 self.busy.remove(gpu)
 
+    @contextlib.contextmanager
+    def connect(self, backend, num_threads):
+        """What a cluster has instead of processes."""
+        assert (backend, num_threads) == ("ray:host:1", 5)
+        yield self.room, lambda job, log, show: self.make(job, log)
+
 
 @pytest.fixture
 def places(dummy, monkeypatch):
     made = Places(dummy)
-    monkeypatch.setattr(fold_pool.FoldProcesses, "run", lambda self, *arguments: made.run(*arguments))
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(fold_pool, "make_in_process", made.make)
     return made
 
 
 @pytest.fixture
-def two_gpus(monkeypatch, places):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,5")
+def cluster(dummy, monkeypatch):
+    """A cluster; nothing is made here."""
+    made = Places(dummy, room=1)
+    monkeypatch.setattr(fold_pool, "make_in_process", None)
+    monkeypatch.setattr(fold_pool.clusters, "connect", made.connect)
+    return made
 
 
-# --- processes ------------------------------------------------------------------------------------
+# --- which folds are made -------------------------------------------------------------------------
 
 
 def test_trainer_that_another_process_would_not_know_is_refused(tiny_bert, tmp_path):
@@ -73,8 +82,8 @@ def test_trainer_that_another_process_would_not_know_is_refused(tiny_bert, tmp_p
         pass
 
     trainer = OwnTrainer(QA(tiny_bert, max_length=48, doc_stride=8), 48, LABEL_MAP)
-    for unknown, names in ((trainer, "OwnTrainer and QA"), (DummyTrainer(), "DummyTrainer")):
-        with pytest.raises(TypeError, match=f"found {names}; make the folds one after the other, with n_jobs=1"):
+    for unknown, name in ((trainer, "OwnTrainer"), (DummyTrainer(), "DummyTrainer")):
+        with pytest.raises(TypeError, match=f"found {name}; make the folds one after the other, with n_jobs=1"):
             run(unknown, twelve_examples(), tmp_path, n_jobs=2)
     assert list(tmp_path.iterdir()) == []
 
@@ -125,16 +134,20 @@ def test_error_of_a_fold_ends_the_run_and_the_others_are_kept(dummy, tmp_path, p
     with pytest.raises(ValueError, match="of fold 1"):
         run(dummy, twelve_examples(), tmp_path, n_jobs=2)
     over.set()
+    wait_until(lambda: not places.busy)
     places.before = lambda job: None
     _, lines = run(dummy, twelve_examples(), tmp_path, n_jobs=2)
     assert lines[0] == f"fold 0 (1 of 3): already trained, skipping ({first.name})"
 
 
-def test_fold_that_is_not_where_it_should_be_is_told(dummy, tmp_path, monkeypatch):
+def test_fold_that_is_not_where_it_should_be_is_missed(dummy, tmp_path, monkeypatch):
     """As if the other process wrote to another machine's disk."""
-    monkeypatch.setattr(fold_pool.FoldProcesses, "run", lambda *arguments: None)
+    monkeypatch.setattr(fold_pool, "make_in_process", lambda *arguments: None)
     with pytest.raises(FileNotFoundError, match="folds_dir must be a folder that all machines share"):
         run(dummy, twelve_examples(), tmp_path, n_jobs=2)
+
+
+# --- where, and how many at once ------------------------------------------------------------------
 
 
 def test_threads_of_a_serial_run_are_given_back(dummy, tmp_path):
@@ -144,16 +157,23 @@ def test_threads_of_a_serial_run_are_given_back(dummy, tmp_path):
     assert torch.get_num_threads() == before
 
 
-# --- places ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.usefixtures("two_gpus")
 @pytest.mark.parametrize(
-    ("n_jobs", "at_once"),
-    [(2, ["5", "GPU-a"]), (None, ["5", "GPU-a"]), (-1, ["5", "GPU-a"]), (4, ["5"] * 2 + ["GPU-a"] * 2)],
+    ("named", "n_jobs", "at_once"),
+    [
+        ("GPU-a,5", None, ["5", "GPU-a"]),
+        ("GPU-a,5", 4, ["5"] * 2 + ["GPU-a"] * 2),
+        ("4,2,-1,0", -1, ["2", "4"]),  # those after one that does not exist do not count
+        (None, 2, ["0", "1"]),
+        ("7", None, ["7"]),
+    ],
 )
-def test_each_gpu_has_one_fold_at_a_time_unless_more_are_asked_for(dummy, tmp_path, places, n_jobs, at_once):
+def test_each_gpu_has_its_share_of_the_folds(dummy, tmp_path, monkeypatch, places, named, n_jobs, at_once):
     """Each of four folds waits until there are as many as there may be at once."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if named is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
     all_there, seen = threading.Barrier(len(at_once)), []
 
     def before(job):
@@ -164,38 +184,10 @@ def test_each_gpu_has_one_fold_at_a_time_unless_more_are_asked_for(dummy, tmp_pa
     places.before = before
     run(dummy, twelve_examples(), tmp_path, n_jobs=n_jobs, num_splits=4)
     assert seen == [at_once] * 4
-    assert sorted(fold for fold, *_ in places.jobs) == [0, 1, 2, 3]
     assert places.most_at_once == len(at_once)
-
-
-@pytest.mark.usefixtures("two_gpus")
-def test_one_job_is_this_process_on_a_gpu_too(tmp_path, places):
-    run(DummyTrainer(), twelve_examples(), tmp_path, n_jobs=1)
-    assert places.jobs == []
-
-
-@pytest.mark.parametrize(
-    ("is_available", "named", "expected"),
-    [
-        (True, None, ["0", "1"]),
-        (True, "", ["0", "1"]),
-        (True, "GPU-a,3", ["GPU-a", "3"]),
-        (True, "7", ["7"]),
-        (True, "4,2,-1,0", ["4", "2"]),
-        (False, "0,1", [None]),
-    ],
-)
-def test_folds_are_made_on_the_gpus_that_the_environment_names(
-    dummy, tmp_path, monkeypatch, places, is_available, named, expected
-):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: is_available)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if named is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
-    run(dummy, twelve_examples(), tmp_path, n_jobs=-1, num_splits=6)
-    assert {gpu for *_, gpu in places.jobs} <= set(expected)
-    assert places.most_at_once <= max(len(expected), 1 if is_available else joblib.cpu_count())
+    # One job is this process, on a GPU too.
+    run(dummy, twelve_examples(), tmp_path / "one", n_jobs=1)
+    assert len(places.jobs) == 4
 
 
 @pytest.mark.parametrize(
@@ -203,7 +195,6 @@ def test_folds_are_made_on_the_gpus_that_the_environment_names(
     [
         (8, 16, 2, None, 4),
         (8, 3, 2, None, 3),
-        (8, 16, 3, None, 2),
         (1, 16, 2, None, 1),
         (8, 16, -1, None, 2),  # three folds leave no room for a fourth
         (8, 16, 2, 7, 7),
@@ -218,65 +209,40 @@ def test_folds_share_the_cores(
     assert sorted(places.jobs) == [(fold, expected, None) for fold in range(3)]
 
 
-# --- clusters, played -----------------------------------------------------------------------------
-
-
-class PlayedCluster:
-    """Stands for a cluster of `room` workers, which loses those that make certain folds, a number of times."""
-
-    def __init__(self, places, room, losses=()):
-        self.places, self.room, self.losses, self.is_connected = places, room, dict(losses), False
-
-    @contextlib.contextmanager
-    def connect(self, address, num_threads):
-        self.address, self.num_threads, self.is_connected = address, num_threads, True
-        yield self.room, self.run
-        self.is_connected = False
-
-    def run(self, job, log, show):
-        assert self.is_connected
-        if self.losses.get(job.plan.fold_index):
-            self.losses[job.plan.fold_index] -= 1
-            raise WorkerDied("the worker is gone")
-        self.places.run(job, log)
-
-
-def on_cluster(dummy, folder, monkeypatch, cluster, **options):
-    """Run on a played cluster; nothing is made here."""
-    monkeypatch.setattr(fold_pool, "FoldProcesses", None)
-    monkeypatch.setattr(fold_pool, "_ray", cluster.connect)
+def on_cluster(dummy, folder, **options):
     return run(dummy, twelve_examples(), folder, parallel_backend="ray:host:1", threads_per_fold=5, **options)
 
 
-@pytest.mark.parametrize(
-    ("n_jobs", "room", "at_once"), [(None, 2, 2), (-1, 2, 2), (2, 9, 2), (1, 9, 1), (9, 3, 3), (None, 1, 1)]
-)
-def test_cluster_makes_as_many_at_once_as_it_may(dummy, tmp_path, monkeypatch, n_jobs, room, at_once):
-    places = Places(dummy)
-    full = threading.Barrier(at_once)
-    places.before = lambda job: full.wait(30)
-    cluster = PlayedCluster(places, room)
-    _, lines = on_cluster(dummy, tmp_path, monkeypatch, cluster, num_splits=6, n_jobs=n_jobs)
-    assert (cluster.address, cluster.num_threads, cluster.is_connected) == ("host:1", 5, False)
-    assert sorted(places.jobs) == [(fold, 5, None) for fold in range(6)]
-    assert places.most_at_once == at_once
+@pytest.mark.parametrize(("n_jobs", "room", "at_once"), [(None, 2, 2), (2, 9, 2), (1, 9, 1), (9, 3, 3)])
+def test_cluster_makes_as_many_at_once_as_it_may(dummy, tmp_path, cluster, n_jobs, room, at_once):
+    cluster.room, full = room, threading.Barrier(at_once)
+    cluster.before = lambda job: full.wait(30)
+    _, lines = on_cluster(dummy, tmp_path, num_splits=6, n_jobs=n_jobs)
+    assert sorted(cluster.jobs) == [(fold, 5, None) for fold in range(6)]
+    assert cluster.most_at_once == at_once
     assert len(lines) == 6
 
 
-def test_worker_that_is_lost_is_told_and_its_fold_made_again(dummy, tmp_path, monkeypatch):
-    _, lines = on_cluster(dummy, tmp_path, monkeypatch, PlayedCluster(Places(dummy), 1, {1: 2}))
-    lost = "fold 1 (2 of 3): the worker is gone; doing it again"
-    assert [line for line in lines if "gone" in line] == [lost, lost]
-    assert len(made_folds(tmp_path)) == 3
+@pytest.mark.parametrize("num_deaths", [2, 3])
+def test_fold_whose_worker_dies_is_made_again_until_the_third_time(dummy, tmp_path, cluster, num_deaths):
+    deaths = [WorkerDied("its worker is gone")] * num_deaths
 
+    def before(job):
+        if job.plan.fold_index == 1 and deaths:
+            raise deaths.pop()
 
-def test_cluster_that_loses_three_workers_by_one_fold_is_given_up(dummy, tmp_path, monkeypatch):
-    with pytest.raises(RuntimeError, match="expected a worker to make it, found that 3 died, the last time the worker"):
-        on_cluster(dummy, tmp_path, monkeypatch, PlayedCluster(Places(dummy), 1, {1: 3}))
-    assert [name[:11] for name in made_folds(tmp_path)] == ["fold_0_of_3"]
-
-
-# --- parameters -----------------------------------------------------------------------------------
+    cluster.before = before
+    if num_deaths == 3:
+        with pytest.raises(
+            RuntimeError, match=r"fold 1 \(2 of 3\): its worker is gone; given up after 3 workers\. .* n_jobs"
+        ):
+            on_cluster(dummy, tmp_path)
+        assert [name[:11] for name in made_folds(tmp_path)] == ["fold_0_of_3"]
+    else:
+        _, lines = on_cluster(dummy, tmp_path)
+        again = "fold 1 (2 of 3): its worker is gone; starting it again, it resumes from its last saved state"
+        assert [line for line in lines if "gone" in line] == [again, again]
+        assert len(made_folds(tmp_path)) == 3
 
 
 @pytest.mark.parametrize(

@@ -99,21 +99,11 @@ def test_splits_hold_each_example_out_once_and_cut_no_group(contexts, num_splits
             ValueError,
             "expected every one of 4 examples to be held out once; example 1 is held out 2 times, and 1 more are wrong",
         ),
-        (
-            [([2, 3], [0, 1]), ([0, 1], [2])],
-            ValueError,
-            "expected every one of 4 examples to be held out once; example 3",
-        ),
-        ([([2, 3], [0, 1]), ([0, 1, 2], [2, 3])], LeakError, "fold 1: example 2 is held out and trained on (1 are)"),
+        ([([2, 3], [0, 1]), ([0, 1, 2], [2, 3])], LeakError, "fold 1: the group of example 2 is held out and"),
         (
             [([0, 3], [1, 2]), ([1, 2], [0, 3])],
             LeakError,
             "fold 0: the group of example 0 is held out and trained on (2 groups are)",
-        ),
-        (
-            [([2, 3], [0, 1]), ([0, 1, 2], [3]), ([0, 1], [2])],
-            LeakError,
-            "fold 1: the group of example 2 is held out and trained",
         ),
         ([([2, 3], [0, 1]), ([0, 1], [2, 3]), ([0], [])], ValueError, "fold 2: expected examples to train on and to"),
         ([([], [0, 1, 2, 3])], ValueError, "fold 0: expected examples to train on"),
@@ -134,18 +124,17 @@ def test_splits_are_checked_before_they_are_used(examples, monkeypatch):
             return [(groups, held_out) for held_out in np.array_split(groups, self.num_splits)]
 
     monkeypatch.setattr("span_label_errors.cross_validation.splits.KFold", LeakyKFold)
-    with pytest.raises(LeakError, match="fold 0: example 0 is held out and trained on"):
+    with pytest.raises(LeakError, match="fold 0: the group of example 0 is held out and trained on"):
         make_splits(examples, 3)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_splits": 1}, "num_splits: expected an integer of at least 2, found 1; one fold would leave nothing"),
-        ({"num_splits": True}, "num_splits: expected an integer"),
+        ({"num_splits": 1}, "num_splits: expected an integer of at least 2, found 1"),
+        ({"num_splits": True}, "num_splits: expected an integer of at least 2, found True"),
         ({"num_splits": 2.5}, "num_splits: expected an integer of at least 2, found 2.5"),
-        ({"num_splits": "3"}, "num_splits: expected an integer of at least 2, found '3'"),
-        ({"num_splits": 13}, "num_splits: expected at most 12, one fold an example, found 13"),
+        ({"num_splits": 13}, "num_splits: expected at most 6, the number of different values of 'context', found 13"),
         ({"num_splits": 7}, "num_splits: expected at most 6, the number of different values of 'context', found 7"),
         ({"num_splits": 4, "group_by": "title"}, "expected at most 3, the number of different values of 'title'"),
         ({"group_by": "paragraph"}, "group_by: expected one of .*'context', 'title', 'none'.*found 'paragraph'"),

@@ -1,10 +1,9 @@
-"""The files of a fold: records that vouch for them, and predictions that are read when they are asked for."""
+"""The files of a fold: records with their SHA-256, and predictions that are read when they are asked for."""
 
 import copy
 import json
 import pickle
 import re
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +12,11 @@ from conftest import cases
 from hypothesis import given
 from hypothesis import strategies as st
 
-from span_label_errors.cross_validation.out_of_fold import OutOfFold
-from span_label_errors.cross_validation.splits import Split
 from span_label_errors.cross_validation.store import (
     FOLD_FILE,
     MODEL_FOLDER,
     TRAINING_FILE,
     data_fingerprint,
-    file_sha256,
     fold_folder,
     fold_key,
     load_fold,
@@ -29,7 +25,8 @@ from span_label_errors.cross_validation.store import (
     save_fold,
     save_training,
 )
-from span_label_errors.cross_validation.stored_predictions import GatheredPredictions, StoredPredictions, map_arrays
+from span_label_errors.cross_validation.stored_predictions import StoredPredictions
+from span_label_errors.files import file_sha256
 from span_label_errors.model.predictions import SpanPrediction
 
 ARRAYS = ("pred_probs", "labels", "char_start", "char_end", "is_context")
@@ -97,27 +94,6 @@ def test_fold_is_read_as_it_was_written(tmp_path, stored):
     assert files == {f"predictions/{file.name}": file_sha256(file) for file in folder.iterdir()}
 
 
-def test_fold_of_one_context_without_tokens(tmp_path):
-    (found,), (expected,) = stored_fold(tmp_path / "fold", ["  "], [0])
-    assert_same(found, expected)
-
-
-@cases(100)
-@given(index=st.integers(-9, 9), part=st.slices(7))
-def test_positions_are_those_of_a_list(index, part):
-    with tempfile.TemporaryDirectory() as folder:
-        found, expected = stored_fold(Path(folder), CONTEXTS, range(6))
-    assert isinstance(found[part], list)
-    for one, other in zip(found[part], expected[part], strict=True):
-        assert_same(one, other)
-    if -6 <= index < 6:
-        assert_same(found[index], expected[index])
-        assert_same(found[np.int64(index)], expected[index])
-    else:
-        with pytest.raises(IndexError):
-            found[index]
-
-
 def test_error_on_the_way_does_not_end_an_iteration(stored, monkeypatch):
     monkeypatch.setattr("span_label_errors.cross_validation.stored_predictions.text_pieces", lambda *args: [][0])
     with pytest.raises(IndexError):
@@ -170,51 +146,29 @@ def test_maps_give_back_what_was_read(tmp_path):
 
 @cases(60)
 @given(fold=st.lists(st.integers(0, 3), min_size=1, max_size=12), part=st.slices(12), data=st.data())
-def test_gathered_predictions_are_in_the_order_of_the_data(fold, part, data):
-    expected = [prediction_of(f"{index} of {of}", index) for index, of in enumerate(fold)]
+def test_predictions_of_folds_are_in_the_order_of_the_data(fold, part, data):
+    contexts = [f"{index} of {of}" for index, of in enumerate(fold)]
     # In whatever order a fold has its examples.
     indices = [data.draw(st.permutations([i for i, of in enumerate(fold) if of == k])) for k in range(4)]
-    found = GatheredPredictions(
-        [[expected[i] for i in of_fold] for of_fold in indices], [np.array(of, dtype=np.int64) for of in indices]
+    arrays = {"pred_probs": np.zeros((36, 2)), "labels": np.zeros((36, 2)), "char_start": np.tile([0, 2, 5], 12)}
+    arrays["char_end"] = arrays["char_start"] + 1
+    found = StoredPredictions.in_order(
+        [
+            StoredPredictions.of_fold([contexts[i] for i in of], {**arrays, "num_tokens": np.full(len(of), 3)})
+            for of in indices
+        ],
+        [np.array(of, dtype=np.int64) for of in indices],
     )
-    assert len(found) == len(fold)
-    assert [*map(id, found)] == [*map(id, expected)]
-    assert [*map(id, found[part])] == [*map(id, expected[part])]
+    # Of each text the number, the "o" and the number of the fold.
+    expected = [[context[0], context[2], context[5]] for context in contexts]
+    assert [prediction.tokens for prediction in found] == expected
+    assert [prediction.tokens for prediction in found[part]] == expected[part]
+    assert isinstance(found[part], list)
     for index in range(-len(fold), len(fold)):
-        assert found[index] is expected[index]
+        assert found[index].tokens == found[np.int64(index)].tokens == expected[index]
     for index in (-len(fold) - 1, len(fold)):
         with pytest.raises(IndexError):
             found[index]
-
-
-@pytest.mark.parametrize(
-    ("lengths", "indices"),
-    [
-        ([2, 1], [[0, 1], [1]]),  # one twice
-        ([2, 1], [[0, 1], [3]]),  # one never
-        ([2, 1], [[0, -1], [1]]),
-        ([1, 2], [[0, 1], [2]]),  # predictions of other folds
-        ([2, 0, 1], [[0, 1], [2]]),
-    ],
-)
-def test_folds_that_are_no_partition_are_refused(lengths, indices):
-    item = prediction_of("a", 0)
-    with pytest.raises(ValueError, match="expected each example to be held out by one fold"):
-        GatheredPredictions([[item] * length for length in lengths], [np.array(of_fold) for of_fold in indices])
-
-
-def test_pickled_out_of_fold_is_whole(tmp_path):
-    indices = [[1, 3, 4], [0, 2, 5]]
-    of_folds, expected = [], {}
-    for number, of_fold in enumerate(indices):
-        found, saved = stored_fold(tmp_path / str(number), [CONTEXTS[i] for i in of_fold], of_fold)
-        of_folds.append(found)
-        expected |= dict(zip(of_fold, saved, strict=True))
-    splits = [Split(np.array(indices[1 - k]), np.array(indices[k])) for k in (0, 1)]
-    gathered = GatheredPredictions(of_folds, [split.validation_indices for split in splits])
-    out_of_fold = OutOfFold(gathered, np.array([1, 0, 1, 0, 0, 1]), splits, [], {"O": 0, "ANS": 1})
-    for index, prediction in enumerate(pickle.loads(pickle.dumps(out_of_fold)).predictions):
-        assert_same(prediction, expected[index])
 
 
 # --- records --------------------------------------------------------------------------------------
@@ -233,24 +187,30 @@ def test_hashes_and_names_stay_what_they_are():
 
 
 @pytest.fixture
-def unfinished(tmp_path):
-    """An unfinished fold whose model of two files is vouched for."""
-    model = tmp_path / ".fold.unfinished" / MODEL_FOLDER
+def folder(tmp_path) -> Path:
+    """An unfinished fold, of a model of two files, that is about to get its name."""
+    model = tmp_path / MODEL_FOLDER
     (model / "part").mkdir(parents=True)
     (model / "weights").write_bytes(b"abc")
     (model / "part" / "more").write_bytes(b"")
-    save_training(model.parent, "k", {"note": "Stra\u00dfe"})
-    return model.parent
+    save_training(tmp_path, "k", {"note": "Stra\u00dfe"})
+    return tmp_path
 
 
-def test_trained_model_is_taken_without_what_stands_beside_it(unfinished):
-    record = json.loads((unfinished / TRAINING_FILE).read_text(encoding="utf-8"))
+def test_trained_model_is_taken_without_what_stands_beside_it(folder):
+    record = json.loads((folder / TRAINING_FILE).read_text(encoding="utf-8"))
     assert record["files"] == {"part/more": SHA256_OF_NOTHING, "weights": SHA256_OF_ABC}
     for name in ("left", "part/.weights.partial"):
-        (unfinished / MODEL_FOLDER / name).write_bytes(b"left over")
-    assert load_training(unfinished, "k") == {"note": "Stra\u00dfe"}
-    files = [file for file in (unfinished / MODEL_FOLDER).rglob("*") if file.is_file()]
+        (folder / MODEL_FOLDER / name).write_bytes(b"left over")
+    assert load_training(folder, "k") == {"note": "Stra\u00dfe"}
+    files = [file for file in (folder / MODEL_FOLDER).rglob("*") if file.is_file()]
     assert sorted(file.name for file in files) == ["more", "weights"]
+
+
+def sealed(**changes) -> bytes:
+    """A record as whoever forges it would write it."""
+    record = {"key": "k", "training": {}, "files": {}, **changes}
+    return json.dumps({**record, "sha256": fold_key(record)}).encode()
 
 
 @pytest.mark.parametrize(
@@ -261,85 +221,45 @@ def test_trained_model_is_taken_without_what_stands_beside_it(unfinished):
         (b'{"key": "\xff"}', "training.json cannot be read: 'utf-8' codec can't decode byte 0xff"),
         (b"[" * 100_000, "training.json cannot be read: maximum recursion depth exceeded"),
         (b"[]", "training.json is of another configuration"),
-        (b'{"key": "K", "files": {}}', "training.json is of another configuration"),
-        (b'{"key": "k", "files": ["weights"]}', "training.json does not list the fold's files"),
-        (b'{"key": "k", "files": {"part": ""}}', "part is missing"),
-        (b'{"key": "k", "files": {"weights": ""}}', "weights is damaged: its SHA-256 is not the one in training.json"),
-        (b'{"key": "k", "files": {}}', "training.json is damaged: its content is not what its own SHA-256"),
+        (sealed(key="K"), "training.json is of another configuration"),
         (
-            b'{"key": "k", "files": {"part/../../x": ""}}',
-            "training.json lists part/../../x, which is not in the fold's",
+            sealed().replace(b"{}", b'{"a": 1}', 1),
+            "training.json is damaged: its SHA-256 is not the one of its content",
         ),
-        (b'{"key": "k", "files": {"/x": ""}}', "training.json lists /x, which is not in the fold's folder"),
+        (sealed(files={"part": ""}), "part is missing"),
+        (sealed(files={"weights": ""}), "weights is damaged: its SHA-256 is not the one in training.json"),
+        (sealed(files={"part/../../x": ""}), "training.json lists part/../../x, which is not in the fold's"),
+        (sealed(files={"/x": ""}), "training.json lists /x, which is not in the fold's folder"),
     ],
 )
-def test_training_that_its_record_does_not_vouch_for_is_refused(unfinished, content, message):
+def test_training_whose_record_does_not_fit_is_refused(folder, content, message):
     if content is None:
-        (unfinished / TRAINING_FILE).unlink()
+        (folder / TRAINING_FILE).unlink()
     else:
-        (unfinished / TRAINING_FILE).write_bytes(content)
+        (folder / TRAINING_FILE).write_bytes(content)
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
-        load_training(unfinished, "k")
+        load_training(folder, "k")
 
 
-# --- files that are not as they should be ---------------------------------------------------------
-
-
-def vouch(folder: Path, **changes) -> None:
-    """Write the record of a fold anew, so that it vouches for what is there."""
-    report = json.loads((folder / FOLD_FILE).read_text(encoding="utf-8"))
-    report["files"] |= {f"predictions/{file.name}": file_sha256(file) for file in (folder / "predictions").iterdir()}
-    (folder / FOLD_FILE).write_text(json.dumps({**report, **changes}), encoding="utf-8")
-
-
-def refusal(folder: Path, contexts=("a b", "c")) -> str:
+def refusal(folder: Path, *contexts) -> str:
     with pytest.raises(ValueError, match=r"json|predictions") as error:
         load_fold(folder, "k", [{"context": context} for context in contexts])
     return str(error.value)
 
 
-@pytest.fixture
-def folder(tmp_path) -> Path:
-    """A fold of two examples, of two tokens and of one."""
+def test_fold_of_other_examples_is_refused(tmp_path):
     stored_fold(tmp_path / "fold", ["a b", "c"], [4, 7])
-    return tmp_path / "fold"
+    assert refusal(tmp_path / "fold", "a b") == "predictions are of other examples than fold.json"
 
 
-def test_fold_of_other_examples_is_refused(folder):
-    assert refusal(folder, ["a b"]) == "predictions are of other examples than fold.json"
-    vouch(folder, validation_indices=[4, 8])
-    assert refusal(folder) == "predictions are of other examples than fold.json"
-
-
-@pytest.mark.parametrize("files", [None, {}, {"weights": SHA256_OF_ABC}])
-def test_fold_that_does_not_list_its_predictions_is_refused(folder, files):
-    vouch(folder, files=files)
-    assert refusal(folder) == "fold.json does not list the fold's files"
-
-
-@pytest.mark.parametrize(
-    ("name", "array", "message"),
-    [
-        *[
-            (name, np.ones((5, 2), dtype=np.int64), "the arrays differ in length")
-            for name in ("example_index", "num_tokens", "char_start", "char_end", "pred_probs", "labels")
-        ],
-        ("num_tokens", np.array([2, 2]), "the arrays differ in length"),
-        ("num_tokens", np.array([2**63 - 1, 2**63 - 1]), "the arrays differ in length"),
-        *[
-            (name, np.array(values), "expected counts of tokens and offsets as integers")
-            for name, values in (
-                ("num_tokens", [2.0, 1.0]), ("num_tokens", ["2", "1"]), ("num_tokens", [4, -1]),
-                ("num_tokens", [[2], [1]]), ("char_start", [0.0, 8.0, 3.0]), ("char_start", [[0], [8], [3]]),
-                ("char_end", ["a", "b", "c"]), ("pred_probs", [0.0] * 3), ("labels", [[[0], [0]]] * 3),
-            )
-        ],
-    ],
-)  # fmt: skip
-def test_arrays_that_are_no_predictions_are_refused(folder, name, array, message):
-    np.save(folder / "predictions" / f"{name}.npy", array)
-    vouch(folder)
-    assert refusal(folder).startswith(f"predictions cannot be read: {message}")
+@pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_bytes(file.read_bytes()[:-1])])
+@pytest.mark.parametrize("name", ["num_tokens", "pred_probs"])
+def test_damaged_predictions_are_refused(tmp_path, name, damage):
+    stored_fold(tmp_path / "fold", ["a b", "c"], [4, 7])
+    damage(tmp_path / "fold" / "predictions" / f"{name}.npy")
+    assert refusal(tmp_path / "fold", "a b", "c").startswith(f"predictions/{name}.npy is ")
+    with pytest.raises(ValueError, match=r"^predictions cannot be read: "):
+        read_predictions(tmp_path / "fold")
 
 
 class Trap:
@@ -348,63 +268,12 @@ class Trap:
 
 
 @pytest.mark.parametrize("as_array", [True, False])
-def test_pickle_is_never_read(folder, as_array):
-    file = folder / "predictions" / "labels.npy"
+def test_pickle_is_never_read(tmp_path, as_array):
+    stored_fold(tmp_path / "fold", ["a b", "c"], [4, 7])
+    file = tmp_path / "fold" / "predictions" / "labels.npy"
     if as_array:
         np.save(file, np.array([Trap()], dtype=object), allow_pickle=True)
     else:
         file.write_bytes(pickle.dumps(Trap()))
-    vouch(folder)
-    assert refusal(folder).startswith("predictions cannot be read: labels.npy: ")
-
-
-def test_arrays_are_mapped_and_cannot_be_written(tmp_path):
-    arrays = [np.arange(6), np.asfortranarray(np.arange(6, dtype=">f4").reshape(3, 2)), np.array(7), np.zeros((0, 3))]
-    for array in arrays:
-        np.save(tmp_path / "a.npy", array)
-        found = map_arrays({"a": tmp_path / "a.npy"})["a"]
-        assert (found.dtype, found.shape, found.tolist()) == (array.dtype, array.shape, array.tolist())
-        with pytest.raises(ValueError, match="read-only"):
-            found[...] = 0
-
-
-def header(shape: tuple) -> bytes:
-    text = f"{{'descr': '<i8', 'fortran_order': False, 'shape': {shape}, }}".ljust(117).encode() + b"\n"
-    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
-
-
-@pytest.mark.parametrize("shape", [(3,), (2, 2), (2**62,), (2**40, 2**40), (-2,), (-1, -2), (10**6,)])
-def test_array_that_is_longer_than_its_file_is_refused(tmp_path, shape):
-    (tmp_path / "a.npy").write_bytes(header((2,)) + bytes(16))
-    assert map_arrays({"a": tmp_path / "a.npy"})["a"].tolist() == [0, 0]
-    (tmp_path / "a.npy").write_bytes(header(shape) + bytes(16))
-    with pytest.raises(ValueError, match=r"^a.npy: "):
-        map_arrays({"a": tmp_path / "a.npy"})
-
-
-@cases(300)
-@given(
-    changes=st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), min_size=1, max_size=4),
-    keep=st.integers(0, 400),
-)
-def test_damaged_array_is_refused_or_lies_within_its_file(changes, keep):
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "a.npy")
-        np.save(path, np.arange(6))
-        content = bytearray(path.read_bytes())
-        for place, value in changes:
-            content[place % len(content)] = value
-        path.write_bytes(content[:keep])
-        try:
-            found = map_arrays({"a": path})["a"]
-        except ValueError:
-            return
-        assert found.nbytes <= len(content)
-        found.tobytes()
-
-
-def test_predictions_that_are_gone_are_missed(folder):
-    (folder / "predictions" / "char_end.npy").unlink()
-    assert refusal(folder) == "predictions/char_end.npy is missing"
-    with pytest.raises(ValueError, match=r"^predictions cannot be read: char_end.npy: "):
-        read_predictions(folder)
+    with pytest.raises(ValueError, match=r"^predictions cannot be read: "):
+        read_predictions(tmp_path / "fold")

@@ -91,7 +91,7 @@ def kill_a_worker(folder: Path, killed: list) -> None:
 def test_run_goes_on_when_the_cluster_loses_a_worker(trainer, tmp_path, monkeypatch, request, serial, name):
     cluster = request.getfixturevalue(f"{name}_cluster")
     # In this process: none is made here.
-    monkeypatch.setattr(fold_pool, "FoldProcesses", None)
+    monkeypatch.setattr(fold_pool, "make_in_process", None)
     killed = []
     killer = threading.Thread(target=kill_a_worker, args=[tmp_path, killed])
     killer.start()
@@ -105,9 +105,9 @@ def test_run_goes_on_when_the_cluster_loses_a_worker(trainer, tmp_path, monkeypa
     if name == "ray":
         # Dask's scheduler gives the fold to another worker by itself.
         lost = of_fold.pop(0)
-        assert "the ray cluster lost the worker that made it (" in lost and lost.endswith("); doing it again")
+        assert "the ray cluster lost its worker (" in lost and "); starting it again, it resumes from " in lost
     assert f"process {process} on " in of_fold[0]
-    assert of_fold[0].endswith("began this and died; doing what it had not finished")
+    assert of_fold[0].endswith("died while it made this fold; resuming")
     assert "trained on 8 examples" in of_fold[1]
     of_others = [line for line in lines if not line.startswith(fold)]
     assert ["trained on 8 examples" in line for line in of_others] == [True, True]
@@ -130,7 +130,7 @@ def test_more_cores_than_any_machine_of_a_cluster_has(trainer, tmp_path, ray_clu
         ("dask", "parallel_backend: expected the address of a Dask cluster, found none; give it as 'dask:tcp://HOST"),
     ],
 )
-def test_cluster_that_is_not_there_is_told(trainer, tmp_path, monkeypatch, backend, message):
+def test_cluster_that_is_not_there_is_an_error(trainer, tmp_path, monkeypatch, backend, message):
     monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
     monkeypatch.setitem(distributed.config["distributed"]["comm"]["timeouts"], "connect", "1s")
     with pytest.raises(ConnectionError) as error:
