@@ -66,10 +66,6 @@ def row(**changes: object) -> dict:
     return make_example("a", CONTEXT, "Which city lies east of Łódź?", "Warsaw") | changes
 
 
-def without(fields: dict, name: str) -> dict:
-    return {key: value for key, value in fields.items() if key != name}
-
-
 # Sources
 
 
@@ -223,11 +219,8 @@ def test_missing_file_is_not_looked_up_on_the_hub(name, tmp_path, monkeypatch):
     ("document", "message"),
     [
         ([], "a list 'data' in the document; found list []"),
-        ({"rows": []}, "a list 'data' in the document; found the fields ['rows']"),
         ({"data": ["T"]}, "a list 'paragraphs' in data[0]; found str 'T'"),
-        ({"data": [{"paragraphs": []}, {"title": "T"}]}, "a list 'paragraphs' in data[1]; found the fields ['title']"),
         ({"data": [{"paragraphs": None}]}, "a list 'paragraphs' in data[0]; found 'paragraphs' as NoneType None"),
-        ({"data": [{"paragraphs": [[]]}]}, "a list 'qas' in data[0].paragraphs[0]; found list []"),
         (
             {"data": [{"paragraphs": [{"qas": []}, {"context": "C"}]}]},
             "a list 'qas' in data[0].paragraphs[1]; found the fields ['context']",
@@ -249,12 +242,6 @@ def test_json_of_another_shape_says_where_the_nesting_breaks(document, message, 
     [
         ({"text": "warsaw"}, "the answer 'warsaw' at offset 18", "(the text is not in the context)"),  # case counts
         ({"text": "Łódź".replace("ó", "o\u0301")}, "at offset 18", "(the text is not in the context)"),  # and accents
-        # Python would count a negative offset from the end: CONTEXT[-8:-1] is "Vistula".
-        ({"text": "Vistula", "answer_start": -8}, "at offset -8", "'' (the text is at offset 45)"),
-        ({"answer_start": 10**30}, f"at offset {10**30}", "'' (the text is at offset 26)"),
-        ({"answer_start": False}, "an integer 'answer_start'", "bool False"),
-        ({"answer_start": None}, "an integer 'answer_start'", "NoneType None"),
-        ({"text": 1817}, "an answer text that is not empty", "int 1817"),
         ({"text": "x" * 500}, "'" + "x" * 59 + "…' at offset 18", "(the text is not in the context)"),
         ({"label": 3}, "the name of a span class in 'answers.label'", "int 3"),
     ],
@@ -272,17 +259,10 @@ def test_every_answer_is_checked(changed, expected, found):
     ("changed", "expected", "found"),
     [
         ("What?", "an object with the fields id, title, context, question, answers", "str 'What?'"),
-        (without(row(), "context"), "the field 'context'", "fields 'id', 'title', 'question', 'answers'"),
-        (row(title=None), "'title' to be a string", "NoneType None"),
-        (row(question=" \n"), "a 'question' that is not empty", "str ' \\n'"),
         (row(answers=["Warsaw"]), "'answers' with 'text' and 'answer_start'", "list ['Warsaw']"),
         (row(answers={"text": ["Warsaw"]}), "a list 'answers.answer_start'", "only ['text']"),
-        (row(answers={"text": "Warsaw", "answer_start": [18]}), "a list 'answers.text'", "str 'Warsaw'"),
         (row(answers={"text": ["Warsaw"], "answer_start": [18], "label": []}),
          "as many 'answers.label' as 'answers.text' (1)", "0"),
-        (row(answers={"text": ["Warsaw"], "answer_start": [18], "label": "CITY"}),
-         "a list 'answers.label'", "str 'CITY'"),
-        (row(id="good"), "a unique id", "the id of example 0 again"),
     ],
 )  # fmt: skip
 def test_example_of_another_form_is_invalid(changed, expected, found):
@@ -333,33 +313,23 @@ def test_num_examples_are_counted_before_dropping(tmp_path):
         assert load_squad(path, 2, on_invalid="drop")["id"] == ["y"]
 
 
-# Arguments
-
-
-@pytest.mark.parametrize(
-    ("arguments", "kind", "name"),
-    [
-        ({"source": None}, TypeError, "source"), ({"source": ["squad"]}, TypeError, "source"),
-        ({"num_examples": 0}, ValueError, "num_examples"), ({"num_examples": True}, TypeError, "num_examples"),
-        ({"num_examples": 2.0}, TypeError, "num_examples"), ({"on_invalid": "ignore"}, ValueError, "on_invalid"),
-    ],
-)  # fmt: skip
-def test_argument_of_another_kind_is_named(arguments, kind, name):
-    with pytest.raises(kind, match=f"^{name}: expected"):
+@pytest.mark.parametrize("arguments", [{"num_examples": 0}, {"on_invalid": "ignore"}])
+def test_argument_out_of_range_is_named(arguments):
+    with pytest.raises(ValueError, match=f"^{next(iter(arguments))}: expected"):
         load_squad(**arguments)
 
 
-@pytest.mark.parametrize("seed", range(300))
-def test_hint_names_the_nearest_of_all_occurrences(seed):
-    rng = random.Random(seed)
-    context = "".join(rng.choices("ab", k=rng.randint(1, 12)))
-    text = "".join(rng.choices("ab", k=rng.randint(1, 3)))
-    offset = rng.randint(-3, 15)
-    starts = [start for start in range(len(context)) if context.startswith(text, start)]
-    problems = validate_examples([row(context=context, answers={"text": [text], "answer_start": [offset]})])
-    nearest = min(starts, key=lambda start: abs(start - offset), default=None)
-    hint = "the text is not in the context" if nearest is None else f"the text is at offset {nearest}"
-    assert [problem.found.endswith(f"({hint})") for problem in problems] == [True] * (offset not in starts)
+def test_hint_names_the_nearest_of_all_occurrences():
+    rng = random.Random(0)
+    for _ in range(300):
+        context = "".join(rng.choices("ab", k=rng.randint(1, 12)))
+        text = "".join(rng.choices("ab", k=rng.randint(1, 3)))
+        offset = rng.randint(-3, 15)
+        starts = [start for start in range(len(context)) if context.startswith(text, start)]
+        problems = validate_examples([row(context=context, answers={"text": [text], "answer_start": [offset]})])
+        nearest = min(starts, key=lambda start: abs(start - offset), default=None)
+        hint = "the text is not in the context" if nearest is None else f"the text is at offset {nearest}"
+        assert [problem.found.endswith(f"({hint})") for problem in problems] == [True] * (offset not in starts)
 
 
 @pytest.mark.parametrize(("text", "context"), [("aa", "aaaa"), ("ab", "abcab"), ("x", "abc"), ("abc", "ab")])
