@@ -160,7 +160,7 @@ def validate_examples(rows: Iterable[dict]) -> list[InvalidExample]:
     Returns
     -------
     list of InvalidExample
-        The first problem of each invalid example, in order; empty if all are valid.
+        The first problem of each invalid example, in order.
     """
     problems = []
     index_of_id: dict[str, int] = {}
@@ -178,11 +178,11 @@ def validate_examples(rows: Iterable[dict]) -> list[InvalidExample]:
 
 
 def _summary(source: str, problems: list[InvalidExample], num_examples: int) -> str:
-    shown = "\n".join(f"  {problem}" for problem in problems[:MAX_CASES_SHOWN])
-    more = len(problems) - MAX_CASES_SHOWN
-    return f"{source}: {len(problems)} of {num_examples} examples are invalid:\n{shown}" + (
-        f"\n  and {more} more" if more > 0 else ""
-    )
+    lines = [f"{source}: {len(problems)} of {num_examples} examples are invalid:"]
+    lines += [f"  {problem}" for problem in problems[:MAX_CASES_SHOWN]]
+    if len(problems) > MAX_CASES_SHOWN:
+        lines.append(f"  and {len(problems) - MAX_CASES_SHOWN} more")
+    return "\n".join(lines)
 
 
 def problem_of_example(row: object, required: Sequence[str] = COLUMNS) -> tuple[str, str] | None:
@@ -233,10 +233,7 @@ def _problem_of_answers(answers: object, context: str) -> tuple[str, str] | None
             found = describe(answers[name]) if name in answers else f"only [{shown_names(answers)}]"
             return f"a list 'answers.{name}'", found
         if len(answers[name]) != len(answers["text"]):
-            return (
-                f"as many 'answers.{name}' as 'answers.text' ({len(answers['text'])})",
-                f"{len(answers[name])}",
-            )
+            return f"as many 'answers.{name}' as 'answers.text' ({len(answers['text'])})", str(len(answers[name]))
     for text, char_start in zip(answers["text"], answers["answer_start"], strict=True):
         if not isinstance(text, str) or not text.strip():
             return "an answer text that is not empty", describe(text)
@@ -263,12 +260,12 @@ def _is_unicode(text: str) -> bool:
 
 
 def _hint(text: str, char_start: int, context: str) -> str:
-    """Say where an answer stands that does not stand at its offset, and what the offset counts instead."""
+    """Say where the answer is, and what its offset may count instead of characters."""
     for unit, (encoding, size, conversion) in _OTHER_UNITS.items():
         encoded = b"" if context.isascii() else context.encode(encoding)
         if not 0 <= size * char_start <= len(encoded):
             continue
-        # An offset inside of a character is none of this unit.
+        # Inside a character, an offset does not count this unit: then the text has a replacement character.
         counted = encoded[: size * char_start].decode(encoding, "replace")
         if context.startswith(counted + text) and len(counted) != char_start:
             return f"offset {char_start} counts {unit}; in characters it is {len(counted)} = {conversion}"
@@ -277,7 +274,7 @@ def _hint(text: str, char_start: int, context: str) -> str:
 
 
 def _nearest(text: str, char_start: int, context: str) -> int | None:
-    # str.find takes linear time whatever the texts, which neither str.rfind nor a regular expression does.
+    # In texts that repeat themselves str.find takes linear time, str.rfind does not: so search backwards in reverse.
     behind = context.find(text, min(max(char_start, 0), len(context)))
     before = context[::-1].find(text[::-1], max(0, len(context) - len(text) - max(char_start, 0)))
     found_starts = [len(context) - len(text) - before] if before >= 0 else []
