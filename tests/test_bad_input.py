@@ -396,11 +396,6 @@ def test_id_nested_as_deeply_as_can_just_be_read(tmp_path):
     assert "expected 'id' to be a string; found list [[[" in str(caught.value)
 
 
-def test_dropped_examples_are_named(tmp_path):
-    with pytest.warns(UserWarning, match=r"(?s)1 of 2 examples are invalid:.*Dropped: 'a' \(index 1\)\."):
-        assert load("a.jsonl", [row(), row()], on_invalid="drop")(tmp_path).to_list() == [row()]
-
-
 def test_code_beside_good_weights_is_never_run(bert, tmp_path):
     code = (
         f"import pathlib\npathlib.Path({str(tmp_path / 'imported')!r}).touch()\n"
