@@ -33,9 +33,10 @@ squad: .venv/run.stamp  ## the published tutorial's configuration; needs the Hub
 lint: .venv/test.stamp  ## style and formatting
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-mutants: .venv/test.stamp  ## change the code in many ways, and count the changes that no test notices
+# Of one module: make mutants ONLY='span_label_errors.spans.expected_f1*'
+mutants: .venv/test.stamp  ## change the code in many ways, and list the changes that no test notices
 	$(BIN)/python -m pip install -q mutmut==3.8.1 -c constraints.txt
-	ulimit -v 12000000; OMP_NUM_THREADS=1 $(BIN)/mutmut run --max-children 2
+	ulimit -v 12000000; OMP_NUM_THREADS=1 $(BIN)/mutmut run --max-children 2 $(if $(ONLY),'$(ONLY)')
 	$(BIN)/mutmut results
 
 clean:  ## remove the environment, trained folds and outputs

@@ -1,7 +1,7 @@
 """Find the wrong answers in a question-answering or span-labelling data set.
 
-The names below are the whole of what a notebook needs besides `spanbert`. Each is imported when it is first asked for,
-so that judging and reviewing never load the network's libraries.
+A notebook needs these names, `spanbert` and the tutorial's utilities. Each name is imported on its first use, so that
+finding errors and reviewing them never load torch.
 """
 
 import importlib

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 # Each is a module of `commands` with a function `main(arguments)`, imported only when it is called.
 _COMMANDS = {
-    "audit": "prove that the outputs of a run are what they should be",
-    "fold": "make one fold, as one job of many, or with several processes",
-    "notebooks": "copy the two notebooks into a folder of yours",
+    "audit": "check the outputs of a run and the folds that they come from",
+    "fold": "make one fold, with one process or several",
+    "notebooks": "copy the two notebooks into your own folder",
 }
 
 

@@ -3,11 +3,9 @@
 
 import hashlib
 import json
-import os
 import pickle
 import re
 import shutil
-import tempfile
 import time
 from pathlib import Path
 
@@ -26,7 +24,7 @@ from span_label_errors.cross_validation.splits import make_splits
 from span_label_errors.cross_validation.store import fold_key, load_fold
 from span_label_errors.cross_validation.trainers import seen_contexts
 from span_label_errors.data.squad import InvalidDatasetError, load_squad
-from span_label_errors.notebook.settings import ParameterError, ReviewParameters, TrainingParameters
+from span_label_errors.notebook.settings import ParameterError, TrainingParameters
 from span_label_errors.quality.scores import span_label_quality
 from span_label_errors.results.read import read_outputs
 from span_label_errors.review.corrections import apply_decisions
@@ -129,14 +127,9 @@ def equal_letters(answer: str):
 
 
 @later
-def training(tmp, given, owner=TrainingParameters):
-    """Make of parameters what a notebook does when papermill passes them; TMP is the folder."""
-    given = {name: value.replace("TMP", str(tmp)) if isinstance(value, str) else value for name, value in given.items()}
-    owner.from_notebook({"In": ["", PythonTranslator.codify(given)], **given})
-
-
-def reviewing(given: dict):
-    return training(given, ReviewParameters)
+def training(tmp, given):
+    """Take parameters as the notebook does when papermill passes them."""
+    TrainingParameters.from_notebook({"In": ["", PythonTranslator.codify(given)], **given})
 
 
 @later
@@ -249,22 +242,18 @@ SECRET = {"../secret": hashlib.sha256(b"secret").hexdigest(), "out_of_fold.parqu
 HEADER = "id,given_answer,given_start,correct_answer,correct_start\n"
 
 # The name of each case, what a user does, the error, and its words ("…" stands for anything). Of the notebooks'
-# parameters only name and value are looked for: the words belong to the parameters' own tests.
+# parameters, hostile values only: test_settings.py has the rest.
 CASES = [
     ("file: UTF-16", load("a.json", NESTED.encode("utf-16")), ValueError, "a.json: expected UTF-8 text, found what looks like UTF-16"),
-    ("file: UTF-16 without a byte-order mark", load("a.json", NESTED.encode("utf-16-le")), ValueError, "a.json: expected UTF-8 text, found what looks like UTF-16"),
-    ("file: JSON Lines in UTF-16", load("a.jsonl", json.dumps(row()).encode("utf-16")), ValueError, "a.jsonl, line 1: expected UTF-8 text, found what looks like UTF-16"),
     ("file: Latin-1", load("a.json", '{"title": "Café"}'.encode("latin-1")), ValueError, "a.json: expected UTF-8 text; …byte 0xe9"),
     ("file: JSON that breaks off", load("a.json", NESTED[:-9]), ValueError, "a.json: expected JSON; "),
     ("file: JSON Lines that break off", load("a.jsonl", json.dumps(row()) + "\n" + json.dumps(row())[:9]), ValueError, "a.jsonl, line 2: expected JSON; Unterminated string"),
-    ("file: empty .json", load("a.json", b""), ValueError, "a.json: expected JSON; Expecting value"),
     ("file: empty .jsonl", load("a.jsonl", b""), ValueError, "a.jsonl: expected at least one example, found none"),
     ("file: JSON nested too deeply", load("a.json", DEEP), ValueError, "a.json: expected JSON; it is nested too deeply"),
     ("file: a number of 5000 digits", load("a.jsonl", '{"id": ' + "9" * 5000 + "}"), ValueError, "a.jsonl, line 1: expected JSON; Exceeds the limit (4300 digits)"),
     ("file: wrong nesting", load("a.json", {"data": {"title": "T"}}), ValueError, "expected the SQuAD layout data[].paragraphs[].qas[]…found 'data' as dict"),
     ("file: JSON Lines named .json", load("a.json", f"{json.dumps(row())}\n{json.dumps(row(id='b'))}\n"), ValueError, "a.json: expected JSON; Extra data…name it .jsonl"),
     ("file: one line of JSON Lines named .json", load("a.json", row()), ValueError, "belong into a .jsonl file"),
-    ("file: a list of examples named .json", load("a.json", [row()]), ValueError, "belong into a .jsonl file"),
     ("file: a SQuAD file named .jsonl", load("a.jsonl", NESTED), ValueError, "found the nested SQuAD layout; name it .json"),
     ("file: a SQuAD file on several lines named .jsonl", load("a.jsonl", json.dumps(json.loads(NESTED), indent=1)), ValueError, "a.jsonl, line 1: expected JSON; …named .json"),
     ("file: an unknown suffix", load("a.csv", "id,title\n"), ValueError, "a.csv: expected a file ending in .json, .jsonl, .ndjson, .parquet, found '.csv'"),
@@ -272,9 +261,8 @@ CASES = [
     ("name: a null byte", lambda tmp: load_squad("a\0b"), ValueError, "expected a path or a name on the Hub, found 'a\\x00b'"),
     ("name: 5000 characters", lambda tmp: load_squad("x" * 5000), ValueError, "expected a path or a name on the Hub, found 'xxx…of 5,000 characters"),
     ("name: empty", lambda tmp: load_squad(""), ValueError, "expected a path or a name on the Hub, found ''"),
-    ("name: the home folder of nobody", lambda tmp: load_squad("~no-such-user/a.json"), ValueError, "~no-such-user/a.json: expected the home folder of a user"),
+    ("name: the home folder of nobody", lambda tmp: load_squad("~no-such-user/a.json"), ValueError, "expected a path or a name on the Hub, found '~no-such-user/a.json': Could not determine home directory"),
     ("folder: no data set", empty_folder("data"), ValueError, "expected a folder written by Dataset.save_to_disk; found one without dataset_info.json"),
-    ("folder: named data.json", empty_folder("data.json"), ValueError, "data.json: expected a folder written by Dataset.save_to_disk; found one without dataset_info.json"),
     ("saved data set: state", saved("state.json", b"{}"), ValueError, "found a damaged one (KeyError: '_data_files'); write it again"),
     ("saved data set: data cut short", saved("data-00000-of-00001.arrow", b"ARROW1"), ValueError, "found a damaged one (ArrowInvalid: …); write it again"),
     ("Parquet: other columns", parquet({"id": ["a"], "text": ["b"]}), ValueError, "found 'id', 'text', without title, context, question, answers; rename or add them"),
@@ -282,23 +270,18 @@ CASES = [
     ("Parquet: damaged pages", parquet(COLUMNS, lambda content: content[:4] + b"\xff" * 16 + content[20:]), ValueError, "a.parquet: expected a Parquet file; …; write it again"),
     ("Parquet: text that is no UTF-8", parquet(COLUMNS | {"title": NO_UTF_8}), ValueError, "a.parquet: expected a Parquet file; 'utf-8' codec can't decode byte 0xff"),
     ("more examples wanted than there are", load("a.jsonl", [row()], num_examples=2), ValueError, "expected at least num_examples=2 examples, found 1; use num_examples=None"),
-    ("example: an offset in UTF-8 bytes", load("a.jsonl", [row(**BYTES)]), InvalidDatasetError, "example 0 (id 'a'): expected the answer 'Café' at offset 17; …counts UTF-8 bytes: in characters it is 13"),
-    ("example: an offset in UTF-16 units", load("a.jsonl", [row(**UTF_16)]), InvalidDatasetError, "example 0 (id 'a'): expected the answer 'Café' at offset 14; …counts UTF-16 units: in characters it is 13"),
-    ("example: many offsets in UTF-8 bytes", load("a.jsonl", [row(**BYTES, id=str(i)) for i in range(9)]), InvalidDatasetError, 'The offsets of 9 of them count UTF-8 bytes; …len(context.encode("utf-8")[:answer_start].decode("utf-8"))'),
-    ("example: many offsets in UTF-16 units", load("a.jsonl", [row(**UTF_16, id=str(i)) for i in range(9)]), InvalidDatasetError, 'The offsets of 9 of them count UTF-16 units; …len(context.encode("utf-16-le")[: 2 * answer_start].decode("utf-16-le"))'),
+    ("example: an offset in UTF-8 bytes", load("a.jsonl", [row(**BYTES)]), InvalidDatasetError, "example 0 (id 'a'): expected the answer 'Café' at offset 17; …counts UTF-8 bytes; in characters it is 13 = len(context.encode(\"utf-8\")[:answer_start].decode(\"utf-8\"))"),
+    ("example: an offset in UTF-16 units", load("a.jsonl", [row(**UTF_16)]), InvalidDatasetError, "example 0 (id 'a'): expected the answer 'Café' at offset 14; …counts UTF-16 units; in characters it is 13 = len(context.encode(\"utf-16-le\")[: 2 * answer_start].decode(\"utf-16-le\"))"),
     ("example: an offset next to the answer", load("a.jsonl", [answered("Warsaw", 17)]), InvalidDatasetError, "at offset 17; found ' Warsa' (the text is at offset 18)"),
     ("example: an answer that is not in the context", load("a.jsonl", [answered("Kraków", 0)]), InvalidDatasetError, "at offset 0; found 'Łódź l' (the text is not in the context)"),
     ("example: a negative offset", load("a.jsonl", [answered("Vistula", -8)]), InvalidDatasetError, "at offset -8; found '' (the text is at offset 45)"),
     ("example: an offset beyond 2⁶³", load("a.jsonl", [answered("Warsaw", 2**63)]), InvalidDatasetError, "at offset 9223372036854775808; found '' (the text is at offset 26)"),
     ("example: NaN for an offset", load("a.jsonl", [answered("Warsaw", float("nan"))]), InvalidDatasetError, "expected an integer 'answer_start'; found float nan"),
     ("example: text for an offset", load("a.jsonl", [answered("Warsaw", "18")]), InvalidDatasetError, "expected an integer 'answer_start'; found str '18'"),
-    ("example: a fraction for an offset", load("a.jsonl", [answered("Warsaw", 18.0)]), InvalidDatasetError, "expected an integer 'answer_start'; found float 18.0"),
-    ("example: true for an offset", load("a.jsonl", [answered("Warsaw", True)]), InvalidDatasetError, "expected an integer 'answer_start'; found bool True"),
     ("example: null for an answer's text", load("a.jsonl", [answered(None, 18)]), InvalidDatasetError, "expected an answer text that is not empty; found NoneType"),
     ("example: an answer of white space", load("a.jsonl", [answered(" ", 4)]), InvalidDatasetError, "expected an answer text that is not empty; found str ' '"),
     ("example: more texts than offsets", load("a.jsonl", [row(answers={"text": ["Warsaw"], "answer_start": []})]), InvalidDatasetError, "expected as many 'answers.answer_start' as 'answers.text' (1); found 0"),
     ("example: null for the answers", load("a.jsonl", [row(answers=None)]), InvalidDatasetError, "expected 'answers' with 'text' and 'answer_start'; found NoneType"),
-    ("example: null for a context", load("a.jsonl", [row(context=None)]), InvalidDatasetError, "expected 'context' to be a string; found NoneType"),
     ("example: an empty context", load("a.jsonl", [row(context=" \n")]), InvalidDatasetError, "expected a 'context' that is not empty; found str ' \\n'"),
     ("example: a number for an id", load("a.jsonl", [row(id=7)]), InvalidDatasetError, "example 0 (id '7'): expected 'id' to be a string; found int 7"),
     ("example: a missing id", load("a.jsonl", [{key: value for key, value in row().items() if key != "id"}]), InvalidDatasetError, "expected the field 'id'; found fields 'title', 'context'"),
@@ -311,16 +294,6 @@ CASES = [
     ("a million equal letters: ten of them", equal_letters("a" * 10), InvalidDatasetError, "(the text is at offset 999990)"),
     ("a million equal letters: half of them", equal_letters("a" * 500_000), InvalidDatasetError, "(the text is at offset 500000)"),
     ("a million equal letters: another in the middle", equal_letters("a" * 250_000 + "b" + "a" * 250_000), InvalidDatasetError, "(the text is not in the context)"),
-    ("parameter: text for a truth value", training({"shuffle": "true"}), ParameterError, "shuffle…'true'"),
-    ("parameter: text for None", training({"num_examples": "none"}), ParameterError, "num_examples…'none'"),
-    ("parameter: text for a dict", training({"label_map": "{'O': 0, 'ANS': 1}"}), ParameterError, "label_map…{'O': 0, 'ANS': 1}"),
-    ("parameter: text that only looks like a value", training({"training_arguments": "{[1]: 2}"}), ParameterError, "training_arguments…{[1]: 2}"),
-    ("parameter: a fraction for a whole number", training({"num_splits": 3.0}), ParameterError, "num_splits…3.0"),
-    ("parameter: NaN", training({"learning_rate": float("nan")}), ParameterError, "learning_rate…nan"),
-    ("parameter: infinity", training({"num_train_epochs": float("inf")}), ParameterError, "num_train_epochs…inf"),
-    ("parameter: out of range", training({"dropout": 1.5}), ParameterError, "dropout…1.5"),
-    ("parameter: a seed that no generator takes", training({"seed": 2**32}), ParameterError, "seed…4294967296"),
-    ("parameter: a revision of a file", training({"dataset": "demo", "dataset_revision": "v1"}), ParameterError, "dataset_revision…'v1'"),
     ("parameter: an unknown name", training({"epochs": 3}), ParameterError, "epochs…num_train_epochs"),
     ("parameter: trust_remote_code", training({"trust_remote_code": True}), ParameterError, "trust_remote_code"),
     ("parameter: a value of ten thousand characters", training({"batch_size": "x" * 10_000}), ParameterError, "batch_size…'xxx"),
@@ -328,30 +301,11 @@ CASES = [
     ("parameter: a null byte in a path", training({"outputs_dir": "out\0put"}), ParameterError, "outputs_dir…'out\\x00put'"),
     ("parameter: a path of 5000 characters", training({"outputs_dir": "x" * 5000}), ParameterError, "outputs_dir…'xxx"),
     ("parameter: the home folder of nobody", training({"folds_dir": "~no-such-user/folds"}), ParameterError, "folds_dir…~no-such-user/folds"),
-    ("parameter: doc_stride too large for max_length", training({"max_length": 64, "doc_stride": 40}), ParameterError, "doc_stride…max_length=64"),
-    ("parameter: none of the choices", training({"on_invalid": "skip"}), ParameterError, "on_invalid…'skip'"),
     ("parameter: a class whose name is a path", training({"label_map": {"O": 0, "../../x": 1}}), ParameterError, "label_map…'../../x'"),
-    ("parameter: a training argument with a parameter of its own", training({"training_arguments": {"seed": 3}}), ParameterError, "training_arguments…'seed'"),
-    ("parameter: an unknown training argument", training({"training_arguments": {"weight_deacy": 0.1}}), ParameterError, "'weight_deacy'…'weight_decay'"),
-    ("parameter: a training argument as text", training({"training_arguments": {"fp16": "false"}}), ParameterError, "training_arguments…'fp16'"),
-    ("parameter: NaN in a training argument", training({"training_arguments": {"lr_scheduler_kwargs": {"x": float("nan")}}}), ParameterError, "training_arguments…JSON"),
-    ("parameter: outputs_dir the same as folds_dir", training({"folds_dir": "x", "outputs_dir": "./x"}), ParameterError, "outputs_dir…folds_dir"),
-    ("parameter: decisions that are not there", reviewing({"decisions": "/no/such.csv"}), ParameterError, "decisions…/no/such.csv"),
-    ("parameter: text for a number", reviewing({"worst": "10"}), ParameterError, "worst…'10'"),
-    *(
-        (f"parameter: the training argument {name}", training({"training_arguments": {name: value}}), ParameterError, f"training_arguments…'{name}'")
-        for name, value in {
-            "push_to_hub": True, "hub_model_id": "me/mine", "hub_token": "hf_x", "trackio_space_id": "me/mine", "report_to": "wandb",
-            "save_strategy": "epoch", "resume_from_checkpoint": "x", "eval_strategy": "epoch", "label_smoothing_factor": 0.1,
-            "deepspeed": "config.json",
-        }.items()
-    ),
-    ("parameter: outputs_dir within the data's folder", training({"dataset": "TMP", "outputs_dir": "TMP/results"}), ParameterError, "outputs_dir…dataset"),
-    ("parameter: folds_dir within the checkpoint's folder", training({"model_checkpoint": "TMP", "folds_dir": "TMP/results"}), ParameterError, "folds_dir…model_checkpoint"),
+    ("parameter: a training argument that publishes", training({"training_arguments": {"push_to_hub": True}}), ParameterError, "training_arguments…'push_to_hub'"),
     ("more folds than groups", lambda tmp: make_splits([row(), row(id="b"), row(id="c", context="Rome.")], 3), ValueError, "num_splits: expected at most 2, the number of different values of 'context', found 3"),
     ("checkpoint: pickled weights", checkpoint(lambda bert: pickles(bert, "pytorch_model.bin", "training_args.bin")), FileNotFoundError, "found ['pytorch_model.bin', 'training_args.bin']. Pickled weights are never loaded"),
     ("checkpoint: a pickle named model.safetensors", checkpoint(lambda bert: pickles(bert, "model.safetensors")), ValueError, "model.safetensors: expected a complete safetensors file; …; copy or download it again"),
-    ("checkpoint: safetensors that break off", checkpoint(edit("model.safetensors", lambda content: content[:-1])), ValueError, "model.safetensors: expected a complete safetensors file; "),
     ("checkpoint: a header of 2⁶⁴ − 1 bytes", checkpoint(edit("model.safetensors", lambda content: b"\xff" * 8 + content[8:])), ValueError, "model.safetensors: expected a complete safetensors file; "),
     ("checkpoint: a header that is no JSON", checkpoint(edit("model.safetensors", lambda content: content[:8] + b"x" * len(content[8:]))), ValueError, "model.safetensors: expected a complete safetensors file; "),
     ("checkpoint: an index that names ../outside.safetensors", checkpoint(index("../outside.safetensors")), ValueError, "index.json: expected names of safetensors files beside it, found '../outside.safetensors'"),
@@ -382,27 +336,17 @@ CASES = [
     ("trained model: a class that names a path", trained("label_map.json", {"O": 0, "../x": 1}), ValueError, "label_map: expected class names of letters, digits, '_', '-', '.' and spaces, found '../x'"),
     ("npz: a single array", npz(SINGLE_ARRAY), ValueError, "a.npz: expected an archive that np.savez wrote"),
     ("npz: breaks off", npz(b"PK\x03\x04garbage"), ValueError, "a.npz: expected an archive that np.savez wrote"),
-    ("npz: empty", npz(b""), ValueError, "a.npz: expected an archive that np.savez wrote"),
-    ("npz: other keys", npz(**{"0": np.zeros(1), "2": np.zeros(1)}), ValueError, "a.npz: expected the keys '0' to '1', found ['2']"),
     ("npz: a pickle that would run", lambda tmp: npz(**{"0": trapped(tmp, 1)})(tmp), ValueError, "Object arrays cannot be loaded when allow_pickle=False"),
     ("run.json: lists ../secret", run({"files": SECRET}), FileNotFoundError, "run/secret: listed in run.json, but missing"),
     ("run.json: lists an absolute path", run({"files": {"/etc/passwd": "0", "out_of_fold.parquet": "0"}}), FileNotFoundError, "run/passwd: listed in run.json, but missing"),
     ("run.json: nested too deeply", run(DEEP), ValueError, "run.json: expected the record of a run, found "),
-    ("run.json: lists no files", run({"files": ["out_of_fold.parquet"]}), ValueError, "run.json: expected the record of a run, found "),
-    ("run.json: of other files", run({"files": {"out_of_fold.parquet": "0"}}), ValueError, "out_of_fold.parquet: expected the file that run.json lists, found other content"),
     ("fold.json: lists ../secret", fold({"../secret": "0"}), ValueError, "fold.json lists ../secret, which is not in the fold's folder"),
     ("fold.json: lists a folder", fold({".": "0"}), ValueError, ". is missing"),
     ("fold.json: of other files", fold({}), ValueError, "predictions/example_index.npy is damaged: its SHA-256 is not the one in fold.json"),
     ("fold.json: nested too deeply", fold(DEEP), ValueError, "fold.json cannot be read: "),
     ("fold: of other examples", fold(example_index=[1]), ValueError, "predictions are of other examples than fold.json"),
     ("fold: a pickle that would run", lambda tmp: fold(labels=trapped(tmp, 2))(tmp), ValueError, "predictions cannot be read: Array can't be memory-mapped: Python objects in dtype."),
-    ("probabilities: fewer examples", lambda tmp: span_label_quality([[0, 1], [1]], [[0.1, 0.9]]), ValueError, "expected as many pred_probs as labels (2), found 1"),
-    ("probabilities: fewer tokens", lambda tmp: span_label_quality([[0, 1]], [[0.1]]), ValueError, "example 0: expected pred_probs of the shape of the labels, (2,), found (1,)"),
     ("probabilities: NaN", lambda tmp: span_label_quality([[0, 1]], [[0.1, float("nan")]]), ValueError, "example 0: expected finite pred_probs, found nan at token 1"),
-    ("probabilities: above 1", lambda tmp: span_label_quality([[0, 1]], [[0.1, 1.5]]), ValueError, "example 0: expected pred_probs from 0 to 1, found 1.5 at token 1"),
-    ("probabilities: texts", lambda tmp: span_label_quality([[0, 1]], [["0.1", "0.9"]]), ValueError, "example 0: expected pred_probs to be numbers, found an array of <U3"),
-    ("probabilities: a label of 2", lambda tmp: span_label_quality([[0, 2]], [[0.1, 0.5]]), ValueError, "example 0: expected labels of 0 or 1, found 2.0 at token 1"),
-    ("probabilities: no token", lambda tmp: span_label_quality([[0], []], [[0.1], []]), ValueError, "example 1: expected at least one token and one span class, found (0,)"),
     ("decisions: a workbook", decisions("a.csv", b"PK\x03\x04"), ValueError, "expected JSON, JSON Lines or CSV, found an archive"),
     ("decisions: a table in UTF-16", decisions("a.csv", HEADER.encode("utf-16")), ValueError, 'a.csv: expected UTF-8 text; …Save a workbook as "CSV UTF-8"'),
     ("decisions: a table without the column", decisions("a.csv", "id,given_answer,given_start\n"), ValueError, "a.csv: expected one column 'correct_answer', found ['id', 'given_answer', 'given_start']"),
@@ -440,23 +384,6 @@ def test_error_says_what_is_wrong(call, error, said, bert, tmp_path):
     assert not (tmp_path / "sprung").exists(), "a pickle was loaded"
 
 
-def test_file_that_may_not_be_read():
-    folder = Path(tempfile.mkdtemp())  # pytest's own may be read by nobody else
-    folder.chmod(0o755)
-    written(folder, "data.json", NESTED).chmod(0)
-    # Nothing is forbidden to root, whose test looks with another user's eyes.
-    was_root = os.geteuid() == 0
-    try:
-        if was_root:
-            os.seteuid(65534)
-        with pytest.raises(PermissionError, match=r"\(Permission denied\); change its permissions"):
-            load_squad(folder / "data.json")
-    finally:
-        if was_root:
-            os.seteuid(0)
-        shutil.rmtree(folder)
-
-
 def test_id_nested_as_deeply_as_can_just_be_read(tmp_path):
     # Which depth that is depends on how deep the caller stands; on the way, nothing but ValueError.
     for depth in range(1000, 0, -1):
@@ -467,11 +394,6 @@ def test_id_nested_as_deeply_as_can_just_be_read(tmp_path):
             break
         assert "nested too deeply to be read" in str(caught.value)
     assert "expected 'id' to be a string; found list [[[" in str(caught.value)
-
-
-def test_dropped_examples_are_named(tmp_path):
-    with pytest.warns(UserWarning, match=r"(?s)1 of 2 examples are invalid:.*Dropped: 'a' \(index 1\)\."):
-        assert load("a.jsonl", [row(), row()], on_invalid="drop")(tmp_path).to_list() == [row()]
 
 
 def test_code_beside_good_weights_is_never_run(bert, tmp_path):

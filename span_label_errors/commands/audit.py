@@ -1,14 +1,14 @@
-"""`span-label-errors audit outputs`: prove from what a run left behind that its outputs are what they should be.
+"""`span-label-errors audit outputs`: prove from the files of a run that its outputs are right.
 
-Nothing is taken from the run's word alone. Hashes are computed again, splits are checked against the groups that the
-contexts form, labels are made anew from the given answers, and each probability is looked up in the predictions of the
-fold that says it made it, whose model names (as hashes) the contexts that it was trained on.
+The audit does not rely on what the run says of itself. It computes hashes again, checks the splits against the groups
+that the contexts form, makes the labels again from the given answers, and looks each probability up in the predictions
+of its fold. Each fold's model lists, as hashes, the contexts that it was trained on.
 """
 
 import argparse
 import json
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +30,8 @@ from span_label_errors.results.npz import read_npz
 from span_label_errors.results.read import REVIEW_FILE, TABLE_FILE, array_files, read_outputs
 from span_label_errors.spans.alignment import AnswerSpan, TokenizedText, span_classes, text_pieces, token_labels
 
-# What may stand between two tokens: white space, and what a tokenizer takes out of a text (control and format
-# characters, marks of the accents that it strips, the replacement character).
+# Characters that no token need cover: white space, and what a tokenizer drops (control and format characters, accents,
+# the replacement character).
 _DROPPED_CATEGORIES, _DROPPED = ("Z", "C", "M"), "\ufffd"
 
 
@@ -41,8 +41,6 @@ class AuditError(ValueError):
 
 @dataclass(frozen=True)
 class _Run:
-    """What is audited: the outputs of a run, and where its folds are."""
-
     outputs_dir: Path
     folds_dir: Path
     table: pd.DataFrame
@@ -62,41 +60,35 @@ def audit(outputs_dir: str | Path, folds_dir: str | Path | None = None) -> Itera
     Parameters
     ----------
     outputs_dir : str or Path
-        What `exports.write_outputs` wrote.
+        Folder that `write_outputs` wrote to.
     folds_dir : str or Path, optional
-        Where the run kept its folds; what the run's own parameters say, or `folds` beside the outputs.
+        Folder of the run's folds; by default the one in the run's parameters, or `folds` beside the outputs.
 
     Yields
     ------
     str
-        What has been proven, one statement after the other.
+        A statement about the run that was proven.
 
     Raises
     ------
     AuditError
-        The first thing that is wrong, with the file or example, what was expected and what was found.
+        The first thing that is wrong: the file or example, what was expected and what was found.
     """
     outputs_dir = Path(outputs_dir)
     try:
         table, record = read_outputs(outputs_dir)
+        if folds_dir is None:
+            of_run = (record.get("parameters") or {}).get("folds_dir")
+            folds_dir = project_root() / of_run if of_run else outputs_dir.parent / "folds"
+        run = _Run(outputs_dir, Path(folds_dir), table, record)
+        for check in _CHECKS:
+            yield check(run)
+    except AuditError:
+        raise
     except (ValueError, OSError) as error:
         raise AuditError(str(error)) from error
-    run = _Run(outputs_dir, _folds_dir(outputs_dir, folds_dir, record), table, record)
-    for check in _CHECKS:
-        try:
-            yield check(run)
-        except AuditError:
-            raise
-        except (ValueError, OSError, KeyError, TypeError, IndexError) as error:
-            # A file that is not of the form that it should have.
-            raise AuditError(f"{check.__name__.removeprefix('_check_')}: {type(error).__name__}: {error}") from error
-
-
-def _folds_dir(outputs_dir: Path, folds_dir: str | Path | None, record: dict) -> Path:
-    if folds_dir is None:
-        said = (record.get("parameters") or {}).get("folds_dir")
-        folds_dir = project_root() / said if said else outputs_dir.parent / "folds"
-    return Path(folds_dir)
+    except (KeyError, TypeError, IndexError) as error:
+        raise AuditError(f"expected the files of a run, found one of another form ({error!r})") from error
 
 
 def _expect(holds: bool, text: str) -> None:
@@ -105,7 +97,7 @@ def _expect(holds: bool, text: str) -> None:
 
 
 def _check_files(run: _Run) -> str:
-    """Hashes were compared on reading; here, that all files are listed and that they are of this run."""
+    # `read_outputs` has compared the hashes.
     names, needed = set(run.record["files"]), {TABLE_FILE, *array_files(run.classes)}
     _expect(names == needed, f"run.json: expected to list {sorted(needed)}, found {sorted(names)}")
     patterns = ("pred_probs*.npz", "labels*.npz", "out_of_fold*.parquet")
@@ -135,15 +127,15 @@ def _check_tokens(run: _Run) -> str:
         for position, (token, piece) in enumerate(zip(row.tokens, pieces, strict=True)):
             if token != piece:
                 raise AuditError(f"{where}: expected token {position} to be {piece!r}, found {token!r}")
-        covered = np.zeros(len(context) + 1, dtype=np.int64)
-        np.add.at(covered, start, 1)
-        np.add.at(covered, end, -1)
-        for char_index in np.flatnonzero(covered.cumsum()[:-1] == 0).tolist():
+        is_covered = np.zeros(len(context), dtype=bool)
+        for char_start, char_end in zip(start, end, strict=True):
+            is_covered[char_start:char_end] = True
+        for char_index in np.flatnonzero(~is_covered).tolist():
             character = context[char_index]
             is_dropped = unicodedata.category(character)[0] in _DROPPED_CATEGORIES or character in _DROPPED
             _expect(is_dropped, f"{where}: expected a token over character {char_index}, {character!r}, found none")
         num_tokens += len(pieces)
-    return f"{num_tokens:,} tokens are the pieces of their contexts, and cover all that can be seen of them"
+    return f"{num_tokens:,} tokens are pieces of their contexts, and cover every visible character"
 
 
 def _check_labels(run: _Run) -> str:
@@ -205,18 +197,17 @@ def _check_splits(run: _Run) -> str:
     for i in np.flatnonzero(run.table["fold"] != expected):
         raise AuditError(f"{TABLE_FILE}: expected {run.where(i)} in fold {expected[i]}, which held it out")
     seed = (run.record.get("parameters") or {}).get("seed")
-    if seed is not None:
-        derived = all(fold["seed"] == fold_seed(seed, fold["fold"]) for fold in folds)
-        _expect(derived, f"run.json: expected the seeds of the folds to be derived from {seed}")
+    derived = seed is None or all(fold["seed"] == fold_seed(seed, fold["fold"]) for fold in folds)
+    _expect(derived, f"run.json: expected the seeds of the folds to be derived from {seed}")
     kept = "no group is" if group_by == "none" else f"no {group_by} is"
     return f"{len(folds)} folds hold each example out once, and {kept} on both sides of a split"
 
 
 def _check_folds(run: _Run) -> str:
-    folds = run.record["folds"]
-    for fold in folds:
+    for fold in run.record["folds"]:
         _check_fold(run, fold)
-    return f"{len(folds)} folds in {run.folds_dir.name}/ are whole, and the probabilities are the ones they predicted"
+    number = len(run.record["folds"])
+    return f"{number} folds in {run.folds_dir.name}/ are whole, and the probabilities are the ones they predicted"
 
 
 def _check_fold(run: _Run, fold: dict) -> None:
@@ -246,21 +237,21 @@ def _check_fold(run: _Run, fold: dict) -> None:
 
 def _check_models(run: _Run) -> str:
     hashes = run.table["context"].map(context_hash)
-    group_by = run.record["group_by"]
+    is_grouped = run.record["group_by"] != "none"
     for fold in run.record["folds"]:
         file = run.folds_dir / Path(fold["folder"]).name / SEEN_CONTEXTS_FILE
         was_seen = hashes.isin(json.loads(file.read_text(encoding="utf-8"))).to_numpy()
         trained_on, held_out = fold["train_indices"], np.array(fold["validation_indices"])
         all_trained_on = f"the contexts of all {len(trained_on)} examples trained on"
         _expect(was_seen[trained_on].all(), f"{file}: expected {all_trained_on}")
-        for example_index in held_out[was_seen[held_out]] if group_by != "none" else []:
+        for example_index in held_out[was_seen[held_out]] if is_grouped else []:
             raise AuditError(
                 f"fold {fold['fold']}: expected a model that has not seen what it predicts; it was trained on the "
                 f"context of {run.where(example_index)}"
             )
-    if group_by == "none":
-        return "each model was trained on the contexts of its training part (with group_by none, contexts are shared)"
-    return "no model was ever trained on a context that it predicts, in whatever spelling"
+    if is_grouped:
+        return "no model was ever trained on a context that it predicts, in whatever spelling"
+    return "each model was trained on the contexts of its training part (with group_by none, contexts are shared)"
 
 
 def _check_review(run: _Run) -> str:
@@ -272,7 +263,7 @@ def _check_review(run: _Run) -> str:
     _expect(is_of_run, f"{file}: expected a review of this run, found one of another; run the second notebook again")
     for name, expected in record["files"].items():
         found = run.outputs_dir / Path(name).name
-        # The CSV is there to be filled in by reviewers.
+        # Reviewers fill in the CSV.
         is_whole = found.suffix == ".csv" or (found.is_file() and file_sha256(found) == expected)
         _expect(is_whole, f"{found}: expected the file that {REVIEW_FILE} lists; run the second notebook again")
     issues = pd.read_parquet(run.outputs_dir / "label_issues.parquet")
@@ -280,17 +271,16 @@ def _check_review(run: _Run) -> str:
     _expect(sorted(issues["index"]) == list(range(len(run.table))), f"{file}: expected each example once")
     _expect(issues["label_quality"].between(0, 1).all(), f"{file}: expected label qualities from 0 to 1")
     for row in issues.to_dict("records"):
-        example = run.table.iloc[row["index"]]
-        _expect(row["id"] == example["id"], f"{file}: expected {run.where(row['index'])}, found id {row['id']!r}")
+        example, where = run.table.iloc[row["index"]], run.where(row["index"])
+        _expect(row["id"] == example["id"], f"{file}: expected {where}, found id {row['id']!r}")
         for kind in ("given", "suggested"):
             answer, start = row[f"{kind}_answer"], row[f"{kind}_start"]
             found = "" if pd.isna(start) else example["context"][int(start) : int(start) + len(answer)]
-            where = run.where(row["index"])
             _expect(found == answer, f"{where}: expected the {kind} answer {answer!r}, found {found!r}")
     return f"{len(record['files'])} files of the review are of this run; its answers stand where it says"
 
 
-_CHECKS: tuple[Callable[[_Run], str], ...] = (
+_CHECKS = (
     _check_files, _check_examples, _check_tokens, _check_labels, _check_probabilities, _check_arrays, _check_splits,
     _check_folds, _check_models, _check_review,
 )  # fmt: skip

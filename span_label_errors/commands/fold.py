@@ -32,21 +32,8 @@ from span_label_errors.progress import ProgressLine
 _LONGEST_WAIT = timedelta(days=7)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes to a parser."""
-    named = {"nargs": 2, "metavar": ("NAME", "VALUE")}
-    parser.add_argument("--fold", type=int, required=True, help="which fold, from 0")
-    for flag, name, options, help_text in (
-        ("-f", "--parameters_file", {"metavar": "FILE"}, "a YAML file of parameters"),
-        ("-y", "--parameters_yaml", {"metavar": "YAML"}, "parameters as YAML, such as 'num_examples: null'"),
-        ("-p", "--parameters", named, "a parameter; numbers, True, False and None are taken as such"),
-        ("-r", "--parameters_raw", named, "a parameter whose value is a text"),
-    ):
-        parser.add_argument(flag, name, action="append", default=[], help=help_text, **options)
-
-
 def read_parameters(options: argparse.Namespace) -> TrainingParameters:
-    """Return the given parameters over the defaults; of several kinds, files count least and raw texts most.
+    """Return the parameters of a command line; `-y` overrides `-f`, `-p` overrides both, and `-r` all.
 
     Raises
     ------
@@ -79,6 +66,14 @@ def _typed(text: str) -> object:
     return text
 
 
+def _first_says(group: object, is_needed: bool = False) -> bool:
+    """Return in every process what the first one says: whether the fold has to be trained."""
+    said = [is_needed]
+    if group is not None:
+        torch.distributed.broadcast_object_list(said, src=0, group=group)
+    return said[0]
+
+
 def make_fold(parameters: TrainingParameters, fold_index: int) -> None:
     """Make a fold with all processes of the launcher, or with this one; a finished one is left as it is."""
     if fold_index not in range(parameters.num_splits):
@@ -104,48 +99,40 @@ def make_fold(parameters: TrainingParameters, fold_index: int) -> None:
     plans = plan_folds(
         examples, trainer, folds_dir=parameters.folds_dir, **parameters.split_options(), **parameters.train_options()
     )
-    plan, call = plans[fold_index], _Call()
+    plan, group = plans[fold_index], None
+    if torch.distributed.is_initialized():
+        # A group of its own, since the first process may have to wait for another run on the same fold.
+        group = torch.distributed.new_group(backend="gloo", timeout=_LONGEST_WAIT)
     if state.is_main_process:
-        with contextlib.closing(call):
-            FoldMaking(plan, examples, trainer, print, ProgressLine().update, before_training=call.others).fold()
-    elif call.is_heard():
+        is_needed = False
+
+        def call_others() -> None:
+            nonlocal is_needed
+            if not is_needed:
+                is_needed = _first_says(group, True)
+
+        try:
+            FoldMaking(plan, examples, trainer, print, ProgressLine().update, before_training=call_others).fold()
+        finally:
+            if not is_needed:
+                _first_says(group, False)
+    elif _first_says(group):
         states = TrainingStates(unfinished_folder(plan.folder), plan.key, lambda line: None)
         FoldMaking(plan, examples, trainer, lambda line: None).train(states)
-
-
-class _Call:
-    """Tells the other processes, once, whether there is anything to train."""
-
-    def __init__(self):
-        self._is_made, self._group = False, None
-        if torch.distributed.is_initialized():
-            # A group of its own, since the first process may have to wait for another run on the same fold.
-            self._group = torch.distributed.new_group(backend="gloo", timeout=_LONGEST_WAIT)
-
-    def others(self) -> None:
-        """Call them to train."""
-        self._make(True)
-
-    def close(self) -> None:
-        """Let them go, if they were not called."""
-        self._make(False)
-
-    def is_heard(self) -> bool:
-        """Wait for the call in another process, and return whether there is anything to train."""
-        call = [None]
-        torch.distributed.broadcast_object_list(call, src=0, group=self._group)
-        return call[0]
-
-    def _make(self, is_needed: bool) -> None:
-        if not self._is_made and self._group is not None:
-            torch.distributed.broadcast_object_list([is_needed], src=0, group=self._group)
-        self._is_made = True
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make the fold that the command line asks for; return 0."""
     parser = argparse.ArgumentParser(prog="span-label-errors fold", description=__doc__.partition("\n")[0])
-    add_arguments(parser)
+    parser.add_argument("--fold", type=int, required=True, help="which fold, from 0")
+    named = {"nargs": 2, "metavar": ("NAME", "VALUE")}
+    for flag, name, kind, help_text in (
+        ("-f", "--parameters_file", {"metavar": "FILE"}, "a YAML file of parameters"),
+        ("-y", "--parameters_yaml", {"metavar": "YAML"}, "parameters as YAML, such as 'num_examples: null'"),
+        ("-p", "--parameters", named, "a parameter; numbers, True, False and None are taken as such"),
+        ("-r", "--parameters_raw", named, "a parameter whose value is a text"),
+    ):
+        parser.add_argument(flag, name, action="append", default=[], help=help_text, **kind)
     options = parser.parse_args(arguments)
     try:
         make_fold(read_parameters(options), options.fold)

@@ -7,9 +7,6 @@ from pathlib import Path
 from huggingface_hub import constants
 from huggingface_hub.utils import get_session
 
-# What file systems bear, in bytes: a path, and one name in it.
-_LONGEST_PATH, _LONGEST_NAME = 4095, 255
-
 
 def local_path(name: str) -> Path:
     """Return what may be a path or a name on the Hub as a path, `~` expanded.
@@ -21,30 +18,32 @@ def local_path(name: str) -> Path:
     """
     shown = repr(name) if len(name) <= 60 else f"{name[:60]!r}… of {len(name):,} characters"
     try:
-        parts = [len(part.encode("utf-8")) for part in name.split("/")]
-    except UnicodeEncodeError as error:
-        raise ValueError(f"expected a path or a name on the Hub, found half of a surrogate pair in {shown}") from error
-    if not name.strip() or "\0" in name or sum(parts) + len(parts) > _LONGEST_PATH or max(parts) > _LONGEST_NAME:
-        raise ValueError(f"expected a path or a name on the Hub, found {shown}")
-    try:
-        return Path(name).expanduser()
-    except RuntimeError as error:
-        raise ValueError(f"{name}: expected the home folder of a user, found none; give the whole path") from error
+        if not name.strip():
+            raise ValueError("it is empty")
+        path = Path(name).expanduser()
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass
+    except (OSError, ValueError, RuntimeError) as error:
+        # A null byte, half of a surrogate pair, a name that is too long, or the home folder of nobody.
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ValueError(f"expected a path or a name on the Hub, found {shown}: {reason}") from error
+    return path
 
 
 @contextlib.contextmanager
 def asking_hub(name: str, instead: str) -> Iterator[None]:
-    """Let a block load something from the Hub, after one question that shows whether the Hub answers at all.
+    """Load something from the Hub in the block, after one request that shows whether the Hub answers at all.
 
-    Whatever else goes wrong is left to the libraries: they find files in the cache without a network, and say what a
-    proxy answered. With HF_HUB_OFFLINE=1 nothing is asked.
+    Without a network, the libraries in the block still find files in the cache. With HF_HUB_OFFLINE=1 there is no
+    request.
 
     Parameters
     ----------
     name : str
         What is loaded.
     instead : str
-        What can be done without the Hub, beside using its cache.
+        What the user can do without the Hub, for the message.
 
     Raises
     ------

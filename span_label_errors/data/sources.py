@@ -1,13 +1,12 @@
-"""Read extractive question-answering data from wherever it is, as rows in the columns of the SQuAD schema.
-
-The rows are read as they are; `squad.load_squad` checks what they hold.
-"""
+"""Read question-answering data from a file, a folder or the Hub, as rows that nothing has checked yet."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import datasets
+import pyarrow
+import pyarrow.parquet
 from datasets import Dataset
 
 from span_label_errors.data.hub import asking_hub, local_path
@@ -17,7 +16,7 @@ DEMO_PATH = demo_folder() / "demo-v1.1.json"
 DEMO_ERRORS_PATH = DEMO_PATH.with_name("demo-v1.1.errors.json")
 DEMO_SOURCE = "demo"
 
-# Short names that people type, and the repositories that hold them on the Hub today.
+# Short names, and the repositories that hold these data sets on the Hub today.
 HUB_ALIASES = {"squad": "rajpurkar/squad", "squad_v2": "rajpurkar/squad_v2"}
 
 COLUMNS = ("id", "title", "context", "question", "answers")
@@ -25,22 +24,17 @@ FILE_SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet")
 
 
 def read_rows(source: str, num_examples: int | None, revision: str | None = None) -> list[dict]:
-    """Read examples as they are, in the columns of the schema where the source has them.
+    """Read the examples of a source; parameters and errors are those of `squad.load_squad`.
 
-    Parameters and errors are those of `squad.load_squad`; of a source that can be read in part, no more than the first
-    `num_examples` are read.
+    Folders and data sets on the Hub give the first `num_examples` only, files give all.
     """
     if source == DEMO_SOURCE:
         return _flatten_squad(_parse_json(DEMO_PATH.read_bytes(), str(DEMO_PATH)), source)
     path = local_path(source)
-    try:
-        if path.is_dir():
-            return _rows_of_folder(path, num_examples)
-        if path.is_file():
-            return _rows_of_file(path)
-    except PermissionError as error:
-        expected = f"expected a file or folder that can be read ({error.strerror}); change its permissions"
-        raise PermissionError(error.errno, expected, str(path)) from error
+    if path.is_dir():
+        return _rows_of_folder(path, num_examples)
+    if path.is_file():
+        return _rows_of_file(path)
     if path.suffix.lower() in FILE_SUFFIXES or source.startswith((".", "/", "~")):
         raise FileNotFoundError(
             f"{source}: no such file or folder. Give the path of a {', '.join(FILE_SUFFIXES)} file, "
@@ -50,7 +44,7 @@ def read_rows(source: str, num_examples: int | None, revision: str | None = None
 
 
 def read_known_errors(path: str | Path) -> dict[str, dict]:
-    """Read a list of known errors, as `data/demo-v1.1.errors.json` is one.
+    """Read a list of known errors, such as `data/demo-v1.1.errors.json`.
 
     Returns
     -------
@@ -92,17 +86,11 @@ def _rows_of_file(path: Path) -> list[dict]:
 
 
 def _rows_of_parquet(path: Path) -> list[dict]:
-    import pyarrow
-    import pyarrow.parquet
-
     try:
         table = pyarrow.parquet.read_table(path)
         _check_columns(table.column_names, path)
         return table.to_pylist()
     except (pyarrow.ArrowException, UnicodeDecodeError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        # Arrow reports damaged content as an OSError without a number, too.
         raise ValueError(f"{path}: expected a Parquet file; {error}; write it again") from error
 
 
@@ -112,10 +100,8 @@ def _rows_of_folder(path: Path, num_examples: int | None) -> list[dict]:
         raise ValueError(f"{expected}; found one without dataset_info.json. Give a file's path, or such a folder")
     try:
         loaded = datasets.load_from_disk(str(path))
-    except PermissionError:
-        raise
     except Exception as error:
-        # What it raises for a file that is missing or damaged has no common type.
+        # The errors for missing and damaged files have no common type.
         found = f"{type(error).__name__}: {error}"
         raise ValueError(f"{expected}, found a damaged one ({found}); write it again") from error
     if isinstance(loaded, datasets.DatasetDict):

@@ -1,7 +1,7 @@
-"""Replace answers within the text of a SQuAD file: every byte that need not change stays as it is.
+"""Replace answers within the text of a SQuAD file, and keep every other byte.
 
-Reading a file as JSON and writing it again would keep what it says, but not its layout and its escapes; nobody could
-see in a comparison of the two files what was corrected.
+So a comparison of the two files shows what was corrected, which reading and writing JSON would hide: it changes layout
+and escapes.
 """
 
 import json
@@ -16,17 +16,16 @@ def replace_answers(text: str, new_answers: Mapping[int, Sequence[int | dict]]) 
     Parameters
     ----------
     text : str
-        Of a file that `load_squad` accepts; it is not checked again.
+        Content of a file that `load_squad` accepts; it is not checked again.
     new_answers : mapping of int to sequence of (int or dict)
-        By the position of the question in the file, in the order of `load_squad`: for each answer that is to stand
-        there, its position among the old ones, or a new one as `{"text", "answer_start"}`, with a `"label"` where
-        the data has span classes.
+        The answers of each changed question, by its position in the order of `load_squad`: an old answer as its
+        position, a new one as `{"text", "answer_start"}`, with a `"label"` where the data has span classes.
 
     Returns
     -------
     str
-        The text. `is_impossible` is changed too where it is there and no longer true. Where no answer of a question
-        names a class, the label `""` of a new one is left out; where a new one names the first, the others get `""`.
+        The text. `is_impossible` follows where the question has it. If any answer of a question has a label other than
+        `""`, all of its answers get a label.
     """
     pieces, copied_to = [], 0
     for question_index, question_start in enumerate(_questions(text)):
@@ -46,14 +45,14 @@ def replace_answers(text: str, new_answers: Mapping[int, Sequence[int | dict]]) 
 
 def _edited_answers(text: str, question_start: int, start: int, end: int, answers: Sequence[int | dict]) -> str:
     old = json.loads(text[start:end])
-    # Columns in place of a list of answers: `load_squad` reads them too, and passes over what is no such column.
+    # `load_squad` reads columns in place of a list of answers, too, and ignores other fields beside them.
     if isinstance(old, dict):
         count = len(old["text"])
         columns = {name: values for name, values in old.items() if isinstance(values, list) and len(values) == count}
         old_entries = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     else:
         columns, old_entries = {}, old
-    # Where no answer of a question names its class, a new one must not either: it could only name it "".
+    # Where the old answers have no label, a new one needs none if it has no class.
     has_labels = any("label" in entry for entry in old_entries)
     entries = [
         old_entries[answer]
@@ -62,25 +61,22 @@ def _edited_answers(text: str, question_start: int, start: int, end: int, answer
         for answer in answers
     ]
     if any("label" in entry for entry in entries):
-        # Where one answer of a question names its class, all do.
+        # `load_squad` wants a label for all answers of a question or for none.
         entries = [entry if "label" in entry else {**entry, "label": ""} for entry in entries]
         columns = columns and {**columns, "label": None}
     new = {**old, **{name: [entry.get(name) for entry in entries] for name in columns}} if columns else entries
 
-    ascii_only = text.isascii()
-    separator = ": " if re.match(r'\{\s*"[^"\\]*"\s*: ', text[question_start:end]) else ":"
+    # The new value is laid out as its neighbours are: on one line, or indented.
+    layout = {"ensure_ascii": text.isascii()}
+    colon = ": " if re.match(r'\{\s*"[^"\\]*"\s*: ', text[question_start:end]) else ":"
     before, newline, line = text[question_start:start].rpartition("\n")
     if not newline:
-        return json.dumps(new, ensure_ascii=ascii_only, separators=(f",{separator[1:]}", separator))
-    # One member a line: the new value is laid out as its neighbours are.
+        return json.dumps(new, separators=("," + colon[1:], colon), **layout)
     newline = "\r\n" if before.endswith("\r") else "\n"
     indent = re.match(r"[ \t]*", line)[0]
-    before_question = text[max(0, question_start - len(indent)) : question_start]
-    outer = before_question[len(before_question.rstrip(" \t")) :]
-    step = indent.removeprefix(outer) if indent.startswith(outer) and indent != outer else "  "
-    return json.dumps(new, ensure_ascii=ascii_only, indent=step, separators=(",", separator)).replace(
-        "\n", newline + indent
-    )
+    outer = re.search(r"[ \t]*$", text[max(0, question_start - len(indent)) : question_start])[0]
+    step = indent.removeprefix(outer) if indent != outer else "  "
+    return json.dumps(new, indent=step, separators=(",", colon), **layout).replace("\n", newline + indent)
 
 
 # Walking through the text
@@ -96,10 +92,7 @@ def _questions(text: str) -> Iterator[int]:
 
 
 def _members(text: str, start: int) -> dict[str, tuple[int, int]]:
-    """Return where the values of the object that starts at `start` stand; of a repeated name, the last, as json does.
-
-    The text has been read as JSON before, so that it need not be checked here.
-    """
+    """Return where the values of the object that starts at `start` stand; of a repeated name, the last, as in json."""
     members = {}
     position = WHITESPACE.match(text, start + 1).end()
     while text[position] != "}":

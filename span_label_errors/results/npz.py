@@ -1,4 +1,4 @@
-"""Archives with one array an example, as the tutorial writes them and cleanlab's functions take them."""
+"""Archives of one array per example, as the tutorial writes them and cleanlab takes them."""
 
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -9,29 +9,18 @@ import numpy as np
 
 
 def to_dict(nested_list: Sequence) -> dict[str, object]:
-    """Key the items of a list by their index as text, as `np.savez` takes them.
-
-    Parameters
-    ----------
-    nested_list : sequence
-        One item an example.
-
-    Returns
-    -------
-    dict
-        `{"0": nested_list[0], "1": nested_list[1], …}`
-    """
+    """Return `{"0": nested_list[0], "1": nested_list[1], …}`, as `np.savez` takes it."""
     return {str(index): item for index, item in enumerate(nested_list)}
 
 
 def write_npz(filepath: str | Path, arrays: Iterable[np.ndarray]) -> None:
-    """Write what `np.savez(filepath, **to_dict(arrays))` would write, holding one array at a time.
+    """Write what `np.savez(filepath, **to_dict(arrays))` writes, holding one array at a time.
 
     Parameters
     ----------
     filepath : str or Path
     arrays : iterable of ndarray
-        One an example; Python objects are refused.
+        One for each example; an array of Python objects raises ValueError.
     """
     with NpzWriter(filepath) as writer:
         for array in arrays:

@@ -1,4 +1,4 @@
-"""Read what a run has written, and know its files from others."""
+"""Read the outputs of a run; which files they are."""
 
 import json
 import re
@@ -15,7 +15,7 @@ TABLE_FILE = "out_of_fold.parquet"
 RUN_FILE = "run.json"
 REVIEW_FILE = "label_issues.json"  # lists what a review of the run has added
 LOCK_FILE = ".outputs.lock"
-# Nothing else is removed, whatever a record lists.
+# No other file is ever removed, whatever a record lists.
 _OUR_FILES = re.compile(
     r"(pred_probs|labels)(_\w[\w .-]*)?\.npz|(tokens|questions)\.npz|out_of_fold\.parquet|"
     r"label_issues\.(html|parquet)|label_issues(\.new(-[0-9]+)?)?\.csv|label_studio_(tasks\.json|config\.xml)|doccano\.jsonl"
@@ -53,7 +53,7 @@ def read_outputs(outputs_dir: str | Path) -> tuple[pd.DataFrame, dict]:
         if file_sha256(file) != expected:
             raise ValueError(f"{file}: expected the file that {RUN_FILE} lists, found other content; run it again")
     table = pa.parquet.read_table(folder / TABLE_FILE).to_pandas()
-    # Arrow would keep what reading took beside the table, hundreds of megabytes of a large one.
+    # Arrow keeps the memory that reading took, hundreds of megabytes for a large table.
     pa.default_memory_pool().release_unused()
     return table, record
 
@@ -82,11 +82,10 @@ def array_files(classes: Sequence[str]) -> dict[str, str]:
 
 
 def listed_files(record_file: Path) -> dict[str, str]:
-    """Return names and SHA-256 of the files that a record in their folder lists; none if it is no record."""
+    """Return names and SHA-256 of our files that `run.json` or `label_issues.json` lists; none if it cannot be read."""
     try:
         record = json.loads(record_file.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError, RecursionError):
-        # No earlier run, or a record that this project did not write: nothing is known to be ours.
         return {}
     files = record.get("files") if isinstance(record, dict) else None
     return {name: files[name] for name in files if _OUR_FILES.fullmatch(name)} if isinstance(files, dict) else {}

@@ -36,8 +36,8 @@ def write_outputs(
 ) -> list[Path]:
     """Write the results of a run.
 
-    Everything is prepared in a folder of its own first, so a failure until then changes nothing; then
-    the files are put in place one by one, `run.json` last. Where it is missing, the rest is not whole.
+    All files are written to a folder of their own first, so a failure changes nothing. Then they are put in place one
+    by one, `run.json` last: without it, the outputs are not complete.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ def write_outputs(
         - `labels.npz`: the same keys, 0 or 1 of shape (C,), int64;
         - `tokens.npz`: the same keys, the texts of the tokens, of shape (C,);
         - `questions.npz`: the same keys, each a 0-dimensional string (NumPy drops U+0000 at its end);
-        - `out_of_fold.parquet`: one row per example, in row groups of at most 10,000. A table larger than the memory
-          is read in parts: `pyarrow.parquet.ParquetFile(…).iter_batches()`;
+        - `out_of_fold.parquet`: one row per example, in row groups of at most 10,000, so that it can be read in parts
+          with `pyarrow.parquet.ParquetFile(…).iter_batches()`;
         - `run.json`: parameters, versions, hashes, splits, metrics, times.
 
         With several span classes the first two have one file per class, `pred_probs_PER.npz`.
@@ -57,18 +57,17 @@ def write_outputs(
         n examples in the SQuAD schema.
     out_of_fold : OutOfFold
     parameters : dict
-        What the run was asked for, as JSON.
+        Parameters of the run, as JSON.
     seconds : float
         How long the run took.
     log : callable
-        Gets a line if another process writes there at the moment, and has to be waited for.
+        Gets a line of text while another process writes to the folder.
 
     Returns
     -------
     list of Path
-        The files written. Files that an earlier run listed in its `run.json`, or a review of it in
-        `label_issues.json`, and this one does not write are removed, so that nothing stale stands beside the new
-        files; but for a file of the review that was changed since.
+        The files written. Files of an earlier run and of its review that this run does not write are removed, except
+        review files that were changed since.
 
     Raises
     ------
@@ -100,12 +99,9 @@ def _write_all(
         record["files"] = {name: file_sha256(staging / name) for name in names}
         (staging / RUN_FILE).write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
 
-        for name in [*names, RUN_FILE]:
-            if (folder / name).is_dir():
-                raise IsADirectoryError(f"{folder / name}: expected a file or nothing there, found a folder; move it")
         stale = set(_files_of_earlier_run(folder)) - set(names)
-        # The record comes last: while files change, none vouches for them. It goes after the stale files that only it
-        # names, or a run that dies here would leave them behind for good.
+        # The old record goes before the first new file comes, but after the stale files: only it names them, and a run
+        # that dies here would leave them behind.
         for name in [*sorted(stale), REVIEW_FILE, RUN_FILE]:
             (folder / name).unlink(missing_ok=True)
         for name in [*names, RUN_FILE]:
@@ -116,7 +112,7 @@ def _write_all(
 
 
 def _write_results(folder: Path, examples: Sequence[dict], out_of_fold: OutOfFold) -> None:
-    """Write arrays and table part by part: each prediction is made once, and those of one part are there at a time."""
+    """Write arrays and table part by part, so that only one part's predictions are in memory."""
     classes, schema = span_classes(out_of_fold.label_map), _schema(out_of_fold.label_map)
     with contextlib.ExitStack() as stack:
         table_file = stack.enter_context(pa.parquet.ParquetWriter(folder / TABLE_FILE, schema))
@@ -130,8 +126,7 @@ def _write_results(folder: Path, examples: Sequence[dict], out_of_fold: OutOfFol
             for array_file, column in files:
                 for cell in columns[column]:
                     array_file.write(np.array(cell, dtype=np.str_) if column in ("tokens", "question") else cell)
-            # Or the predictions of two parts would be there while the next are made.
-            del columns
+            del columns  # before those of the next part are made
 
 
 def out_of_fold_table(examples: Sequence[dict], out_of_fold: OutOfFold) -> pa.Table:
@@ -156,7 +151,7 @@ def out_of_fold_table(examples: Sequence[dict], out_of_fold: OutOfFold) -> pa.Ta
 
 
 def _schema(label_map: dict[str, int]) -> pa.Schema:
-    """Return the types of the table's columns: examples without an answer, or without a token, have none to show."""
+    """Return the types of the table's columns, which lists that are all empty would not show."""
     texts, integers = pa.list_(pa.string()), pa.list_(pa.int64())
     types = {
         "id": pa.string(), "title": pa.string(), "question": pa.string(), "context": pa.string(),
@@ -172,26 +167,19 @@ def _columns(
     examples: list[dict], predictions: Sequence[SpanPrediction], fold: np.ndarray, out_of_fold: OutOfFold
 ) -> dict[str, Sequence]:
     label_map, answers = out_of_fold.label_map, out_of_fold.reports[0]["trainer"]["answers"]
-    given = [answer_spans(example, label_map, answers) for example in examples]
-    columns = {
-        **{name: [example[name] for example in examples] for name in ("id", "title", "question", "context")},
-        "given_answer": [
-            [example["context"][span.char_start : span.char_end] for span in spans]
-            for example, spans in zip(examples, given, strict=True)
-        ],
-        "given_start": [[span.char_start for span in spans] for spans in given],
-        "given_label": [[span.class_name for span in spans] for spans in given],
-        "fold": fold,
-        **{
-            name: [getattr(prediction, name) for prediction in predictions]
-            for name in ("tokens", "char_start", "char_end")
-        },
-    }
+    columns = {name: [example[name] for example in examples] for name in ("id", "title", "question", "context")}
+    columns |= {"given_answer": [], "given_start": [], "given_label": [], "fold": fold}
+    for example in examples:
+        spans = answer_spans(example, label_map, answers)
+        columns["given_answer"].append([example["context"][span.char_start : span.char_end] for span in spans])
+        columns["given_start"].append([span.char_start for span in spans])
+        columns["given_label"].append([span.class_name for span in spans])
+    for name in ("tokens", "char_start", "char_end"):
+        columns[name] = [getattr(prediction, name) for prediction in predictions]
     for class_name in span_classes(label_map):
-        for kind in ("labels", "pred_probs"):
-            columns[f"{kind}_{class_name}"] = [
-                getattr(prediction, kind)[:, label_map[class_name]] for prediction in predictions
-            ]
+        column = label_map[class_name]
+        columns[f"labels_{class_name}"] = [prediction.labels[:, column] for prediction in predictions]
+        columns[f"pred_probs_{class_name}"] = [prediction.pred_probs[:, column] for prediction in predictions]
     return columns
 
 
@@ -216,24 +204,23 @@ def _record(out_of_fold: OutOfFold, parameters: dict, seconds: float) -> dict:
 
 
 def code_commit() -> str | None:
-    """Return the commit of this project's clone, with `-dirty` if files differ; None outside of one."""
-    if clone_root() is None:
-        # The folder of installed packages may lie in another project's clone.
-        return None
+    """Return the commit of this project's clone, with `-dirty` if files differ; None outside of a clone."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--match="]
-    try:
-        described = subprocess.run(  # nosec B603 # the command is fixed
-            command, cwd=clone_root(), capture_output=True, text=True, timeout=30, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        # A copy without git, or git not installed: the module hashes in run.json still name the code.
+    folder = clone_root()
+    if folder is None:
         return None
-    return described.stdout.strip()
+    try:
+        return subprocess.run(  # nosec B603 # the command is fixed
+            command, cwd=folder, capture_output=True, text=True, timeout=30, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        # A copy without git, or git not installed: the hash of the modules in run.json still names the code.
+        return None
 
 
 def _files_of_earlier_run(folder: Path) -> list[str]:
     of_run = [name for name in listed_files(folder / RUN_FILE) if (folder / name).is_file()]
-    # A review's file that was changed holds somebody's work.
+    # A review file that was changed holds somebody's work.
     of_review = [
         name
         for name, expected in listed_files(folder / REVIEW_FILE).items()

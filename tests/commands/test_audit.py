@@ -42,7 +42,7 @@ def run(whole, tmp_path) -> Path:
     return shutil.copytree(whole, tmp_path / "run")
 
 
-# --- changes that whoever makes them hides by bringing the hashes up to date ----------------------
+# Changes that whoever makes them hides by bringing the hashes up to date
 
 
 def change_record(run: Path, change) -> None:
@@ -117,14 +117,14 @@ def at(position: int, value) -> object:
     return change
 
 
-# --- a run that is right --------------------------------------------------------------------------
+# A run that is right
 
 
 def test_run_that_is_right_is_proven_so(whole):
     statements = list(audit(whole / "outputs"))
     assert statements[0] == "5 files are those that run.json lists, by SHA-256"
     assert statements[1] == "12 examples, each once"
-    assert statements[2].startswith("264 tokens are the pieces of their contexts")
+    assert statements[2].startswith("264 tokens are pieces of their contexts")
     assert statements[3] == "the labels mark the tokens of 12 given answers, and no others"
     assert statements[6] == "3 folds hold each example out once, and no context is on both sides of a split"
     assert statements[8].startswith("no model was ever trained on a context that it predicts")
@@ -176,7 +176,7 @@ def test_module_is_a_command(tmp_path):
     assert done.stdout.startswith(f"WRONG  {tmp_path}: expected the outputs of a run, found no run.json")
 
 
-# --- each thing that can be wrong -----------------------------------------------------------------
+# Each thing that can be wrong
 
 
 def test_changed_file_is_found(run):
@@ -201,9 +201,6 @@ WRONG = {
         r"expected unique ids, found example 11 \(id '0a'\) again"),
     "a token of another text": (lambda run: change_cells(run, "tokens", at(3, lambda value: "Oslo")),
         r"example 4 \(id '2a'\): expected token 3 to be 'Rome', found 'Oslo'"),
-    "offsets that are shifted by one": (
-        lambda run: [change_cells(run, column, lambda cells: cells + 1) for column in ("char_start", "char_end")],
-        r"example 4 \(id '2a'\): (offsets are not in order|expected token 0 to be 'he ', found 'The')"),
     "offsets that are not in order": (
         lambda run: change_cells(run, "char_start", lambda cells: cells[[1, 0, *range(2, len(cells))]]),
         r"example 4 \(id '2a'\): offsets are not in order"),
@@ -229,9 +226,6 @@ WRONG = {
             record["folds"][1]["validation_indices"][0])),
         "is held out 2 times",
     ),
-    "an example that is held out never": (
-        lambda run: change_record(run, lambda record: record["folds"][0]["validation_indices"].pop()),
-        "is held out 0 times"),
     "an example that is trained on and held out": (
         lambda run: change_record(run, lambda record: record["folds"][2]["train_indices"].append(
             record["folds"][2]["validation_indices"][0])),
@@ -254,9 +248,6 @@ WRONG = {
         "fold 1 .*expected a fold of this data, found other data"),
     "a fold of another training part": (lambda run: change_fold(run, lambda report, *_: report["train_indices"].pop()),
         "fold 1 .*expected the train_indices of run.json, found others"),
-    "a fold that was trained with another seed": (
-        lambda run: change_fold(run, lambda report, *_: report.update(seed=5)),
-        "fold 1 .*expected the seed of run.json, found others"),
     "a configuration under another name": (
         lambda run: (
             change_record(run, lambda record: record["folds"][1].update(folder="fold_1_of_3-000000000000")),
@@ -274,16 +265,9 @@ WRONG = {
             re.sub(r'"loss": [0-9.]+', '"loss": 0.01', (fold_of(run) / FOLD_FILE).read_text())),
         "fold 1 .*fold.json is damaged: its SHA-256 is not the one of its content",
     ),
-    "predictions of other examples": (
-        lambda run: change_fold(run, lambda report, *_: report["validation_indices"].reverse()),
-        "fold 1 .*expected the validation_indices of run.json, found others"),
     "a probability that the fold did not predict": (
         lambda run: change_predictions(run, "pred_probs", lambda array: array[::-1]),
         "fold 1 .*expected the pred_probs_ANS of out_of_fold.parquet to be what it predicted"),
-    "labels that the fold did not have": (lambda run: change_predictions(run, "labels", lambda array: 1 - array),
-        "fold 1 .*expected the labels_ANS of out_of_fold.parquet to be what it predicted"),
-    "tokens that the fold did not have": (lambda run: change_predictions(run, "char_end", lambda array: array + 1),
-        "fold 1 .*expected the char_end of out_of_fold.parquet to be what it predicted"),
     "a model that is not said to have seen its training part": (
         lambda run: change_fold(run, lambda report, folder, _: (folder / SEEN_CONTEXTS_FILE).write_text("[]")),
         "seen_contexts.json: expected the contexts of all 8 examples trained on"),
@@ -304,12 +288,6 @@ def test_arrays_of_two_examples_that_changed_places_are_found(run, name):
     assert f"{name}.npz: expected under '" in found_wrong(run)
 
 
-def test_probabilities_that_were_changed_everywhere_but_in_the_fold_are_found(run):
-    change_cells(run, "pred_probs_ANS", at(0, lambda value: value / 2), example_index=0)
-    change_arrays(run, "pred_probs", lambda arrays: [at(0, lambda value: value / 2)(arrays[0]), *arrays[1:]])
-    assert "expected the pred_probs_ANS of out_of_fold.parquet to be what it predicted" in found_wrong(run)
-
-
 def test_model_that_has_seen_what_it_predicts_is_found(run, tiny_bert):
     """The older recipe's leak: the split is clean, but the model has been trained on everything before."""
     qa = QA(tiny_bert, max_length=48, doc_stride=8)
@@ -322,12 +300,6 @@ def test_model_that_has_seen_what_it_predicts_is_found(run, tiny_bert):
     assert "fold 1: expected a model that has not seen what it predicts; it was trained on the context of example" in (
         found_wrong(run)
     )
-
-
-@pytest.mark.parametrize("text", ["", "[]", '{"files": {"out_of_fold.parquet": "0"}}'])
-def test_record_that_is_no_record_is_found(run, text):
-    (run / "outputs" / "run.json").write_text(text)
-    assert "expected the" in found_wrong(run)
 
 
 @pytest.mark.parametrize("name", ["label_map", "num_examples", "group_by", "folds", "data_sha256"])

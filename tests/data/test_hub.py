@@ -59,14 +59,8 @@ def asked(tiny_bert, tmp_path_factory) -> tuple[list, list]:
 def test_hub_that_never_answers_ends_with_what_to_do(asked):
     for kind, message, seconds in asked[0]:
         assert kind == "ConnectionError"
-        for part in (
-            "TimeoutError",
-            "within 1 s",
-            "HF_HUB_ETAG_TIMEOUT",
-            "HF_HUB_DOWNLOAD_TIMEOUT",
-            "HF_HUB_OFFLINE=1",
-        ):
-            assert part in message
+        parts = ["TimeoutError", "within 1 s", "HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_OFFLINE=1"]
+        assert [part for part in parts if part not in message] == []
         assert 0.9 < seconds < 10
 
 
@@ -90,7 +84,7 @@ def test_home_of_the_user(monkeypatch):
     assert local_path("~/a.json") == Path("/somewhere/a.json")
 
 
-@pytest.mark.parametrize("name", ["", " ", "a\0", "\ud83d", "x" * 256, "é" * 128, "a/" * 2048, "~no-such-user/a"])
+@pytest.mark.parametrize("name", ["", " ", "a\0", "\ud83d", "x" * 256, "é" * 128, "a/" * 2100, "~no-such-user/a"])
 def test_impossible_path(name):
     with pytest.raises(ValueError, match="expected"):
         local_path(name)

@@ -15,17 +15,10 @@ from span_label_errors.data.squad import InvalidDatasetError, load_squad, squad_
 from span_label_errors.spans.text import occurrences
 
 SOURCE_KINDS = ["json", "jsonl", "ndjson", "parquet", "folder"]
-TEXTS, INTEGERS = List(Value("string")), List(Value("int64"))
-FEATURES = Features(
-    {
-        "id": Value("string"),
-        "title": Value("string"),
-        "context": Value("string"),
-        "question": Value("string"),
-        "answers": {"text": TEXTS, "answer_start": INTEGERS},
-    }
-)
-FEATURES_WITH_LABELS = Features({**FEATURES, "answers": {"text": TEXTS, "answer_start": INTEGERS, "label": TEXTS}})
+TEXT, TEXTS, INTEGERS = Value("string"), List(Value("string")), List(Value("int64"))
+ANSWERS = {"text": TEXTS, "answer_start": INTEGERS}
+FEATURES = Features({"id": TEXT, "title": TEXT, "context": TEXT, "question": TEXT, "answers": ANSWERS})
+FEATURES_WITH_LABELS = Features({**FEATURES, "answers": {**ANSWERS, "label": TEXTS}})
 CONTEXT = "Łódź lies west of Warsaw; Warsaw lies on the Vistula."  # "Warsaw" at 18 and at 26
 
 
@@ -43,31 +36,9 @@ def write_source(kind: str, rows: list[dict], folder: Path) -> Path:
     return path
 
 
-def write_json(folder: Path, document: object) -> Path:
-    path = folder / "data.json"
-    path.write_text(json.dumps(document), encoding="utf-8")
-    return path
-
-
-def write_questions(folder: Path, *questions: object) -> Path:
-    """Write SQuAD questions, nested as they should be, on one paragraph."""
-    paragraph = {"context": CONTEXT, "qas": list(questions)}
-    return write_json(folder, {"version": "1.1", "data": [{"title": "Cities", "paragraphs": [paragraph]}]})
-
-
-def question(**changes: object) -> dict:
-    """A valid question on `CONTEXT` but for the changes."""
-    answers = [{"text": "Warsaw", "answer_start": 18}]
-    return {"id": "a", "question": "Which city lies east of Łódź?", "answers": answers} | changes
-
-
 def row(**changes: object) -> dict:
     """A valid example on `CONTEXT` but for the changes."""
     return make_example("a", CONTEXT, "Which city lies east of Łódź?", "Warsaw") | changes
-
-
-def without(fields: dict, name: str) -> dict:
-    return {key: value for key, value in fields.items() if key != name}
 
 
 # Sources
@@ -96,18 +67,19 @@ def test_every_kind_of_source_keeps_span_classes(kind, tmp_path):
 def test_squad_v2_keeps_several_answers_and_questions_without_one(tmp_path):
     answers = [{"text": "Warsaw", "answer_start": 18}, {"text": "Warsaw", "answer_start": 26}]
     plausible = [{"text": "Łódź", "answer_start": 0}]
-    path = write_questions(
-        tmp_path,
-        question(id="many", is_impossible=False, answers=answers),
-        question(id="none", is_impossible=True, answers=[], plausible_answers=plausible),
-    )
+    questions = [
+        {"id": "many", "question": "Where?", "is_impossible": False, "answers": answers},
+        {"id": "none", "question": "Who?", "is_impossible": True, "answers": [], "plausible_answers": plausible},
+    ]
+    document = {"version": "v2.0", "data": [{"title": "", "paragraphs": [{"context": CONTEXT, "qas": questions}]}]}
+    path = tmp_path / "data.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
     loaded = load_squad(path)
     assert loaded["id"] == ["many", "none"]
     assert loaded["answers"][:] == [
         {"text": ["Warsaw", "Warsaw"], "answer_start": [18, 26]},
         {"text": [], "answer_start": []},
     ]
-    assert loaded.features == FEATURES
 
 
 def test_demo_is_the_default_and_holds_every_question_of_its_file():
@@ -146,16 +118,6 @@ def test_json_lines_are_cut_at_newlines_only_and_blank_lines_are_passed_over(tmp
     assert load_squad(path).to_list() == rows
 
 
-def test_folder_saved_with_the_sequence_features_of_old_datasets_is_read(tmp_path, examples):
-    old = Features(
-        {**FEATURES, "answers": datasets.Sequence({"text": Value("string"), "answer_start": Value("int32")})}
-    )
-    Dataset.from_list(examples, old).save_to_disk(str(tmp_path / "old"))
-    loaded = load_squad(tmp_path / "old")
-    assert loaded.to_list() == examples
-    assert loaded.features == FEATURES
-
-
 def test_one_split_of_a_saved_dataset_dict_is_named_by_its_folder(tmp_path, examples):
     DatasetDict({"train": Dataset.from_list(examples)}).save_to_disk(str(tmp_path / "splits"))
     assert load_squad(tmp_path / "splits" / "train").to_list() == examples
@@ -181,9 +143,7 @@ def test_num_examples_takes_the_first_ones(kind, tmp_path):
     ("source", "repository", "split"),
     [
         ("squad", "rajpurkar/squad", "train"),
-        ("squad_v2", "rajpurkar/squad_v2", "train"),
         ("squad:validation", "rajpurkar/squad", "validation"),
-        ("rajpurkar/squad", "rajpurkar/squad", "train"),
         ("someone/data:test[:10]", "someone/data", "test[:10]"),
     ],
 )
@@ -223,11 +183,8 @@ def test_missing_file_is_not_looked_up_on_the_hub(name, tmp_path, monkeypatch):
     ("document", "message"),
     [
         ([], "a list 'data' in the document; found list []"),
-        ({"rows": []}, "a list 'data' in the document; found the fields ['rows']"),
         ({"data": ["T"]}, "a list 'paragraphs' in data[0]; found str 'T'"),
-        ({"data": [{"paragraphs": []}, {"title": "T"}]}, "a list 'paragraphs' in data[1]; found the fields ['title']"),
         ({"data": [{"paragraphs": None}]}, "a list 'paragraphs' in data[0]; found 'paragraphs' as NoneType None"),
-        ({"data": [{"paragraphs": [[]]}]}, "a list 'qas' in data[0].paragraphs[0]; found list []"),
         (
             {"data": [{"paragraphs": [{"qas": []}, {"context": "C"}]}]},
             "a list 'qas' in data[0].paragraphs[1]; found the fields ['context']",
@@ -235,7 +192,8 @@ def test_missing_file_is_not_looked_up_on_the_hub(name, tmp_path, monkeypatch):
     ],
 )
 def test_json_of_another_shape_says_where_the_nesting_breaks(document, message, tmp_path):
-    path = write_json(tmp_path, document)
+    path = tmp_path / "data.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
     with pytest.raises(ValueError) as raised:
         load_squad(path)
     assert message in str(raised.value)
@@ -249,12 +207,6 @@ def test_json_of_another_shape_says_where_the_nesting_breaks(document, message, 
     [
         ({"text": "warsaw"}, "the answer 'warsaw' at offset 18", "(the text is not in the context)"),  # case counts
         ({"text": "Łódź".replace("ó", "o\u0301")}, "at offset 18", "(the text is not in the context)"),  # and accents
-        # Python would count a negative offset from the end: CONTEXT[-8:-1] is "Vistula".
-        ({"text": "Vistula", "answer_start": -8}, "at offset -8", "'' (the text is at offset 45)"),
-        ({"answer_start": 10**30}, f"at offset {10**30}", "'' (the text is at offset 26)"),
-        ({"answer_start": False}, "an integer 'answer_start'", "bool False"),
-        ({"answer_start": None}, "an integer 'answer_start'", "NoneType None"),
-        ({"text": 1817}, "an answer text that is not empty", "int 1817"),
         ({"text": "x" * 500}, "'" + "x" * 59 + "…' at offset 18", "(the text is not in the context)"),
         ({"label": 3}, "the name of a span class in 'answers.label'", "int 3"),
     ],
@@ -272,17 +224,10 @@ def test_every_answer_is_checked(changed, expected, found):
     ("changed", "expected", "found"),
     [
         ("What?", "an object with the fields id, title, context, question, answers", "str 'What?'"),
-        (without(row(), "context"), "the field 'context'", "fields 'id', 'title', 'question', 'answers'"),
-        (row(title=None), "'title' to be a string", "NoneType None"),
-        (row(question=" \n"), "a 'question' that is not empty", "str ' \\n'"),
         (row(answers=["Warsaw"]), "'answers' with 'text' and 'answer_start'", "list ['Warsaw']"),
         (row(answers={"text": ["Warsaw"]}), "a list 'answers.answer_start'", "only ['text']"),
-        (row(answers={"text": "Warsaw", "answer_start": [18]}), "a list 'answers.text'", "str 'Warsaw'"),
         (row(answers={"text": ["Warsaw"], "answer_start": [18], "label": []}),
          "as many 'answers.label' as 'answers.text' (1)", "0"),
-        (row(answers={"text": ["Warsaw"], "answer_start": [18], "label": "CITY"}),
-         "a list 'answers.label'", "str 'CITY'"),
-        (row(id="good"), "a unique id", "the id of example 0 again"),
     ],
 )  # fmt: skip
 def test_example_of_another_form_is_invalid(changed, expected, found):
@@ -328,38 +273,28 @@ def test_table_that_labels_only_some_answers_has_empty_labels_in_the_others(tmp_
 
 
 def test_num_examples_are_counted_before_dropping(tmp_path):
-    path = write_questions(tmp_path, question(id="x", question=""), question(id="y"), question(id="z"))
+    path = write_source("jsonl", [row(id="x", question=""), row(id="y"), row(id="z")], tmp_path)
     with pytest.warns(UserWarning, match="1 of 2 examples are invalid"):
         assert load_squad(path, 2, on_invalid="drop")["id"] == ["y"]
 
 
-# Arguments
-
-
-@pytest.mark.parametrize(
-    ("arguments", "kind", "name"),
-    [
-        ({"source": None}, TypeError, "source"), ({"source": ["squad"]}, TypeError, "source"),
-        ({"num_examples": 0}, ValueError, "num_examples"), ({"num_examples": True}, TypeError, "num_examples"),
-        ({"num_examples": 2.0}, TypeError, "num_examples"), ({"on_invalid": "ignore"}, ValueError, "on_invalid"),
-    ],
-)  # fmt: skip
-def test_argument_of_another_kind_is_named(arguments, kind, name):
-    with pytest.raises(kind, match=f"^{name}: expected"):
+@pytest.mark.parametrize("arguments", [{"num_examples": 0}, {"on_invalid": "ignore"}])
+def test_argument_out_of_range_is_named(arguments):
+    with pytest.raises(ValueError, match=f"^{next(iter(arguments))}: expected"):
         load_squad(**arguments)
 
 
-@pytest.mark.parametrize("seed", range(300))
-def test_hint_names_the_nearest_of_all_occurrences(seed):
-    rng = random.Random(seed)
-    context = "".join(rng.choices("ab", k=rng.randint(1, 12)))
-    text = "".join(rng.choices("ab", k=rng.randint(1, 3)))
-    offset = rng.randint(-3, 15)
-    starts = [start for start in range(len(context)) if context.startswith(text, start)]
-    problems = validate_examples([row(context=context, answers={"text": [text], "answer_start": [offset]})])
-    nearest = min(starts, key=lambda start: abs(start - offset), default=None)
-    hint = "the text is not in the context" if nearest is None else f"the text is at offset {nearest}"
-    assert [problem.found.endswith(f"({hint})") for problem in problems] == [True] * (offset not in starts)
+def test_hint_names_the_nearest_of_all_occurrences():
+    rng = random.Random(0)
+    for _ in range(300):
+        context = "".join(rng.choices("ab", k=rng.randint(1, 12)))
+        text = "".join(rng.choices("ab", k=rng.randint(1, 3)))
+        offset = rng.randint(-3, 15)
+        starts = [start for start in range(len(context)) if context.startswith(text, start)]
+        problems = validate_examples([row(context=context, answers={"text": [text], "answer_start": [offset]})])
+        nearest = min(starts, key=lambda start: abs(start - offset), default=None)
+        hint = "the text is not in the context" if nearest is None else f"the text is at offset {nearest}"
+        assert [problem.found.endswith(f"({hint})") for problem in problems] == [True] * (offset not in starts)
 
 
 @pytest.mark.parametrize(("text", "context"), [("aa", "aaaa"), ("ab", "abcab"), ("x", "abc"), ("abc", "ab")])

@@ -36,20 +36,10 @@ def test_arrays_of_objects_are_not_written(tmp_path):
 
 def test_to_dict_keys_items_by_their_index_as_text():
     assert to_dict(["a", [1], None]) == {"0": "a", "1": [1], "2": None}
-    assert to_dict([]) == {}
 
 
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        (["0", "2"], r"expected the keys '0' to '1', found \['2'\]"),
-        (["1"], r"expected the keys '0' to '0', found \['1'\]"),
-        (["00"], r"expected the keys '0' to '0', found \['00'\]"),
-        (["0", "pred_probs"], r"expected the keys '0' to '1', found \['pred_probs'\]"),
-    ],
-)
-def test_archive_with_other_keys_is_refused(tmp_path, keys, message):
+@pytest.mark.parametrize(("keys", "last", "found"), [("02", 1, "2"), ("1", 0, "1"), (["00"], 0, "00")])
+def test_archive_with_other_keys_is_refused(tmp_path, keys, last, found):
     np.savez(tmp_path / "a.npz", **{key: np.zeros(1) for key in keys})
-    with pytest.raises(ValueError, match=message) as caught:
+    with pytest.raises(ValueError, match=rf"a\.npz: expected the keys '0' to '{last}', found \['{found}'\]"):
         read_npz(tmp_path / "a.npz")
-    assert str(tmp_path / "a.npz") in str(caught.value)
