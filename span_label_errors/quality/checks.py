@@ -1,7 +1,7 @@
 """Checks of the given answers that need no model: each is a reason, by name, to look at an answer again.
 
-They read the text only, and know no language beyond what `words` knows. They are made to be right when they speak,
-not to find every error.
+They read the text only, without a list of any language's words. They are made for few false alarms, not to find every
+error.
 """
 
 import re
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from span_label_errors.quality.context import ContextText, WordRarity, stems
+from span_label_errors.quality.context import ContextText, TextSpans, WordRarity, stems
 from span_label_errors.spans.text import (
     Span,
     answers_of,
@@ -172,21 +172,16 @@ def _nearer_occurrence(example: dict, answer: Span, answers: Sequence[Span], rar
     others = [other for other in others if not _overlap_any(other, answers) and not cuts_word(context, other)]
     if not others:
         return ""
-    words = ContextText(context, rarity)
     own = set(stems(text))  # these stand at every occurrence
-    asked = {word: rarity.of(word) for word in stems(example["question"]) if word not in own}
-    total = sum(asked.values()) or 1.0
-
-    def nearness(span: Span) -> float:
-        first, last = words.words_of(*span)
-        closeness = {word: words.closeness(word)[first:last].max() for word in asked if word in words.positions_of}
-        return sum(asked[word] / total * close for word, close in closeness.items())
-
-    given, (nearest, where) = nearness(answer), max((nearness(other), -other[0]) for other in others)
+    weights = {word: rarity.of(word) for word in stems(example["question"]) if word not in own}
+    places = TextSpans(ContextText(context, rarity), *np.array([answer, *others]).T)
+    given, *elsewhere = places.highest_of_words(places.text.nearness(weights)).tolist()
+    nearest = max(elsewhere)
     if nearest < max(given + _CLEARLY_NEARER, _TIMES_NEARER * given):
         return ""
+    where = others[elsewhere.index(nearest)][0]
     return (
-        f"{text!r} is marked at {answer[0]}; at {-where} it is nearer to the question ({nearest:.2f}, here {given:.2f})"
+        f"{text!r} is marked at {answer[0]}; at {where} it is nearer to the question ({nearest:.2f}, here {given:.2f})"
     )
 
 
@@ -205,40 +200,31 @@ def _several_sentences(context: str, answer: Span, abbreviations: _Abbreviations
 
 
 def _answered_otherwise(examples: Sequence[dict]) -> dict[int, str]:
-    """Return the details of the questions that are asked again, by example index.
+    """Return the details of repeated questions, by example index.
 
     Another context may rightly answer the same question otherwise ("When was he born?"), so only questions about one
     context are compared.
     """
-    asked: dict[tuple[str, str], list[int]] = defaultdict(list)
+    repeated: dict[tuple[str, str], list[int]] = defaultdict(list)
     for example_index, example in enumerate(examples):
-        asked[normalized_text(example["context"]), normalized_text(example["question"])].append(example_index)
+        repeated[example["context"], normalized_text(example["question"])].append(example_index)
     details = {}
-    for same in asked.values():
-        if len(same) > 1:
-            places = {example_index: _places(examples[example_index]) for example_index in same}
-            first_with: dict[tuple[Span, ...], int] = {}
-            for example_index in same:
-                first_with.setdefault(places[example_index], example_index)
-            for example_index in same:
-                others = [other for found, other in first_with.items() if not _agree(places[example_index], found)]
-                if others:
-                    details[example_index] = "; ".join(_answered(examples[other]) for other in others)
+    for same in repeated.values():
+        # Each different answer is named once.
+        first_with: dict[tuple[Span, ...], int] = {}
+        for example_index in same:
+            first_with.setdefault(tuple(answers_of(examples[example_index])), example_index)
+        for example_index in same:
+            own = answers_of(examples[example_index])
+            others = [examples[other] for answers, other in first_with.items() if not _agree(own, answers)]
+            if others:
+                details[example_index] = "; ".join(map(_answered, others))
     return details
 
 
-def _places(example: dict) -> tuple[Span, ...]:
-    """Return where the answers stand, the same in every spelling of a context that `normalized_text` takes as one."""
-
-    def place(border: int) -> int:
-        return len("".join(normalized_text(example["context"][:border]).split()))
-
-    return tuple((place(start), place(end)) for start, end in answers_of(example))
-
-
-def _agree(places: tuple[Span, ...], others: tuple[Span, ...]) -> bool:
-    # "Curie" and "Marie Curie" are two ways to mark one answer.
-    return places == others or any(_overlap_any(place, others) for place in places)
+def _agree(answers: Sequence[Span], others: Sequence[Span]) -> bool:
+    # "Curie" and "Marie Curie" are two ways to mark one answer; two questions without an answer agree.
+    return (not answers and not others) or any(_overlap_any(answer, others) for answer in answers)
 
 
 def _overlap_any(span: Span, others: Sequence[Span]) -> bool:

@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+from text_strategies import span_of, touched_words
 
 from span_label_errors.quality.mistakes import (
     MISTAKES,
@@ -19,24 +20,8 @@ from span_label_errors.spans.text import word_spans
 TEXT = "Anna met Bruno and Anna in Rome."
 
 
-def span_of(text: str, part: str, occurrence: int = 0) -> tuple[int, int]:
-    start = -1
-    for _ in range(occurrence + 1):
-        start = text.index(part, start + 1)
-    return start, start + len(part)
-
-
 def texts_of(context: str, spans: list[tuple[int, int]]) -> list[str]:
     return [context[slice(*span)] for span in spans]
-
-
-def touched_words(context: str, span: tuple[int, int]) -> set[int]:
-    """Words that share a character with a span, looked at one by one."""
-    return {
-        position
-        for position, (start, end) in enumerate(word_spans(context))
-        if set(range(start, end)) & set(range(*span))
-    }
 
 
 # Each kind on a small context
@@ -78,7 +63,7 @@ def test_too_long_by_two_words_or_more():
 def test_too_long_by_eight_words_at_most():
     context = " ".join(f"w{number}" for number in range(30))
     spans = too_long(context, span_of(context, "w15"))
-    extra = [len(touched_words(context, span)) - 1 for span in spans]
+    extra = [len(touched_words(word_spans(context), span)) - 1 for span in spans]
     # n more words can stand before and behind in n + 1 ways.
     assert Counter(extra) == {number: number + 1 for number in range(2, 9)}
     assert len(set(spans)) == len(spans)
