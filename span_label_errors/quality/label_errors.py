@@ -268,7 +268,7 @@ def _issues(
 ) -> pd.DataFrame:
     contexts = table["context"].tolist()
     suggested = [judgement.suggestion for judgement in judgements]
-    checks = [list(dict.fromkeys(check.name for check in failed)) for failed in failed_checks(_examples_of(table))]
+    checks = failed_checks(_examples_of(table))
     is_certain = np.array([_CERTAIN_CHECK in names for names in checks])
     # Certainty has no odds to divide.
     divided = expit(logit(quality.clip(_SMALLEST, 1 - _SMALLEST)) - np.log(_ODDS_DIVISOR))
@@ -277,16 +277,12 @@ def _issues(
         joined(names, judgement.reasons if score < _SUSPICIOUS else ())
         for names, judgement, score in zip(checks, judgements, quality, strict=True)
     ]
-    order = np.argsort(quality, kind="stable")
-    rank = np.empty(len(table), dtype=np.int64)
-    rank[order] = np.arange(1, len(table) + 1)
     issues = pd.DataFrame(
         {
-            "rank": rank,
             "index": np.arange(len(table)),
             "id": table["id"].to_numpy(),
             "label_quality": quality,
-            "is_issue": (rank <= estimated_wrong) | is_certain,
+            "is_issue": is_certain,
             "question": table["question"].to_numpy(),
             "given_answer": [_text(context, span) for context, span in zip(contexts, given, strict=True)],
             "given_start": pd.array([span[0] if span else None for span in given], dtype="Int64"),
@@ -297,8 +293,10 @@ def _issues(
             "reasons": reasons,
             "fold": table["fold"].to_numpy(),
         }
-    )
-    return issues.iloc[order].reset_index(drop=True)
+    ).sort_values("label_quality", kind="stable", ignore_index=True)
+    issues.insert(0, "rank", np.arange(1, len(table) + 1))
+    issues["is_issue"] |= issues["rank"] <= estimated_wrong
+    return issues
 
 
 def _text(context: str, span: Span | None) -> str:
@@ -306,11 +304,13 @@ def _text(context: str, span: Span | None) -> str:
 
 
 def _examples_of(table: pd.DataFrame) -> list[dict]:
-    columns = ("id", "title", "question", "context", "given_answer", "given_start")
+    """Return what `failed_checks` reads of each example."""
+    columns = ["question", "context", "given_answer", "given_start"]
     return [
         {
-            **{"id": example_id, "title": title, "question": question, "context": context},
-            "answers": {"text": list(texts), "answer_start": [int(start) for start in starts]},
+            "question": row["question"],
+            "context": row["context"],
+            "answers": {"text": list(row["given_answer"]), "answer_start": list(map(int, row["given_start"]))},
         }
-        for example_id, title, question, context, texts, starts in zip(*(table[name] for name in columns), strict=True)
+        for row in table[columns].to_dict("records")
     ]
