@@ -40,10 +40,10 @@ def table_of(*rows: dict) -> pd.DataFrame:
 
 @pytest.fixture
 def watched(monkeypatch):
-    """The contexts that are read, and what each is asked: (question, probs), (question, spans, competing)."""
+    """The contexts that are read, and the calls to each: (question, probs), (question, spans, competing)."""
 
     class Watched(QuestionFeatures):
-        made, asked = [], []
+        made, calls = [], []
 
         def __init__(self, question, text, char_start, char_end, probs):
             super().__init__(question, text, char_start, char_end, probs)
@@ -52,7 +52,7 @@ def watched(monkeypatch):
 
         def of(self, spans, competing=()):
             pairs = spans.pairs if isinstance(spans, TextSpans) else list(spans)
-            self.asked.append((self.question, pairs, [(span, other.question) for span, other in competing]))
+            self.calls.append((self.question, pairs, [(span, other.question) for span, other in competing]))
             return super().of(spans, competing)
 
     monkeypatch.setattr(candidates_module, "QuestionFeatures", Watched)
@@ -93,7 +93,7 @@ def test_spellings_of_a_paragraph_are_one_paragraph():
 
 def competing_of(watched, table: pd.DataFrame) -> dict[str, list]:
     list(AnswerFeatures(table).candidates())
-    return {question: competing for question, _, competing in watched.asked}
+    return {question: competing for question, _, competing in watched.calls}
 
 
 def test_answers_of_other_questions_on_the_context_compete(watched):
@@ -110,7 +110,7 @@ def test_answers_of_other_questions_on_the_context_compete(watched):
     assert competing_of(watched, table_of(*rows)) == {
         "q0": [rome], "q1": [], "q2": [anna, bruno], "q3": [anna, bruno, rome], "q4": [],
     }  # fmt: skip
-    assert len(watched.asked) == 6
+    assert len(watched.calls) == 6
 
 
 # Other answers of the example
@@ -190,10 +190,10 @@ def test_features_are_those_of_the_candidates(table):
 
 
 def test_training_set_has_the_features_of_its_spans(table):
-    asked = []
+    calls = []
 
     def elsewhere(context, answer, others):
-        asked.append((context, answer, others))
+        calls.append((context, answer, others))
         return [span for span in [(0, 4), (5, 8)] if span != answer]
 
     def never(context, answer, others):
@@ -201,7 +201,7 @@ def test_training_set_has_the_features_of_its_spans(table):
 
     training, answers = AnswerFeatures(table, mistakes={"elsewhere": elsewhere, "never": never}).training_set()
     anna, rome, oslo = span_of(TEXT, "Anna"), span_of(TEXT, "Rome"), span_of(OTHER, "Oslo")
-    assert asked == [(TEXT, anna, [rome]), (TEXT, rome, [anna]), (OTHER, oslo, [])]
+    assert calls == [(TEXT, anna, [rome]), (TEXT, rome, [anna]), (OTHER, oslo, [])]
     assert answers.tolist() == [0, 1, 2]
     assert answers.dtype == np.int64
     cases = [(0, anna, [(rome, 2)], [(5, 8)]), (1, oslo, [], [(5, 8)]), (2, rome, [(anna, 0)], [(0, 4), (5, 8)])]
@@ -259,12 +259,12 @@ def test_mistakes_and_compared_spans_are_sampled(monkeypatch, watched):
     kinds = {"words": lambda *_: of_words, "few": lambda *_: of_words[:1]}
 
     def spans(seed: int) -> list[list[tuple[int, int]]]:
-        watched.asked.clear()
+        watched.calls.clear()
         training, _ = AnswerFeatures(long_rows(2), seed, kinds).training_set()
         assert training.kinds.tolist() == ["words", "words", "few"] * 2
         assert training.mistake_of.tolist() == [0, 0, 0, 1, 1, 1]
         assert [len(others) for others in training.compared] == [5, 5]
-        return [asked for _, asked, _ in watched.asked]
+        return [spans for _, spans, _ in watched.calls]
 
     first = spans(0)
     for given, (answer, one, two, few, *compared) in zip(("w3", "w4"), first, strict=True):

@@ -195,9 +195,9 @@ def test_competing_question_has_tokens_of_its_own():
     """Another table row can have the context in other tokens."""
     text = ContextText(FOUR, GivenRarity())
     words, halves = np.array([(0, 2), (3, 5), (6, 8), (9, 11)]).T, np.array([(0, 5), (6, 11)]).T
-    asked = QuestionFeatures("", text, *words, [HIGH, LOW, HIGH, LOW])
+    question = QuestionFeatures("", text, *words, [HIGH, LOW, HIGH, LOW])
     other = QuestionFeatures("", text, *halves, [LOW, HIGH])
-    found = asked.of([(0, 2), (3, 5), (6, 8), (9, 11)], [((0, 11), other)])
+    found = question.of([(0, 2), (3, 5), (6, 8), (9, 11)], [((0, 11), other)])
     assert found[:, COLUMN["mean_logit"]] == pytest.approx([1, -1, 1, -1])
     assert found[:, COLUMN["logit_for_competing_question"]] == pytest.approx([-1 - 1, -1 + 1, 1 - 1, 1 + 1])
 

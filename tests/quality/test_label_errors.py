@@ -167,15 +167,15 @@ def test_same_table_and_seed_give_the_same(found, rows):
 
 
 def test_mistakes_are_those_that_are_passed(rows):
-    asked = []
+    calls = []
 
     def watched(*arguments):
-        asked.append(arguments)
+        calls.append(arguments)
         return MISTAKES["moved"](*arguments)
 
     table = pd.DataFrame(rows)
     one = find_label_errors(table, mistakes={"watched": watched})
-    assert len(asked) == 60
+    assert len(calls) == 60
     assert set(one.issues["index"][:4]) == set(MOVED)
     pd.testing.assert_frame_equal(one.issues, find_label_errors(table, mistakes={"watched": MISTAKES["moved"]}).issues)
 
