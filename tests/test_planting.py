@@ -55,7 +55,9 @@ def test_share_seed_and_truth(kind, examples):
         assert {**new, "answers": old["answers"]} == old
         others = [answers_of(other)[0] for other in examples if other["context"] == old["context"]]
         assert error.planted in KINDS[error.kind](old["context"], error.right, others)
-        assert touched_words(old["context"], error.planted) != touched_words(old["context"], error.right)
+        assert touched_words(word_spans(old["context"]), error.planted) != touched_words(
+            word_spans(old["context"]), error.right
+        )
     assert plant_errors(examples, kind, share=0.2, seed=3) == (changed, errors)
     assert plant_errors(examples, kind, share=0.2, seed=4)[1] != errors
 
@@ -144,16 +146,16 @@ def test_planted_answers_are_valid_and_label_other_words(examples, kind, share, 
     assert validate_examples(changed) == []
     for error in errors:
         old, new = examples[error.example_index], changed[error.example_index]
-        context = old["context"]
+        context, words = old["context"], word_spans(old["context"])
         assert error.right == answers_of(old)[0]
         assert answers_of(new) == [error.planted]
-        planted = touched_words(context, error.planted)
-        assert all(planted != touched_words(context, answer) for answer in answers_of(old))
-        right = touched_words(context, error.right)
+        planted = touched_words(words, error.planted)
+        assert all(planted != touched_words(words, answer) for answer in answers_of(old))
+        right = touched_words(words, error.right)
         assert planted
         assert not cuts_word(context, error.planted)
         if error.kind in ("moved", "swapped", "wrong_occurrence"):
-            assert not any(planted & touched_words(context, answer) for answer in answers_of(old))
+            assert not any(planted & touched_words(words, answer) for answer in answers_of(old))
         if error.kind == "moved":
             assert len(planted) == len(right)
         if error.kind == "cut_short":

@@ -1,11 +1,11 @@
 """Texts that have broken offsets elsewhere, and slow references for what is made of them."""
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
+import numpy as np
 from hypothesis import strategies as st
-
-from span_label_errors.spans.text import word_spans
 
 # Arbitrary Unicode comes beside these.
 PIECES = [
@@ -69,6 +69,19 @@ def window_sizes(draw, largest: int = 64) -> tuple[int, int]:
     max_length = draw(st.integers(5, largest))
     room = max_length - 3 - (max_length - 3) // 2
     return max_length, draw(st.one_of(st.just(0), st.just(room - 1), st.integers(0, room - 1)))
+
+
+def span_of(text: str, part: str, occurrence: int = 0) -> tuple[int, int]:
+    """Return where a part of a text stands."""
+    start = -1
+    for _ in range(occurrence + 1):
+        start = text.index(part, start + 1)
+    return start, start + len(part)
+
+
+def word_tokens(text: str) -> np.ndarray:
+    """Return the starts and ends of words and marks, as a tokenizer that cuts at both gives them, shape (2, C)."""
+    return np.array([match.span() for match in re.finditer(r"\w+|[^\w\s]", text)]).T
 
 
 # Slow references: lists and loops, nothing of the project's.
@@ -168,10 +181,6 @@ def slow_owner(windows: Sequence[Sequence[int]], token: int) -> int:
     return max(room, key=room.get)
 
 
-def touched_words(context: str, span: tuple[int, int]) -> set[int]:
-    """Words that share a character with a span, looked at one by one."""
-    return {
-        position
-        for position, (start, end) in enumerate(word_spans(context))
-        if set(range(start, end)) & set(range(*span))
-    }
+def touched_words(words: Sequence[tuple[int, int]], span: tuple[int, int]) -> set[int]:
+    """Return which words share a character with a span."""
+    return {position for position, (start, end) in enumerate(words) if set(range(start, end)) & set(range(*span))}

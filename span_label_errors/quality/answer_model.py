@@ -2,7 +2,7 @@
 
 Nobody has marked which answers are wrong, but most are right, and wrong ones can be made. So one model learns which
 span of a context is given as the answer, and one for each kind of mistake learns to tell given answers from planted
-ones. All weigh the same evidence; none is asked about a paragraph that it has learned from.
+ones. All use the same features; none judges a paragraph that it has learned from.
 """
 
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ CHOICE_SHARE = 0.25
 
 
 @dataclass(frozen=True)
-class TrainingEvidence:
-    """Evidence for U given answers, for M mistakes planted in their places, and for other spans.
+class TrainingSet:
+    """Features of U given answers, of M mistakes planted in their places, and of spans to compare them with.
 
     Attributes
     ----------
@@ -33,15 +33,15 @@ class TrainingEvidence:
         The row of `given` whose place the mistake takes.
     kinds : ndarray of shape (M,)
         Names of the kinds of mistake.
-    others : list of ndarray, length U
-        For each given answer, evidence of shape (A, F) for A spans of its context, A at least 1.
+    compared : list of ndarray, length U
+        For each given answer, shape (A, F) for A other spans of its context, A at least 1.
     """
 
     given: np.ndarray
     mistakes: np.ndarray
     mistake_of: np.ndarray
     kinds: np.ndarray
-    others: list[np.ndarray]
+    compared: list[np.ndarray]
 
 
 class Explanation(NamedTuple):
@@ -53,82 +53,75 @@ class Explanation(NamedTuple):
 
 
 class AnswerModel:
-    """Weighs evidence, after learning from some rows of a `TrainingEvidence`.
+    """Tells given answers from mistakes and from other spans, by their features.
 
     Parameters
     ----------
-    evidence : TrainingEvidence
+    training : TrainingSet
     rows : ndarray of int
         The given answers to learn from.
     """
 
-    def __init__(self, evidence: TrainingEvidence, rows: np.ndarray):
-        of_rows = np.isin(evidence.mistake_of, rows)
-        mistakes = evidence.mistakes[of_rows]
-        self._mean, self._mean_given = mistakes.mean(axis=0), evidence.given[rows].mean(axis=0)
-        deviation = np.maximum(mistakes.std(axis=0), evidence.given[rows].std(axis=0))
-        # Evidence that never varies says nothing.
-        self._scale = np.where(deviation > 1e-9, deviation, 1.0)
+    def __init__(self, training: TrainingSet, rows: np.ndarray):
+        of_rows = np.isin(training.mistake_of, rows)
+        given, mistakes, kinds = training.given[rows], training.mistakes[of_rows], training.kinds[of_rows]
+        mean, self._mean_given = mistakes.mean(axis=0), given.mean(axis=0)
+        deviation = np.maximum(mistakes.std(axis=0), given.std(axis=0))
+        # A feature that never varies says nothing.
+        scale = np.where(deviation > 1e-9, deviation, 1.0)
         choice_weights = _fit_choice(
-            [self._standardised(np.vstack([evidence.given[[row]], evidence.others[row]])) for row in rows]
+            [(np.vstack([training.given[[row]], training.compared[row]]) - mean) / scale for row in rows]
         )
-        given, planted = self._standardised(evidence.given[rows]), self._standardised(mistakes)
-        kinds = evidence.kinds[of_rows]
+        given, mistakes = (given - mean) / scale, (mistakes - mean) / scale
         self._kinds = np.unique(kinds)
-        fitted = [_fit_against(given, planted[kinds == kind]) for kind in self._kinds]
+        fitted = [_fit_against(given, mistakes[kinds == kind]) for kind in self._kinds]
         weights = np.column_stack([model.coef_[0] for model in fitted])
         intercepts = np.concatenate([model.intercept_ for model in fitted])
-        # For evidence as it is: to standardise that of every span would take longer than to weigh it.
-        self._weights = weights / self._scale[:, None]
-        self._intercepts = intercepts - self._mean @ self._weights
+        # For features that are not standardised.
+        self._weights = weights / scale[:, None]
+        self._intercepts = intercepts - mean @ self._weights
         # Utilities of one context are only compared with each other, so the mean is left in.
-        self._choice_weights = choice_weights / self._scale
+        self._choice_weights = choice_weights / scale
 
-    def _standardised(self, evidence: np.ndarray) -> np.ndarray:
-        return (evidence - self._mean) / self._scale
-
-    def log_odds(self, evidence: np.ndarray, others: np.ndarray) -> np.ndarray:
+    def log_odds(self, features: np.ndarray, compared: np.ndarray) -> np.ndarray:
         """Return the log-odds that spans are given answers rather than mistakes, for equally many of both.
 
-        Mistakes are an equal mixture of the kinds: what one kind looks like must not excuse another.
+        Mistakes are an equal mixture of the kinds, so that a span that looks like one kind is doubted however unlike
+        the other kinds it looks.
 
         Parameters
         ----------
-        evidence : ndarray of shape (S, F)
+        features : ndarray of shape (S, F)
             Of S spans of one context.
-        others : ndarray of shape (A, F)
+        compared : ndarray of shape (A, F)
             Of spans of that context to compare them with.
 
         Returns
         -------
         ndarray of shape (S,)
         """
-        against = evidence @ self._weights + self._intercepts
-        mixture = np.log(against.shape[1]) - np.logaddexp.reduce(-against, axis=1)
-        utilities = others @ self._choice_weights
-        preference = evidence @ self._choice_weights - np.logaddexp.reduce(utilities) + np.log(len(utilities))
+        of_kinds = features @ self._weights + self._intercepts
+        mixture = np.log(of_kinds.shape[1]) - np.logaddexp.reduce(-of_kinds, axis=1)
+        utilities = compared @ self._choice_weights
+        preference = features @ self._choice_weights - np.logaddexp.reduce(utilities) + np.log(len(utilities))
         return mixture + CHOICE_SHARE * preference
 
-    def explain(self, evidence: np.ndarray) -> Explanation:
-        """Say what the log-odds of one span come from.
+    def explain(self, features: np.ndarray) -> Explanation:
+        """Say what the log-odds of one span, of features of shape (F,), come from.
 
-        Weights are those of the kinds of mistake, each as much as the span resembles it, and of the choice: together
-        the gradient of `log_odds`.
-
-        Parameters
-        ----------
-        evidence : ndarray of shape (F,)
+        A feature's weight is its part of the gradient of `log_odds`: of each kind of mistake as much as the span
+        resembles it, and of the choice.
         """
-        against = evidence @ self._weights + self._intercepts
-        resemblance = np.exp(-against - np.logaddexp.reduce(-against))
-        deviation = evidence - self._mean_given
+        of_kinds = features @ self._weights + self._intercepts
+        resemblance = np.exp(-of_kinds - np.logaddexp.reduce(-of_kinds))
+        deviation = features - self._mean_given
         terms = deviation * (self._weights @ resemblance + CHOICE_SHARE * self._choice_weights)
-        closest = int(against.argmin())
-        return Explanation(str(self._kinds[closest]) if against[closest] < 0 else None, deviation, terms)
+        closest = int(of_kinds.argmin())
+        return Explanation(str(self._kinds[closest]) if of_kinds[closest] < 0 else None, deviation, terms)
 
-    def choice(self, evidence: np.ndarray) -> np.ndarray:
+    def choice(self, features: np.ndarray) -> np.ndarray:
         """Return each span's probability of being the given answer, if one of these S spans is."""
-        utilities = evidence @ self._choice_weights
+        utilities = features @ self._choice_weights
         return np.exp(utilities - np.logaddexp.reduce(utilities))
 
 
@@ -167,20 +160,23 @@ def _fit_choice(choices: list[np.ndarray]) -> np.ndarray:
     return found.x
 
 
-def parts_of_groups(groups: np.ndarray) -> np.ndarray:
-    """Distribute rows over `NUM_PARTS` parts (fewer if there are fewer groups) without cutting a group.
+def parts_of(paragraphs: np.ndarray, learned: np.ndarray) -> np.ndarray:
+    """Split answers into at most `NUM_PARTS` parts without cutting a paragraph.
 
     Parameters
     ----------
-    groups : ndarray of shape (U,), int64
-        At least two different ones.
+    paragraphs : ndarray of shape (N,), int64
+        The paragraph of each answer.
+    learned : ndarray of int64
+        The paragraphs of the answers to learn from, at least two different ones: no part holds all of them.
 
     Returns
     -------
-    ndarray of shape (U,), int64
+    ndarray of shape (N,), int64
+        The part of each answer.
     """
-    part = np.empty(len(groups), dtype=np.int64)
-    splitter = GroupKFold(min(NUM_PARTS, len(np.unique(groups))))
-    for number, (_, held_out) in enumerate(splitter.split(groups, groups=groups)):
-        part[held_out] = number
-    return part
+    num_parts = min(NUM_PARTS, len(np.unique(learned)))
+    part_of = {}
+    for part, (_, held_out) in enumerate(GroupKFold(num_parts).split(learned, groups=learned)):
+        part_of |= dict.fromkeys(learned[held_out].tolist(), part)
+    return np.array([part_of.get(paragraph, paragraph % num_parts) for paragraph in paragraphs.tolist()])

@@ -1,18 +1,17 @@
 """Checks of the given answers that need no model: each is a reason, by name, to look at an answer again.
 
-They read the text only, and know no language beyond what `words` knows. They are made to be right when they speak,
-not to find every error.
+They read the text only, without a list of any language's words. They are made for few false alarms, not to find every
+error.
 """
 
 import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from span_label_errors.quality.context import ContextText, WordRarity, stems
+from span_label_errors.quality.context import ContextText, TextSpans, WordRarity, stems
 from span_label_errors.spans.text import (
     Span,
     answers_of,
@@ -43,29 +42,7 @@ _OWN_AT_START, _OWN_AT_END = "#@&§¶¿¡'’‘/*", "%‰′″#*'’!?！？�
 _NO_SENTENCE_BEGINS = re.compile(r"\.(?:[,;:]|\s+(?P<letter>\w))")
 
 
-@dataclass(frozen=True)
-class FailedCheck:
-    """One check that an example fails.
-
-    Attributes
-    ----------
-    name : str
-        A key of `CHECKS`.
-    answer_index : int or None
-        Position in the example's answers; None if the check is about the question.
-    detail : str
-        One line for a person. Offsets are characters of the context.
-    """
-
-    name: str
-    answer_index: int | None
-    detail: str
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.detail}"
-
-
-def failed_checks(examples: Iterable[dict]) -> list[list[FailedCheck]]:
+def failed_checks(examples: Iterable[dict]) -> list[list[str]]:
     """Check the given answers of a data set.
 
     Parameters
@@ -76,26 +53,24 @@ def failed_checks(examples: Iterable[dict]) -> list[list[FailedCheck]]:
 
     Returns
     -------
-    list of list of FailedCheck
-        The n examples' failed checks, by answer and then in the order of `CHECKS`; those of the question come last.
+    list of list of str
+        For each of the n examples, the names of the checks that one of its answers fails, in the order of `CHECKS`.
     """
     examples = list(examples)
     contexts = list(dict.fromkeys(example["context"] for example in examples))
     rarity, abbreviations = WordRarity(contexts), _Abbreviations(contexts)
+    answered_otherwise = _answered_otherwise(examples)
     failed = []
-    for example in examples:
-        found, answers = [], answers_of(example)
-        for answer_index, answer in enumerate(answers):
-            details = {
-                "cut_word": _cut_word(example["context"], answer),
-                "marks_at_edge": _marks_at_edge(example["context"], answer, abbreviations),
-                "nearer_occurrence": _nearer_occurrence(example, answer, answers, rarity),
-                "several_sentences": _several_sentences(example["context"], answer, abbreviations),
-            }
-            found += [FailedCheck(name, answer_index, detail) for name, detail in details.items() if detail]
-        failed.append(found)
-    for example_index, detail in _answered_otherwise(examples).items():
-        failed[example_index].append(FailedCheck("repeated_question", None, detail))
+    for example_index, example in enumerate(examples):
+        context, answers = example["context"], answers_of(example)
+        fails = {
+            "cut_word": any(cuts_word(context, answer) for answer in answers),
+            "marks_at_edge": any(_has_marks_at_edge(context, answer, abbreviations) for answer in answers),
+            "nearer_occurrence": any(_has_nearer_occurrence(example, answer, answers, rarity) for answer in answers),
+            "several_sentences": any(_has_several_sentences(context, answer, abbreviations) for answer in answers),
+            "repeated_question": example_index in answered_otherwise,
+        }
+        failed.append([name for name in CHECKS if fails[name]])
     return failed
 
 
@@ -128,29 +103,19 @@ class _Abbreviations:
         return seldom_without and (long_known or (len(word) <= 3 and word[0].isupper()))
 
 
-def _cut_word(context: str, answer: Span) -> str:
-    if not cuts_word(context, answer):
-        return ""
-    touched = [word for word in word_spans(context) if overlaps(word, answer)]
-    whole = context[min(answer[0], touched[0][0]) : max(answer[1], touched[-1][1])] if touched else ""
-    return f"{context[slice(*answer)]!r} is a part of {whole!r}" if whole else "the border cuts a character"
-
-
-def _marks_at_edge(context: str, answer: Span, abbreviations: _Abbreviations) -> str:
+def _has_marks_at_edge(context: str, answer: Span, abbreviations: _Abbreviations) -> bool:
     text = context[slice(*answer)]
     if text != text.strip():
-        return f"a space at an edge of {text!r}"
+        return True
     first, last = text[0], text[-1]
     before = context[: answer[0]][-1:]
     # ".NET" and "-5", but not the full stop or the hyphen between two words.
     is_sign = first in ".-–" and text[1:2].isalnum() and not before.isalnum()
     if _is_mark(first, text) and first not in _OWN_AT_START and not is_sign:
-        return f"{first!r} at the beginning of {text!r}"
+        return True
     words = word_spans(text)
     is_own_stop = last == "." and words and words[-1][1] == len(text) - 1 and text[slice(*words[-1])] in abbreviations
-    if _is_mark(last, text) and last not in _OWN_AT_END and not is_own_stop:
-        return f"{last!r} at the end of {text!r}"
-    return ""
+    return _is_mark(last, text) and last not in _OWN_AT_END and not is_own_stop
 
 
 def _is_mark(mark: str, text: str) -> bool:
@@ -163,88 +128,52 @@ def _is_mark(mark: str, text: str) -> bool:
     return unicodedata.category(mark).startswith("P")
 
 
-def _nearer_occurrence(example: dict, answer: Span, answers: Sequence[Span], rarity: WordRarity) -> str:
+def _has_nearer_occurrence(example: dict, answer: Span, answers: Sequence[Span], rarity: WordRarity) -> bool:
     context, text = example["context"], example["context"][slice(*answer)]
     if cuts_word(context, answer):
-        return ""
+        return False
     others = [match.span() for match in re.finditer(re.escape(text), context)]
-    # A place that is marked as well is not overlooked.
+    # A place that is a given answer as well is not overlooked.
     others = [other for other in others if not _overlap_any(other, answers) and not cuts_word(context, other)]
     if not others:
-        return ""
-    words = ContextText(context, rarity)
+        return False
     own = set(stems(text))  # these stand at every occurrence
-    asked = {word: rarity.of(word) for word in stems(example["question"]) if word not in own}
-    total = sum(asked.values()) or 1.0
-
-    def nearness(span: Span) -> float:
-        first, last = words.words_of(*span)
-        closeness = {word: words.closeness(word)[first:last].max() for word in asked if word in words.positions_of}
-        return sum(asked[word] / total * close for word, close in closeness.items())
-
-    given, (nearest, where) = nearness(answer), max((nearness(other), -other[0]) for other in others)
-    if nearest < max(given + _CLEARLY_NEARER, _TIMES_NEARER * given):
-        return ""
-    return (
-        f"{text!r} is marked at {answer[0]}; at {-where} it is nearer to the question ({nearest:.2f}, here {given:.2f})"
-    )
+    weights = {word: rarity.of(word) for word in stems(example["question"]) if word not in own}
+    places = TextSpans(ContextText(context, rarity), *np.array([answer, *others]).T)
+    given, *elsewhere = places.highest_of_words(places.text.nearness(weights))
+    return max(elsewhere) >= max(given + _CLEARLY_NEARER, _TIMES_NEARER * given)
 
 
-def _several_sentences(context: str, answer: Span, abbreviations: _Abbreviations) -> str:
+def _has_several_sentences(context: str, answer: Span, abbreviations: _Abbreviations) -> bool:
     words = [(answer[0] + start, answer[0] + end) for start, end in word_spans(context[slice(*answer)])]
-    if not words:
-        return ""
-    numbers = sentence_numbers(context, np.array([start for start, _ in words]))
-    ends = [
-        words[position][1]
-        for position in np.flatnonzero(np.diff(numbers))
-        # The number of a sentence changes behind the full stop of "St." or "J." as well.
-        if not (context.startswith(".", words[position][1]) and context[slice(*words[position])] in abbreviations)
-    ]
-    return f"{len(ends) + 1} sentences; the first ends at {ends[0]}" if ends else ""
+    numbers = sentence_numbers(context, np.array([start for start, _ in words], dtype=np.int64))
+    last_words = [words[position] for position in np.flatnonzero(np.diff(numbers))]
+    # The number of a sentence changes behind the full stop of "St." or "J." as well.
+    return not all(context.startswith(".", end) and context[start:end] in abbreviations for start, end in last_words)
 
 
-def _answered_otherwise(examples: Sequence[dict]) -> dict[int, str]:
-    """Return the details of the questions that are asked again, by example index.
+def _answered_otherwise(examples: Sequence[dict]) -> set[int]:
+    """Return the indices of examples whose question and context stand in another example with another answer.
 
-    Another context may rightly answer the same question otherwise ("When was he born?"), so only questions about one
-    context are compared.
+    Another context may rightly answer the same question otherwise ("When was he born?").
     """
-    asked: dict[tuple[str, str], list[int]] = defaultdict(list)
+    repeated: dict[tuple[str, str], list[int]] = defaultdict(list)
     for example_index, example in enumerate(examples):
-        asked[normalized_text(example["context"]), normalized_text(example["question"])].append(example_index)
-    details = {}
-    for same in asked.values():
-        if len(same) > 1:
-            places = {example_index: _places(examples[example_index]) for example_index in same}
-            first_with: dict[tuple[Span, ...], int] = {}
-            for example_index in same:
-                first_with.setdefault(places[example_index], example_index)
-            for example_index in same:
-                others = [other for found, other in first_with.items() if not _agree(places[example_index], found)]
-                if others:
-                    details[example_index] = "; ".join(_answered(examples[other]) for other in others)
-    return details
+        repeated[example["context"], normalized_text(example["question"])].append(example_index)
+    found = set()
+    for same in repeated.values():
+        different = {tuple(answers_of(examples[example_index])) for example_index in same}
+        for example_index in same:
+            own = answers_of(examples[example_index])
+            if not all(_agree(own, answers) for answers in different):
+                found.add(example_index)
+    return found
 
 
-def _places(example: dict) -> tuple[Span, ...]:
-    """Return where the answers stand, the same in every spelling of a context that `normalized_text` takes as one."""
-
-    def place(border: int) -> int:
-        return len("".join(normalized_text(example["context"][:border]).split()))
-
-    return tuple((place(start), place(end)) for start, end in answers_of(example))
-
-
-def _agree(places: tuple[Span, ...], others: tuple[Span, ...]) -> bool:
-    # "Curie" and "Marie Curie" are two ways to mark one answer.
-    return places == others or any(_overlap_any(place, others) for place in places)
+def _agree(answers: Sequence[Span], others: Sequence[Span]) -> bool:
+    # "Curie" and "Marie Curie" are two ways to mark one answer; two questions without an answer agree.
+    return (not answers and not others) or any(_overlap_any(answer, others) for answer in answers)
 
 
 def _overlap_any(span: Span, others: Sequence[Span]) -> bool:
     return any(overlaps(span, other) for other in others)
-
-
-def _answered(example: dict) -> str:
-    answers = [f"{example['context'][slice(*span)]!r} at {span[0]}" for span in answers_of(example)]
-    return f"{example['id']} is answered by {' or '.join(answers) or 'nothing'}"

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from span_label_errors.quality.answer_model import Explanation
 from span_label_errors.quality.checks import CHECKS
-from span_label_errors.quality.context import FEATURES
+from span_label_errors.quality.features import FEATURES
 
 MAX_REASONS = 3
 NO_ANSWER = "a span of the context looks like an answer"

@@ -1,8 +1,7 @@
 """Align answer spans, which count characters, with tokens.
 
-All offsets are half-open character ranges of the original text: a token is the piece
-`text[char_start:char_end]`, whatever the tokenizer did to it (lower-casing, stripped accents,
-`[UNK]`).
+All offsets are half-open character ranges of the original text: a token is the piece `text[char_start:char_end]`,
+whatever the tokenizer did to it (lower-casing, stripped accents, `[UNK]`).
 """
 
 import re
@@ -75,9 +74,8 @@ def check_label_map(label_map: dict[str, int]) -> dict[str, int]:
     if OUTSIDE not in label_map or len(label_map) < 2:
         raise ValueError(f"label_map: expected {OUTSIDE!r} and at least one span class, found {label_map!r}")
     columns = list(label_map.values())
-    if any(isinstance(column, bool) or not isinstance(column, int) for column in columns) or sorted(columns) != list(
-        range(len(columns))
-    ):
+    # `True` and `1.0` equal 1.
+    if {type(column) for column in columns} != {int} or sorted(columns) != list(range(len(columns))):
         raise ValueError(f"label_map: expected the columns 0 to {len(columns) - 1}, found {label_map!r}")
     return dict(sorted(label_map.items(), key=lambda item: item[1]))
 
@@ -135,8 +133,7 @@ def tokenize_texts(tokenizer, texts: Sequence[str]) -> list[TokenizedText]:
 def _with_combining_marks(text: str, char_end: int) -> int:
     """Return where the character before `char_end` really ends.
 
-    A tokenizer that strips accents leaves a combining mark at a token's end out of its offsets, and
-    the token would lose its accent.
+    A tokenizer that strips accents leaves a combining mark at a token's end out of its offsets.
     """
     while 0 < char_end < len(text) and unicodedata.category(text[char_end]).startswith("M"):
         char_end += 1
@@ -151,11 +148,10 @@ def answer_spans(example: dict, label_map: dict[str, int], answers: str = "first
     example : dict
         An example in the SQuAD schema. Without `answers` it has no span.
     label_map : dict
-        Its span classes are the names that `answers["label"]` may hold. With a single span class,
-        answers without a label belong to it.
+        Its span classes are the names that `answers["label"]` may hold. Answers without a label belong to the only
+        span class.
     answers : {"first", "all"}
-        Which of several answers of the same class count. SQuAD's several answers are the work of
-        several annotators on one question, so the first is the default.
+        Which of several answers of a class count. SQuAD's are the work of several annotators on one question.
 
     Returns
     -------
@@ -185,15 +181,12 @@ def answer_spans(example: dict, label_map: dict[str, int], answers: str = "first
 
 
 def token_labels(tokens: TokenizedText, spans: Sequence[AnswerSpan], label_map: dict[str, int]) -> np.ndarray:
-    """Mark the tokens that spans cover.
-
-    A token belongs to a span when they share a character, so that an answer cut inside a word
-    labels the piece it touches.
+    """Mark the tokens that share a character with a span.
 
     Parameters
     ----------
     tokens : TokenizedText
-        The T tokens of the context.
+        T tokens.
     spans : sequence of AnswerSpan
     label_map : dict
         K classes.
@@ -201,8 +194,7 @@ def token_labels(tokens: TokenizedText, spans: Sequence[AnswerSpan], label_map: 
     Returns
     -------
     ndarray of shape (T, K), int64
-        0 or 1. Spans of different classes may overlap; the column of `O` is 1 exactly where no span
-        class is.
+        0 or 1. Spans of different classes may overlap; `O` is 1 where no span class is.
 
     Raises
     ------

@@ -59,7 +59,7 @@ def word_spans(text: str) -> list[Span]:
     return list(_word_spans(text))
 
 
-# The same few contexts and questions are asked for again and again.
+# The same few contexts and questions come again and again.
 @functools.lru_cache(maxsize=64)
 def _word_spans(text: str) -> tuple[Span, ...]:
     return tuple(match.span() for match in _WORD.finditer(text))
@@ -72,7 +72,7 @@ def stem(word: str) -> str:
 
 
 def sentence_numbers(text: str, char_start: np.ndarray) -> np.ndarray:
-    """Return the number of the sentence that each character stands in, counting from 0 those that are asked for."""
+    """Return the number of the sentence of each character; sentences without one of the characters are not counted."""
     ends = [match.end() for match in _SENTENCE_END.finditer(text)]
     # A small letter after the full stop: an abbreviation, no new sentence.
     ends = [end for end in ends if end < len(text) and not text[end].islower()]
@@ -84,7 +84,7 @@ def cuts_word(text: str, span: Span) -> bool:
 
     The parts of "mid-1990s" or "Bell's" are words; those of "1,000" are not.
     """
-    return any(is_inside_word(text, border) for border in span)
+    return any(_is_inside_word(text, border) for border in span)
 
 
 def is_whole_words(text: str, span: Span) -> bool:
@@ -94,7 +94,7 @@ def is_whole_words(text: str, span: Span) -> bool:
     return not any(_ONE_LETTER.match(character) for character in beside) and not cuts_word(text, span)
 
 
-def is_inside_word(text: str, border: int) -> bool:
+def _is_inside_word(text: str, border: int) -> bool:
     """Return whether the place before the character `border` is inside a word or a number."""
     if not 0 < border < len(text):
         return False

@@ -1,7 +1,6 @@
 """Checks of answers that need no model."""
 
 import json
-import math
 from collections import Counter
 
 import pytest
@@ -10,84 +9,73 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from span_label_errors.data.squad import load_squad
-from span_label_errors.quality.checks import CHECKS, FailedCheck, failed_checks
+from span_label_errors.quality.checks import CHECKS, failed_checks
 from span_label_errors.spans.text import cuts_word
 
 PROPERTY = cases(100)
 
 
-def failed_of(context: str, answer: str, question: str = "Which?", start: int | None = None) -> dict[str, str]:
-    """The details of one answer's failed checks, by name."""
+def failed_of(context: str, answer: str, question: str = "Which?", start: int | None = None) -> list[str]:
     example = make_example("a", context, question, answer)
     if start is not None:
         example["answers"]["answer_start"] = [start]
     (failed,) = failed_checks([example])
-    assert all(check.answer_index == 0 for check in failed)
-    return {check.name: check.detail for check in failed}
+    return failed
 
 
 def test_right_answers_fail_no_check(examples):
-    assert failed_checks(examples) == [[]] * 12
+    assert failed_checks(example for example in examples) == [[]] * 12
     assert failed_checks([]) == []
-    assert failed_checks(example for example in examples[:2]) == [[], []]
 
 
-def test_check_is_printed_in_one_line():
-    (check,) = failed_checks([make_example("a", "a\nb,\nc", "Which?", "b,\n")])[0]
-    assert check == FailedCheck("marks_at_edge", 0, r"a space at an edge of 'b,\n'")
-    assert str(check) == r"marks_at_edge: a space at an edge of 'b,\n'"
+def test_checks_of_all_answers_of_an_example_in_their_order():
+    example = make_example("a", "Anna met Bo, then left", "Which?", "Bo,", "Ann", "Bo")
+    assert failed_checks([example]) == [["cut_word", "marks_at_edge"]]
 
 
 # cut_word
 
 
 @pytest.mark.parametrize(
-    ("context", "answer", "detail"),
+    ("context", "answer"),
     [
-        ("in the sixth year", "six", "'six' is a part of 'sixth'"),
-        ("about 2,850 km", "2,85", "'2,85' is a part of '2,850'"),
-        ("the 1990s were", "990", "'990' is a part of '1990s'"),
-        ("a 😀sixth😀 there", "😀six", "'😀six' is a part of '😀sixth'"),
-        ("in 漢1990s字 there", "990s", "'990s' is a part of '1990s'"),
-        ("un cafe\u0301 noir", "cafe", "the border cuts a character"),
-        ("a 😀\u0301 there", "😀", "the border cuts a character"),
+        ("in the sixth year", "six"),
+        ("the 1990s were", "990"),
+        ("a 😀sixth😀 there", "😀six"),
+        ("in 漢1990s字 there", "990s"),
+        ("un cafe\u0301 noir", "cafe"),
     ],
 )
-def test_answer_that_cuts_a_word(context, answer, detail):
-    found = failed_of(context, answer)
-    assert set(found) == {"cut_word"}
-    # What the whole word is where an accent is a character of its own, is for `words` to say.
-    assert found["cut_word"] == detail or "cafe" in context
+def test_answer_that_cuts_a_word(context, answer):
+    assert failed_of(context, answer) == ["cut_word"]
 
 
 @pytest.mark.parametrize("answer", ["1990s", "mid", "Bell", "Bell's", "漢", "U.S.", "47", "$40"])
 def test_answer_that_cuts_no_word(answer):
-    assert failed_of("the mid-1990s of Bell's 漢字 in the U.S. at 47% or $40 more", answer) == {}
+    assert failed_of("the mid-1990s of Bell's 漢字 in the U.S. at 47% or $40 more", answer) == []
 
 
 # marks_at_edge
 
 
 @pytest.mark.parametrize(
-    ("context", "answer", "where"),
+    ("context", "answer"),
     [
-        ("He met Anna Berg. Then he left.", "Anna Berg.", "'.' at the end"),
-        ("He met Anna Berg, then left", "Anna Berg,", "',' at the end"),
-        ("He met Anna Berg", " Anna Berg", "a space at an edge"),
-        ("He met Anna\u00a0 Berg", "Anna\u00a0", "a space at an edge"),
-        ("in Rome - the city", "- the city", "'-' at the beginning"),
-        ("(macrolides and tetracyclines) work", "(macrolides and tetracyclines", "'(' at the beginning"),
-        ("the FDA (Food and Drugs) rules", "Food and Drugs)", "')' at the end"),
-        ("he said “yes, so be it” there", "“yes", "'“' at the beginning"),
-        ('the song "Say My Name" won', 'Say My Name"', "'\"' at the end"),
-        ("京都。東京", "京都。", "'。' at the end"),
-        ("it was 1990. Then", "1990.", "'.' at the end"),
-        ("see lists.of. Then", ".of", "'.' at the beginning"),
-        ("in mid-1990 there", "-1990", "'-' at the beginning"),
+        ("He met Anna Berg. Then he left.", "Anna Berg."),
+        ("He met Anna Berg, then left", "Anna Berg,"),
+        ("He met Anna Berg", " Anna Berg"),
+        ("He met Anna\u00a0 Berg", "Anna\u00a0"),
+        ("in Rome - the city", "- the city"),
+        ("(macrolides and tetracyclines) work", "(macrolides and tetracyclines"),
+        ("the FDA (Food and Drugs) rules", "Food and Drugs)"),
+        ("he said “yes, so be it” there", "“yes"),
+        ('the song "Say My Name" won', 'Say My Name"'),
+        ("see lists.of. Then", ".of"),
+        ("in mid-1990 there", "-1990"),
     ],
 )
-def test_marks_that_are_not_the_answers_own(context, answer, where):
-    assert failed_of(context, answer)["marks_at_edge"].startswith(where)
+def test_marks_that_are_not_the_answers_own(context, answer):
+    assert "marks_at_edge" in failed_of(context, answer)
 
 
 @pytest.mark.parametrize(
@@ -97,8 +85,6 @@ def test_marks_that_are_not_the_answers_own(context, answer, where):
         ("It cost $400m or $.25 or 47% more", "$.25"),
         ("the song \"Say My Name\" or 'Yes'", '"Say My Name"'),
         ("the song \"Say My Name\" or 'Yes'", "'Yes'"),
-        ("dies ist „so“ und »da«", "„so“"),
-        ('he sang "Yes" and "No" there', '"Yes" and "No"'),
         ("the FDA (Food and Drugs) rules", "FDA (Food and Drugs)"),
         ("the film Airplane! was", "Airplane!"),
         ("#1 in C# on .NET at -5 degrees", "#1"),
@@ -114,18 +100,18 @@ def test_marks_that_are_not_the_answers_own(context, answer, where):
     ],
 )
 def test_marks_that_are_the_answers_own(context, answer):
-    assert failed_of(context, answer) == {}
+    assert failed_of(context, answer) == []
 
 
 def test_abbreviation_is_learned_from_the_other_contexts():
     example = make_example("a", "He lived in Penn. Then he left.", "Where?", "Penn.")
-    assert [check.name for check in failed_checks([example])[0]] == ["marks_at_edge"]
+    assert failed_checks([example])[0] == ["marks_at_edge"]
     others = [make_example(str(number), f"In Penn. {number} men met.", "Who?", "men") for number in range(2)]
     assert failed_checks([example, *others])[0] == []
     # "Rome" ends some sentences, and mostly none: its full stop is no part of it.
     others = [make_example(str(number), f"In Rome {number} men met in Rome. So", "Who?", "men") for number in range(3)]
     example = make_example("a", "He lived in Rome. Then he left.", "Where?", "Rome.")
-    assert [check.name for check in failed_checks([example, *others])[0]] == ["marks_at_edge"]
+    assert failed_checks([example, *others])[0] == ["marks_at_edge"]
 
 
 # nearer_occurrence
@@ -137,19 +123,15 @@ COLDPLAY = (
 
 
 def test_same_text_nearer_to_the_question():
-    found = failed_of(COLDPLAY, "Coldplay", "Who did she perform with at Super Bowl?")
-    assert set(found) == {"nearer_occurrence"}
-    # Two words of the question stand nowhere; those that do stand in one context of one. In words from the answer:
-    there, nowhere = math.log(2 / 1.5), math.log(2 / 0.5)
-    first, second = (
-        sum(there * math.exp(-distance / 8) for distance in distances) / (6 * there + 2 * nowhere)
-        for distances in ([5, 21, 3, 24, 25, 26], [4, 2, 26, 1, 2, 3])  # she, perform, with, at, super, bowl
-    )
-    assert found["nearer_occurrence"] == (
-        f"'Coldplay' is marked at 23; at {COLDPLAY.rindex('Coldplay')} it is nearer to the question "
-        f"({second:.2f}, here {first:.2f})"
-    )
-    assert failed_of(COLDPLAY, "Coldplay", "Who did she perform with?", COLDPLAY.rindex("Coldplay")) == {}
+    assert failed_of(COLDPLAY, "Coldplay", "Who did she perform with at Super Bowl?") == ["nearer_occurrence"]
+    assert failed_of(COLDPLAY, "Coldplay", "Who did she perform with?", COLDPLAY.rindex("Coldplay")) == []
+
+
+@pytest.mark.parametrize(("distance", "is_nearer"), [(5, False), (6, False), (7, True), (20, True)])
+def test_nearer_is_twice_as_near(distance, is_nearer):
+    """The characters are words. 京 is one from the last 東: exp(-1 / 8) = 0.88, and 0.44 at a distance of 6.5."""
+    found = failed_of(f"東{'あ' * (distance - 1)}京東", "東", "京")
+    assert found == (["nearer_occurrence"] if is_nearer else [])
 
 
 def test_other_place_that_is_marked_as_well_is_not_overlooked():
@@ -168,52 +150,43 @@ def test_other_place_that_is_marked_as_well_is_not_overlooked():
     ],
 )
 def test_same_text_not_nearer_to_the_question(question):
-    assert failed_of(COLDPLAY, "Coldplay", question) == {}
+    assert failed_of(COLDPLAY, "Coldplay", question) == []
 
 
 def test_other_place_must_be_whole_words_apart_from_the_answer():
     filler = " ".join(f"w{number}" for number in range(20))
-    assert set(failed_of(f"six {filler} perform six", "six", "perform?")) == {"nearer_occurrence"}
+    assert failed_of(f"six {filler} perform six", "six", "perform?") == ["nearer_occurrence"]
     # The answer's own word in the question stands at both places, and counts at neither.
-    assert set(failed_of(f"six {filler} perform six", "six", "six perform?")) == {"nearer_occurrence"}
-    assert failed_of(f"six {filler} perform sixth", "six", "perform?") == {}
-    assert failed_of(f"6 {filler} perform 1.6 or 6,000", "6", "perform?") == {}
-    assert failed_of(f"Six {filler} perform six", "Six", "perform?") == {}  # "May" is not "may"
+    assert failed_of(f"six {filler} perform six", "six", "six perform?") == ["nearer_occurrence"]
+    assert failed_of(f"six {filler} perform sixth", "six", "perform?") == []
+    assert failed_of(f"6 {filler} perform 1.6 or 6,000", "6", "perform?") == []
+    assert failed_of(f"Six {filler} perform six", "Six", "perform?") == []  # "May" is not "may"
     # What is cut out of a word has no other place.
-    assert set(failed_of(f"sixth {filler} perform six", "six", "perform?")) == {"cut_word"}
-
-
-def test_nearness_without_spaces_by_hand():
-    # The characters are words. 京 is the 22nd, one from the last 東 and 21 from the first.
-    found = failed_of(f"東{'あ' * 20}京東", "東", "京")
-    assert found == {
-        "nearer_occurrence": "'東' is marked at 0; at 22 it is nearer to the question "
-        f"({math.exp(-1 / 8):.2f}, here {math.exp(-21 / 8):.2f})"
-    }
+    assert failed_of(f"sixth {filler} perform six", "six", "perform?") == ["cut_word"]
 
 
 def test_rare_words_of_the_question_weigh_more():
     filler = " ".join(f"w{number}" for number in range(30))
     context = f"the Rome {filler} Danube Rome"
-    assert failed_of(context, "Rome", "the Danube?") == {}  # alone, both are as rare
+    assert failed_of(context, "Rome", "the Danube?") == []  # alone, both are as rare
     others = [make_example(str(number), f"the {number}", "?", "the") for number in range(50)]
     example = make_example("a", context, "the Danube?", "Rome")
-    assert [check.name for check in failed_checks([example, *others])[0]] == ["nearer_occurrence"]
+    assert failed_checks([example, *others])[0] == ["nearer_occurrence"]
 
 
 # several_sentences
 
 
 @pytest.mark.parametrize(
-    ("context", "answer", "detail"),
+    ("context", "answer"),
     [
-        ("He met Anna. Then he left. So", "Anna. Then", "2 sentences; the first ends at 11"),
-        ("He met Anna! Then he left? So be it", "He met Anna! Then he left? So", "3 sentences; the first ends at 11"),
-        ("東京へ。大阪へ", "東京へ。大阪へ", "2 sentences; the first ends at 3"),
+        ("He met Anna. Then he left. So", "Anna. Then"),
+        ("He met Anna! Then he left? So be it", "He met Anna! Then he left? So"),
+        ("東京へ。大阪へ", "東京へ。大阪へ"),
     ],
 )
-def test_answer_of_several_sentences(context, answer, detail):
-    assert failed_of(context, answer) == {"several_sentences": detail}
+def test_answer_of_several_sentences(context, answer):
+    assert failed_of(context, answer) == ["several_sentences"]
 
 
 @pytest.mark.parametrize(
@@ -225,7 +198,7 @@ def test_answer_of_several_sentences(context, answer, detail):
 )  # fmt: skip
 def test_answer_of_one_sentence(answer):
     context = f"He saw {answer} there. Prof. Al Hill and Prof. Bo Hill and Prof. Cy Hill met in Rome"
-    assert failed_of(context, answer) == {}
+    assert failed_of(context, answer) == []
 
 
 # repeated_question
@@ -236,12 +209,8 @@ def asked(example_id: str, answer: str | None, context: str = "Marie Curie met B
 
 
 def test_same_question_answered_otherwise():
-    first, second, third = failed_checks([asked("a", "Marie Curie"), asked("b", "Bo"), asked("c", None)])
-    assert first == [
-        FailedCheck("repeated_question", None, "b is answered by 'Bo' at 16; c is answered by nothing"),
-    ]
-    assert second[0].detail == "a is answered by 'Marie Curie' at 0; c is answered by nothing"
-    assert third[0].detail == "a is answered by 'Marie Curie' at 0; b is answered by 'Bo' at 16"
+    rows = [asked("a", "Marie Curie"), asked("b", "Bo"), asked("c", None), asked("d", "Bo", question=" WHO? ")]
+    assert failed_checks([*rows, asked("e", "Bo", question="Whom?")]) == [["repeated_question"]] * 4 + [[]]
 
 
 @pytest.mark.parametrize(
@@ -251,26 +220,17 @@ def test_same_question_answered_otherwise():
         asked("b", "Curie"),  # another way to mark the same
         asked("b", "Bo", question="Whom?"),
         asked("b", "Rome", context="Bo met Marie Curie in Rome."),  # another context may answer otherwise
-        asked("b", "Curie", context="MARIE  Curie met Bo in Rome."),
     ],
 )
 def test_same_question_answered_alike(other):
     assert failed_checks([asked("a", "Marie Curie"), other]) == [[], []]
 
 
-def test_each_other_answer_is_named_once():
-    rows = [asked("a", "Marie Curie"), asked("b", "Bo"), asked("c", "Bo"), asked("d", "Rome")]
-    details = [[check.detail for check in failed] for failed in failed_checks(rows)]
-    assert details[0] == ["b is answered by 'Bo' at 16; d is answered by 'Rome' at 22"]
-    assert details[1] == details[2] == ["a is answered by 'Marie Curie' at 0; d is answered by 'Rome' at 22"]
-
-
 def test_one_annotator_in_common_is_enough():
     several = make_example("a", "Marie Curie met Bo in Rome.", "Who?", "Marie Curie", "Bo")
     assert failed_checks([several, asked("b", "Bo")]) == [[], []]
     assert failed_checks([asked("a", None), asked("b", None)]) == [[], []]
-    ((check,), _) = failed_checks([asked("b", "Rome"), several])
-    assert check.detail == "a is answered by 'Marie Curie' at 0 or 'Bo' at 16"
+    assert failed_checks([asked("b", "Rome"), several]) == [["repeated_question"]] * 2
 
 
 # On data
@@ -292,7 +252,6 @@ def test_any_valid_answer_can_be_checked(context, data):
     found = failed_of(context, context[start:end], "Where is Anna Berg?", start)
     assert set(found) <= set(CHECKS)
     assert ("cut_word" in found) == cuts_word(context, (start, end))
-    assert all(detail and "\n" not in detail for detail in found.values())
 
 
 def test_planted_errors_of_the_demo():
@@ -301,8 +260,8 @@ def test_planted_errors_of_the_demo():
     errors = json.loads((ROOT / "data" / "demo-v1.1.errors.json").read_text(encoding="utf-8"))
     kind_of = {error["id"]: error["kind"] for error in errors}
     found = Counter(
-        (check.name, kind_of.get(example["id"]))
+        (name, kind_of.get(example["id"]))
         for example, failed in zip(examples, failed_checks(examples), strict=True)
-        for check in failed
+        for name in failed
     )
     assert found == {("cut_word", "cut_inside_word"): 5, ("nearer_occurrence", "wrong_occurrence"): 2}

@@ -8,9 +8,10 @@ import pytest
 from conftest import cases
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from text_strategies import span_of, word_tokens
 
-from span_label_errors.quality.context import COLUMN, FEATURES, ContextText, WordRarity
-from span_label_errors.quality.features import ContextEvidence
+from span_label_errors.quality.context import ContextText, WordRarity
+from span_label_errors.quality.features import COLUMN, FEATURES, QuestionFeatures
 from span_label_errors.spans.text import cuts_word, sentence_numbers, stem, word_spans
 
 PROPERTY = cases(150)
@@ -27,44 +28,28 @@ class GivenRarity:
 
 
 def tokens_of(text: str) -> list[tuple[int, int]]:
-    """Words and marks, as a tokenizer that cuts at both would give them."""
-    tokens = []
-    for position, character in enumerate(text):
-        if character.isspace():
-            continue
-        if tokens and tokens[-1][1] == position and character.isalnum() and text[position - 1].isalnum():
-            tokens[-1] = (tokens[-1][0], position + 1)
-        else:
-            tokens.append((position, position + 1))
-    return tokens
+    return list(zip(*word_tokens(text).tolist(), strict=True))
 
 
 def sigmoid(logit: float) -> float:
     return 1 / (1 + math.exp(-logit))
 
 
-def read_context(question, context, probs=None, rarity=None) -> ContextEvidence:
+def read_context(question, context, probs=None, rarity=None) -> QuestionFeatures:
     char_start, char_end = np.array(tokens_of(context)).T
     probs = [0.5] * len(char_start) if probs is None else probs
     text = ContextText(context, rarity or WordRarity([context]))
-    return ContextEvidence(question, text, char_start, char_end, probs)
+    return QuestionFeatures(question, text, char_start, char_end, probs)
 
 
-def evidence_of(question, context, spans, probs=None, rarity=None, takers=()) -> list[dict[str, float]]:
-    """Evidence by name; takers as (span, question, probs)."""
-    others = [(span, read_context(asked, context, of_taker, rarity)) for span, asked, of_taker in takers]
+def features_of(question, context, spans, probs=None, rarity=None, competing=()) -> list[dict[str, float]]:
+    """Features by name; competing as (span, question, probs)."""
+    others = [(span, read_context(asked, context, of_other, rarity)) for span, asked, of_other in competing]
     values = read_context(question, context, probs, rarity).of(spans, others)
     assert values.shape == (len(spans), len(FEATURES))
     assert values.dtype == np.float64
     assert np.isfinite(values).all()
     return [dict(zip(FEATURES, row, strict=True)) for row in values]
-
-
-def span_of(text: str, part: str, occurrence: int = 0) -> tuple[int, int]:
-    start = -1
-    for _ in range(occurrence + 1):
-        start = text.index(part, start + 1)
-    return start, start + len(part)
 
 
 # WordRarity
@@ -88,7 +73,7 @@ HIGH, LOW = sigmoid(1), sigmoid(-1)  # logits 1 and -1: of mean 0 and deviation 
 
 
 def of_tokens(*parts: str) -> list[dict[str, float]]:
-    return evidence_of("", FOUR, [span_of(FOUR, part) for part in parts], [HIGH, LOW, HIGH, LOW])
+    return features_of("", FOUR, [span_of(FOUR, part) for part in parts], [HIGH, LOW, HIGH, LOW])
 
 
 @pytest.mark.parametrize(
@@ -98,7 +83,7 @@ def of_tokens(*parts: str) -> list[dict[str, float]]:
         ("bb", -1, -1, -1, 1, 1),
         ("dd", -1, -1, -1, 1, 1),
         ("aa bb", 0, -1, -1, 1, 0),
-        ("bb cc", 0, -1, -1, 1, 0),  # nothing of two tokens stands beside it: taken as the mean of the context
+        ("bb cc", 0, -1, -1, 1, 0),  # nothing of two tokens stands beside it: overlap as the mean of the context
         ("aa bb cc", 1 / 3, -1, 1, -1, 0),
         (FOUR, 0, -1, -1, -1, 0),  # nothing beside: the lowest of the context
     ],
@@ -121,7 +106,7 @@ QUESTION = "Who met Carla?"  # rarities of 4 in all
 
 
 def of_words(*spans: tuple[int, int]) -> list[dict[str, float]]:
-    return evidence_of(QUESTION, CONTEXT, spans, rarity=RARITY)
+    return features_of(QUESTION, CONTEXT, spans, rarity=RARITY)
 
 
 def test_nearness_by_hand():
@@ -145,7 +130,7 @@ def test_other_occurrence_by_hand():
     logits[0], logits[9] = 3, 1  # the two "Anna"
     second = span_of(CONTEXT, "Anna", 1)
     assert tokens[9] == second
-    found = evidence_of(QUESTION, CONTEXT, [(0, 4), second, span_of(CONTEXT, "Rome")], map_sigmoid(logits), RARITY)
+    found = features_of(QUESTION, CONTEXT, [(0, 4), second, span_of(CONTEXT, "Rome")], map_sigmoid(logits), RARITY)
     # One is 1 from "met" and 6 from "Carla", the other 1 and 2.
     nearer = 0.25 * math.exp(-6 / 8) - 0.25 * math.exp(-2 / 8)
     assert [each["nearness_of_occurrence"] for each in found] == pytest.approx([nearer, -nearer, 0])
@@ -179,7 +164,7 @@ def map_sigmoid(logits) -> list[float]:
     ],
 )
 def test_form_by_hand(context, part, cuts_before, cuts_after, mark_before, mark_after, inside, names):
-    (found,) = evidence_of("", context, [span_of(context, part)])
+    (found,) = features_of("", context, [span_of(context, part)])
     assert found["cuts_name_before"] == cuts_before
     assert found["cuts_name_after"] == cuts_after
     assert found["mark_before"] == mark_before
@@ -192,32 +177,29 @@ def test_form_by_hand(context, part, cuts_before, cuts_after, mark_before, mark_
 # By hand: answers of other questions
 
 
-def test_claim_of_the_question_that_the_answer_belongs_to():
+def test_competing_question_by_hand():
     rarity = GivenRarity(bb=1, dd=1)
-    takers = [((0, 5), "dd", [HIGH, HIGH, LOW, LOW]), ((0, 2), "bb", [LOW, HIGH, LOW, HIGH])]
-    first, two, none = evidence_of("dd", FOUR, [(0, 2), (0, 5), (6, 8)], [HIGH, LOW, LOW, HIGH], rarity, takers)
-    # "aa" is the second taker's whole answer: of logit -1 for that question, 1 for this one.
-    assert (first["taken"], first["logit_of_taker"]) == (1, pytest.approx(-2))
-    # Its distance is 1 to "bb" and 3 to "dd"; the word of each question is nearest at itself, in the only sentence.
-    assert first["nearness_of_taker"] == pytest.approx(math.exp(-1 / 8) - math.exp(-3 / 8))
-    # "aa bb" is the first taker's, which asks the same.
-    assert (two["taken"], two["logit_of_taker"], two["nearness_of_taker"]) == (1, pytest.approx(1 - 0), 0)
-    assert (none["taken"], none["logit_of_taker"], none["nearness_of_taker"]) == (0, 0, 0)
+    competing = [((0, 5), "dd", [HIGH, HIGH, LOW, LOW]), ((0, 2), "bb", [LOW, HIGH, LOW, HIGH])]
+    spans = [(0, 2), (0, 5), (6, 8)]
+    found = features_of("dd", FOUR, spans, [HIGH, LOW, LOW, HIGH], rarity, competing)
+    # "aa" is the second competing answer, "aa bb" the first; "cc" is none.
+    assert [each["overlap_with_competing_answer"] for each in found] == [1, 1, 0]
+    # "aa" has a logit of -1 for its question, 1 for this one; "aa bb" 1 and 0.
+    assert [each["logit_for_competing_question"] for each in found] == pytest.approx([-1 - 1, 1 - 0, 0])
+    # "aa" is 1 from "bb" and 3 from "dd"; the question of "aa bb" is the same as this one.
+    nearer = math.exp(-1 / 8) - math.exp(-3 / 8)
+    assert [each["nearness_to_competing_question"] for each in found] == pytest.approx([nearer, 0, 0])
 
 
-def test_taker_is_asked_about_its_own_tokens():
+def test_competing_question_has_tokens_of_its_own():
     """Another table row can have the context in other tokens."""
     text = ContextText(FOUR, GivenRarity())
     words, halves = np.array([(0, 2), (3, 5), (6, 8), (9, 11)]).T, np.array([(0, 5), (6, 11)]).T
-    asked = ContextEvidence("", text, *words, [HIGH, LOW, HIGH, LOW])
-    taker = ContextEvidence("", text, *halves, [LOW, HIGH])
-    for spans in (text.candidates(1), [(0, 2), (3, 5), (6, 8), (9, 11)]):
-        found = asked.of(spans, [((0, 11), taker)])
-        assert found[:, COLUMN["mean_logit"]] == pytest.approx([1, -1, 1, -1])
-        assert found[:, COLUMN["logit_of_taker"]] == pytest.approx([-1 - 1, -1 + 1, 1 - 1, 1 + 1])
-
-
-# candidates
+    question = QuestionFeatures("", text, *words, [HIGH, LOW, HIGH, LOW])
+    other = QuestionFeatures("", text, *halves, [LOW, HIGH])
+    found = question.of([(0, 2), (3, 5), (6, 8), (9, 11)], [((0, 11), other)])
+    assert found[:, COLUMN["mean_logit"]] == pytest.approx([1, -1, 1, -1])
+    assert found[:, COLUMN["logit_for_competing_question"]] == pytest.approx([-1 - 1, -1 + 1, 1 - 1, 1 + 1])
 
 
 # Contexts with next to nothing in them
@@ -225,8 +207,8 @@ def test_taker_is_asked_about_its_own_tokens():
 
 def test_word_without_a_token_is_read_with_the_token_behind_it():
     text = ContextText("Anna met us and left", GivenRarity())
-    read = ContextEvidence("", text, np.array([0, 12]), np.array([4, 15]), [HIGH, LOW])
-    found = read.of(text.candidates(1))
+    read = QuestionFeatures("", text, np.array([0, 12]), np.array([4, 15]), [HIGH, LOW])
+    found = read.of([(0, 4), (5, 8), (9, 11), (12, 15), (16, 20)])
     assert np.isfinite(found).all()
     # There is none behind the last word.
     assert found[:, COLUMN["mean_logit"]] == pytest.approx([1, -1, -1, -1, -1])
@@ -235,8 +217,8 @@ def test_word_without_a_token_is_read_with_the_token_behind_it():
 # Against slow loops
 
 
-def slow_evidence(question, context, tokens, probs, rarity, span, takers=()) -> dict[str, float]:
-    """Every piece of evidence for one span, looked up word by word and token by token."""
+def slow_features(question, context, tokens, probs, rarity, span, competing=()) -> dict[str, float]:
+    """Every feature of one span, looked up word by word and token by token."""
     touches = [max(start, span[0]) < min(end, span[1]) for start, end in tokens]
     inside = [position for position, touched in enumerate(touches) if touched]
     probs = [min(max(prob, 1e-6), 1 - 1e-6) for prob in probs]
@@ -307,18 +289,18 @@ def slow_evidence(question, context, tokens, probs, rarity, span, takers=()) -> 
         nearness_of_occurrence = nearness - max(nearness_at(position) for other in others for position in other)
     sentence_match = max(match_of(sentences[own[0]]), match_of(sentences[own[-1]])) - max(map(match_of, sentences))
     nearness_to_best = nearness - max(nearness_at(position) for position in range(len(words)))
-    taken = logit_of_taker = nearness_of_taker = 0
-    for taker_span, taker_question, taker_probs in takers:
-        theirs = [p for p, (start, end) in enumerate(words) if max(start, taker_span[0]) < min(end, taker_span[1])]
+    overlap = logit_of_other = nearness_of_other = 0
+    for other_answer, other_question, other_probs in competing:
+        theirs = [p for p, (start, end) in enumerate(words) if max(start, other_answer[0]) < min(end, other_answer[1])]
         if not theirs:
-            behind = [position for position, (_, end) in enumerate(words) if end > taker_span[0]]
+            behind = [position for position, (_, end) in enumerate(words) if end > other_answer[0]]
             theirs = [behind[0] if behind else len(words) - 1]
         shared = 2 * len(set(theirs) & set(own)) / (len(theirs) + len(own))
-        if shared > taken:
-            for_taker = slow_evidence(taker_question, context, tokens, taker_probs, rarity, span)
-            taken = shared
-            logit_of_taker = for_taker["mean_logit"] - mean_of(inside)
-            nearness_of_taker = for_taker["nearness"] + for_taker["sentence_match"] - nearness_to_best - sentence_match
+        if shared > overlap:
+            for_other = slow_features(other_question, context, tokens, other_probs, rarity, span)
+            overlap = shared
+            logit_of_other = for_other["mean_logit"] - mean_of(inside)
+            nearness_of_other = for_other["nearness"] + for_other["sentence_match"] - nearness_to_best - sentence_match
     text = context[span[0] : span[1]]
     return {
         "mean_logit": mean_of(inside),
@@ -345,9 +327,9 @@ def slow_evidence(question, context, tokens, probs, rarity, span, takers=()) -> 
         "mark_inside": any(a in ",;:.!?" and b.isspace() for a, b in itertools.pairwise(text)),
         "share_of_names": sum(is_name(position) for position in own) / len(own),
         "cuts_word": cuts_word(context, span),
-        "taken": taken,
-        "logit_of_taker": logit_of_taker,
-        "nearness_of_taker": nearness_of_taker,
+        "overlap_with_competing_answer": overlap,
+        "logit_for_competing_question": logit_of_other,
+        "nearness_to_competing_question": nearness_of_other,
     }
 
 
@@ -375,9 +357,9 @@ def spans_of(draw, tokens):
 @example("—", "", None)
 @example("😀😀", "Anna", None)
 @example(" ".join(["Anna met"] * 40), "met", None)
-def test_evidence_agrees_with_slow_loops(context, question, data):
+def test_features_agree_with_slow_loops(context, question, data):
     tokens = tokens_of(context)
-    takers = []
+    competing = []
     if data is None:
         probs = [(7 * number % 10 + 0.5) / 11 for number in range(len(tokens))]
         spans = [tokens[0], (tokens[0][0], tokens[-1][1])]
@@ -386,28 +368,38 @@ def test_evidence_agrees_with_slow_loops(context, question, data):
         probs_of_context = st.lists(probabilities, min_size=len(tokens), max_size=len(tokens))
         probs = data.draw(probs_of_context)
         spans = data.draw(st.lists(spans_of(tokens), min_size=1, max_size=4))
-        takers = data.draw(st.lists(st.tuples(spans_of(tokens), QUESTIONS, probs_of_context), max_size=3))
+        competing = data.draw(st.lists(st.tuples(spans_of(tokens), QUESTIONS, probs_of_context), max_size=3))
     rarity = WordRarity([context, "Anna in the city", "the 1817 men"])
-    for span, found in zip(spans, evidence_of(question, context, spans, probs, rarity, takers), strict=True):
-        expected = slow_evidence(question, context, tokens, probs, rarity, span, takers)
+    for span, found in zip(spans, features_of(question, context, spans, probs, rarity, competing), strict=True):
+        expected = slow_features(question, context, tokens, probs, rarity, span, competing)
         assert set(expected) == set(FEATURES)
         for name in FEATURES:
             assert found[name] == pytest.approx(float(expected[name]), rel=1e-5, abs=1e-5), name
 
 
 @settings(PROPERTY)
-@given(CONTEXTS, st.integers(1, 4))
-def test_candidates_are_the_spans_of_whole_words_within_a_sentence(context, max_words):
+@given(CONTEXTS)
+@example(" ".join(["Anna met"] * 10))
+def test_candidates_are_the_spans_of_up_to_twelve_whole_words_within_a_sentence(context):
     words = word_spans(context) or [(0, len(context))]
     sentences = sentence_numbers(context, np.array([start for start, _ in words])).tolist()
-    read = read_context("", context)
+    question = read_context("", context)
     expected = []
     for first in range(len(words)):
-        for num_words in range(1, max_words + 1):
+        for num_words in range(1, 13):
             covered = sentences[first : first + num_words]
             if len(covered) == num_words and len(set(covered)) == 1:
                 expected.append((words[first][0], words[first + num_words - 1][1]))
-    found = read.text.candidates(max_words)
-    assert list(found) == found.pairs == expected
-    assert np.isfinite(read.of(found)).all()
-    assert np.array_equal(read.of(found), read.of(expected))
+    found = question.text.candidates
+    assert found.pairs == expected
+    assert np.isfinite(question.of(found)).all()
+    assert np.array_equal(question.of(found), question.of(expected))
+
+
+def test_sequence_of_words_begins_again_where_it_does_not_touch_itself():
+    text = ContextText("a b a b a c", GivenRarity())
+    assert [text.other_places(0, length) for length in (1, 2, 3, 4)] == [[2, 4], [2], [], []]
+    assert text.other_places(2, 4) == [0]
+    assert text.other_places(5, 6) == []
+    # The hundred nearest on either side are enough.
+    assert ContextText("a " * 500, GivenRarity()).other_places(250, 251) == [*range(150, 250), *range(251, 350)]

@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from text_strategies import touched_words
+from text_strategies import span_of, touched_words
 
 from span_label_errors.quality.mistakes import (
     MISTAKES,
@@ -14,16 +14,10 @@ from span_label_errors.quality.mistakes import (
     too_long,
     wrong_occurrence,
 )
+from span_label_errors.spans.text import word_spans
 
 #       0    5   9     15  19   24 27   32
 TEXT = "Anna met Bruno and Anna in Rome."
-
-
-def span_of(text: str, part: str, occurrence: int = 0) -> tuple[int, int]:
-    start = -1
-    for _ in range(occurrence + 1):
-        start = text.index(part, start + 1)
-    return start, start + len(part)
 
 
 def texts_of(context: str, spans: list[tuple[int, int]]) -> list[str]:
@@ -69,7 +63,7 @@ def test_too_long_by_two_words_or_more():
 def test_too_long_by_eight_words_at_most():
     context = " ".join(f"w{number}" for number in range(30))
     spans = too_long(context, span_of(context, "w15"))
-    extra = [len(touched_words(context, span)) - 1 for span in spans]
+    extra = [len(touched_words(word_spans(context), span)) - 1 for span in spans]
     # n more words can stand before and behind in n + 1 ways.
     assert Counter(extra) == {number: number + 1 for number in range(2, 9)}
     assert len(set(spans)) == len(spans)

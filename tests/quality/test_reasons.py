@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from span_label_errors.quality.answer_model import Explanation
-from span_label_errors.quality.context import COLUMN, FEATURES
+from span_label_errors.quality.features import COLUMN, FEATURES
 from span_label_errors.quality.mistakes import MISTAKES
 from span_label_errors.quality.reasons import KINDS_IN_WORDS, joined, reasons_of_model
 
@@ -44,7 +44,7 @@ def test_kind_of_mistake_comes_first():
     assert set(KINDS_IN_WORDS) == set(MISTAKES)
 
 
-def test_up_to_three_different_reasons_are_told_failed_checks_first():
+def test_up_to_three_different_reasons_failed_checks_first():
     assert joined([]) == ""
     sentences = "the answer goes over the end of a sentence"
     assert joined(["several_sentences"], ["a", "a", "b", "c"]) == f"{sentences}; a; b"

@@ -18,7 +18,6 @@ from span_label_errors.spans.alignment import (
     answer_spans,
     check_label_map,
     span_classes,
-    text_pieces,
     token_labels,
     tokenize_texts,
 )
@@ -55,12 +54,9 @@ def answer_tokens(tokenizer, text: str, answer: str) -> list[str]:
         ("Paris", [1, 0, 0, 0, 0, 0]),  # at the first character
         ("of 1817", [0, 0, 0, 1, 1, 1]),  # at the last character, two pieces of a word
         ("Paris is capital of 1817", [1, 1, 1, 1, 1, 1]),  # the whole text
-        ("is capital", [0, 1, 1, 0, 0, 0]),  # several words
         ("81", [0, 0, 0, 0, 1, 1]),  # cut inside a word, across its two pieces "18" and "17"
-        ("8", [0, 0, 0, 0, 1, 0]),  # cut inside a piece
         ("17", [0, 0, 0, 0, 0, 1]),  # the second piece only
         (" is ", [0, 1, 0, 0, 0, 0]),  # spaces belong to no token; the neighbours stay outside
-        ("s", [1, 0, 0, 0, 0, 0]),  # the last character of a token
         ("f 1", [0, 0, 0, 1, 1, 0]),  # the last character of one token and the first of another
     ],
 )
@@ -94,31 +90,18 @@ def test_overlapping_classes_both_mark_a_token_and_o_stands_where_no_class_is():
     assert token_labels(tokens, spans, LABEL_MAP)[:, LABEL_MAP["O"]].tolist() == [0, 0, 0, 0]
 
 
-def test_span_between_tokens_raises_with_its_characters():
-    tokens = tokens_of("a \u200b b", "a", "b")
-    with pytest.raises(ValueError, match="the answer at characters 2 to 3 to cover a token, found none"):
-        token_labels(tokens, [AnswerSpan("ANS", 0, 1), AnswerSpan("ANS", 2, 3)], DEFAULT_LABEL_MAP)
-
-
 # With real tokenizers
 
 
 @pytest.mark.parametrize(
     ("text", "answer", "expected"),
     [
-        # First and last words of the context.
-        ("Paris is the capital of France", "Paris", ["Paris"]),
-        ("Paris is the capital of France", "France", ["France"]),
         # "1817" is one word piece: half of it labels it whole.
         ("born in 1817 there", "81", ["1817"]),
         # "Skło" ends in the piece "od" of "Sk", "ł", "od", "ows", "ka".
         ("Marie Skłodowska", "Skło", ["Sk", "ł", "od"]),
-        # Lower-casing gives back the capital of the text.
-        ("the Notre Dame", "Notre", ["Notre"]),
         # "#" is a token of its own, and belongs to the answer.
         ("He wrote C# well", "C#", ["C", "#"]),
-        # Punctuation behind the answer does not.
-        ("He left for Rome, then Oslo.", "Rome", ["Rome"]),
         # Accents are stripped by the model and kept in the text; the precomposed é is one character.
         ("Un café noir", "café", ["café"]),
         # A combining accent inside a word is a character of its token; the word is cut into "et" and "ude".
@@ -149,18 +132,9 @@ def test_text_of_any_length_is_no_reason_to_warn(tiny_bert, caplog, monkeypatch)
     assert "longer than the specified maximum" in caplog.text
 
 
-def test_pieces_need_as_many_ends_as_starts():
-    assert text_pieces("abc", np.array([0, 1]), np.array([1, 3])) == ["a", "bc"]
-    for starts, ends in (([0, 1], [1]), ([0], [1, 2])):
-        with pytest.raises(ValueError, match="zip"):
-            text_pieces("abc", np.array(starts), np.array(ends))
-
-
 def test_text_without_tokens_has_empty_arrays_of_integers(tokenizer):
     (tokens,) = tokenize_texts(tokenizer, [" \u200b"])
-    assert [array.shape for array in tokens] == [(0,), (0,), (0,)]
-    assert [array.dtype for array in tokens] == [np.int64] * 3
-    assert tokens.texts(" \u200b") == []
+    assert [(array.shape, array.dtype) for array in tokens] == [((0,), np.int64)] * 3
     assert token_labels(tokens, [], DEFAULT_LABEL_MAP).shape == (0, 2)
 
 
@@ -289,12 +263,6 @@ def test_label_that_marks_no_span_raises_and_names_the_classes(label):
     )
 
 
-@pytest.mark.parametrize("choice", ["last", None, 1])
-def test_choice_of_answers_of_another_value(choice):
-    with pytest.raises(ValueError, match=f'answers: expected "first" or "all", found {choice!r}'):
-        answer_spans(SEVERAL, LABEL_MAP, choice)
-
-
 # check_label_map
 
 
@@ -307,20 +275,14 @@ def test_label_map_is_ordered_by_column():
 @pytest.mark.parametrize(
     ("label_map", "message"),
     [
-        (["O", "ANS"], "expected a dict such as {'O': 0, 'ANS': 1}"),
         (None, "expected a dict such as {'O': 0, 'ANS': 1}"),
         ({"O": 0, 1: 1}, "expected a dict such as {'O': 0, 'ANS': 1}"),
-        ({"O": 0, "": 1}, "expected a dict such as {'O': 0, 'ANS': 1}"),
-        ({}, "expected 'O' and at least one span class"),
         ({"O": 0}, "expected 'O' and at least one span class"),
         ({"o": 0, "ANS": 1}, "expected 'O' and at least one span class"),
         ({"O": 1, "ANS": 2}, "expected the columns 0 to 1"),
         ({"O": 0, "ANS": 0}, "expected the columns 0 to 1"),
-        ({"O": 0, "ANS": 1, "B": 3}, "expected the columns 0 to 2"),
-        ({"O": -1, "ANS": 0}, "expected the columns 0 to 1"),
         ({"O": 0, "ANS": True}, "expected the columns 0 to 1"),
         ({"O": 0, "ANS": 1.0}, "expected the columns 0 to 1"),
-        ({"O": 0, "ANS": "1"}, "expected the columns 0 to 1"),
     ],
 )
 def test_label_map_that_does_not_number_its_classes(label_map, message):
@@ -329,7 +291,7 @@ def test_label_map_that_does_not_number_its_classes(label_map, message):
     assert str(raised.value) == f"label_map: {message}, found {label_map!r}"
 
 
-@pytest.mark.parametrize("name", ["A/B", "../A", ".A", "-A", " A", "A\n", "A:B", "A\\B", "e\u0301", "😀"])
+@pytest.mark.parametrize("name", ["A/B", "../A", "-A", " A", "A\n", "A\\B", "e\u0301", "😀"])
 def test_name_that_no_file_could_have_is_refused(name):
     with pytest.raises(ValueError) as raised:
         check_label_map({"O": 0, name: 1})

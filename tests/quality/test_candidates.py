@@ -1,4 +1,4 @@
-"""Evidence for every given answer of a data set, on tables small enough to read."""
+"""Features of every given answer of a data set and of its candidates, on tables small enough to read."""
 
 import re
 from collections import Counter
@@ -6,11 +6,13 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
+from text_strategies import span_of, word_tokens
 
-from span_label_errors.quality import cases as answer_evidence
-from span_label_errors.quality.cases import AnswerEvidence, Judged, span_classes_of
-from span_label_errors.quality.context import COLUMN, FEATURES, ContextText, WordRarity
-from span_label_errors.quality.features import ContextEvidence
+from span_label_errors.quality import candidates as candidates_module
+from span_label_errors.quality import context as context_module
+from span_label_errors.quality.candidates import AnswerFeatures, GivenAnswer, span_classes_of
+from span_label_errors.quality.context import ContextText, TextSpans, WordRarity
+from span_label_errors.quality.features import COLUMN, FEATURES, QuestionFeatures
 
 #       0    5   9     15 18    24
 TEXT = "Anna met Bruno in Rome. Carla left"
@@ -20,16 +22,15 @@ LONG = " ".join(f"w{number}" for number in range(30))
 
 def row(context: str, question: str, probs=None, **answers: str | list[str]) -> dict:
     """An example; answers by class, each where it first occurs, or as a (char_start, char_end)."""
-    tokens = [match.span() for match in re.finditer(r"\w+|[^\w\s]", context)]
     made = {"context": context, "question": question, "given_answer": [], "given_start": [], "given_label": []}
-    made["char_start"], made["char_end"] = np.array(tokens).T
+    made["char_start"], made["char_end"] = word_tokens(context)
     for name, texts in answers.items():
         for text in [texts] if isinstance(texts, str) else texts:
-            start, end = (context.index(text), context.index(text) + len(text)) if isinstance(text, str) else text
+            start, end = span_of(context, text) if isinstance(text, str) else text
             made["given_answer"].append(context[start:end])
             made["given_start"].append(start)
             made["given_label"].append(name)
-        made[f"pred_probs_{name}"] = np.array(probs or np.linspace(0.1, 0.9, len(tokens)), dtype=np.float32)
+        made[f"pred_probs_{name}"] = np.array(probs or np.linspace(0.1, 0.9, len(made["char_start"])), dtype=np.float32)
     return made
 
 
@@ -37,31 +38,28 @@ def table_of(*rows: dict) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def span_of(context: str, text: str) -> tuple[int, int]:
-    return context.index(text), context.index(text) + len(text)
-
-
 @pytest.fixture
 def watched(monkeypatch):
-    """The contexts that are read, and what each is asked: (question, probs), (question, spans, takers)."""
+    """The contexts that are read, and the calls to each: (question, probs), (question, spans, competing)."""
 
-    class Watched(ContextEvidence):
-        made, asked = [], []
+    class Watched(QuestionFeatures):
+        made, calls = [], []
 
         def __init__(self, question, text, char_start, char_end, probs):
             super().__init__(question, text, char_start, char_end, probs)
             self.question = question
             self.made.append((question, text.context, self.probs.round(6).tolist()))
 
-        def of(self, spans, takers=()):
-            self.asked.append((self.question, list(spans), [(span, taker.question) for span, taker in takers]))
-            return super().of(spans, takers)
+        def of(self, spans, competing=()):
+            pairs = spans.pairs if isinstance(spans, TextSpans) else list(spans)
+            self.calls.append((self.question, pairs, [(span, other.question) for span, other in competing]))
+            return super().of(spans, competing)
 
-    monkeypatch.setattr(answer_evidence, "ContextEvidence", Watched)
+    monkeypatch.setattr(candidates_module, "QuestionFeatures", Watched)
     return Watched
 
 
-# What is judged
+# Given answers
 
 
 def test_span_classes_are_those_with_probabilities():
@@ -70,35 +68,35 @@ def test_span_classes_are_those_with_probabilities():
     assert span_classes_of(pd.DataFrame(columns=["labels_ANS"])) == []
 
 
-def test_every_answer_is_judged_and_every_class_without_one():
+def test_every_answer_and_every_class_without_one_is_a_given_answer():
     rows = [
         row(TEXT, "q0", PER=["Anna", "Bruno"], LOC="Rome"),
         row(OTHER, "q1", PER=[], LOC=[]),
         row(TEXT, "q2", LOC=["Rome"], PER=[]),
         row(OTHER, "q3", PER=[], LOC="Oslo"),
     ]
-    assert AnswerEvidence(table_of(*rows)).judged == [
-        Judged(0, "PER", (0, 4), 0), Judged(0, "PER", (9, 14), 0), Judged(0, "LOC", (18, 22), 0),
-        Judged(1, "PER", None, 1), Judged(1, "LOC", None, 1),
-        Judged(2, "PER", None, 0), Judged(2, "LOC", (18, 22), 0),
-        Judged(3, "PER", None, 1), Judged(3, "LOC", (0, 4), 1),
+    assert AnswerFeatures(table_of(*rows)).given_answers == [
+        GivenAnswer(0, "PER", (0, 4), 0), GivenAnswer(0, "PER", (9, 14), 0), GivenAnswer(0, "LOC", (18, 22), 0),
+        GivenAnswer(1, "PER", None, 1), GivenAnswer(1, "LOC", None, 1),
+        GivenAnswer(2, "PER", None, 0), GivenAnswer(2, "LOC", (18, 22), 0),
+        GivenAnswer(3, "PER", None, 1), GivenAnswer(3, "LOC", (0, 4), 1),
     ]  # fmt: skip
 
 
-def test_spellings_of_a_paragraph_are_one_group():
+def test_spellings_of_a_paragraph_are_one_paragraph():
     rows = [row(text, "q", ANS=[]) for text in (TEXT, OTHER, TEXT.upper(), f" {TEXT} ", OTHER.replace(" ", "\n"))]
-    assert [judged.group for judged in AnswerEvidence(table_of(*rows)).judged] == [0, 1, 0, 0, 1]
+    assert [given.paragraph for given in AnswerFeatures(table_of(*rows)).given_answers] == [0, 1, 0, 0, 1]
 
 
 # Answers of other questions
 
 
-def takers_of(watched, table: pd.DataFrame) -> dict[str, list]:
-    list(AnswerEvidence(table).cases())
-    return {question: takers for question, _, takers in watched.asked}
+def competing_of(watched, table: pd.DataFrame) -> dict[str, list]:
+    list(AnswerFeatures(table).candidates())
+    return {question: competing for question, _, competing in watched.calls}
 
 
-def test_takers_are_answers_of_other_questions_on_the_context(watched):
+def test_answers_of_other_questions_on_the_context_compete(watched):
     rows = [
         row(TEXT, "q0", ANS=["Anna", "Bruno"]),
         row(OTHER, "q1", ANS="Oslo"),
@@ -109,17 +107,17 @@ def test_takers_are_answers_of_other_questions_on_the_context(watched):
     anna, bruno, rome = (
         (span_of(TEXT, text), name) for text, name in (("Anna", "q0"), ("Bruno", "q0"), ("Rome", "q2"))
     )
-    assert takers_of(watched, table_of(*rows)) == {
+    assert competing_of(watched, table_of(*rows)) == {
         "q0": [rome], "q1": [], "q2": [anna, bruno], "q3": [anna, bruno, rome], "q4": [],
     }  # fmt: skip
-    assert len(watched.asked) == 6
+    assert len(watched.calls) == 6
 
 
 # Other answers of the example
 
 
 def probs_of(watched, *rows: dict) -> list[list[float]]:
-    list(AnswerEvidence(table_of(*rows)).cases())
+    list(AnswerFeatures(table_of(*rows)).candidates())
     return [probs for _, _, probs in watched.made]
 
 
@@ -130,7 +128,7 @@ def masked(*tokens: int) -> list[float]:
     return [0.02 if token in tokens else prob for token, prob in enumerate(PROBS)]
 
 
-def test_other_answers_of_an_example_are_no_rivals(watched):
+def test_other_answers_of_an_example_do_not_compete(watched):
     probs = probs_of(watched, row(TEXT, "q", PROBS, ANS=["Anna", "Bruno in Rome", "Carla"]))
     assert probs == [masked(2, 3, 4, 6), masked(0, 6), masked(0, 2, 3, 4)]
 
@@ -145,19 +143,19 @@ def test_tokens_of_the_answer_itself_are_kept(watched):
     assert probs_of(watched, row(TEXT, "q", PROBS, ANS=[(9, 11), (12, 16)])) == [masked(3), PROBS]
 
 
-# Evidence against a slow reference
+# Features, against those of one example read alone
 
 
-def reference(table: pd.DataFrame, index: int, spans, takers=()) -> np.ndarray:
-    """Evidence of one example that has one answer at most; takers as (span, index)."""
+def reference(table: pd.DataFrame, index: int, spans, competing=()) -> np.ndarray:
+    """Features of one example that has one answer at most; competing as (span, index)."""
     rarity = WordRarity(table["context"])
 
     def read(example):
         probs = example["pred_probs_ANS"].astype(np.float64)
         text = ContextText(example["context"], rarity)
-        return ContextEvidence(example["question"], text, example["char_start"], example["char_end"], probs)
+        return QuestionFeatures(example["question"], text, example["char_start"], example["char_end"], probs)
 
-    others = [(span, read(table.iloc[other])) for span, other in takers]
+    others = [(span, read(table.iloc[other])) for span, other in competing]
     return read(table.iloc[index]).of(spans, others)
 
 
@@ -171,59 +169,59 @@ def table() -> pd.DataFrame:
     )
 
 
-def test_cases_have_the_evidence_of_their_candidates(table):
-    evidence = AnswerEvidence(table)
-    cases = dict(evidence.cases())
+def test_features_are_those_of_the_candidates(table):
+    features = AnswerFeatures(table)
+    cases = dict(features.candidates())
     assert sorted(cases) == [0, 1, 2, 3]
     anna, rome, oslo = span_of(TEXT, "Anna"), span_of(TEXT, "Rome"), span_of(OTHER, "Oslo")
-    for index, given, takers in [
+    for index, given, competing in [
         (0, [anna], [(rome, 2)]), (1, [oslo], []), (2, [rome], [(anna, 0)]), (3, [], [(oslo, 1)]),
     ]:  # fmt: skip
         case = cases[index]
         assert case.given.shape == (len(given), len(FEATURES))
-        assert case.evidence.shape == (len(case.candidates), len(FEATURES))
-        assert np.array_equal(case.evidence, reference(table, index, case.candidates, takers))
+        assert case.features.shape == (len(case.spans), len(FEATURES))
+        assert np.array_equal(case.features, reference(table, index, case.spans, competing))
         if given:
-            assert np.array_equal(case.given, reference(table, index, given, takers))
-            assert np.array_equal(case.given[0], case.evidence[case.candidates.index(given[0])])
+            assert np.array_equal(case.given, reference(table, index, given, competing))
+            assert np.array_equal(case.given[0], case.features[case.spans.index(given[0])])
     # Spans of whole words within a sentence: 5 words, and 2.
-    assert len(cases[0].candidates) == 5 * 6 // 2 + 2 * 3 // 2
-    assert len(cases[3].candidates) == 3 * 4 // 2
+    assert len(cases[0].spans) == 5 * 6 // 2 + 2 * 3 // 2
+    assert len(cases[3].spans) == 3 * 4 // 2
 
 
-def test_training_evidence_is_that_of_the_spans(table):
-    asked = []
+def test_training_set_has_the_features_of_its_spans(table):
+    calls = []
 
     def elsewhere(context, answer, others):
-        asked.append((context, answer, others))
+        calls.append((context, answer, others))
         return [span for span in [(0, 4), (5, 8)] if span != answer]
 
     def never(context, answer, others):
         return []
 
-    training, answers = AnswerEvidence(table, mistakes={"elsewhere": elsewhere, "never": never}).training_evidence()
+    training, answers = AnswerFeatures(table, mistakes={"elsewhere": elsewhere, "never": never}).training_set()
     anna, rome, oslo = span_of(TEXT, "Anna"), span_of(TEXT, "Rome"), span_of(OTHER, "Oslo")
-    assert asked == [(TEXT, anna, [rome]), (TEXT, rome, [anna]), (OTHER, oslo, [])]
+    assert calls == [(TEXT, anna, [rome]), (TEXT, rome, [anna]), (OTHER, oslo, [])]
     assert answers.tolist() == [0, 1, 2]
     assert answers.dtype == np.int64
     cases = [(0, anna, [(rome, 2)], [(5, 8)]), (1, oslo, [], [(5, 8)]), (2, rome, [(anna, 0)], [(0, 4), (5, 8)])]
-    for position, (index, given, takers, wrong) in enumerate(cases):
-        assert np.array_equal(training.given[[position]], reference(table, index, [given], takers))
+    for position, (index, given, competing, wrong) in enumerate(cases):
+        assert np.array_equal(training.given[[position]], reference(table, index, [given], competing))
         found = training.mistakes[training.mistake_of == position]
-        assert np.array_equal(found, reference(table, index, wrong, takers))
+        assert np.array_equal(found, reference(table, index, wrong, competing))
         # Fewer than a hundred: all candidates are compared.
-        candidates = dict(AnswerEvidence(table).cases())[index].candidates
+        candidates = dict(AnswerFeatures(table).candidates())[index].spans
         candidates = [span for span in candidates if span != given]
-        assert np.array_equal(training.others[position], reference(table, index, candidates, takers))
+        assert np.array_equal(training.compared[position], reference(table, index, candidates, competing))
     assert Counter(training.mistake_of.tolist()) == {0: 1, 1: 1, 2: 2}
     assert training.kinds.tolist() == ["elsewhere"] * 4
     assert training.mistake_of.dtype == np.int64
 
 
-def test_training_evidence_without_mistakes(table):
-    training, answers = AnswerEvidence(table, mistakes={}).training_evidence()
+def test_training_set_without_mistakes(table):
+    training, answers = AnswerFeatures(table, mistakes={}).training_set()
     assert training.mistakes.shape == (0, len(FEATURES))
-    assert len(answers) == len(training.given) == len(training.others) == 3
+    assert len(answers) == len(training.given) == len(training.compared) == 3
     assert training.mistake_of.dtype == np.int64
 
 
@@ -235,42 +233,38 @@ def long_rows(num: int) -> pd.DataFrame:
 
 
 def test_number_of_answers_learned_is_limited(monkeypatch):
-    monkeypatch.setattr(answer_evidence, "MAX_ANSWERS_LEARNED", 4)
+    monkeypatch.setattr(candidates_module, "MAX_ANSWERS_LEARNED", 4)
     rows = long_rows(9)
     for name in ("given_answer", "given_start", "given_label"):
         rows[name] = [[], *rows[name][1:]]
-    chosen = {}
-    for seed in range(8):
-        evidence = AnswerEvidence(rows, seed)
-        training, answers = evidence.training_evidence()
-        chosen[seed] = answers.tolist()
-        assert len(set(chosen[seed])) == 4
-        assert chosen[seed] == sorted(chosen[seed])
-        assert set(chosen[seed]) <= set(range(1, 9))
-        cases = dict(evidence.cases())
-        assert np.array_equal(training.given, np.concatenate([cases[place].given for place in answers]))
+    chosen = []
+    for seed in (0, 0, 1, 2):
+        features = AnswerFeatures(rows, seed)
+        training, answers = features.training_set()
+        chosen.append(answers.tolist())
+        assert chosen[-1] == sorted(set(chosen[-1]) & set(range(1, 9)))
+        candidates = dict(features.candidates())
+        assert np.array_equal(training.given, np.concatenate([candidates[row].given for row in answers]))
         assert set(training.mistake_of.tolist()) == {0, 1, 2, 3}
-        assert len(training.others) == 4
-        assert AnswerEvidence(rows, seed).training_evidence()[1].tolist() == chosen[seed]
-    assert len({tuple(answers) for answers in chosen.values()}) > 1
-    monkeypatch.setattr(answer_evidence, "MAX_ANSWERS_LEARNED", 8)
-    assert AnswerEvidence(rows).training_evidence()[1].tolist() == list(range(1, 9))
+        assert len(training.compared) == 4
+    assert chosen[0] == chosen[1]
+    assert chosen[1] != chosen[2] != chosen[3]
 
 
 def test_mistakes_and_compared_spans_are_sampled(monkeypatch, watched):
-    monkeypatch.setattr(answer_evidence, "MISTAKES_OF_A_KIND", 2)
-    monkeypatch.setattr(answer_evidence, "SPANS_COMPARED", 5)
-    monkeypatch.setattr(answer_evidence, "MAX_SUGGESTED_WORDS", 3)
+    monkeypatch.setattr(candidates_module, "MISTAKES_OF_A_KIND", 2)
+    monkeypatch.setattr(candidates_module, "SPANS_COMPARED", 5)
+    monkeypatch.setattr(context_module, "MAX_CANDIDATE_WORDS", 3)
     of_words = [match.span() for match in re.finditer(r"\w+", LONG)]
     kinds = {"words": lambda *_: of_words, "few": lambda *_: of_words[:1]}
 
     def spans(seed: int) -> list[list[tuple[int, int]]]:
-        watched.asked.clear()
-        training, _ = AnswerEvidence(long_rows(2), seed, kinds).training_evidence()
+        watched.calls.clear()
+        training, _ = AnswerFeatures(long_rows(2), seed, kinds).training_set()
         assert training.kinds.tolist() == ["words", "words", "few"] * 2
         assert training.mistake_of.tolist() == [0, 0, 0, 1, 1, 1]
-        assert [len(others) for others in training.others] == [5, 5]
-        return [asked for _, asked, _ in watched.asked]
+        assert [len(others) for others in training.compared] == [5, 5]
+        return [spans for _, spans, _ in watched.calls]
 
     first = spans(0)
     for given, (answer, one, two, few, *compared) in zip(("w3", "w4"), first, strict=True):
@@ -290,8 +284,8 @@ def test_mistakes_and_compared_spans_are_sampled(monkeypatch, watched):
 
 
 def candidates_of(context: str, *answers) -> list[list[tuple[int, int]]]:
-    cases = dict(AnswerEvidence(table_of(row(context, "q?", ANS=list(answers)))).cases())
-    return [cases[place].candidates for place in range(len(answers))]
+    cases = dict(AnswerFeatures(table_of(row(context, "q?", ANS=list(answers)))).candidates())
+    return [cases[place].spans for place in range(len(answers))]
 
 
 @pytest.mark.parametrize(
@@ -312,5 +306,5 @@ def test_given_answer_is_a_candidate_once_where_no_other_is_like_it(context, ans
 def test_given_answer_that_cuts_a_word_is_no_candidate(answer):
     (found,) = candidates_of(TEXT, answer)
     assert answer not in found
-    (case,) = [case for _, case in AnswerEvidence(table_of(row(TEXT, "q?", ANS=[answer]))).cases()]
+    (case,) = [case for _, case in AnswerFeatures(table_of(row(TEXT, "q?", ANS=[answer]))).candidates()]
     assert case.given[0, COLUMN["cuts_word"]] == 1
