@@ -26,6 +26,7 @@ from span_label_errors.cross_validation.splits import make_splits
 from span_label_errors.cross_validation.store import load_fold
 from span_label_errors.cross_validation.trainers import seen_contexts
 from span_label_errors.data.squad import InvalidDatasetError, load_squad
+from span_label_errors.model.windows import tokenize_examples
 from span_label_errors.notebook.settings import ParameterError, ReviewParameters, TrainingParameters
 from span_label_errors.quality.scores import span_label_quality
 from span_label_errors.results.read import read_outputs
@@ -361,7 +362,7 @@ CASES = [
     ("checkpoint: another architecture", checkpoint(config(model_type="roberta")), ValueError, "expected a BERT checkpoint (model_type 'bert'), found 'roberta'"),
     ("checkpoint: a head for other labels", checkpoint(lambda bert: BertForTokenClassification.from_pretrained(bert, num_labels=3).save_pretrained(bert)), ValueError, "found a head for other labels"),
     ("checkpoint: no tokenizer", checkpoint(edit("tokenizer.json", lambda content: None)), FileNotFoundError, "expected a tokenizer (tokenizer.json or vocab.txt), found none"),
-    ("checkpoint: a tokenizer that is no JSON", checkpoint(edit("tokenizer.json", lambda content: "<html>")), ValueError, "tokenizer.json: expected a part of the tokenizer as JSON; "),
+    ("checkpoint: a tokenizer that is no JSON", checkpoint(edit("tokenizer.json", lambda content: "<html>")), ValueError, "expected BERT's tokenizer (tokenizer.json or vocab.txt); "),
     ("checkpoint: an empty tokenizer", checkpoint(edit("tokenizer.json", lambda content: "{}")), ValueError, "expected BERT's tokenizer (tokenizer.json or vocab.txt); "),
     ("checkpoint: a tokenizer of another model", checkpoint(small_vocabulary), ValueError, "expected a tokenizer of at most 40 tokens, …found the token id "),
     ("checkpoint: no configuration", checkpoint(edit("config.json", lambda content: None)), FileNotFoundError, "config.json: expected a model's configuration, found no such file"),
@@ -526,7 +527,7 @@ def test_context_of_a_million_characters(bert, tmp_path):
     loaded = load("a.json", squad_document([example]))(tmp_path).to_list()
     assert loaded == [example]
     assert time.perf_counter() - started < 5
-    (tokenized,) = QATrainer(QA(bert, max_length=32), 32, LABEL_MAP).tokenize(loaded)
+    (tokenized,) = tokenize_examples(QA(bert).tokenizer, loaded, LABEL_MAP, max_length=32)
     assert tokenized.context.char_end[-1] == MILLION
     assert tokenized.labels[:, 1].sum() == tokenized.labels[-4:, 1].sum() > 0
     assert time.perf_counter() - started < 60

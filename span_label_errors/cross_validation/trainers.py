@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from span_label_errors.model.checkpoints import EMBEDDED_BACKBONE, read_seen_contexts, weight_files
-from span_label_errors.model.network import freeze_layers, load_network
 from span_label_errors.model.qa import QA
-from span_label_errors.model.trainer import QATrainer, check_numbers
+from span_label_errors.model.trainer import QATrainer, prepare_training
 
 
 def settings(trainer) -> dict:
@@ -78,25 +77,9 @@ def seen_contexts(trainer) -> set[str]:
 def check(trainer, examples: Sequence[dict], training: dict) -> None:
     """Raise what can be known to be wrong with data and arguments of `train`, without training."""
     if isinstance(trainer, QATrainer):
-        _check_qa_training(trainer, examples, **training)
+        prepare_training(trainer, examples, "unused", **training)
     else:
         inspect.signature(trainer.train).bind(examples, "", seed=0, **training)
-
-
-def _check_qa_training(
-    trainer: QATrainer,
-    examples: Sequence[dict],
-    num_train_epochs: float = 3,
-    *,
-    head_learning_rate: float | None = None,
-    frozen_layers: int = 0,
-    dropout: float | None = None,
-    **training_arguments,
-) -> None:
-    check_numbers(num_train_epochs, head_learning_rate, dropout)
-    trainer.tokenize(examples)
-    trainer.training_arguments("unused", num_train_epochs=num_train_epochs, **training_arguments)
-    freeze_layers(load_network(trainer.qa.checkpoint, trainer.label_map, 0, dropout), frozen_layers)
 
 
 def _is_known_elsewhere(trainer) -> bool:

@@ -1,71 +1,82 @@
-"""The training loop: which windows each step takes, the steps, and all that the next step depends on.
+"""The training loop: which arguments it takes, which windows each step takes, the steps, and how to resume.
 
 `train_network` is the whole of it, from the seed to the last log entry. On one process the same call gives the same
-bytes, however often it was interrupted; several processes (`accelerate launch`, `torchrun`) take the same steps.
+bytes, however often it was interrupted. Several processes (`accelerate launch`, `torchrun`) take the same steps.
 """
 
 import contextlib
+import difflib
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from typing import Literal
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch.utils.data import DataLoader, Dataset, Sampler
 from transformers import Trainer, TrainingArguments, enable_full_determinism, get_scheduler, set_seed
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from span_label_errors.model.network import BertForSpanClassification, check_finite_weights
+from span_label_errors.model.network import BertForSpanClassification, non_finite_weights
 from span_label_errors.model.training_states import TrainingState, TrainingStates
 from span_label_errors.model.windows import IGNORED_LABEL, TrainingItems
 
-# Fields of TrainingArguments that shape the training here; any other must keep its default.
-HONOURED_ARGUMENTS = frozenset({
-    "output_dir", "seed", "data_seed", "full_determinism", "use_cpu", "bf16", "fp16", "tf32",
-    "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
-    "train_sampling_strategy", "learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps",
-    "optim", "optim_args", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm",
-    "logging_strategy", "logging_steps", "logging_first_step",
-    "gradient_checkpointing", "activation_checkpointing", "torch_compile", "torch_compile_backend",
-    "dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent_workers", "dataloader_prefetch_factor",
-})  # fmt: skip
-# Of these fields, the values that are honoured.
-HONOURED_CHOICES = {
-    "train_sampling_strategy": ("group_by_length", "random", "sequential"),
-    "optim": ("adamw_torch_fused", "adamw_torch", "adafactor", "sgd", "adagrad", "rmsprop"),
-    "lr_scheduler_type": (
-        "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt",
-        "cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay",
-    ),
-}  # fmt: skip
 OnStep = Callable[[int, int, float | None], None]  # (step, num_steps, loss that was last logged)
 
+_OF_THEIR_OWN_TYPE = {
+    "full_determinism", "fp16", "tf32", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
+    "learning_rate", "lr_scheduler_kwargs", "warmup_steps", "optim_args", "weight_decay", "adam_beta1", "adam_beta2",
+    "adam_epsilon", "max_grad_norm", "logging_strategy", "logging_steps", "logging_first_step",
+    "gradient_checkpointing", "activation_checkpointing", "torch_compile", "torch_compile_backend",
+    "dataloader_num_workers", "dataloader_pin_memory",
+}  # fmt: skip
+# The fields of TrainingArguments that shape the training here, and their types. Data, places, seed, epochs and
+# precision have arguments of their own in `QA` and `QATrainer.train`.
+HONOURED_ARGUMENTS = {
+    **{known.name: known.type for known in fields(TrainingArguments) if known.name in _OF_THEIR_OWN_TYPE},
+    "train_sampling_strategy": Literal["group_by_length", "random", "sequential"],
+    "optim": Literal["adamw_torch_fused", "adamw_torch", "adafactor", "sgd", "adagrad", "rmsprop"],
+    "lr_scheduler_type": Literal[
+        "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt",
+        "cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay",
+    ],
+}  # fmt: skip
 
-def check_honoured(arguments: dict[str, object]) -> None:
-    """Raise ValueError for a field of `TrainingArguments` that would be without effect here."""
-    defaults = {known.name: known.default for known in fields(TrainingArguments)}
+
+def check_training_arguments(arguments: dict[str, object]) -> None:
+    """Check that arguments are among `HONOURED_ARGUMENTS`, and of their types.
+
+    Raises
+    ------
+    ValueError
+        Names the first field that is not, with what was expected and found.
+    """
     for name, value in arguments.items():
-        if name in defaults and name not in HONOURED_ARGUMENTS and value != defaults[name]:
+        if name not in HONOURED_ARGUMENTS:
+            nearest = difflib.get_close_matches(str(name), HONOURED_ARGUMENTS, n=1, cutoff=0.8)
+            hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(sorted(HONOURED_ARGUMENTS))}"
             raise ValueError(
-                f"{name}: expected a field that the training loop honours, found {name}={value!r}, which would be "
-                f"without effect; leave it out, or choose among {', '.join(sorted(HONOURED_ARGUMENTS))}"
+                f"{name}: expected a field of TrainingArguments that shapes the training, found {value!r}; {hint}"
             )
-        choices = HONOURED_CHOICES.get(name, (value,))
-        if value not in choices:
-            raise ValueError(f"{name}: expected one of {', '.join(choices)}, found {value!r}")
+        try:
+            TypeAdapter(HONOURED_ARGUMENTS[name], config=ConfigDict(strict=True)).validate_python(value)
+        except ValidationError as error:
+            expected = error.errors()[0]["msg"].removeprefix("Input should be ")
+            raise ValueError(f"{name}: expected {expected}, found {value!r}") from error
 
 
 # --- the windows of each step ---------------------------------------------------------------------
 
 
 class BatchOrder(Sampler):
-    """The windows of each batch of an epoch, drawn when its iteration begins, from `first_batch` on.
+    """The windows of each batch of an epoch, by index, from `first_batch` on.
 
-    Several processes share a batch of `per_device_train_batch_size` windows: each takes as many of them. Blanks, whose
-    index is the number of windows, fill the last one.
+    Several processes share each batch of `per_device_train_batch_size` windows evenly. The index of `WithBlank`'s last
+    item fills the last batch.
     """
 
     def __init__(self, lengths: Sequence[int], args: TrainingArguments, process_index: int = 0, num_processes: int = 1):
@@ -99,7 +110,7 @@ class BatchOrder(Sampler):
 
 
 class WithBlank(Dataset):
-    """A data set with one item more, at its end, whose labels do not count, so that every process has its batch."""
+    """Training items and one more, at the end, whose labels do not count: it fills the last batch of each process."""
 
     def __init__(self, items: TrainingItems):
         self._items = items
@@ -126,23 +137,15 @@ def train_network(
     on_step: OnStep | None = None,
     states: TrainingStates | None = None,
 ) -> list[tuple[float, float]]:
-    """Train a network in place, from the saved state if there is one, and return (epoch, mean loss) of each log entry.
+    """Train a network in place, from the saved state if there is one.
 
-    Parameters
-    ----------
-    network : BertForSpanClassification
-    items : TrainingItems
-    collate : callable
-        Makes a batch of items.
-    args : TrainingArguments
-        `per_device_train_batch_size` is the number of windows in a batch, over all processes.
-    head_learning_rate : float, optional
-        Highest learning rate of the head, if not that of the encoder.
-    on_step : callable, optional
-        Called after each step, once its state is saved.
-    states : TrainingStates, optional
-        The first process saves them; every process must be able to read them. What dropout draws in several processes
-        depends on their number, and is drawn anew after an interruption.
+    `QATrainer.train` says what the arguments are. Of several processes the first one saves the states, and all must be
+    able to read them. What dropout draws then depends on their number, and is drawn anew after an interruption.
+
+    Returns
+    -------
+    list of (epoch, mean loss)
+        Of each log entry, since the one before.
 
     Raises
     ------
@@ -162,7 +165,6 @@ def train_network(
     loader = DataLoader(
         items if accelerator.num_processes == 1 else WithBlank(items), batch_sampler=order, collate_fn=collate,
         num_workers=args.dataloader_num_workers, pin_memory=args.dataloader_pin_memory,
-        persistent_workers=args.dataloader_persistent_workers, prefetch_factor=args.dataloader_prefetch_factor,
     )  # fmt: skip
     batches_of_step = args.gradient_accumulation_steps
     steps_of_epoch = math.ceil(len(order) / batches_of_step)
@@ -231,7 +233,9 @@ def train_network(
             if on_step is not None:
                 on_step(run.step, num_steps, run.loss_history[-1][1] if run.loss_history else None)
         steps_done = 0
-    check_finite_weights(network)
+    not_finite = non_finite_weights(network)
+    if not_finite:
+        raise FloatingPointError(f"expected finite weights after training, found NaN or infinity in {not_finite}")
     return run.loss_history
 
 

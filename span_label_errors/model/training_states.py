@@ -1,4 +1,4 @@
-"""The saved state of a training that is not finished, as one safetensors file: no pickle, and whole or not used."""
+"""The saved state of an unfinished training: one safetensors file without pickle, which is whole or not used."""
 
 import contextlib
 import json
@@ -11,10 +11,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from span_label_errors.files import check_writable
-from span_label_errors.model.checkpoints import file_sha256
+from span_label_errors.files import check_writable, file_sha256
 
-# What is lost when a run dies. A state that takes long to write is written less often.
+# The most work that a run loses when it dies; a state that takes long to write is written less often.
 SECONDS_BETWEEN_STATES = 60.0
 _MOST_TIME_FOR_STATES = 0.05
 
@@ -27,9 +26,9 @@ class TrainingState(NamedTuple):
 
 
 class TrainingStates:
-    """The saved state of one unfinished training, in a folder of its own.
+    """The saved states of one unfinished training, in a folder of its own.
 
-    A state's file carries its SHA-256 in its name, which it gets once it is whole; a damaged one is never used.
+    A file gets its name, with its SHA-256, once it is whole.
 
     Parameters
     ----------
@@ -42,9 +41,14 @@ class TrainingStates:
         Between two states.
     """
 
-    def __init__(self, folder: str | Path, key: str, log: Callable[[str], None] = print, seconds: float | None = None):
-        self.folder, self.key, self.log = Path(folder), key, log
-        self._seconds = SECONDS_BETWEEN_STATES if seconds is None else seconds
+    def __init__(
+        self,
+        folder: str | Path,
+        key: str,
+        log: Callable[[str], None] = print,
+        seconds: float = SECONDS_BETWEEN_STATES,
+    ):
+        self.folder, self.key, self.log, self._seconds = Path(folder), key, log, seconds
         self._last_saved, self._seconds_to_save = time.monotonic(), 0.0
 
     def is_due(self) -> bool:
@@ -77,7 +81,7 @@ class TrainingStates:
         return saved
 
     def load(self) -> TrainingState | None:
-        """Return the latest state that is whole and of this key, or None; the others are removed."""
+        """Return the latest state that is whole and of this key, or None, and remove the others."""
         for half_written in self.folder.glob(".step_*.partial"):
             half_written.unlink()
         for file in self._files():
