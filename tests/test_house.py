@@ -129,6 +129,20 @@ def test_no_pickle_is_loaded_and_no_remote_code_trusted():
         assert not re.search(r"import pickle|torch\.load|allow_pickle=True|trust_remote_code=True", source), module
 
 
+def test_no_private_name_of_another_module_or_library_is_used():
+    is_private = re.compile("_(?!exit$|replace$|asdict$)[a-z]").match  # these are documented, despite their names
+    for module in MODULES:
+        nodes = list(ast.walk(ast.parse(module.read_text(encoding="utf-8"))))
+        own = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+        own |= {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+        own |= {node.target.id for node in nodes if isinstance(node, ast.AnnAssign) and hasattr(node.target, "id")}
+        used = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+        for node in nodes:
+            if isinstance(node, ast.ImportFrom):
+                used |= {*node.module.split("."), *(alias.name for alias in node.names)}
+        assert not [name for name in used - own if is_private(name)], module
+
+
 def test_no_import_silences_warnings():
     code = "import warnings, spanbert, span_classification_tutorial_utils\nwarnings.warn('heard')"
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

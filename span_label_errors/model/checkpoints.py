@@ -123,7 +123,7 @@ def _check_config(path: Path, config: dict, shapes: dict[str, tuple[int, ...]]) 
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerFast:
-    """Load the tokenizer of a checkpoint without running its code; raise ValueError if it is not one of this BERT."""
+    """Load the tokenizer of a checkpoint without running its code; raise ValueError if it does not fit the model."""
     path = checkpoint.path
     try:
         tokenizer = AutoTokenizer.from_pretrained(  # nosec B615 # a folder that is here has no revision
@@ -134,10 +134,12 @@ def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerFast:
         raise ValueError(
             f"{path}: expected BERT's tokenizer ({' or '.join(_VOCABULARY_FILES)}); {type(error).__name__}: {error}"
         ) from error
-    missing = [name for name in ("cls_token", "sep_token", "pad_token") if getattr(tokenizer, f"{name}_id") is None]
-    if missing or not isinstance(tokenizer, PreTrainedTokenizerFast):
-        found = f"without {', '.join(missing)}" if missing else "that gives no offsets"
-        raise ValueError(f"{path}: expected BERT's tokenizer, found a {type(tokenizer).__name__} {found}")
+    special = tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id
+    if None in special or not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise ValueError(
+            f"{path}: expected BERT's tokenizer, which gives offsets and has [CLS], [SEP] and [PAD], found a "
+            f"{type(tokenizer).__name__} with the ids {special} for them"
+        )
     largest = max(tokenizer.get_vocab().values())
     if largest >= checkpoint.vocab_size:
         raise ValueError(

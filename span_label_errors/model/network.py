@@ -105,7 +105,7 @@ def load_network(
             )  # fmt: skip
     except (ArithmeticError, LookupError, RuntimeError, ValueError) as error:
         raise ValueError(
-            f"{checkpoint.path}: expected the encoder that config.json describes; {type(error).__name__}: {error}"
+            f"{checkpoint.path}: expected config.json to describe the encoder; {type(error).__name__}: {error}"
         ) from error
     missing = set(report["missing_keys"]) - (_HEAD if checkpoint.label_map is None else set())
     if missing:

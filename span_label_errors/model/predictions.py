@@ -63,39 +63,33 @@ def join_windows(
 ) -> list[SpanPrediction]:
     """Take each token's probabilities from the window that owns it.
 
+    `[CLS]` and the question have those of the example's first window, the last `[SEP]` those of its last.
+
     Parameters
     ----------
     examples, tokenized : sequences of equal length
         Examples, and `windows.tokenize_examples` of them.
-    windows : sequence of Window
-        All windows of these examples.
-    window_probs : sequence of ndarray of shape (L, K)
-        Of each window.
+    windows, window_probs : sequences of equal length
+        All windows of these examples, and an ndarray of shape (L, K) for each.
     tokenizer : transformers.PreTrainedTokenizerFast
         Names `[CLS]` and `[SEP]`.
     label_map : dict
-
-    Returns
-    -------
-    list of SpanPrediction
-        One per example. `[CLS]` and the question have the probabilities of the example's first window, the last
-        `[SEP]` those of its last.
     """
-    context_probs = [np.empty(example.labels.shape, dtype=np.float32) for example in tokenized]
-    before_context: list[np.ndarray] = [np.empty(0)] * len(tokenized)
-    after_context: list[np.ndarray] = [np.empty(0)] * len(tokenized)
+    probs_of_examples = [
+        np.empty((len(example.question.token_ids) + len(example.context.token_ids) + 3, len(label_map)), np.float32)
+        for example in tokenized
+    ]
     for window, probs in zip(windows, window_probs, strict=True):
-        owned = np.flatnonzero(window.owned)
-        context_probs[window.example_index][window.token_start + owned] = probs[window.context_start + owned]
+        of_example = probs_of_examples[window.example_index]
+        owned = window.context_start + np.flatnonzero(window.owned)
+        of_example[window.token_start + owned] = probs[owned]
         if window.token_start == 0:
-            before_context[window.example_index] = probs[: window.context_start]
-        if window.token_end == len(context_probs[window.example_index]):
-            after_context[window.example_index] = probs[-1:]
+            of_example[: window.context_start] = probs[: window.context_start]
+        if window.token_end == len(tokenized[window.example_index].labels):
+            of_example[-1] = probs[-1]
     return [
-        _lay_out(example, tokens, np.concatenate(probs), tokenizer, label_map)
-        for example, tokens, *probs in zip(
-            examples, tokenized, before_context, context_probs, after_context, strict=True
-        )
+        _lay_out(example, tokens, probs, tokenizer, label_map)
+        for example, tokens, probs in zip(examples, tokenized, probs_of_examples, strict=True)
     ]
 
 

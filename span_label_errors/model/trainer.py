@@ -5,11 +5,10 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from transformers import TrainingArguments
 
 from span_label_errors.files import check_writable, new_folder
@@ -63,7 +62,7 @@ class TrainingReport:
     num_windows: int
     num_questions_cut: int  # questions of more than half a window
     seconds: float
-    loss_history: list[tuple[float, float]] = field(default_factory=list)  # (epoch, mean loss since the last entry)
+    loss_history: list[tuple[float, float]]  # (epoch, mean loss since the last entry)
 
 
 class QATrainer:
@@ -246,7 +245,6 @@ def prepare_training(
     qa = trainer.qa
     defaults = {
         "bf16": qa.precision == "bfloat16" and not training_arguments.get("fp16"),
-        "dataloader_pin_memory": torch.accelerator.is_available(),
         "train_sampling_strategy": "group_by_length",
         "logging_steps": 0.05,
     }

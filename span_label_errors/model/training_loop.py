@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer, TrainingArguments, enable_full_determinism, get_scheduler, set_seed
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
@@ -30,9 +29,8 @@ OnStep = Callable[[int, int, float | None], None]  # (step, num_steps, loss that
 _OF_THEIR_OWN_TYPE = {
     "full_determinism", "fp16", "tf32", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
     "learning_rate", "lr_scheduler_kwargs", "warmup_steps", "optim_args", "weight_decay", "adam_beta1", "adam_beta2",
-    "adam_epsilon", "max_grad_norm", "logging_strategy", "logging_steps", "logging_first_step",
+    "adam_epsilon", "max_grad_norm", "logging_steps",
     "gradient_checkpointing", "activation_checkpointing", "torch_compile", "torch_compile_backend",
-    "dataloader_num_workers", "dataloader_pin_memory",
 }  # fmt: skip
 # The fields of TrainingArguments that shape the training here, and their types. Data, places, seed, epochs and
 # precision have arguments of their own in `QA` and `QATrainer.train`.
@@ -73,30 +71,23 @@ def check_training_arguments(arguments: dict[str, object]) -> None:
 
 
 class BatchOrder(Sampler):
-    """The windows of each batch of an epoch, by index, from `first_batch` on.
+    """The windows of each batch of an epoch, by index, from `first_batch` on; the same in every process."""
 
-    Several processes share each batch of `per_device_train_batch_size` windows evenly. The index of `WithBlank`'s last
-    item fills the last batch.
-    """
-
-    def __init__(self, lengths: Sequence[int], args: TrainingArguments, process_index: int = 0, num_processes: int = 1):
-        self._lengths, self._args, self._windows_of_batch = list(lengths), args, args.per_device_train_batch_size
-        self._process_index, self._num_processes = process_index, num_processes
+    def __init__(self, lengths: Sequence[int], args: TrainingArguments):
+        self._lengths, self._args = list(lengths), args
         self.epoch, self.first_batch = 0, 0
 
     def __len__(self) -> int:
-        return math.ceil(len(self._lengths) / self._windows_of_batch)
+        return math.ceil(len(self._lengths) / self._args.per_device_train_batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
         order = self._drawn()
-        if self._num_processes > 1:
+        if self._args.world_size > 1:
             # Dropout has moved the processes' random states apart; the first one's order holds.
             (order,) = broadcast_object_list([order])
-            order = order + [len(order)] * (len(self) * self._windows_of_batch - len(order))
-        share = self._windows_of_batch // self._num_processes
+        size = self._args.per_device_train_batch_size
         for batch_index in range(self.first_batch, len(self)):
-            start = batch_index * self._windows_of_batch + self._process_index * share
-            yield order[start : start + share]
+            yield order[batch_index * size : (batch_index + 1) * size]
 
     def _drawn(self) -> list[int]:
         if self._args.train_sampling_strategy == "sequential":
@@ -105,23 +96,22 @@ class BatchOrder(Sampler):
             generator = torch.Generator().manual_seed(self._args.data_seed + self.epoch)
             return torch.randperm(len(self._lengths), generator=generator).tolist()
         # Windows of similar length share a step, which is random otherwise; the longest comes first.
-        of_step = self._windows_of_batch * self._args.gradient_accumulation_steps
+        of_step = self._args.per_device_train_batch_size * self._args.gradient_accumulation_steps
         return list(LengthGroupedSampler(of_step, lengths=self._lengths))
 
 
-class WithBlank(Dataset):
-    """Training items and one more, at the end, whose labels do not count: it fills the last batch of each process."""
+def share_of_process(
+    batch: dict[str, torch.Tensor], size: int, process_index: int, num_processes: int
+) -> dict[str, torch.Tensor]:
+    """Return the rows of a batch of at most `size` windows that a process computes on: as many in every process.
 
-    def __init__(self, items: TrainingItems):
-        self._items = items
-        shortest = dict(items[int(np.argmin(items.lengths))])
-        self._blank = {**shortest, "labels": np.full_like(shortest["labels"], IGNORED_LABEL)}
-
-    def __len__(self) -> int:
-        return len(self._items) + 1
-
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        return self._blank if index == len(self._items) else self._items[index]
+    The last row of a smaller batch is repeated without labels that count.
+    """
+    rows = torch.arange(size).chunk(num_processes)[process_index]
+    num_rows = len(batch["labels"])
+    share = {name: tensor[rows.clamp(max=num_rows - 1)] for name, tensor in batch.items()}
+    share["labels"][rows >= num_rows] = IGNORED_LABEL
+    return share
 
 
 # --- the steps ------------------------------------------------------------------------------------
@@ -161,11 +151,9 @@ def train_network(
     if args.activation_checkpointing:
         network.activation_checkpointing_enable()
     network.to(accelerator.device).train()
-    order = BatchOrder(items.lengths, args, accelerator.process_index, accelerator.num_processes)
-    loader = DataLoader(
-        items if accelerator.num_processes == 1 else WithBlank(items), batch_sampler=order, collate_fn=collate,
-        num_workers=args.dataloader_num_workers, pin_memory=args.dataloader_pin_memory,
-    )  # fmt: skip
+    order = BatchOrder(items.lengths, args)
+    on_accelerator = accelerator.device.type != "cpu"
+    loader = DataLoader(items, batch_sampler=order, collate_fn=collate, pin_memory=on_accelerator)
     batches_of_step = args.gradient_accumulation_steps
     steps_of_epoch = math.ceil(len(order) / batches_of_step)
     num_steps = args.max_steps if args.max_steps > 0 else math.ceil(args.num_train_epochs * steps_of_epoch)
@@ -200,15 +188,17 @@ def train_network(
 
             # Each counted label weighs the same, in whichever batch or process it is.
             counted = sum((batch["labels"] != IGNORED_LABEL).sum() for batch in of_step)
-            if accelerator.num_processes > 1:
-                counted = accelerator.gather(counted.to(accelerator.device)).sum()
             for batch_of_step, batch in enumerate(of_step, start=1):
+                if args.world_size > 1:
+                    batch = share_of_process(
+                        batch, args.per_device_train_batch_size, args.process_index, args.world_size
+                    )
                 batch = {name: tensor.to(accelerator.device, non_blocking=True) for name, tensor in batch.items()}
                 # Gradients travel between processes once a step.
                 is_last = batch_of_step == len(of_step)
                 with contextlib.nullcontext() if is_last else accelerator.no_sync(model):
                     # Processes average their gradients.
-                    loss = model(**batch, num_counted=counted).loss * accelerator.num_processes
+                    loss = model(**batch, num_counted=counted).loss * args.world_size
                     accelerator.backward(loss)
                 run.loss_since_log += loss.detach()
             if args.max_grad_norm > 0:
@@ -219,22 +209,16 @@ def train_network(
             model.zero_grad()
             run.step += 1
 
-            batches_done = min((step_of_epoch + 1) * batches_of_step, len(order))
-            is_over, epoch_is_over = run.step == num_steps, batches_done == len(order)
-            if (
-                (args.logging_strategy == "steps" and run.step % logging_steps == 0)
-                or (args.logging_strategy == "epoch" and (epoch_is_over or is_over))
-                or (args.logging_first_step and run.step == 1)
-            ):
-                loss = accelerator.gather(run.loss_since_log).mean().item() / (run.step - run.last_logged)
+            if run.step % logging_steps == 0:
+                batches_done = min((step_of_epoch + 1) * batches_of_step, len(order))
+                loss = accelerator.gather(run.loss_since_log).mean().item() / logging_steps
                 run.log(epoch + batches_done / len(order), loss, args)
-            if states is not None and accelerator.is_main_process and not is_over and states.is_due():
+            if states is not None and accelerator.is_main_process and run.step < num_steps and states.is_due():
                 states.save(run.step, run.state())
             if on_step is not None:
                 on_step(run.step, num_steps, run.loss_history[-1][1] if run.loss_history else None)
         steps_done = 0
-    not_finite = non_finite_weights(network)
-    if not_finite:
+    if not_finite := non_finite_weights(network):
         raise FloatingPointError(f"expected finite weights after training, found NaN or infinity in {not_finite}")
     return run.loss_history
 
@@ -270,7 +254,6 @@ class _Run:
     scaler: torch.amp.GradScaler | None
     loss_since_log: torch.Tensor  # stays on the device: to read it is to wait for it
     step: int = 0
-    last_logged: int = 0  # a step
     loss_history: list[tuple[float, float]] = field(default_factory=list)
     rng_at_epoch_begin: dict[str, torch.Tensor] = field(default_factory=dict)
 
@@ -282,7 +265,6 @@ class _Run:
             )
         self.loss_history.append((epoch, loss))
         self.loss_since_log.zero_()
-        self.last_logged = self.step
 
     def state(self) -> TrainingState:
         optimizer = self.optimizer.state_dict()
@@ -299,7 +281,6 @@ class _Run:
                 kept[f"optimizer.{index}.{name}"] = value
         record = {
             "step": self.step,
-            "last_logged": self.last_logged,
             "loss_history": self.loss_history,
             "numbers": numbers,
             "param_groups": optimizer["param_groups"],
@@ -309,7 +290,7 @@ class _Run:
         return TrainingState({name: tensor.contiguous() for name, tensor in tensors.items()}, record)
 
     def restore(self, state: TrainingState) -> None:
-        """Take over all of a state but the random state, which belongs to a place in the epoch."""
+        """Take over all of a state but the random states, which are set later, within the epoch."""
         tensors, record = state
         with torch.no_grad():
             for name, weights in self._trained().items():
@@ -324,11 +305,11 @@ class _Run:
         if self.scaler is not None:
             self.scaler.load_state_dict(record["scaler"])
         self.loss_since_log.copy_(tensors["loss_since_log"])
-        self.step, self.last_logged = record["step"], record["last_logged"]
+        self.step = record["step"]
         self.loss_history = [(epoch, loss) for epoch, loss in record["loss_history"]]
 
     def rng_state(self, name: str) -> dict[str, torch.Tensor]:
-        """Return the random states of the processor and of the device that is trained on."""
+        """Return the random states of the CPU and of the device that is trained on."""
         return {f"{name}.{index}": module.get_rng_state() for index, module in enumerate(self._random_modules())}
 
     def set_rng_state(self, tensors: dict[str, torch.Tensor], name: str) -> None:

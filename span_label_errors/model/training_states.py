@@ -13,9 +13,7 @@ from safetensors.torch import save_file
 
 from span_label_errors.files import check_writable, file_sha256
 
-# The most work that a run loses when it dies; a state that takes long to write is written less often.
-SECONDS_BETWEEN_STATES = 60.0
-_MOST_TIME_FOR_STATES = 0.05
+_MOST_TIME_FOR_STATES = 0.05  # of the training's
 
 
 class TrainingState(NamedTuple):
@@ -32,38 +30,27 @@ class TrainingStates:
 
     Parameters
     ----------
-    folder : str or Path
+    folder : Path
     key : str
         Of everything that shapes the training: data, settings, seed, code. A state of another key is never used.
     log : callable
         Gets a line about a state that is used, or cannot be used.
     seconds : float
-        Between two states.
+        Between two states, which is the most work that a run loses when it dies. A state that takes long to save is
+        saved less often.
     """
 
-    def __init__(
-        self,
-        folder: str | Path,
-        key: str,
-        log: Callable[[str], None] = print,
-        seconds: float = SECONDS_BETWEEN_STATES,
-    ):
-        self.folder, self.key, self.log, self._seconds = Path(folder), key, log, seconds
+    def __init__(self, folder: Path, key: str, log: Callable[[str], None] = print, seconds: float = 60.0):
+        self.folder, self.key, self.log, self._seconds = folder, key, log, seconds
         self._last_saved, self._seconds_to_save = time.monotonic(), 0.0
 
     def is_due(self) -> bool:
-        """Tell whether it is time to save the state again."""
+        """Return whether it is time to save the state again."""
         pause = max(self._seconds, self._seconds_to_save / _MOST_TIME_FOR_STATES)
         return time.monotonic() - self._last_saved >= pause
 
     def save(self, step: int, state: TrainingState) -> Path:
-        """Save the state after a step; those of earlier steps are removed once it is whole.
-
-        Raises
-        ------
-        OSError
-            If it cannot be written; the earlier state stays.
-        """
+        """Save the state after a step, then remove the earlier ones, which stay if this raises OSError."""
         started = time.monotonic()
         partial = check_writable(self.folder) / f".step_{step}.partial"
         try:

@@ -459,7 +459,7 @@ def test_code_fingerprint_names_the_versions_of_libraries():
         ({"head_learning_rate": -1.0}, ValueError, "head_learning_rate: expected a number above 0 or None"),
         ({"dropout": 1.0}, ValueError, "dropout: expected a number from 0 to below 1 or None"),
         ({"frozen_layers": 3}, ValueError, "frozen_layers: expected 0 to 2"),
-        ({"learning_rat": 1e-3}, TypeError, "learning_rat"),
+        ({"learning_rat": 1e-3}, ValueError, "did you mean .learning_rate."),
         ({"lr_scheduler_type": "wobbly"}, ValueError, "wobbly"),
     ],
 )
