@@ -1,8 +1,39 @@
 """A thin wrapper around BERT for span classification: `QA` predicts, `QATrainer` trains.
 
->>> qa = QA()  # the embedded backbone
->>> QATrainer(qa, 384, {"O": 0, "ANS": 1}).train(dataset, "my_model", **EMBEDDED_RECIPE)
->>> pred_probs, tokens, labels = QA("my_model").predict(dataset[0])
+A `QA` is a model with its tokenizer. It reads an example as `[CLS] question [SEP] context [SEP]`, and predicts for each
+of these T tokens a probability for each of the K classes. The labels come from the example's answers:
+
+>>> from span_label_errors import load_squad
+>>> example = load_squad("demo")[4]
+>>> example["question"], example["answers"]
+('In what year did Skłodowska move to France?', {'text': ['1891'], 'answer_start': [444]})
+>>> label_map = {"O": 0, "ANS": 1}
+>>> qa = QA("embedded", label_map=label_map)  # or a folder, or "bert-base-cased" on the Hub
+>>> pred_probs, tokens, labels = qa.predict(example)  # a SpanPrediction
+>>> pred_probs.shape, len(tokens), labels.shape  # (T, K), T, (T, K)
+((129, 2), 129, (129, 2))
+
+Only context tokens are trained on, so cut at the first `[SEP]`, as `SpanPrediction.context_only` does:
+
+>>> context = slice(tokens.index("[SEP]") + 1, -1)
+>>> tokens[context] == qa.predict(example).context_only().tokens
+True
+>>> [token for token, label in zip(tokens[context], labels[context]) if label[label_map["ANS"]]]
+['1891']
+
+The head of `qa` is new: its probabilities mean nothing yet. A `QATrainer` trains a copy, and saves it in a folder. It
+never changes `qa`, so each fold of a cross-validation starts from the same model:
+
+>>> import tempfile
+>>> trainer = QATrainer(qa, max_seq_length=384, label_map=label_map)
+>>> with tempfile.TemporaryDirectory() as folder:
+...     report = trainer.train([example] * 8, f"{folder}/model", **EMBEDDED_RECIPE)  # a TrainingReport
+...     trained = trainer.load(f"{folder}/model")  # or QA(f"{folder}/model")
+...     pred_probs, tokens, labels = trained.predict(example).context_only()
+>>> report.num_windows  # longer contexts take several windows
+8
+>>> tokens[pred_probs[:, label_map["ANS"]].argmax()]
+'1891'
 """
 
 from span_label_errors.model.network import BertForSpanClassification

@@ -82,7 +82,7 @@ def recipe_of(spec: dict) -> dict:
     }  # fmt: skip
     if spec.get("who") == EQUAL_WORK:
         recipe |= {"frozen_layers": 0, "dropout": None}
-    return {**recipe, "bf16": True} if spec["bf16"] else recipe
+    return recipe
 
 
 def _older(spec: dict) -> tuple:
@@ -103,9 +103,10 @@ def our_trainer(spec: dict):
 
 def num_tokens(trainer, examples: list[dict]) -> list[int]:
     """Return how many tokens each example has, question and special tokens included."""
-    return [
-        len(example.question.token_ids) + len(example.context.token_ids) + 3 for example in trainer.tokenize(examples)
-    ]
+    from span_label_errors.model.windows import tokenize_examples
+
+    tokenized = tokenize_examples(trainer.qa.tokenizer, examples, LABEL_MAP, max_length=MAX_LENGTH)
+    return [len(example.question.token_ids) + len(example.context.token_ids) + 3 for example in tokenized]
 
 
 def _train(spec: dict, examples: list[dict], folder: Path) -> dict:

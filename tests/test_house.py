@@ -108,6 +108,20 @@ def test_docs_say_what_each_dependency_is_for():
         assert re.search(rf"\b{re.escape(package)}\b", text), package
 
 
+def test_no_private_name_of_another_module_or_library_is_used():
+    is_private = re.compile("_(?!exit$|replace$|asdict$)[a-z]").match  # these are documented, despite their names
+    for module in MODULES:
+        nodes = list(ast.walk(ast.parse(module.read_text(encoding="utf-8"))))
+        own = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+        own |= {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+        own |= {node.target.id for node in nodes if isinstance(node, ast.AnnAssign) and hasattr(node.target, "id")}
+        used = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+        for node in nodes:
+            if isinstance(node, ast.ImportFrom):
+                used |= {*node.module.split("."), *(alias.name for alias in node.names)}
+        assert not [name for name in used - own if is_private(name)], module
+
+
 def test_import_gives_the_names_that_are_listed_and_silences_no_warnings():
     code = "import warnings, spanbert, span_classification_tutorial_utils, span_label_errors as library\n"
     code += "print([name for name in library.__all__ if not callable(getattr(library, name))])\nwarnings.warn('heard')"

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from span_label_errors.model.checkpoints import EMBEDDED_BACKBONE, read_seen_contexts, weight_files
-from span_label_errors.model.network import freeze_layers, load_network
 from span_label_errors.model.qa import QA
-from span_label_errors.model.trainer import QATrainer, check_numbers
+from span_label_errors.model.trainer import QATrainer, prepare_training
 
 
 def settings(trainer) -> dict:
@@ -75,17 +74,10 @@ def seen_contexts(trainer) -> set[str]:
 
 def check(trainer, examples: Sequence[dict], training: dict) -> None:
     """Raise what can be known to be wrong with data and arguments of `train`, without training."""
-    if not isinstance(trainer, QATrainer):
+    if isinstance(trainer, QATrainer):
+        prepare_training(trainer, examples, "unused", **training)
+    else:
         inspect.signature(trainer.train).bind(examples, "", seed=0, **training)
-        return
-    call = inspect.signature(QATrainer.train).bind(trainer, examples, "", seed=0, **training)
-    call.apply_defaults()
-    given = call.arguments
-    check_numbers(given["num_train_epochs"], given["head_learning_rate"], given["dropout"])
-    trainer.tokenize(examples)
-    trainer.training_arguments("unused", num_train_epochs=given["num_train_epochs"], **given["training_arguments"])
-    network = load_network(trainer.qa.checkpoint, trainer.label_map, 0, given["dropout"])
-    freeze_layers(network, given["frozen_layers"])
 
 
 def _is_known_elsewhere(trainer) -> bool:

@@ -19,14 +19,13 @@ _HEAD = {"classifier.weight", "classifier.bias"}
 class BertForSpanClassification(BertPreTrainedModel):
     """BERT with a linear token head, trained with a binary cross-entropy per class.
 
-    A token may belong to several classes, so each class has its own sigmoid.
+    A token may belong to several classes, so each class has its own sigmoid. Shapes as in `windows`.
 
     Parameters
     ----------
     config : transformers.BertConfig
-        `num_labels` is K, the number of classes with `O`. With `one_segment`, question and context are
-        both read as the first segment: an encoder that was pretrained on single texts has learned
-        nothing about a second one, and what stands in its place disturbs it.
+        `num_labels` is K, with the class `O`. With `one_segment`, question and context are both read as the first
+        segment: an encoder that was pretrained on single texts has an untrained embedding of the second.
     """
 
     def __init__(self, config: BertConfig):
@@ -78,19 +77,13 @@ def load_network(
 ) -> BertForSpanClassification:
     """Load the network of a checkpoint in float32.
 
-    Parameters
-    ----------
-    checkpoint : Checkpoint
-    label_map : dict
-    seed : int
-        A new head is drawn from it; the global random state is left as it was.
-    dropout : float, optional
-        Instead of the checkpoint's own dropout probabilities.
+    A new head is drawn from `seed`, and the global random state is left as it was. `dropout` takes the place of the
+    checkpoint's own probabilities.
 
     Raises
     ------
     ValueError
-        If weights of the encoder are missing: they would silently be random.
+        If weights of the encoder are missing (they would silently be random), not finite, or do not fit config.json.
     """
     class_names = {column: name for name, column in label_map.items()}
     options = {"num_labels": len(label_map), "label2id": label_map, "id2label": class_names, "use_cache": False}
@@ -103,23 +96,25 @@ def load_network(
     if checkpoint.label_map is None:
         # Set afterwards: from_pretrained drops names that a configuration does not know.
         config.one_segment = checkpoint.one_segment
-    with quiet_transformers(), torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network, report = BertForSpanClassification.from_pretrained(
-            checkpoint.path,
-            config=config,
-            dtype=torch.float32,
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
-        )
+    try:
+        with quiet_transformers(), torch.random.fork_rng():
+            torch.manual_seed(seed)
+            network, report = BertForSpanClassification.from_pretrained(
+                checkpoint.path, config=config, dtype=torch.float32, use_safetensors=True, local_files_only=True,
+                output_loading_info=True,
+            )  # fmt: skip
+    except (ArithmeticError, LookupError, RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"{checkpoint.path}: expected config.json to describe the encoder; {type(error).__name__}: {error}"
+        ) from error
     missing = set(report["missing_keys"]) - (_HEAD if checkpoint.label_map is None else set())
     if missing:
         raise ValueError(f"{checkpoint.path}: expected all weights of a BERT encoder, found none for {sorted(missing)}")
-    wrong = _not_finite(network)
-    if wrong:
+    not_finite = non_finite_weights(network)
+    if not_finite:
         raise ValueError(
-            f"{checkpoint.path}: expected finite weights, found NaN or infinity in {wrong}; take another checkpoint"
+            f"{checkpoint.path}: expected finite weights, found NaN or infinity in {not_finite}; "
+            "take another checkpoint"
         )
     return network
 
@@ -135,29 +130,17 @@ def freeze_layers(network: BertForSpanClassification, num_layers: int) -> None:
 
 
 def start_at_base_rate(network: BertForSpanClassification, labels: np.ndarray) -> None:
-    """Let a new head predict each class's share of the tokens from the first step on.
+    """Let a new head predict each class's share of the labels, of shape (tokens, K), from the first step on.
 
-    Without it, training on rare spans spends its first epoch on learning that they are rare (Lin et al.
-    2017, arXiv 1708.02002, section 3.3).
-
-    Parameters
-    ----------
-    network : BertForSpanClassification
-    labels : ndarray of shape (num_tokens, K)
+    Without it, the first epoch is spent on learning that spans are rare (Lin et al. 2017, arXiv 1708.02002,
+    section 3.3).
     """
     rate = labels.mean(axis=0).clip(1e-4, 1 - 1e-4)
     with torch.no_grad():
         network.classifier.bias.copy_(torch.from_numpy(np.log(rate / (1 - rate))))
 
 
-def check_finite_weights(network: BertForSpanClassification) -> None:
-    """Raise FloatingPointError if a weight is NaN or infinite."""
-    not_finite = _not_finite(network)
-    if not_finite:
-        raise FloatingPointError(f"expected finite weights after training, found NaN or infinity in {not_finite}")
-
-
-def _not_finite(network: BertForSpanClassification) -> str | None:
+def non_finite_weights(network: BertForSpanClassification) -> str | None:
     """Return the name of the first tensor with a weight that is NaN or infinite."""
     weights = network.named_parameters()
     return next((name for name, tensor in weights if not torch.isfinite(tensor).all()), None)
@@ -165,7 +148,7 @@ def _not_finite(network: BertForSpanClassification) -> str | None:
 
 @contextlib.contextmanager
 def quiet_transformers():
-    """Silence load reports and progress bars, which say nothing that this project does not check itself."""
+    """Silence the load reports and progress bars of transformers; what they report is checked here."""
     logging = transformers.utils.logging
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

@@ -1,7 +1,7 @@
-"""Put what a model says of windows together again, example by example."""
+"""What a model says of an example, and how it is put together from the example's windows."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,13 +9,8 @@ from span_label_errors.model.windows import TokenizedExample, Window
 from span_label_errors.spans.alignment import OUTSIDE
 
 
-class _PredictionFields(NamedTuple):
-    pred_probs: np.ndarray
-    tokens: list[str]
-    labels: np.ndarray
-
-
-class SpanPrediction(_PredictionFields):
+@dataclass(frozen=True, eq=False)
+class SpanPrediction:
     """What a model says of one example, for the T tokens of `[CLS] question [SEP] context [SEP]`.
 
     Unpacks as `pred_probs, tokens, labels`, and carries more by name.
@@ -35,24 +30,26 @@ class SpanPrediction(_PredictionFields):
         Which tokens are the context's.
     """
 
-    def __new__(cls, pred_probs, tokens, labels, *, char_start, char_end, is_context):
-        self = super().__new__(cls, pred_probs, tokens, labels)
-        self.char_start, self.char_end, self.is_context = char_start, char_end, is_context
-        return self
+    pred_probs: np.ndarray
+    tokens: list[str]
+    labels: np.ndarray
+    char_start: np.ndarray
+    char_end: np.ndarray
+    is_context: np.ndarray
 
-    def __getnewargs_ex__(self):
-        return tuple(self), {name: getattr(self, name) for name in ("char_start", "char_end", "is_context")}
+    def __iter__(self) -> Iterator[np.ndarray | list[str]]:
+        return iter((self.pred_probs, self.tokens, self.labels))
 
     def context_only(self) -> "SpanPrediction":
         """Return the same without question and special tokens."""
-        keep = np.flatnonzero(self.is_context)
+        keep = self.is_context
         return SpanPrediction(
             self.pred_probs[keep],
-            [self.tokens[i] for i in keep],
+            [token for token, is_kept in zip(self.tokens, keep, strict=True) if is_kept],
             self.labels[keep],
-            char_start=self.char_start[keep],
-            char_end=self.char_end[keep],
-            is_context=self.is_context[keep],
+            self.char_start[keep],
+            self.char_end[keep],
+            self.is_context[keep],
         )
 
 
@@ -64,42 +61,35 @@ def join_windows(
     tokenizer,
     label_map: dict[str, int],
 ) -> list[SpanPrediction]:
-    """Gather each token's probabilities from the window that owns it.
+    """Take each token's probabilities from the window that owns it.
+
+    `[CLS]` and the question have those of the example's first window, the last `[SEP]` those of its last.
 
     Parameters
     ----------
-    examples, tokenized : sequences
-        n examples, and `windows.tokenize_examples` of them.
-    windows : sequence of Window
-        All windows of these examples.
-    window_probs : sequence of ndarray
-        Of shape (L, K) for each window of L tokens.
+    examples, tokenized : sequences of equal length
+        Examples, and `windows.tokenize_examples` of them.
+    windows, window_probs : sequences of equal length
+        All windows of these examples, and an ndarray of shape (L, K) for each.
     tokenizer : transformers.PreTrainedTokenizerFast
         Names `[CLS]` and `[SEP]`.
     label_map : dict
-        K classes.
-
-    Returns
-    -------
-    list of SpanPrediction, length n
-        `[CLS]` and the question have the probabilities of the example's first window, the last `[SEP]`
-        those of its last.
     """
-    context_probs = [np.empty(example.labels.shape, dtype=np.float32) for example in tokenized]
-    before_context: list[np.ndarray] = [np.empty(0)] * len(tokenized)
-    after_context: list[np.ndarray] = [np.empty(0)] * len(tokenized)
+    probs_of_examples = [
+        np.empty((len(example.question.token_ids) + len(example.context.token_ids) + 3, len(label_map)), np.float32)
+        for example in tokenized
+    ]
     for window, probs in zip(windows, window_probs, strict=True):
-        owned = np.flatnonzero(window.owned)
-        context_probs[window.example_index][window.token_start + owned] = probs[window.context_start + owned]
+        of_example = probs_of_examples[window.example_index]
+        owned = window.context_start + np.flatnonzero(window.owned)
+        of_example[window.token_start + owned] = probs[owned]
         if window.token_start == 0:
-            before_context[window.example_index] = probs[: window.context_start]
-        if window.token_end == len(context_probs[window.example_index]):
-            after_context[window.example_index] = probs[-1:]
+            of_example[: window.context_start] = probs[: window.context_start]
+        if window.token_end == len(tokenized[window.example_index].labels):
+            of_example[-1] = probs[-1]
     return [
-        _lay_out(example, tokens, np.concatenate(probs), tokenizer, label_map)
-        for example, tokens, *probs in zip(
-            examples, tokenized, before_context, context_probs, after_context, strict=True
-        )
+        _lay_out(example, tokens, probs, tokenizer, label_map)
+        for example, tokens, probs in zip(examples, tokenized, probs_of_examples, strict=True)
     ]
 
 

@@ -1,6 +1,6 @@
 """`QA`: a span classification model with its tokenizer, ready to predict."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from span_label_errors.model.checkpoints import (
 from span_label_errors.model.network import BertForSpanClassification, load_network, quiet_transformers
 from span_label_errors.model.predictions import SpanPrediction, join_windows
 from span_label_errors.model.windows import (
+    Window,
     WindowCollator,
     build_windows,
     check_window_size,
@@ -28,9 +29,9 @@ from span_label_errors.spans.alignment import DEFAULT_LABEL_MAP, check_answers, 
 DEFAULT_MAX_LENGTH = 384
 PRECISIONS = ("auto", "float32", "bfloat16")
 _EXAMPLES_AT_ONCE = 1024
-# Padded tokens of a batch. On a processor more would leave its caches; an accelerator wants to be filled.
-_TOKENS_OF_BATCH = {"cpu": 2048}
-_TOKENS_OF_BATCH_ON_ACCELERATOR = 65_536
+# Padded tokens of a batch. More would not fit a processor's caches; fewer would leave an accelerator idle.
+_TOKENS_OF_BATCH, _TOKENS_OF_BATCH_ON_ACCELERATOR = 2048, 65_536
+OnBatch = Callable[[float], None]  # gets the share of windows done
 
 
 class QA:
@@ -56,8 +57,7 @@ class QA:
     revision : str, optional
         Branch, tag or commit on the Hub.
     precision : {"auto", "float32", "bfloat16"}
-        What matrix products are computed in; weights are float32 always. `"auto"` is bfloat16 on a GPU that has it,
-        else float32.
+        Of matrix products; weights are float32. `"auto"` is bfloat16 on a GPU that has it, else float32.
 
     Raises
     ------
@@ -96,7 +96,10 @@ class QA:
         self.answers = check_answers(saved.get("answers", "first") if answers is None else answers)
         self.seed = seed
         self.device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-        self.precision = _best_precision(self.device) if precision == "auto" else precision
+        if precision == "auto":
+            has_bfloat16 = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
+            precision = "bfloat16" if has_bfloat16 else "float32"
+        self.precision = precision
         check_window_size(self.max_length, self.doc_stride, self.checkpoint.max_positions)
         with quiet_transformers():
             self.tokenizer = load_tokenizer(self.checkpoint)
@@ -104,7 +107,7 @@ class QA:
 
     @property
     def model(self) -> BertForSpanClassification:
-        """The network, on the machine's accelerator if it has one; loaded when first asked for."""
+        """The network, on the machine's accelerator if it has one; loaded on first use."""
         if self._model is None:
             self._model = load_network(self.checkpoint, self.label_map, self.seed).to(self.device).eval()
         return self._model
@@ -114,7 +117,7 @@ class QA:
         return self.predict_batch([example])[0]
 
     def predict_batch(
-        self, examples: Iterable[dict], batch_size: int | None = None, on_batch=None
+        self, examples: Iterable[dict], batch_size: int | None = None, on_batch: OnBatch | None = None
     ) -> list[SpanPrediction]:
         """Predict examples.
 
@@ -137,53 +140,47 @@ class QA:
         return list(self.predictions(examples, batch_size, on_batch))
 
     def predictions(
-        self, examples: Iterable[dict], batch_size: int | None = None, on_batch=None
+        self, examples: Iterable[dict], batch_size: int | None = None, on_batch: OnBatch | None = None
     ) -> Iterator[SpanPrediction]:
-        """Predict as `predict_batch`, and yield one prediction after the other, in order.
+        """Yield what `predict_batch` returns, one prediction after the other.
 
-        Examples are worked on by the thousand, so that what a prediction takes besides its result is not held for all
-        examples of a large data set at once.
+        Windows and their probabilities are held for a thousand examples at once, however large the data set is.
         """
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, or None, found {batch_size}")
         examples = list(examples)
-        for chunk_start in range(0, len(examples), _EXAMPLES_AT_ONCE):
-            chunk = examples[chunk_start : chunk_start + _EXAMPLES_AT_ONCE]
-            before, share = chunk_start / len(examples), len(chunk) / len(examples)
-            on_part = on_batch and (lambda done, before=before, share=share: on_batch(before + share * done))
-            yield from self._predict_chunk(chunk, chunk_start, batch_size, on_part)
+        for first_index in range(0, len(examples), _EXAMPLES_AT_ONCE):
+            chunk = examples[first_index : first_index + _EXAMPLES_AT_ONCE]
+            tokenized = tokenize_examples(
+                self.tokenizer, chunk, self.label_map,
+                max_length=self.max_length, answers=self.answers, first_index=first_index,
+            )  # fmt: skip
+            windows = build_windows(tokenized, self.tokenizer, max_length=self.max_length, doc_stride=self.doc_stride)
+            window_probs: list[np.ndarray] = [np.empty(0)] * len(windows)
+            num_done = 0
+            for batch in self._batches(windows, batch_size):
+                probs = self._window_probs([windows[window_index] for window_index in batch])
+                for window_index, padded_probs in zip(batch, probs, strict=True):
+                    window_probs[window_index] = padded_probs[: len(windows[window_index].input_ids)]
+                num_done += len(batch)
+                if on_batch is not None:
+                    on_batch((first_index + len(chunk) * (num_done / len(windows))) / len(examples))
+            yield from join_windows(chunk, tokenized, windows, window_probs, self.tokenizer, self.label_map)
 
-    def _predict_chunk(
-        self, examples: list[dict], first_index: int, batch_size: int | None, on_batch: Callable[[float], None] | None
-    ) -> list[SpanPrediction]:
-        tokenized = tokenize_examples(
-            self.tokenizer, examples, self.label_map,
-            max_length=self.max_length, answers=self.answers, first_index=first_index,
-        )  # fmt: skip
-        windows = build_windows(tokenized, self.tokenizer, max_length=self.max_length, doc_stride=self.doc_stride)
-        collate = WindowCollator(self.tokenizer.pad_token_id)
-        window_probs: list[np.ndarray] = [np.empty(0)] * len(windows)
+    def _batches(self, windows: Sequence[Window], batch_size: int | None) -> Iterator[list[int]]:
+        """Yield the indices of the windows of each batch, the longest windows first."""
         longest_first = sorted(range(len(windows)), key=lambda index: -len(windows[index].input_ids))
-        most_tokens = _TOKENS_OF_BATCH.get(self.device.type, _TOKENS_OF_BATCH_ON_ACCELERATOR)
-        done = 0
-        while done < len(windows):
-            size = batch_size or max(1, most_tokens // len(windows[longest_first[done]].input_ids))
-            batch = longest_first[done : done + size]
-            probs = self._window_probs(collate([model_inputs(windows[index]) for index in batch]))
-            for window_index, padded_probs in zip(batch, probs, strict=True):
-                window_probs[window_index] = padded_probs[: len(windows[window_index].input_ids)]
-            done += len(batch)
-            if on_batch is not None:
-                on_batch(done / len(windows))
-        return join_windows(examples, tokenized, windows, window_probs, self.tokenizer, self.label_map)
+        most_tokens = _TOKENS_OF_BATCH if self.device.type == "cpu" else _TOKENS_OF_BATCH_ON_ACCELERATOR
+        while longest_first:
+            size = batch_size or max(1, most_tokens // len(windows[longest_first[0]].input_ids))
+            yield longest_first[:size]
+            del longest_first[:size]
 
     @torch.inference_mode()
-    def _window_probs(self, batch: dict[str, torch.Tensor]) -> np.ndarray:
+    def _window_probs(self, windows: Sequence[Window]) -> np.ndarray:
+        """Return the probabilities of a batch of windows, of shape (B, L, K)."""
+        batch = WindowCollator(self.tokenizer.pad_token_id)([model_inputs(window) for window in windows])
         inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             logits = self.model(**inputs).logits
         return torch.sigmoid(logits.float()).cpu().numpy()
-
-
-def _best_precision(device: torch.device) -> str:
-    return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"

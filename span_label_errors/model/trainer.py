@@ -4,12 +4,11 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from transformers import TrainingArguments
 
 from span_label_errors.files import check_writable, new_folder
@@ -29,7 +28,7 @@ from span_label_errors.model.network import (
     start_at_base_rate,
 )
 from span_label_errors.model.qa import QA
-from span_label_errors.model.training_loop import OnStep, check_honoured, train_network
+from span_label_errors.model.training_loop import OnStep, check_training_arguments, train_network
 from span_label_errors.model.training_states import TrainingStates, tensors_error_as_oserror
 from span_label_errors.model.windows import (
     TokenizedExample,
@@ -42,8 +41,8 @@ from span_label_errors.model.windows import (
 from span_label_errors.spans.alignment import check_label_map
 from span_label_errors.spans.text import normalized_text
 
-# Arguments of QATrainer.train that were measured to serve the embedded backbone and some hundred
-# examples well; those of TrainingArguments alone are meant for larger models and more data.
+# Measured to serve the embedded backbone and some hundred examples well. The defaults of TrainingArguments are meant
+# for larger models and more data.
 EMBEDDED_RECIPE = {
     "num_train_epochs": 4,
     "learning_rate": 3e-4,
@@ -63,7 +62,7 @@ class TrainingReport:
     num_windows: int
     num_questions_cut: int  # questions of more than half a window
     seconds: float
-    loss_history: list[tuple[float, float]] = field(default_factory=list)  # (epoch, mean loss since the last entry)
+    loss_history: list[tuple[float, float]]  # (epoch, mean loss since the last entry)
 
 
 class QATrainer:
@@ -72,7 +71,7 @@ class QATrainer:
     Parameters
     ----------
     qa : QA
-        Names the checkpoint, and gives `doc_stride` and `answers`; its own model is neither used nor
+        Names the checkpoint, and gives `doc_stride`, `answers` and `precision`. Its own model is neither used nor
         changed.
     max_seq_length : int
         Tokens of a window. If it is not that of `qa`, windows share at most a third of it.
@@ -92,41 +91,6 @@ class QATrainer:
     def load(self, output_dir: str | Path) -> QA:
         """Load a model that `train` wrote, to predict with the precision that it was trained with."""
         return QA(output_dir, precision=self.qa.precision)
-
-    def tokenize(self, dataset: Iterable[dict]) -> list[TokenizedExample]:
-        """Tokenize and label examples as `train` does; raises what it would raise."""
-        return tokenize_examples(
-            self.qa.tokenizer, list(dataset), self.label_map, max_length=self.max_seq_length, answers=self.qa.answers
-        )
-
-    def training_arguments(self, output_dir: str | Path, **training_arguments) -> TrainingArguments:
-        """Return the arguments of `training_loop.train_network`: the given ones over this project's defaults.
-
-        `per_device_train_batch_size` is that of a step of one process; several processes that share a training
-        (`accelerate launch`) share it too, so that their number changes no step.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If `TrainingArguments` knows no such field, or not such a value; if the field would be without effect; or
-            if the processes cannot share a step.
-        """
-        check_honoured(training_arguments)
-        given_precision = {"bf16", "fp16"} & training_arguments.keys()
-        defaults = {
-            "use_cpu": self.qa.device.type == "cpu",
-            **({} if given_precision else {"bf16": self.qa.precision == "bfloat16"}),
-            "dataloader_pin_memory": torch.accelerator.is_available(),
-            "train_sampling_strategy": "group_by_length",
-            "logging_steps": 0.05,
-        }
-        arguments = TrainingArguments(output_dir=str(output_dir), **{**defaults, **training_arguments})
-        if arguments.per_device_train_batch_size % arguments.world_size:
-            raise ValueError(
-                f"per_device_train_batch_size: expected a multiple of {arguments.world_size}, the processes that share "
-                f"the training, found {arguments.per_device_train_batch_size}"
-            )
-        return arguments
 
     def train(
         self,
@@ -152,15 +116,14 @@ class QATrainer:
         dataset : datasets.Dataset or sequence of dict
             In the SQuAD schema.
         output_dir : str or Path
-            Gets the weights (safetensors), the tokenizer, `label_map.json` and the window settings, all
-            at once when training has ended: `QA(output_dir)` loads it. A model that was there is
-            replaced.
+            Gets the weights (safetensors), the tokenizer and the settings, all at once when training has ended:
+            `QA(output_dir)` loads it. A model that was there is replaced.
         num_train_epochs : float
         seed : int
             Of the head's weights, dropout and the order of the data.
         head_learning_rate : float, optional
-            Highest learning rate of the head, if not that of the encoder. A new head that may take some
-            hundred steps only needs a much higher one than the encoder bears.
+            Highest learning rate of the head, if not that of the encoder. A new head that takes only some hundred
+            steps needs a much higher one.
         frozen_layers : int
             Keep the embeddings and this many of the lowest layers as they are; 0 trains everything.
         dropout : float, optional
@@ -168,11 +131,12 @@ class QATrainer:
         on_step : callable, optional
             Called after each step with its number, the number of all steps, and the loss that was last logged or None.
         states : TrainingStates, optional
-            Where the state of the training is saved on the way; a call that was interrupted goes on from there. It is
-            for the caller to clear them when the model is safe; if training fails for good, they are cleared here.
+            Where the state of the training is saved on the way; a call that was interrupted goes on from there. Clear
+            them when the model is safe. They are cleared here if the loss or a weight is not finite.
         **training_arguments
             Any other field of `transformers.TrainingArguments` that `training_loop.HONOURED_ARGUMENTS` lists, such as
-            `learning_rate` or `per_device_train_batch_size`.
+            `learning_rate`. `per_device_train_batch_size` counts the windows of a batch over all processes
+            (`accelerate launch`), so that their number changes no step.
 
         Returns
         -------
@@ -185,24 +149,19 @@ class QATrainer:
         FileExistsError
             If `output_dir` holds something that `train` did not write, or the start checkpoint.
         ValueError
-            If an example cannot be labelled, or the start checkpoint changed since `qa` was made.
+            If an argument is wrong, an example cannot be labelled, or the start checkpoint changed since `qa` was made.
         """
         started = time.perf_counter()
         output_dir, dataset = Path(output_dir), list(dataset)
-        check_numbers(num_train_epochs, head_learning_rate, dropout)
         self._check_output_dir(output_dir)
-        tokenized = self.tokenize(dataset)
+        tokenized, arguments, network = prepare_training(
+            self, dataset, output_dir, num_train_epochs, seed=seed, head_learning_rate=head_learning_rate,
+            frozen_layers=frozen_layers, dropout=dropout, **training_arguments,
+        )  # fmt: skip
         windows = build_windows(
             tokenized, self.qa.tokenizer, max_length=self.max_seq_length, doc_stride=self.doc_stride
         )
-        if not windows:
-            raise ValueError("expected at least one example to train on, found none")
-
-        arguments = self.training_arguments(
-            output_dir, num_train_epochs=num_train_epochs, seed=seed, data_seed=seed, **training_arguments
-        )
         is_first = arguments.process_index == 0
-        network = self._new_network(tokenized, seed, frozen_layers, dropout)
         with new_folder(output_dir) if is_first else contextlib.nullcontext() as folder:
             try:
                 loss_history = train_network(
@@ -229,15 +188,6 @@ class QATrainer:
             loss_history=loss_history,
         )
 
-    def _new_network(
-        self, tokenized: Sequence[TokenizedExample], seed: int, frozen_layers: int, dropout: float | None
-    ) -> BertForSpanClassification:
-        network = load_network(self.qa.checkpoint, self.label_map, seed, dropout)
-        if self.qa.checkpoint.label_map is None:
-            start_at_base_rate(network, np.concatenate([example.labels for example in tokenized]))
-        freeze_layers(network, frozen_layers)
-        return network
-
     def _check_output_dir(self, output_dir: Path) -> None:
         if output_dir.resolve() == self.qa.checkpoint.path:
             raise FileExistsError(f"{output_dir}: this is the checkpoint that training starts from; choose another")
@@ -255,24 +205,66 @@ class QATrainer:
             network.save_pretrained(folder)
             self.qa.tokenizer.save_pretrained(folder)
         contexts = {context_hash(example["context"]) for example in dataset}
-        seen = sorted(contexts | read_seen_contexts(self.qa.checkpoint))
         settings = {"max_length": self.max_seq_length, "doc_stride": self.doc_stride, "answers": self.qa.answers}
         for name, content in (
             (LABEL_MAP_FILE, self.label_map),
-            (SEEN_CONTEXTS_FILE, seen),
+            (SEEN_CONTEXTS_FILE, sorted(contexts | read_seen_contexts(self.qa.checkpoint))),
             (SETTINGS_FILE, settings),
         ):
             (folder / name).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
-def check_numbers(num_train_epochs: float, head_learning_rate: float | None, dropout: float | None) -> None:
-    """Raise ValueError if an argument of `QATrainer.train` that is not one of `TrainingArguments` is out of range."""
+def prepare_training(
+    trainer: QATrainer,
+    dataset: Sequence[dict],
+    output_dir: str | Path,
+    num_train_epochs: float = 3,
+    *,
+    seed: int = 0,
+    head_learning_rate: float | None = None,
+    frozen_layers: int = 0,
+    dropout: float | None = None,
+    **training_arguments,
+) -> tuple[list[TokenizedExample], TrainingArguments, BertForSpanClassification]:
+    """Check the arguments of `QATrainer.train`, and return its examples, `TrainingArguments` and new network.
+
+    Raises
+    ------
+    ValueError
+        If an argument is wrong, an example cannot be labelled, or the processes cannot share a batch.
+    """
     if not num_train_epochs > 0:
         raise ValueError(f"num_train_epochs: expected a number above 0, found {num_train_epochs!r}")
     if head_learning_rate is not None and not head_learning_rate > 0:
         raise ValueError(f"head_learning_rate: expected a number above 0 or None, found {head_learning_rate!r}")
     if dropout is not None and not 0 <= dropout < 1:
         raise ValueError(f"dropout: expected a number from 0 to below 1 or None, found {dropout!r}")
+    if not dataset:
+        raise ValueError("expected at least one example to train on, found none")
+    check_training_arguments(training_arguments)
+    qa = trainer.qa
+    defaults = {
+        "bf16": qa.precision == "bfloat16" and not training_arguments.get("fp16"),
+        "train_sampling_strategy": "group_by_length",
+        "logging_steps": 0.05,
+    }
+    arguments = TrainingArguments(
+        output_dir=str(output_dir), num_train_epochs=num_train_epochs, seed=seed, data_seed=seed,
+        use_cpu=qa.device.type == "cpu", **{**defaults, **training_arguments},
+    )  # fmt: skip
+    if arguments.per_device_train_batch_size % arguments.world_size:
+        raise ValueError(
+            f"per_device_train_batch_size: expected a multiple of {arguments.world_size}, the processes that share "
+            f"the training, found {arguments.per_device_train_batch_size}"
+        )
+    tokenized = tokenize_examples(
+        qa.tokenizer, dataset, trainer.label_map, max_length=trainer.max_seq_length, answers=qa.answers
+    )
+    network = load_network(qa.checkpoint, trainer.label_map, seed, dropout)
+    if qa.checkpoint.label_map is None:
+        start_at_base_rate(network, np.concatenate([example.labels for example in tokenized]))
+    freeze_layers(network, frozen_layers)
+    return tokenized, arguments, network
 
 
 def context_hash(context: str) -> str:

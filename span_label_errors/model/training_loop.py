@@ -1,91 +1,93 @@
-"""The training loop: which windows each step takes, the steps, and all that the next step depends on.
+"""The training loop: which arguments it takes, which windows each step takes, the steps, and how to resume.
 
 `train_network` is the whole of it, from the seed to the last log entry. On one process the same call gives the same
-bytes, however often it was interrupted; several processes (`accelerate launch`, `torchrun`) take the same steps.
+bytes, however often it was interrupted. Several processes (`accelerate launch`, `torchrun`) take the same steps.
 """
 
 import contextlib
+import difflib
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from typing import Literal
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
-from torch.utils.data import DataLoader, Dataset, Sampler
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer, TrainingArguments, enable_full_determinism, get_scheduler, set_seed
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from span_label_errors.model.network import BertForSpanClassification, check_finite_weights
+from span_label_errors.model.network import BertForSpanClassification, non_finite_weights
 from span_label_errors.model.training_states import TrainingState, TrainingStates
 from span_label_errors.model.windows import IGNORED_LABEL, TrainingItems
 
-# Fields of TrainingArguments that shape the training here; any other must keep its default.
-HONOURED_ARGUMENTS = frozenset({
-    "output_dir", "seed", "data_seed", "full_determinism", "use_cpu", "bf16", "fp16", "tf32",
-    "num_train_epochs", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
-    "train_sampling_strategy", "learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps",
-    "optim", "optim_args", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm",
-    "logging_strategy", "logging_steps", "logging_first_step",
-    "gradient_checkpointing", "activation_checkpointing", "torch_compile", "torch_compile_backend",
-    "dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent_workers", "dataloader_prefetch_factor",
-})  # fmt: skip
-# Of these fields, the values that are honoured.
-HONOURED_CHOICES = {
-    "train_sampling_strategy": ("group_by_length", "random", "sequential"),
-    "optim": ("adamw_torch_fused", "adamw_torch", "adafactor", "sgd", "adagrad", "rmsprop"),
-    "lr_scheduler_type": (
-        "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt",
-        "cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay",
-    ),
-}  # fmt: skip
 OnStep = Callable[[int, int, float | None], None]  # (step, num_steps, loss that was last logged)
 
+_OF_THEIR_OWN_TYPE = {
+    "full_determinism", "fp16", "tf32", "max_steps", "per_device_train_batch_size", "gradient_accumulation_steps",
+    "learning_rate", "lr_scheduler_kwargs", "warmup_steps", "optim_args", "weight_decay", "adam_beta1", "adam_beta2",
+    "adam_epsilon", "max_grad_norm", "logging_steps",
+    "gradient_checkpointing", "activation_checkpointing", "torch_compile", "torch_compile_backend",
+}  # fmt: skip
+# The fields of TrainingArguments that shape the training here, and their types. Data, places, seed, epochs and
+# precision have arguments of their own in `QA` and `QATrainer.train`.
+HONOURED_ARGUMENTS = {
+    **{known.name: known.type for known in fields(TrainingArguments) if known.name in _OF_THEIR_OWN_TYPE},
+    "train_sampling_strategy": Literal["group_by_length", "random", "sequential"],
+    "optim": Literal["adamw_torch_fused", "adamw_torch", "adafactor", "sgd", "adagrad", "rmsprop"],
+    "lr_scheduler_type": Literal[
+        "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt",
+        "cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay",
+    ],
+}  # fmt: skip
 
-def check_honoured(arguments: dict[str, object]) -> None:
-    """Raise ValueError for a field of `TrainingArguments` that would be without effect here."""
-    defaults = {known.name: known.default for known in fields(TrainingArguments)}
+
+def check_training_arguments(arguments: dict[str, object]) -> None:
+    """Check that arguments are among `HONOURED_ARGUMENTS`, and of their types.
+
+    Raises
+    ------
+    ValueError
+        Names the first field that is not, with what was expected and found.
+    """
     for name, value in arguments.items():
-        if name in defaults and name not in HONOURED_ARGUMENTS and value != defaults[name]:
+        if name not in HONOURED_ARGUMENTS:
+            nearest = difflib.get_close_matches(str(name), HONOURED_ARGUMENTS, n=1, cutoff=0.8)
+            hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(sorted(HONOURED_ARGUMENTS))}"
             raise ValueError(
-                f"{name}: expected a field that the training loop honours, found {name}={value!r}, which would be "
-                f"without effect; leave it out, or choose among {', '.join(sorted(HONOURED_ARGUMENTS))}"
+                f"{name}: expected a field of TrainingArguments that shapes the training, found {value!r}; {hint}"
             )
-        choices = HONOURED_CHOICES.get(name, (value,))
-        if value not in choices:
-            raise ValueError(f"{name}: expected one of {', '.join(choices)}, found {value!r}")
+        try:
+            TypeAdapter(HONOURED_ARGUMENTS[name], config=ConfigDict(strict=True)).validate_python(value)
+        except ValidationError as error:
+            expected = error.errors()[0]["msg"].removeprefix("Input should be ")
+            raise ValueError(f"{name}: expected {expected}, found {value!r}") from error
 
 
 # --- the windows of each step ---------------------------------------------------------------------
 
 
 class BatchOrder(Sampler):
-    """The windows of each batch of an epoch, drawn when its iteration begins, from `first_batch` on.
+    """The windows of each batch of an epoch, by index, from `first_batch` on; the same in every process."""
 
-    Several processes share a batch of `per_device_train_batch_size` windows: each takes as many of them. Blanks, whose
-    index is the number of windows, fill the last one.
-    """
-
-    def __init__(self, lengths: Sequence[int], args: TrainingArguments, process_index: int = 0, num_processes: int = 1):
-        self._lengths, self._args, self._windows_of_batch = list(lengths), args, args.per_device_train_batch_size
-        self._process_index, self._num_processes = process_index, num_processes
+    def __init__(self, lengths: Sequence[int], args: TrainingArguments):
+        self._lengths, self._args = list(lengths), args
         self.epoch, self.first_batch = 0, 0
 
     def __len__(self) -> int:
-        return math.ceil(len(self._lengths) / self._windows_of_batch)
+        return math.ceil(len(self._lengths) / self._args.per_device_train_batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
         order = self._drawn()
-        if self._num_processes > 1:
+        if self._args.world_size > 1:
             # Dropout has moved the processes' random states apart; the first one's order holds.
             (order,) = broadcast_object_list([order])
-            order = order + [len(order)] * (len(self) * self._windows_of_batch - len(order))
-        share = self._windows_of_batch // self._num_processes
+        size = self._args.per_device_train_batch_size
         for batch_index in range(self.first_batch, len(self)):
-            start = batch_index * self._windows_of_batch + self._process_index * share
-            yield order[start : start + share]
+            yield order[batch_index * size : (batch_index + 1) * size]
 
     def _drawn(self) -> list[int]:
         if self._args.train_sampling_strategy == "sequential":
@@ -94,23 +96,22 @@ class BatchOrder(Sampler):
             generator = torch.Generator().manual_seed(self._args.data_seed + self.epoch)
             return torch.randperm(len(self._lengths), generator=generator).tolist()
         # Windows of similar length share a step, which is random otherwise; the longest comes first.
-        of_step = self._windows_of_batch * self._args.gradient_accumulation_steps
+        of_step = self._args.per_device_train_batch_size * self._args.gradient_accumulation_steps
         return list(LengthGroupedSampler(of_step, lengths=self._lengths))
 
 
-class WithBlank(Dataset):
-    """A data set with one item more, at its end, whose labels do not count, so that every process has its batch."""
+def share_of_process(
+    batch: dict[str, torch.Tensor], size: int, process_index: int, num_processes: int
+) -> dict[str, torch.Tensor]:
+    """Return the rows of a batch of at most `size` windows that a process computes on: as many in every process.
 
-    def __init__(self, items: TrainingItems):
-        self._items = items
-        shortest = dict(items[int(np.argmin(items.lengths))])
-        self._blank = {**shortest, "labels": np.full_like(shortest["labels"], IGNORED_LABEL)}
-
-    def __len__(self) -> int:
-        return len(self._items) + 1
-
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        return self._blank if index == len(self._items) else self._items[index]
+    The last row of a smaller batch is repeated without labels that count.
+    """
+    rows = torch.arange(size).chunk(num_processes)[process_index]
+    num_rows = len(batch["labels"])
+    share = {name: tensor[rows.clamp(max=num_rows - 1)] for name, tensor in batch.items()}
+    share["labels"][rows >= num_rows] = IGNORED_LABEL
+    return share
 
 
 # --- the steps ------------------------------------------------------------------------------------
@@ -126,23 +127,15 @@ def train_network(
     on_step: OnStep | None = None,
     states: TrainingStates | None = None,
 ) -> list[tuple[float, float]]:
-    """Train a network in place, from the saved state if there is one, and return (epoch, mean loss) of each log entry.
+    """Train a network in place, from the saved state if there is one.
 
-    Parameters
-    ----------
-    network : BertForSpanClassification
-    items : TrainingItems
-    collate : callable
-        Makes a batch of items.
-    args : TrainingArguments
-        `per_device_train_batch_size` is the number of windows in a batch, over all processes.
-    head_learning_rate : float, optional
-        Highest learning rate of the head, if not that of the encoder.
-    on_step : callable, optional
-        Called after each step, once its state is saved.
-    states : TrainingStates, optional
-        The first process saves them; every process must be able to read them. What dropout draws in several processes
-        depends on their number, and is drawn anew after an interruption.
+    `QATrainer.train` says what the arguments are. Of several processes the first one saves the states, and all must be
+    able to read them. What dropout draws then depends on their number, and is drawn anew after an interruption.
+
+    Returns
+    -------
+    list of (epoch, mean loss)
+        Of each log entry, since the one before.
 
     Raises
     ------
@@ -158,12 +151,9 @@ def train_network(
     if args.activation_checkpointing:
         network.activation_checkpointing_enable()
     network.to(accelerator.device).train()
-    order = BatchOrder(items.lengths, args, accelerator.process_index, accelerator.num_processes)
-    loader = DataLoader(
-        items if accelerator.num_processes == 1 else WithBlank(items), batch_sampler=order, collate_fn=collate,
-        num_workers=args.dataloader_num_workers, pin_memory=args.dataloader_pin_memory,
-        persistent_workers=args.dataloader_persistent_workers, prefetch_factor=args.dataloader_prefetch_factor,
-    )  # fmt: skip
+    order = BatchOrder(items.lengths, args)
+    on_accelerator = accelerator.device.type != "cpu"
+    loader = DataLoader(items, batch_sampler=order, collate_fn=collate, pin_memory=on_accelerator)
     batches_of_step = args.gradient_accumulation_steps
     steps_of_epoch = math.ceil(len(order) / batches_of_step)
     num_steps = args.max_steps if args.max_steps > 0 else math.ceil(args.num_train_epochs * steps_of_epoch)
@@ -198,15 +188,17 @@ def train_network(
 
             # Each counted label weighs the same, in whichever batch or process it is.
             counted = sum((batch["labels"] != IGNORED_LABEL).sum() for batch in of_step)
-            if accelerator.num_processes > 1:
-                counted = accelerator.gather(counted.to(accelerator.device)).sum()
             for batch_of_step, batch in enumerate(of_step, start=1):
+                if args.world_size > 1:
+                    batch = share_of_process(
+                        batch, args.per_device_train_batch_size, args.process_index, args.world_size
+                    )
                 batch = {name: tensor.to(accelerator.device, non_blocking=True) for name, tensor in batch.items()}
                 # Gradients travel between processes once a step.
                 is_last = batch_of_step == len(of_step)
                 with contextlib.nullcontext() if is_last else accelerator.no_sync(model):
                     # Processes average their gradients.
-                    loss = model(**batch, num_counted=counted).loss * accelerator.num_processes
+                    loss = model(**batch, num_counted=counted).loss * args.world_size
                     accelerator.backward(loss)
                 run.loss_since_log += loss.detach()
             if args.max_grad_norm > 0:
@@ -217,21 +209,17 @@ def train_network(
             model.zero_grad()
             run.step += 1
 
-            batches_done = min((step_of_epoch + 1) * batches_of_step, len(order))
-            is_over, epoch_is_over = run.step == num_steps, batches_done == len(order)
-            if (
-                (args.logging_strategy == "steps" and run.step % logging_steps == 0)
-                or (args.logging_strategy == "epoch" and (epoch_is_over or is_over))
-                or (args.logging_first_step and run.step == 1)
-            ):
-                loss = accelerator.gather(run.loss_since_log).mean().item() / (run.step - run.last_logged)
+            if run.step % logging_steps == 0:
+                batches_done = min((step_of_epoch + 1) * batches_of_step, len(order))
+                loss = accelerator.gather(run.loss_since_log).mean().item() / logging_steps
                 run.log(epoch + batches_done / len(order), loss, args)
-            if states is not None and accelerator.is_main_process and not is_over and states.is_due():
+            if states is not None and accelerator.is_main_process and run.step < num_steps and states.is_due():
                 states.save(run.step, run.state())
             if on_step is not None:
                 on_step(run.step, num_steps, run.loss_history[-1][1] if run.loss_history else None)
         steps_done = 0
-    check_finite_weights(network)
+    if not_finite := non_finite_weights(network):
+        raise FloatingPointError(f"expected finite weights after training, found NaN or infinity in {not_finite}")
     return run.loss_history
 
 
@@ -266,7 +254,6 @@ class _Run:
     scaler: torch.amp.GradScaler | None
     loss_since_log: torch.Tensor  # stays on the device: to read it is to wait for it
     step: int = 0
-    last_logged: int = 0  # a step
     loss_history: list[tuple[float, float]] = field(default_factory=list)
     rng_at_epoch_begin: dict[str, torch.Tensor] = field(default_factory=dict)
 
@@ -278,7 +265,6 @@ class _Run:
             )
         self.loss_history.append((epoch, loss))
         self.loss_since_log.zero_()
-        self.last_logged = self.step
 
     def state(self) -> TrainingState:
         optimizer = self.optimizer.state_dict()
@@ -295,7 +281,6 @@ class _Run:
                 kept[f"optimizer.{index}.{name}"] = value
         record = {
             "step": self.step,
-            "last_logged": self.last_logged,
             "loss_history": self.loss_history,
             "numbers": numbers,
             "param_groups": optimizer["param_groups"],
@@ -305,7 +290,7 @@ class _Run:
         return TrainingState({name: tensor.contiguous() for name, tensor in tensors.items()}, record)
 
     def restore(self, state: TrainingState) -> None:
-        """Take over all of a state but the random state, which belongs to a place in the epoch."""
+        """Take over all of a state but the random states, which are set later, within the epoch."""
         tensors, record = state
         with torch.no_grad():
             for name, weights in self._trained().items():
@@ -320,11 +305,11 @@ class _Run:
         if self.scaler is not None:
             self.scaler.load_state_dict(record["scaler"])
         self.loss_since_log.copy_(tensors["loss_since_log"])
-        self.step, self.last_logged = record["step"], record["last_logged"]
+        self.step = record["step"]
         self.loss_history = [(epoch, loss) for epoch, loss in record["loss_history"]]
 
     def rng_state(self, name: str) -> dict[str, torch.Tensor]:
-        """Return the random states of the processor and of the device that is trained on."""
+        """Return the random states of the CPU and of the device that is trained on."""
         return {f"{name}.{index}": module.get_rng_state() for index, module in enumerate(self._random_modules())}
 
     def set_rng_state(self, tensors: dict[str, torch.Tensor], name: str) -> None:

@@ -1,4 +1,4 @@
-"""The saved state of a training that is not finished, as one safetensors file: no pickle, and whole or not used."""
+"""The saved state of an unfinished training: one safetensors file without pickle, which is whole or not used."""
 
 import contextlib
 import json
@@ -11,12 +11,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from span_label_errors.files import check_writable
-from span_label_errors.model.checkpoints import file_sha256
+from span_label_errors.files import check_writable, file_sha256
 
-# What is lost when a run dies. A state that takes long to write is written less often.
-SECONDS_BETWEEN_STATES = 60.0
-_MOST_TIME_FOR_STATES = 0.05
+_MOST_TIME_FOR_STATES = 0.05  # of the training's
 
 
 class TrainingState(NamedTuple):
@@ -27,39 +24,33 @@ class TrainingState(NamedTuple):
 
 
 class TrainingStates:
-    """The saved state of one unfinished training, in a folder of its own.
+    """The saved states of one unfinished training, in a folder of its own.
 
-    A state's file carries its SHA-256 in its name, which it gets once it is whole; a damaged one is never used.
+    A file gets its name, with its SHA-256, once it is whole.
 
     Parameters
     ----------
-    folder : str or Path
+    folder : Path
     key : str
         Of everything that shapes the training: data, settings, seed, code. A state of another key is never used.
     log : callable
         Gets a line about a state that is used, or cannot be used.
     seconds : float
-        Between two states.
+        Between two states, which is the most work that a run loses when it dies. A state that takes long to save is
+        saved less often.
     """
 
-    def __init__(self, folder: str | Path, key: str, log: Callable[[str], None] = print, seconds: float | None = None):
-        self.folder, self.key, self.log = Path(folder), key, log
-        self._seconds = SECONDS_BETWEEN_STATES if seconds is None else seconds
+    def __init__(self, folder: Path, key: str, log: Callable[[str], None] = print, seconds: float = 60.0):
+        self.folder, self.key, self.log, self._seconds = folder, key, log, seconds
         self._last_saved, self._seconds_to_save = time.monotonic(), 0.0
 
     def is_due(self) -> bool:
-        """Tell whether it is time to save the state again."""
+        """Return whether it is time to save the state again."""
         pause = max(self._seconds, self._seconds_to_save / _MOST_TIME_FOR_STATES)
         return time.monotonic() - self._last_saved >= pause
 
     def save(self, step: int, state: TrainingState) -> Path:
-        """Save the state after a step; those of earlier steps are removed once it is whole.
-
-        Raises
-        ------
-        OSError
-            If it cannot be written; the earlier state stays.
-        """
+        """Save the state after a step, then remove the earlier ones, which stay if this raises OSError."""
         started = time.monotonic()
         partial = check_writable(self.folder) / f".step_{step}.partial"
         try:
@@ -77,7 +68,7 @@ class TrainingStates:
         return saved
 
     def load(self) -> TrainingState | None:
-        """Return the latest state that is whole and of this key, or None; the others are removed."""
+        """Return the latest state that is whole and of this key, or None, and remove the others."""
         for half_written in self.folder.glob(".step_*.partial"):
             half_written.unlink()
         for file in self._files():

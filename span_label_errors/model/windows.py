@@ -1,10 +1,13 @@
-"""Read long contexts in overlapping windows, and put what a model says of the windows together again.
+"""Tokenize examples, and read long contexts in overlapping windows.
 
 Each window is `[CLS] question [SEP] part of the context [SEP]`. Windows overlap by `doc_stride` context
 tokens, as in the question-answering example of `transformers`. Every context token is owned by exactly
 one window, the one that shows it with most context on both sides (the "max context" rule of the SQuAD
 script of Devlin et al. 2019, arXiv 1810.04805): its probability is read there, and its label counts
 there in training.
+
+In shapes, an example has Q question tokens and C context tokens, a window L tokens, a batch B windows of which the
+longest has L tokens, and a label map K classes.
 """
 
 import warnings
@@ -22,12 +25,12 @@ IGNORED_LABEL = -100  # what Trainer leaves out when it counts the labels of a b
 
 
 class QuestionCutWarning(UserWarning):
-    """Says that questions are too long for a window and were cut."""
+    """Warns that questions are too long for a window and were cut."""
 
 
 @dataclass(frozen=True)
 class TokenizedExample:
-    """An example as `[CLS] question [SEP] context [SEP]`, of Q question and C context tokens."""
+    """The tokens of an example's question and context, and their labels."""
 
     question: TokenizedText  # Q tokens, after cutting
     context: TokenizedText  # C tokens, never cut
@@ -37,12 +40,12 @@ class TokenizedExample:
 
 @dataclass(frozen=True)
 class Window:
-    """Context tokens `token_start` to `token_end` of an example, as a model reads them."""
+    """Context tokens `token_start` to `token_end` of an example, with the question, as a model reads them."""
 
     example_index: int
     token_start: int
     token_end: int
-    input_ids: np.ndarray  # (3 + Q + token_end - token_start,)
+    input_ids: np.ndarray  # (L,) with L = 3 + Q + token_end - token_start
     context_start: int  # position in input_ids of context token `token_start`
     owned: np.ndarray  # (token_end - token_start,) bool
 
@@ -53,14 +56,7 @@ class Window:
 
 
 def check_window_size(max_length: int, doc_stride: int, model_max_length: int | None = None) -> None:
-    """Check that windows of `max_length` tokens can advance.
-
-    Raises
-    ------
-    ValueError
-        If the window is larger than the model's positions, or the overlap leaves no room to advance
-        beside a question of the greatest length.
-    """
+    """Raise ValueError if a window is longer than the model's positions, or cannot advance beside a long question."""
     if max_length < NUM_SPECIAL_TOKENS + 2:
         raise ValueError(f"max_length: expected at least {NUM_SPECIAL_TOKENS + 2}, found {max_length}")
     if model_max_length is not None and max_length > model_max_length:
@@ -98,18 +94,13 @@ def tokenize_examples(
     examples : sequence of dict
         In the SQuAD schema; `answers` may be missing.
     label_map : dict
-        K classes.
     max_length : int
-        Window size in tokens. A question of more than half a window is cut there, with a warning that
+        Tokens of a window. A question of more than half a window is cut there, with a `QuestionCutWarning` that
         counts such questions; the context is never cut.
     answers : {"first", "all"}
         See `alignment.answer_spans`.
     first_index : int
         Number of the first example, where these are a part of a data set; messages count from it.
-
-    Returns
-    -------
-    list of TokenizedExample
 
     Raises
     ------
@@ -154,13 +145,11 @@ def tokenize_examples(
 
 
 def window_ranges(num_tokens: int, window_size: int, doc_stride: int) -> list[tuple[int, int]]:
-    """Cut `num_tokens` tokens into windows that overlap by `doc_stride`.
+    """Cut tokens into windows that overlap by `doc_stride`; only the last may be shorter than `window_size`.
 
     Returns
     -------
     list of (token_start, token_end)
-        In order; the first starts at 0, the last ends at `num_tokens`, and only it may be shorter
-        than `window_size`.
     """
     ranges = []
     token_start = 0
@@ -173,12 +162,11 @@ def window_ranges(num_tokens: int, window_size: int, doc_stride: int) -> list[tu
 
 
 def owning_window(ranges: Sequence[tuple[int, int]]) -> np.ndarray:
-    """Return for each token the index of the window with most context on both sides of it.
+    """Return for each token the index of the window with most context on both sides of it; of equal ones the first.
 
     Returns
     -------
     ndarray of shape (num_tokens,)
-        Where two windows show as much, the earlier one.
     """
     num_tokens = ranges[-1][1]
     owner = np.zeros(num_tokens, dtype=np.int64)
@@ -206,11 +194,6 @@ def build_windows(
         Tokens of a window, question and special tokens included.
     doc_stride : int
         Context tokens that neighbouring windows share.
-
-    Returns
-    -------
-    list of Window
-        Those of one example follow each other, and each owns at least one token.
     """
     check_window_size(max_length, doc_stride)
     cls_id, sep_id = [tokenizer.cls_token_id], [tokenizer.sep_token_id]
@@ -228,14 +211,7 @@ def build_windows(
 
 
 def training_item(window: Window, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Return what a model trains on for one window.
-
-    Parameters
-    ----------
-    window : Window
-        Of L tokens.
-    labels : ndarray of shape (C, K)
-        Of the whole example.
+    """Return `model_inputs` of a window and its `labels`, of an example's labels of shape (C, K).
 
     Returns
     -------
@@ -250,14 +226,7 @@ def training_item(window: Window, labels: np.ndarray) -> dict[str, np.ndarray]:
 
 
 class TrainingItems(torch.utils.data.Dataset):
-    """What a model trains on, made window by window when it is asked for; see `training_item`.
-
-    Parameters
-    ----------
-    tokenized : sequence of TokenizedExample
-    windows : sequence of Window
-        Of these examples.
-    """
+    """The `training_item` of each window of examples."""
 
     def __init__(self, tokenized: Sequence[TokenizedExample], windows: Sequence[Window]):
         self._tokenized, self._windows = tokenized, windows
@@ -283,12 +252,7 @@ def model_inputs(window: Window) -> dict[str, np.ndarray]:
 
 
 class WindowCollator:
-    """Pad windows to the longest of their batch.
-
-    Parameters
-    ----------
-    pad_token_id : int
-    """
+    """Pad windows to the longest of their batch."""
 
     def __init__(self, pad_token_id: int):
         self.padding = {

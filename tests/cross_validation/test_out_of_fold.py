@@ -417,7 +417,7 @@ def test_code_fingerprint_names_the_versions_of_libraries():
         ({"num_splits": 1}, ValueError, "num_splits"),
         ({"num_train_epochs": 0}, ValueError, "num_train_epochs: expected a number above 0, found 0"),
         ({"frozen_layers": 3}, ValueError, "frozen_layers: expected 0 to 2"),
-        ({"learning_rat": 1e-3}, TypeError, "learning_rat"),
+        ({"learning_rat": 1e-3}, ValueError, "did you mean .learning_rate."),
         ({"lr_scheduler_type": "wobbly"}, ValueError, "wobbly"),
     ],
 )

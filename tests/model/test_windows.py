@@ -16,8 +16,6 @@ from span_label_errors.model.windows import (
     TrainingItems,
     Window,
     build_windows,
-    check_window_size,
-    max_question_tokens,
     model_inputs,
     owning_window,
     tokenize_examples,
@@ -124,11 +122,6 @@ def test_question_without_tokens_leaves_its_room_to_the_context():
     assert window.context_positions == slice(2, 7)
 
 
-def test_stride_that_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match="doc_stride: expected 0 to 2 for max_length=8"):
-        build_windows([tokenized([50], [1, 2])], IDS_ONLY, max_length=8, doc_stride=3)
-
-
 @PROPERTY
 @given(sizes(), st.randoms(use_true_random=False))
 def test_windows_are_those_that_the_tokenizer_cuts_itself(tiny_tokenizer, size, random):
@@ -188,21 +181,6 @@ def test_training_items_are_those_of_each_window():
         assert all(items[index][name].tolist() == array.tolist() for name, array in expected.items())
 
 
-# check_window_size
-
-
-@pytest.mark.parametrize(
-    # Half of the tokens beside the three special ones are the question's, and one must be new.
-    ("max_length", "max_question", "largest_stride"),
-    [(5, 1, 0), (6, 1, 1), (8, 2, 2), (64, 30, 30), (384, 190, 190), (512, 254, 254)],
-)
-def test_stride_must_leave_room_to_advance(max_length, max_question, largest_stride):
-    assert max_question_tokens(max_length) == max_question
-    check_window_size(max_length, largest_stride, model_max_length=max_length)
-    with pytest.raises(ValueError, match=f"expected 0 to {largest_stride} .* found {largest_stride + 1}$"):
-        check_window_size(max_length, largest_stride + 1)
-
-
 # tokenize_examples
 
 
@@ -229,21 +207,6 @@ def test_context_is_never_cut_and_its_labels_have_a_row_a_token(tiny_tokenizer):
     )
     assert len(long.context.token_ids) == 201
     assert long.labels.tolist() == [[0, 1]] * 200 + [[1, 0]]
-
-
-@pytest.mark.parametrize(
-    ("changes", "choice", "expected"),
-    [
-        ({}, "first", [1, 0, 0]),
-        ({}, "all", [1, 0, 1]),
-        ({"answers": None}, "all", [0, 0, 0]),
-        ({"answers": {"text": [], "answer_start": []}}, "all", [0, 0, 0]),
-    ],
-)
-def test_answers_that_count(changes, choice, expected, tiny_tokenizer):
-    examples = [make_example("a", "paris london rome", "where", "paris", "rome") | changes]
-    (tokens,) = tokenize_examples(tiny_tokenizer, examples, DEFAULT_LABEL_MAP, max_length=10, answers=choice)
-    assert tokens.labels.tolist() == [[1 - label, label] for label in expected]
 
 
 @pytest.mark.parametrize(
