@@ -8,6 +8,7 @@ import importlib
 
 _MODULE_OF = {
     "load_squad": "data.squad",
+    "make_splits": "cross_validation.splits",
     "out_of_fold_predictions": "cross_validation.out_of_fold",
     "write_outputs": "results.write",
     "read_outputs": "results.read",

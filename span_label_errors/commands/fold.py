@@ -84,17 +84,8 @@ def make_fold(parameters: TrainingParameters, fold_index: int) -> None:
         print(f"{' and '.join(idle)}: of no effect here, where one fold is made by the processes that were started")
     if parameters.threads_per_fold is not None:
         torch.set_num_threads(parameters.threads_per_fold)
-    examples = list(
-        load_squad(
-            parameters.dataset, parameters.num_examples, on_invalid=parameters.on_invalid,
-            revision=parameters.dataset_revision,
-        )
-    )  # fmt: skip
-    qa = QA(
-        parameters.model_checkpoint, label_map=parameters.label_map, max_length=parameters.max_length,
-        doc_stride=parameters.doc_stride, answers=parameters.answers, seed=parameters.seed,
-        revision=parameters.model_revision, precision=parameters.precision,
-    )  # fmt: skip
+    examples = list(load_squad(**parameters.load_options()))
+    qa = QA(**parameters.qa_options())
     trainer = QATrainer(qa, parameters.max_length, parameters.label_map)
     plans = plan_folds(
         examples, trainer, folds_dir=parameters.folds_dir, **parameters.split_options(), **parameters.train_options()

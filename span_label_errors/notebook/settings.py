@@ -8,7 +8,6 @@ import ast
 import difflib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -17,21 +16,20 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    TypeAdapter,
     ValidationError,
     ValidationInfo,
     WrapValidator,
     model_validator,
 )
-from transformers import TrainingArguments
 
 from span_label_errors.cross_validation.pool import FoldPool
 from span_label_errors.cross_validation.splits import GROUP_BY
 from span_label_errors.data.hub import local_path
-from span_label_errors.data.sources import DEMO_SOURCE, FILE_SUFFIXES
+from span_label_errors.data.sources import DEMO_ERRORS_PATH, DEMO_SOURCE, FILE_SUFFIXES, describe, read_known_errors
 from span_label_errors.files import check_writable, project_root
 from span_label_errors.model.checkpoints import EMBEDDED_BACKBONE
 from span_label_errors.model.qa import PRECISIONS
+from span_label_errors.model.training_loop import check_training_arguments
 from span_label_errors.model.windows import check_window_size
 from span_label_errors.spans.alignment import DEFAULT_LABEL_MAP, check_label_map
 
@@ -43,81 +41,29 @@ _SET_ELSEWHERE = {
     "bf16": "precision",
     "use_cpu": "CUDA_VISIBLE_DEVICES of the environment",
 }
-# Beginnings of the names of fields of TrainingArguments that do not fit what is done here, by the reason.
-_REFUSED = {
-    "nothing leaves this machine; publish a fold's folder yourself": "push_to_hub hub_ trackio_",
-    "nothing is reported elsewhere; losses and metrics are in run.json": "report_to project run_name",
-    "each fold is saved once, whole, and starts from model_checkpoint": (
-        "save_ load_best_model_at_end resume_from_checkpoint restore_ ignore_data_skip enable_jit_"
-    ),
-    "a fold is measured when its training has ended": (
-        "eval_ do_ per_device_eval_ metric_for_ greater_is_ include_for_ batch_eval_ prediction_loss_"
-    ),
-    "the labels are read as the model's loss needs them": (
-        "label_smoothing_factor label_names remove_unused_columns length_column_name"
-    ),
-    "a fold is trained by one process": "deepspeed fsdp parallelism_config accelerator_config ddp_ local_rank",
-}
-# JSON schema's types, as Python's and in words, and its limits in words.
-_TYPES = {
-    "string": ("str", "a text"),
-    "integer": ("int", "an integer"),
-    "number": ("float", "a number"),
-    "boolean": ("bool", "True or False"),
-    "object": ("dict", "a dict"),
-    "null": ("None", "None"),
-}
-_LIMITS = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "at most"}
-_LONGEST_SHOWN = 200
+_EMBEDDED = (DEMO_SOURCE, EMBEDDED_BACKBONE)
 
 
 class ParameterError(ValueError):
     """Raised when parameters are unknown, of the wrong type, out of range, or contradict each other."""
 
 
-def _text(value: str) -> str:
-    if not value.strip():
-        raise _wrong("a text that is not empty", value)
-    if "\0" in value or not _can_be_saved(value):
-        raise _wrong("a text of Unicode characters", value)
-    return value
-
-
 def _training_arguments(given: dict) -> dict:
-    known = {known.name: known.type for known in fields(TrainingArguments)}
-    for name, value in given.items():
+    for name in given:
         if name in _SET_ELSEWHERE or name in TrainingParameters.model_fields:
-            instead = _SET_ELSEWHERE.get(name, name)
-            raise _wrong(f"fields that no other parameter sets (not {name!r}: use {instead})", given)
-        if name not in known:
-            hint = _nearest(str(name), known)
-            raise _wrong(f"fields that transformers.TrainingArguments has (not {name!r}; {hint})", given)
-        for reason, beginnings in _REFUSED.items():
-            if name.startswith(tuple(beginnings.split())):
-                raise _wrong(f"fields that fit this project (not {name!r}: {reason})", given)
-        try:
-            TypeAdapter(known[name], config=ConfigDict(strict=True)).validate_python(value)
-        except ValidationError as error:
-            expected = error.errors()[0]["msg"].removeprefix("Input should be ")
-            raise _wrong(f"{expected} as {name!r}", given) from error
-    if not _can_be_saved(given):
-        raise _wrong("values that JSON can hold", given)
-    return given
-
-
-def _can_be_saved(value: object) -> bool:
-    """Return whether run.json can hold a value: JSON has no NaN, and UTF-8 no half of a surrogate pair."""
+            raise ValueError(f"{name!r} is set elsewhere; use {_SET_ELSEWHERE.get(name, name)}")
+    check_training_arguments(given)
     try:
-        json.dumps(value, allow_nan=False, ensure_ascii=False).encode("utf-8")
-    except (TypeError, ValueError, RecursionError):
-        return False
-    return True
+        json.dumps(given, allow_nan=False, ensure_ascii=False).encode("utf-8")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"expected values that JSON can hold, as run.json records them, found {given!r}") from error
+    return given
 
 
 def _source(path: str) -> str:
     local_path(path)
-    found = from_project_root(path, always=False)
-    if found not in (DEMO_SOURCE, EMBEDDED_BACKBONE) and not Path(found).is_absolute() and Path(found).exists():
+    found = source_path(path)
+    if found not in _EMBEDDED and not Path(found).is_absolute() and Path(found).exists():
         raise ValueError(
             f"{path!r} is in the working directory, but relative paths start at the project's root ({project_root()}); "
             "give the absolute path"
@@ -127,7 +73,7 @@ def _source(path: str) -> str:
 
 def _folder(path: str) -> str:
     local_path(path)
-    return from_project_root(path)
+    return _absolute(path)
 
 
 def _file(path: str) -> str:
@@ -156,10 +102,10 @@ def _in_group(group: str) -> Callable:
 
 
 _data, _model, _folds, _places, _review = map(_in_group, ("data", "model and training", "folds", "where things go", ""))
-_Text = Annotated[str, AfterValidator(_text)]
-_Source = Annotated[_Text, AfterValidator(_source)]  # a path, or the name of something embedded or on the Hub
-_Folder = Annotated[_Text, AfterValidator(_folder)]  # written to
-_File = Annotated[_Text, AfterValidator(_file)]  # must be there
+_Revision = Annotated[str, Field(min_length=1)]
+_Source = Annotated[str, AfterValidator(_source)]  # a path, or the name of something embedded or on the Hub
+_Folder = Annotated[str, AfterValidator(_folder)]  # written to
+_File = Annotated[str, AfterValidator(_file)]  # must be there
 _LabelMap = Annotated[dict, AfterValidator(check_label_map)]
 _Arguments = Annotated[dict, AfterValidator(_training_arguments)]
 _Count = Annotated[int | None, AfterValidator(_for_the_pool)]
@@ -205,19 +151,20 @@ class _Parameters(BaseModel):
         except ValidationError as error:
             # Unknown names first: one may be what was meant by a value that does not fit.
             details = sorted(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")
-            problems = "\n  ".join(map(cls._told, details))
+            problems = "\n  ".join(map(cls._in_words, details))
             raise ParameterError(f"the parameters are wrong:\n  {problems}") from None
 
     @classmethod
-    def _told(cls, detail: Mapping) -> str:
-        """Return one of pydantic's errors as a line that says what was expected, and found."""
-        name, reason = next(iter(detail["loc"]), None), detail.get("ctx", {}).get("error")
-        if name is None:
-            return str(reason)
+    def _in_words(cls, detail: Mapping) -> str:
+        """Return one of pydantic's errors as a line that names the parameter, what was expected and what was found."""
+        if not detail["loc"]:
+            return str(detail["ctx"]["error"])
+        name = detail["loc"][0]
         if detail["type"] == "extra_forbidden":
             return f"{name}: no such parameter; {_nearest(name, cls.model_fields)}"
-        reason = reason or _wrong(_in_words(_schemas(cls)[name]), detail["input"])
-        return f"{name}: " + str(reason).removeprefix(f"{name}: ")
+        if detail["type"] == "value_error":
+            return f"{name}: " + str(detail["ctx"]["error"]).removeprefix(f"{name}: ")
+        return f"{name}: {_expected(detail)}"
 
     def prepare_folders(self) -> None:
         """Create the folders that are written to; raises OSError if one cannot be written."""
@@ -241,7 +188,7 @@ class TrainingParameters(_Parameters):
     dataset: _Source = _data(
         "demo", '"demo", a file (.json, .jsonl, .parquet), a folder, or a Hub name such as "squad:validation"'
     )
-    dataset_revision: _Text | None = _data(None, "branch, tag or commit of a data set on the Hub")
+    dataset_revision: _Revision | None = _data(None, "branch, tag or commit of a data set on the Hub")
     num_examples: int | None = _data(None, "use only the first examples; None for all", ge=2)
     on_invalid: Literal["raise", "drop"] = _data(
         "raise", 'invalid examples stop the run ("raise") or are left out ("drop")'
@@ -249,7 +196,7 @@ class TrainingParameters(_Parameters):
     answers: Literal["first", "all"] = _data("first", 'of several answers of one class, label the "first" or "all"')
     label_map: _LabelMap = _data(DEFAULT_LABEL_MAP, "class names and columns; O is needed, span classes are free")
     model_checkpoint: _Source = _model("embedded", '"embedded", a folder, or a BERT on the Hub ("bert-base-cased")')
-    model_revision: _Text | None = _model(None, "branch, tag or commit of a checkpoint on the Hub")
+    model_revision: _Revision | None = _model(None, "branch, tag or commit of a checkpoint on the Hub")
     max_length: int = _model(384, "tokens of a window, question included; longer contexts take several windows", ge=5)
     doc_stride: int | None = _model(
         None, "context tokens that neighbouring windows share; None for a third of a window", ge=0
@@ -303,12 +250,22 @@ class TrainingParameters(_Parameters):
             raise ValueError("\n  ".join(problems))
         return self
 
+    def load_options(self) -> dict:
+        """Return what `load_squad` takes."""
+        options = self.model_dump(include={"num_examples", "on_invalid"})
+        return {"source": self.dataset, "revision": self.dataset_revision, **options}
+
+    def qa_options(self) -> dict:
+        """Return what `spanbert.QA` takes."""
+        options = self.model_dump(include={"label_map", "max_length", "doc_stride", "answers", "seed", "precision"})
+        return {"model_path": self.model_checkpoint, "revision": self.model_revision, **options}
+
     def split_options(self) -> dict:
-        """Return what `cross_validation.make_splits` takes."""
+        """Return what `make_splits` takes."""
         return self.model_dump(include={"num_splits", "group_by", "shuffle", "seed"})
 
     def pool_options(self) -> dict:
-        """Return where `cross_validation.out_of_fold_predictions` makes folds, and how many at once."""
+        """Return where `out_of_fold_predictions` makes folds, and how many at once."""
         return self.model_dump(include={"n_jobs", "threads_per_fold", "parallel_backend"})
 
     def train_options(self) -> dict:
@@ -316,6 +273,10 @@ class TrainingParameters(_Parameters):
         rates = {"learning_rate", "head_learning_rate", "warmup_steps"}
         options = self.model_dump(include={"num_train_epochs", "frozen_layers", "dropout", *rates})
         return {**options, "per_device_train_batch_size": self.batch_size, **self.training_arguments}
+
+    def trial_options(self) -> dict:
+        """Return the same, with the seed, for one pass over a few examples."""
+        return {**self.train_options(), "num_train_epochs": 1, "max_steps": -1, "seed": self.seed}
 
 
 class ReviewParameters(_Parameters):
@@ -330,6 +291,11 @@ class ReviewParameters(_Parameters):
     decisions: _File | None = _review(
         None, "what reviewers decided: Label Studio's or doccano's export, or the reviewed CSV"
     )
+
+    def known_error_ids(self, dataset: str) -> list[str]:
+        """Return the ids that `known_errors` lists, or those of the demo's errors if the data set is the demo."""
+        file = self.known_errors or (DEMO_ERRORS_PATH if dataset == DEMO_SOURCE else None)
+        return list(read_known_errors(file)) if file else []
 
 
 def parameters_cell(model: type[_Parameters]) -> str:
@@ -355,28 +321,22 @@ def parameters_table(model: type[_Parameters]) -> str:
     return "\n".join(["| parameter | default | what it is |", "| --- | --- | --- |", *rows])
 
 
-def from_project_root(path: str, *, always: bool = True) -> str:
-    """Return a relative path as an absolute one below the project's root.
+def source_path(source: str) -> str:
+    """Return a data set's or checkpoint's path as an absolute one; a name (embedded, or on the Hub) stays as it is."""
+    is_path = source.startswith((".", "~")) or source.endswith(FILE_SUFFIXES) or (project_root() / source).exists()
+    return _absolute(source) if is_path and source not in _EMBEDDED else source
 
-    Parameters
-    ----------
-    path : str
-    always : bool
-        If false, only what is there, or can be nothing but a path; a name on the Hub stays as it is.
-    """
-    is_path = path.startswith((".", "~")) or path.endswith(FILE_SUFFIXES) or (project_root() / path).exists()
-    if not (always or (is_path and path not in (DEMO_SOURCE, EMBEDDED_BACKBONE))):
-        return path
+
+def _absolute(path: str) -> str:
     return str((project_root() / Path(path).expanduser()).resolve())
 
 
 def _assigned_names(namespace: Mapping[str, object], known: Iterable[str]) -> list[str]:
     """Return the names that the notebook's parameters cell and papermill's injected cell assign.
 
-    papermill only warns of a parameter that the notebook does not know, and a typing error in the
-    cell itself would go unnoticed. Both cells are found among the notebook's inputs: the injected one
-    by the comment that papermill starts it with, the other because it annotates known parameters. Of
-    each kind, the one that ran last counts.
+    papermill only warns of a parameter that the notebook does not know, and a typing error in the cell itself would go
+    unnoticed. The injected cell begins with papermill's comment; the notebook's own annotates known parameters. If such
+    a cell ran several times, the last counts.
     """
     injected, own = [], []
     for source in namespace.get("In", []):
@@ -384,13 +344,11 @@ def _assigned_names(namespace: Mapping[str, object], known: Iterable[str]) -> li
             statements = ast.parse(source).body
         except SyntaxError:
             continue  # a cell with a magic command
-        plain = [target for node in statements if isinstance(node, ast.Assign) for target in node.targets]
-        annotated = [node.target for node in statements if isinstance(node, ast.AnnAssign)]
-        names = [target.id for target in (*plain, *annotated) if isinstance(target, ast.Name)]
         if source.startswith("# Parameters\n"):
-            injected = names
-        elif {target.id for target in annotated if isinstance(target, ast.Name)} & set(known):
-            own = names
+            injected = [ast.unparse(node.targets[0]) for node in statements if isinstance(node, ast.Assign)]
+        else:
+            annotated = [ast.unparse(node.target) for node in statements if isinstance(node, ast.AnnAssign)]
+            own = annotated if set(annotated) & set(known) else own
     return own + injected
 
 
@@ -400,17 +358,10 @@ def _schemas(model: type[_Parameters]) -> dict[str, dict]:
 
 def _cell_type(schema: Mapping) -> str:
     """Return a JSON schema's type as papermill reads it, such as `Optional[int]`."""
-    return f"Optional[{_cell_type(schema['anyOf'][0])}]" if "anyOf" in schema else _TYPES[schema["type"]][0]
-
-
-def _in_words(schema: Mapping) -> str:
-    """Return what a JSON schema expects, such as "an integer of at least 2 or None"."""
     if "anyOf" in schema:
-        return " or ".join(_in_words(part) for part in schema["anyOf"])
-    if "enum" in schema:
-        return "one of " + ", ".join(map(repr, schema["enum"]))
-    limits = " and ".join(f"{words} {schema[name]}" for name, words in _LIMITS.items() if name in schema)
-    return f"{_TYPES[schema['type']][1]} {limits}".strip()
+        return f"Optional[{_cell_type(schema['anyOf'][0])}]"
+    names = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "object": "dict"}
+    return names[schema["type"]]
 
 
 def _literal(model: type[_Parameters], name: str) -> str:
@@ -423,22 +374,10 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
 
 
-def _wrong(expected: str, value: object) -> ValueError:
+def _expected(detail: Mapping) -> str:
+    """Return what one of pydantic's errors says was expected, and what was found."""
     hint = ""
-    if isinstance(value, str) and _is_literal(value):
+    if detail["type"].endswith("_type") and isinstance(detail["input"], str):
         # papermill's -p passes true, none and lists as text, and so it does with NumPy's numbers.
-        hint = ", a text; with papermill give numbers bare, and other values as -y 'name: value'"
-    shown = repr(value)
-    shown = shown if len(shown) <= _LONGEST_SHOWN else shown[: _LONGEST_SHOWN - 1] + "…"
-    return ValueError(f"expected {expected}, found {shown} ({type(value).__name__}{hint})")
-
-
-def _is_literal(text: str) -> bool:
-    if len(text) > _LONGEST_SHOWN:
-        # Parsing what is nested too deeply leaves Python's parser in a state in which it fails later.
-        return False
-    try:
-        ast.literal_eval({"true": "True", "false": "False", "none": "None", "null": "None"}.get(text.lower(), text))
-    except (ValueError, TypeError, SyntaxError):
-        return False
-    return True
+        hint = "; with papermill give numbers bare, and other values as -y 'name: value'"
+    return f"{detail['msg'].replace('Input should be', 'expected')}, found {describe(detail['input'])}{hint}"

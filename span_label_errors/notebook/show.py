@@ -1,24 +1,17 @@
-"""Show what a notebook is about: a context shaded by its probabilities, and the tokens that cleanlab finds wrong."""
+"""Show contexts in a notebook: shaded by probabilities, or with the given and the suggested answer marked."""
 
 import html
-import warnings
-from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from IPython.display import HTML
+
+from span_label_errors.review.marks import CONFIDENT_SUGGESTION
 
 if TYPE_CHECKING:
     from span_label_errors.model.predictions import SpanPrediction
-
-# When it is imported, cleanlab 2.9 silences every warning of the process, ours that examples were dropped among them.
-with warnings.catch_warnings():
-    from cleanlab.experimental.span_classification import display_issues, get_label_quality_scores
-    from cleanlab.filter import find_label_issues
-
-__all__ = ["display_issues", "find_token_issues", "show_context", "token_quality_scores", "visible"]
-
-_EXAMPLES_AT_ONCE = 5000
 
 # Signs for control characters but tab and newline; C1 ones have no signs of their own.
 _CONTROL_SIGNS = {
@@ -26,53 +19,9 @@ _CONTROL_SIGNS = {
     0x7F: 0x2421,
     **dict.fromkeys(range(0x80, 0xA0), 0xFFFD),
 }
-
-
-def find_token_issues(labels: Sequence[np.ndarray], pred_probs: Sequence[np.ndarray]) -> list[tuple[int, int]]:
-    """Find what `cleanlab.experimental.span_classification.find_label_issues` finds, in a fraction of its memory.
-
-    That function makes Python objects of every token, gigabytes of them for a data set of SQuAD's size.
-
-    Parameters
-    ----------
-    labels : sequence of ndarray of shape (C,)
-        For each example 0 or 1 of each token.
-    pred_probs : sequence of ndarray of shape (C,)
-        P(span class).
-
-    Returns
-    -------
-    list of (example_index, token_index)
-        The likeliest issue first.
-    """
-    probs = np.concatenate(pred_probs)
-    issues = find_label_issues(
-        np.concatenate(labels), np.stack([1 - probs, probs], axis=1), return_indices_ranked_by="self_confidence"
-    )
-    starts = np.cumsum([0, *map(len, labels)])
-    # Behind examples without a token, the last that starts there is the one that has it.
-    example_index = np.searchsorted(starts, issues, side="right") - 1
-    return list(zip(example_index.tolist(), (issues - starts[example_index]).tolist(), strict=True))
-
-
-def token_quality_scores(labels: Sequence[np.ndarray], pred_probs: Sequence[np.ndarray]) -> np.ndarray:
-    """Score examples as `cleanlab.experimental.span_classification.get_label_quality_scores` does, part by part.
-
-    An example's score is that of its worst token and depends on no other example; for all at once, that function
-    takes gigabytes too.
-
-    Parameters
-    ----------
-    labels, pred_probs : sequences
-        As in `find_token_issues`.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        Low is suspicious.
-    """
-    parts = [slice(start, start + _EXAMPLES_AT_ONCE) for start in range(0, len(labels), _EXAMPLES_AT_ONCE)]
-    return np.concatenate([get_label_quality_scores(labels[part], pred_probs[part])[0] for part in parts])
+_GIVEN, _SUGGESTED = "border-bottom:3px solid #1558d6", "background:rgba(255,140,0,0.5)"
+# Characters that are shown before the first mark, and behind the last.
+_AROUND_MARKS = 1000
 
 
 def visible(text: str) -> str:
@@ -113,15 +62,104 @@ def show_context(
         start = max(start, char_end)
         pieces.append(html.escape(context[char_end:start]))
         style = f"background:rgba(255,140,0,{prob / highest if highest else 0:.3f})"
-        style += ";border-bottom:3px solid #1558d6" if labelled else ""
+        style += f";{_GIVEN}" if labelled else ""
         pieces.append(f'<span style="{style}" title="P = {prob:.3f}">{html.escape(context[start:end])}</span>')
         char_end = max(end, char_end)
     pieces.append(html.escape(context[char_end:]))
-    return HTML(
+    scale = f"shade: P(token belongs to the answer), full at {highest:.2f}; {title}"
+    return HTML(_panel(question, "".join(pieces), scale))
+
+
+def show_answers(issues: pd.DataFrame, table: pd.DataFrame, count: int = 3) -> HTML:
+    """Show the worst answers in their contexts: the given one underlined, the suggested one shaded, and why.
+
+    Parameters
+    ----------
+    issues : DataFrame
+        `LabelErrors.issues`, worst first. A suggestion of a confidence below `CONFIDENT_SUGGESTION` is not shown.
+    table : DataFrame
+        `out_of_fold.parquet`, of the same examples.
+    count : int
+        How many answers.
+
+    Returns
+    -------
+    IPython.display.HTML
+        Of a long context, only what stands around the marks.
+    """
+    worst = zip(issues.head(count).to_dict("records"), worst_answers(issues, count).to_dict("records"), strict=True)
+    panels = []
+    for issue, answer in worst:
+        spans = {}
+        for kind, style in (("given", _GIVEN), ("suggested", _SUGGESTED)):
+            if answer[f"{kind}_answer"]:
+                spans[style] = (issue[f"{kind}_start"], issue[f"{kind}_start"] + len(answer[f"{kind}_answer"]))
+        caption = f"label quality {answer['label_quality']:.3f}; given: {answer['given_answer'] or 'no answer'}"
+        if answer["suggested_answer"]:
+            caption += f"; suggested: {answer['suggested_answer']} (confidence {issue['suggestion_confidence']:.2f})"
+        why = f"Why: {answer['reasons']}" if answer["reasons"] else ""
+        context = table["context"].iloc[issue["index"]]
+        panels.append(_panel(f"{issue['rank']}. {answer['question']}", _marked(context, spans), caption, why))
+    return HTML("\n".join(panels))
+
+
+def worst_answers(issues: pd.DataFrame, count: int = 10) -> pd.DataFrame:
+    """Return the worst answers as a table to read, without suggestions of a confidence below `CONFIDENT_SUGGESTION`.
+
+    Parameters
+    ----------
+    issues : DataFrame
+        `LabelErrors.issues`, worst first.
+    count : int
+
+    Returns
+    -------
+    DataFrame
+        By `rank`: `label_quality`, `question`, `given_answer`, `suggested_answer`, `reasons`.
+    """
+    worst = issues.head(count).set_index("rank")
+    is_confident = worst["suggestion_confidence"] >= CONFIDENT_SUGGESTION
+    worst = worst.assign(suggested_answer=worst["suggested_answer"].where(is_confident, ""))
+    return worst[["label_quality", "question", "given_answer", "suggested_answer", "reasons"]]
+
+
+def compare_rankings(token_quality: np.ndarray, label_quality: np.ndarray) -> str:
+    """Say how far two rankings of the same examples agree.
+
+    Parameters
+    ----------
+    token_quality, label_quality : ndarray of shape (n,)
+        Scores of the examples; low is suspicious.
+    """
+    tenth = max(1, len(token_quality) // 10)
+    worst = [set(np.argsort(score, kind="stable")[:tenth].tolist()) for score in (token_quality, label_quality)]
+    correlation = pd.Series(token_quality).corr(pd.Series(label_quality), method="spearman")
+    return f"{len(worst[0] & worst[1])} of the worst {tenth} are the same; rank correlation {correlation:.2f}"
+
+
+def _marked(context: str, spans: dict[str, tuple[int, int]]) -> str:
+    """Return a context, or what stands around the spans, as HTML in which each span has its style."""
+    offsets = [offset for span in spans.values() for offset in span] or [0]
+    # Cut at spaces.
+    first = context.rfind(" ", 0, max(0, min(offsets) - _AROUND_MARKS)) + 1
+    last = context.find(" ", max(offsets) + _AROUND_MARKS)
+    last = len(context) if last < 0 else last
+    pieces = ["… " if first else ""]
+    for start, end in pairwise(sorted({first, last, *offsets})):
+        styles = [style for style, span in spans.items() if span[0] <= start and end <= span[1]]
+        text = html.escape(context[start:end])
+        pieces.append(f'<span style="{";".join(styles)}">{text}</span>' if styles else text)
+    return "".join([*pieces, " …" if last < len(context) else ""])
+
+
+def _panel(question: str, context: str, *captions: str) -> str:
+    """Return HTML of a question over a context, which is HTML, and captions below it; empty ones are left out."""
+    below = "".join(
+        f'<p style="color:#666;font-size:85%">{html.escape(caption)}</p>' for caption in captions if caption
+    )
+    return (
         # The classes keep Jupyter from setting dollar signs as formulas.
         '<div dir="auto" class="tex2jax_ignore mathjax_ignore" '
         'style="max-width:48em;line-height:1.7;font-family:sans-serif">'
-        f"<p><b>{html.escape(question)}</b></p><p>{''.join(pieces)}</p>"
-        f'<p style="color:#666;font-size:85%">shade: P(token belongs to the answer), full at {highest:.2f}; '
-        f"{html.escape(title)}</p></div>"
+        f"<p><b>{html.escape(question)}</b></p><p>{context}</p>{below}</div>"
     )

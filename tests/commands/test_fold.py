@@ -150,8 +150,8 @@ def test_parameters_are_those_that_papermill_takes(tmp_path, monkeypatch):
     ("content", "given", "message"),
     [
         ("num_split: 5", [], "num_split: no such parameter; did you mean 'num_splits'?"),
-        ("seed: 1", ["-p", "batch_size", "0"], "batch_size: expected an integer of at least 1, found 0"),
-        ("seed: 1", ["-p", "shuffle", "true"], "shuffle: expected True or False, found 'true' (str, a text; with"),
+        ("seed: 1", ["-p", "batch_size", "0"], "batch_size: expected greater than or equal to 1, found int 0"),
+        ("seed: 1", ["-p", "shuffle", "true"], "shuffle: expected a valid boolean, found str 'true'; with"),
         ("- 5", [], "expected YAML of parameters, `name: value` a line, found [5]"),
         ("", ["--fold", "3"], "--fold: expected 0 to 2, found 3"),
         ("", ["--fold", "-1"], "--fold: expected 0 to 2, found -1"),

@@ -15,6 +15,7 @@ from small_runs import write_run
 from span_label_errors.data.sources import DEMO_ERRORS_PATH, read_known_errors
 from span_label_errors.data.squad import load_squad
 
+pytestmark = pytest.mark.slow
 NOTEBOOK = ROOT / "notebooks" / "find_label_errors_in_span_classification_dataset.ipynb"
 COLUMNS = (
     "rank index id label_quality is_issue question given_answer given_start suggested_answer suggested_start "
@@ -53,7 +54,7 @@ def execute(tmp_path, **arguments):
     notebook = papermill.execute_notebook(
         NOTEBOOK, tmp_path / "executed.ipynb", arguments, progress_bar=False, cwd=tmp_path
     )
-    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     text = "\n".join(o.get("text") or o.get("data", {}).get("text/plain", "") for o in outputs)
     images = sum("image/png" in output.get("data", {}) for output in outputs)
     errors = [output.text for output in outputs if output.get("name") == "stderr"]
@@ -65,6 +66,7 @@ def test_demo_is_ranked_shown_and_written(demo_outputs, tmp_path):
     assert errors == []
     assert images == 2
     assert {file.name for file in demo_outputs.iterdir()} >= REVIEW_FILES
+    assert re.search(r"\d+ of the worst 24 are the same; rank correlation 0\.\d\d", text)
     issues = pd.read_csv(demo_outputs / "label_issues.csv", encoding="utf-8-sig", keep_default_na=False)
     assert list(issues.columns) == COLUMNS
     assert list(pd.read_parquet(demo_outputs / "label_issues.parquet").columns) == COLUMNS
@@ -76,7 +78,7 @@ def test_demo_is_ranked_shown_and_written(demo_outputs, tmp_path):
     assert issues["id"].head(20).isin(known).sum() >= 14
     assert len(json.loads((demo_outputs / "label_studio_tasks.json").read_text())) == 5
     assert len((demo_outputs / "doccano.jsonl").read_text().splitlines()) == 5
-    assert "IPython.core.display.Markdown" in text  # no decisions yet
+    assert "no decisions yet" in text
 
 
 def test_decisions_of_a_spreadsheet_make_a_corrected_file(demo_outputs, tmp_path):
@@ -112,14 +114,6 @@ def test_decisions_of_a_spreadsheet_make_a_corrected_file(demo_outputs, tmp_path
         assert example["answers"] == {"text": [error["right_answer"]], "answer_start": [error["right_start"]]}
     log = json.loads((demo_outputs / "changes.json").read_text(encoding="utf-8"))
     assert sorted(entry["id"] for entry in log) == sorted(decided)
-
-
-def test_two_runs_write_the_same_bytes(demo_outputs, tmp_path):
-    written = []
-    for _ in range(2):
-        execute(tmp_path, outputs_dir=str(demo_outputs))
-        written.append({name: (demo_outputs / name).read_bytes() for name in REVIEW_FILES})
-    assert written[0] == written[1]
 
 
 def test_few_examples_of_several_classes_say_so(tmp_path):

@@ -1,49 +1,22 @@
-"""How a context is shown, and which tokens cleanlab finds wrong."""
+"""How contexts are shown: shaded by probability, and with the given and the suggested answer marked."""
 
 import html
 import re
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
-from cleanlab.experimental import span_classification
 from small_runs import predict
 
 from span_label_errors.model.predictions import SpanPrediction
-from span_label_errors.notebook.show import find_token_issues, show_context, token_quality_scores, visible
+from span_label_errors.notebook.show import compare_rankings, show_answers, show_context, visible, worst_answers
 
 
 def test_control_characters_are_made_visible():
     """A terminal obeys them: this would colour, ring, move back and clear."""
     hostile = "\x1b[31mred\x07\x08\x7f\x9b2J\ttab\nline\r é😀"
     assert visible(hostile) == "␛[31mred␇␈␡\ufffd2J\ttab\nline␍ é😀"
-
-
-# Issues of tokens
-
-
-@pytest.mark.parametrize("num_examples", [1, 30])
-def test_token_issues_are_those_of_cleanlab(num_examples):
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(1, 20, num_examples)
-    labels = [(rng.random(length) < 0.3).astype(np.int64) for length in lengths]
-    pred_probs = [np.clip(0.6 * label + 0.4 * rng.random(len(label)), 0, 1).astype(np.float32) for label in labels]
-    for label in labels[::2]:
-        label[0] = 1 - label[0]
-    found = find_token_issues(labels, pred_probs)
-    assert found == span_classification.find_label_issues(labels, pred_probs)
-    assert found or num_examples == 1
-    assert all(type(number) is int for issue in found for number in issue)
-
-
-def test_token_quality_is_that_of_cleanlab():
-    """Of more examples than are scored at once."""
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(1, 4, 5003)
-    labels = [(rng.random(length) < 0.1).astype(np.int64) for length in lengths]
-    pred_probs = [rng.random(length).astype(np.float32) for length in lengths]
-    expected, _ = span_classification.get_label_quality_scores(labels, pred_probs)
-    assert np.array_equal(token_quality_scores(labels, pred_probs), expected)
 
 
 # Showing a context
@@ -136,3 +109,65 @@ def test_character_of_two_tokens_is_shown_once(char_ranges, texts):
     shown = ShownContext(show_context(prediction, context, "?", column=1).data)
     assert shown.paragraphs[1] == context
     assert [text for text, _, _ in shown.spans] == texts
+
+
+# Showing answers
+
+
+def issues_of(*rows: dict) -> pd.DataFrame:
+    shared = {"question": "Where?", "reasons": "", "suggested_answer": "", "suggestion_confidence": 0.0}
+    issues = pd.DataFrame([{**shared, "rank": rank, "index": rank - 1, **row} for rank, row in enumerate(rows, 1)])
+    return issues.astype({"given_start": "Int64", "suggested_start": "Int64"})
+
+
+def test_given_answer_is_underlined_and_a_confident_suggestion_shaded():
+    issues = issues_of(
+        {"label_quality": 0.25, "given_answer": "in Rome", "given_start": 7, "suggested_answer": "Rome",
+         "suggested_start": 10, "suggestion_confidence": 0.6, "reasons": "looks too long; far away"},
+        {"label_quality": 0.5, "given_answer": "Paris", "given_start": 10, "suggested_answer": "It",
+         "suggested_start": 0, "suggestion_confidence": 0.59},
+        {"label_quality": 0.75, "given_answer": "", "given_start": None, "suggested_answer": "Oslo",
+         "suggested_start": 10, "suggestion_confidence": 0.9},
+    )  # fmt: skip
+    table = pd.DataFrame({"context": ["It was in Rome.", "It was in Paris.", "It was in Oslo."]})
+    shown = ShownContext(f"<all>{show_answers(issues, table, count=3).data}</all>")
+    assert shown.paragraphs == [
+        "1. Where?", "It was in Rome.", "label quality 0.250; given: in Rome; suggested: Rome (confidence 0.60)",
+        "Why: looks too long; far away",
+        "2. Where?", "It was in Paris.", "label quality 0.500; given: Paris",
+        "3. Where?", "It was in Oslo.", "label quality 0.750; given: no answer; suggested: Oslo (confidence 0.90)",
+    ]  # fmt: skip
+    marks = [(text, "border-bottom" in style, "background" in style) for text, style, _ in shown.spans]
+    assert marks == [("in ", True, False), ("Rome", True, True), ("Paris", True, False), ("Oslo", False, True)]
+
+    shown_in_table = worst_answers(issues, count=2)
+    assert shown_in_table["suggested_answer"].to_dict() == {1: "Rome", 2: ""}
+    assert shown_in_table["given_answer"].to_dict() == {1: "in Rome", 2: "Paris"}
+
+
+def test_long_context_is_cut_around_the_marks():
+    context = "far " * 1000 + "It was Rome. " + "away " * 1000
+    start = context.index("Rome")
+    issues = issues_of({"label_quality": 0.5, "given_answer": "Rome", "given_start": start, "suggested_start": None})
+    _, text, _ = ShownContext(show_answers(issues, pd.DataFrame({"context": [context]})).data).paragraphs
+    assert text.startswith("… far far") and text.endswith("away away …") and "It was Rome. away" in text
+    assert 2000 < len(text) < 2030
+
+
+def test_hostile_answers_are_shown_and_not_run():
+    issues = issues_of(
+        {"label_quality": 0.5, "given_answer": HOSTILE, "given_start": 2, "suggested_answer": "a", "suggested_start": 0,
+         "suggestion_confidence": 1.0, "question": HOSTILE, "reasons": HOSTILE}
+    )  # fmt: skip
+    shown = ShownContext(show_answers(issues, pd.DataFrame({"context": [f"a {HOSTILE}"]})).data)
+    assert shown.paragraphs[:2] == [f"1. {HOSTILE}", f"a {HOSTILE}"]
+    assert set(shown.tags) == {"div", "p", "b", "span"}
+
+
+def test_rankings_are_compared_by_their_worst_tenth_and_their_order():
+    score = np.arange(20) / 20
+    swapped = score.copy()
+    swapped[[0, 19]] = swapped[[19, 0]]
+    assert compare_rankings(score, score) == "2 of the worst 2 are the same; rank correlation 1.00"
+    # Two differences of 19 ranks: 1 - 6 * 2 * 19**2 / (20 * (20**2 - 1)).
+    assert compare_rankings(score, swapped) == "1 of the worst 2 are the same; rank correlation 0.46"

@@ -1,6 +1,7 @@
 """The notebooks as they are committed, and the training notebook as it runs, wherever and however it is run."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -9,14 +10,10 @@ from pathlib import Path
 import nbformat
 import papermill
 import pytest
-import torch
 from conftest import ROOT
 from papermill.exceptions import PapermillExecutionError
 
 from span_classification_tutorial_utils import read_npz
-from span_label_errors.model.checkpoints import resolve_checkpoint
-from span_label_errors.model.network import load_network
-from spanbert import QA
 
 NOTEBOOK = ROOT / "notebooks" / "span_categorizer_training.ipynb"
 FILES = ["labels.npz", "out_of_fold.parquet", "pred_probs.npz", "questions.npz", "run.json", "tokens.npz"]
@@ -31,6 +28,9 @@ def test_committed_notebook_is_valid_and_has_no_outputs_and_its_cells_fit_on_a_s
     assert [(cell.outputs, cell.execution_count) for cell in code] == [([], None)] * len(code)
     is_parameters = ["parameters" in cell.metadata.get("tags", []) for cell in notebook.cells]
     assert is_parameters.count(True) == 1
+    imported = re.findall(r"^from (span\w+) import", "\n".join(cell.source for cell in code), re.MULTILINE)
+    assert set(imported) <= {"span_classification_tutorial_utils", "span_label_errors", "spanbert"}
+    assert len(imported) <= 3
     for cell, has_parameters in zip(notebook.cells, is_parameters, strict=True):
         assert has_parameters or cell.source.count("\n") < 30
 
@@ -54,13 +54,11 @@ def execute(arguments: dict, folder: Path) -> nbformat.NotebookNode:
 
 
 def outputs_of(notebook: nbformat.NotebookNode) -> list[dict]:
-    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
 
 
 def text_of(notebook: nbformat.NotebookNode) -> str:
-    return "\n".join(
-        output.get("text") or output.get("data", {}).get("text/plain", "") for output in outputs_of(notebook)
-    )
+    return "\n".join(output.get("text") or output["data"].get("text/plain", "") for output in outputs_of(notebook))
 
 
 def test_notebook_writes_what_it_says(arguments, tmp_path, examples):
@@ -74,12 +72,10 @@ def test_notebook_writes_what_it_says(arguments, tmp_path, examples):
         assert "".join(tokens[index][labels[index] == 1]) == example["answers"]["text"][0]
         assert len(pred_probs[index]) == len(tokens[index])
         assert questions[index] == example["question"]
-    assert "12 questions on 6 paragraphs of 3 articles" in text_of(notebook)
+    assert "12 questions on 6 contexts of 3 articles" in text_of(notebook)
+    # Of a moment: three steps of three folds.
+    assert re.search(r"about [01]\.\d minutes to train 3 folds", text_of(notebook))
     assert sum("image/png" in output.get("data", {}) for output in outputs_of(notebook)) == 2
-    for fold in (tmp_path / "folds").iterdir():
-        seed = json.loads((fold / "fold.json").read_text())["seed"]
-        untrained = load_network(resolve_checkpoint(arguments["model_checkpoint"]), {"O": 0, "ANS": 1}, seed)
-        assert not torch.equal(QA(fold).model.classifier.weight.cpu(), untrained.classifier.weight)
     assert [output for output in outputs_of(notebook) if output.get("name") == "stderr"] == []
     parameters = json.loads((outputs / "run.json").read_text())["parameters"]
     assert parameters == {**parameters, **arguments, "dataset_revision": None, "model_revision": None}
@@ -111,20 +107,16 @@ def test_working_directory_does_not_matter_and_a_second_run_reuses_the_folds(arg
 
 
 @pytest.mark.slow
-def test_wrong_parameters_stop_the_run_before_training(arguments, tmp_path):
+def test_what_is_wrong_stops_the_run_before_training(arguments, tmp_path):
     with pytest.raises(PapermillExecutionError) as caught:
         execute({**arguments, "num_splits": 1, "num_split": 4, "batch_size": "4"}, tmp_path)
     for message in (
         "num_split: no such parameter; did you mean 'num_splits'?",
-        "num_splits: expected an integer of at least 2, found 1 (int)",
-        "batch_size: expected an integer of at least 1, found '4' (str, a text; with papermill",
+        "num_splits: expected greater than or equal to 2, found int 1",
+        "batch_size: expected a valid integer, found str '4'; with papermill",
     ):
         assert message in str(caught.value)
     assert not (tmp_path / "folds").exists()
-
-
-@pytest.mark.slow
-def test_outputs_folder_that_cannot_be_written_is_known_before_training(arguments, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(PapermillExecutionError, match="expected a folder that can be written"):
         execute({**arguments, "outputs_dir": str(tmp_path / "file" / "outputs")}, tmp_path)

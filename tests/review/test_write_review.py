@@ -214,4 +214,4 @@ def test_issues_that_are_not_of_the_run_are_found(run, change, message):
 
 def test_record_of_another_kind_is_found(run):
     (run / "outputs" / "label_issues.json").write_text("[]")
-    assert "review: TypeError" in found_wrong(run)
+    assert "files of a run, found one of another form (TypeError" in found_wrong(run)

@@ -1,0 +1,32 @@
+"""How long all folds will take."""
+
+import numpy as np
+import pytest
+
+from span_label_errors.cross_validation.splits import Split
+from span_label_errors.notebook.duration import StepClock, expected_seconds
+from span_label_errors.notebook.settings import TrainingParameters
+
+
+@pytest.mark.parametrize(
+    ("given", "num_steps"),
+    [
+        # 10 and 20 examples are 15 and 30 windows, in steps of 8: 2 and 4 steps an epoch.
+        ({"num_train_epochs": 3}, 3 * 2 + 3 * 4),
+        ({"num_train_epochs": 0.5}, 1 + 2),
+        ({"num_train_epochs": 3, "batch_size": 4, "training_arguments": {"gradient_accumulation_steps": 2}}, 18),
+        ({"training_arguments": {"max_steps": 100}}, 200),
+    ],
+)
+def test_time_of_all_folds_is_that_of_their_steps(given, num_steps):
+    splits = [Split(np.arange(count), np.arange(count, count + 5)) for count in (10, 20)]
+    parameters = TrainingParameters.from_values(given)
+    assert expected_seconds(parameters, splits, windows_per_example=1.5, seconds_per_step=0.5) == num_steps / 2
+
+
+@pytest.mark.parametrize("num_steps", [1, 3])
+def test_clock_measures_steps(num_steps):
+    clock = StepClock()
+    for step in range(num_steps):
+        clock(step + 1, num_steps, None)
+    assert 0 < clock.seconds_per_step() < 60
