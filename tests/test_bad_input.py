@@ -303,7 +303,7 @@ CASES = [
     ("parameter: a path of 5000 characters", training({"outputs_dir": "x" * 5000}), ParameterError, "outputs_dir…'xxx"),
     ("parameter: the home folder of nobody", training({"folds_dir": "~no-such-user/folds"}), ParameterError, "folds_dir…~no-such-user/folds"),
     ("parameter: a class whose name is a path", training({"label_map": {"O": 0, "../../x": 1}}), ParameterError, "label_map…'../../x'"),
-    ("parameter: a training argument that publishes", training({"training_arguments": {"push_to_hub": True}}), ParameterError, "training_arguments…'push_to_hub'"),
+    ("parameter: a training argument that publishes", training({"training_arguments": {"push_to_hub": True}}), ParameterError, "training_arguments: push_to_hub"),
     ("more folds than groups", lambda tmp: make_splits([row(), row(id="b"), row(id="c", context="Rome.")], 3), ValueError, "num_splits: expected at most 2, the number of different values of 'context', found 3"),
     ("checkpoint: pickled weights", checkpoint(lambda bert: pickles(bert, "pytorch_model.bin", "training_args.bin")), FileNotFoundError, "found ['pytorch_model.bin', 'training_args.bin']. Pickled weights are never loaded"),
     ("checkpoint: a pickle named model.safetensors", checkpoint(lambda bert: pickles(bert, "model.safetensors")), ValueError, "model.safetensors: expected a complete safetensors file; …; copy or download it again"),
