@@ -21,7 +21,9 @@ NUM_SPLITS = 2
 NUM_STEPS = NUM_SPLITS * (6 - 1)
 
 
-def pipeline(folder: Path, checkpoint: Path, outputs: str = "outputs") -> None:
+def pipeline(
+    folder: Path, checkpoint: Path, outputs: str = "outputs", after_step: Callable[[], None] = lambda: None
+) -> None:
     """Load, train, predict and write in `folder`, and note in `steps.txt` each step after which a state is saved."""
     from span_label_errors.cross_validation.out_of_fold import out_of_fold_predictions
     from span_label_errors.data.squad import load_squad
@@ -31,6 +33,7 @@ def pipeline(folder: Path, checkpoint: Path, outputs: str = "outputs") -> None:
 
     def is_due(states) -> bool:
         _append(folder / "steps.txt", "done")
+        after_step()
         return True
 
     TrainingStates.is_due = is_due
@@ -41,6 +44,11 @@ def pipeline(folder: Path, checkpoint: Path, outputs: str = "outputs") -> None:
         log=lambda line: _append(folder / "log.txt", f"{os.getpid()} {line}"), **TRAINING,
     )  # fmt: skip
     write_outputs(folder / outputs, dataset, out_of_fold, {"seed": 0, "num_splits": NUM_SPLITS}, seconds=1.0)
+
+
+def pipeline_that_waits(folder: Path, checkpoint: Path, outputs: str, logged: str) -> None:
+    """Run, and stay in the first step, holding the lock of its fold, until a text is in the log."""
+    pipeline(folder, checkpoint, outputs, after_step=lambda: wait_until(lambda: logged in log_of(folder)))
 
 
 def pipeline_that_fails(folder: Path, checkpoint: Path, outputs: str = "outputs") -> None:
@@ -136,6 +144,11 @@ def wait_until(happened: Callable[[], object], timeout: float = 120) -> None:
 def steps_taken(folder: Path) -> int:
     file = folder / "steps.txt"
     return len(file.read_text().splitlines()) if file.exists() else 0
+
+
+def log_of(folder: Path) -> str:
+    file = folder / "log.txt"
+    return file.read_text() if file.exists() else ""
 
 
 def _append(file: Path, line: str) -> None:

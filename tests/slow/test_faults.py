@@ -14,14 +14,17 @@ from conftest import squad_document, twelve_examples
 from fault_runs import (
     NUM_STEPS,
     kill_after,
+    log_of,
     pipeline,
     pipeline_that_fails,
     pipeline_that_stops,
+    pipeline_that_waits,
     pipeline_with_small_files,
     results,
     run,
     start,
     steps_taken,
+    wait_until,
 )
 
 # More of them with KILLS=200. The first few are part of the quick tests.
@@ -153,28 +156,28 @@ def test_full_disk_keeps_finished_folds_and_shows_no_half_of_one(tiny_bert, smal
 # --- two at once ----------------------------------------------------------------------------------
 
 
+WAITS = "waiting until it has finished"
+
+
 def test_two_runs_at_once_do_the_work_once(tiny_bert, folder, undisturbed):
-    both = [start(pipeline, folder, tiny_bert, outputs) for outputs in ("outputs", "others")]
+    both = [start(pipeline_that_waits, folder, tiny_bert, outputs, WAITS) for outputs in ("outputs", "others")]
     for process in both:
         process.join(120)
     assert [process.exitcode for process in both] == [0, 0]
     assert results(folder / "outputs") == results(folder / "others") == undisturbed[0]
     assert steps_taken(folder) == NUM_STEPS
-    log = (folder / "log.txt").read_text()
-    assert any(f"process {process.pid} on " in log for process in both) and "waiting until it has finished" in log
+    assert any(f"process {process.pid} on " in log_of(folder) for process in both)
 
 
 @pytest.mark.slow
 def test_run_that_waits_goes_on_when_the_other_is_killed(tiny_bert, folder, undisturbed):
-    first = start(pipeline, folder, tiny_bert)
-    while not steps_taken(folder):
-        time.sleep(0.01)
+    first = start(pipeline_that_waits, folder, tiny_bert, "outputs", "its own death")
+    wait_until(lambda: steps_taken(folder))
     second = start(pipeline, folder, tiny_bert, "others")
-    while "waiting" not in (folder / "log.txt").read_text() if (folder / "log.txt").exists() else True:
-        assert first.is_alive() or second.is_alive()
-        time.sleep(0.01)
+    wait_until(lambda: WAITS in log_of(folder))
     first.kill()
     second.join(120)
     assert second.exitcode == 0
     assert results(folder / "others") == undisturbed[0]
-    assert steps_taken(folder) <= NUM_STEPS + 1
+    assert steps_taken(folder) == NUM_STEPS + 1
+    assert log_of(folder).count("died while it made this fold; resuming") == 1
