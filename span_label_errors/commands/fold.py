@@ -20,6 +20,7 @@ from accelerate import PartialState
 
 from span_label_errors.cross_validation.make import FoldMaking
 from span_label_errors.cross_validation.out_of_fold import plan_folds
+from span_label_errors.cross_validation.splits import make_splits
 from span_label_errors.cross_validation.store import unfinished_folder
 from span_label_errors.data.squad import load_squad
 from span_label_errors.model.qa import QA
@@ -87,9 +88,8 @@ def make_fold(parameters: TrainingParameters, fold_index: int) -> None:
     examples = list(load_squad(**parameters.load_options()))
     qa = QA(**parameters.qa_options())
     trainer = QATrainer(qa, parameters.max_length, parameters.label_map)
-    plans = plan_folds(
-        examples, trainer, folds_dir=parameters.folds_dir, **parameters.split_options(), **parameters.train_options()
-    )
+    splits = make_splits(examples, **parameters.split_options())
+    plans = plan_folds(examples, trainer, splits, parameters.seed, parameters.folds_dir, parameters.train_options())
     plan, group = plans[fold_index], None
     if torch.distributed.is_initialized():
         # A group of its own, since the first process may have to wait for another run on the same fold.

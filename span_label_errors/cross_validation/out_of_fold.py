@@ -13,7 +13,13 @@ from span_label_errors.cross_validation import trainers as fold_trainer
 from span_label_errors.cross_validation.make import FoldPlan
 from span_label_errors.cross_validation.pool import FoldPool
 from span_label_errors.cross_validation.splits import LeakError, Split, fold_seed, make_splits
-from span_label_errors.cross_validation.store import code_fingerprint, data_fingerprint, fold_folder, fold_key
+from span_label_errors.cross_validation.store import (
+    code_fingerprint,
+    data_fingerprint,
+    finished_folders,
+    fold_folder,
+    fold_key,
+)
 from span_label_errors.cross_validation.stored_predictions import StoredPredictions
 from span_label_errors.files import check_writable
 from span_label_errors.model.predictions import SpanPrediction
@@ -22,12 +28,9 @@ from span_label_errors.model.trainer import context_hash
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """Out-of-fold predictions of n examples, in the order of the data set.
+    """Out-of-fold predictions of n examples, in the order of the data set."""
 
-    Each prediction is read from its fold when it is asked for; a slice is a list of them.
-    """
-
-    predictions: Sequence[SpanPrediction]  # of the context tokens only
+    predictions: Sequence[SpanPrediction]  # of the context tokens only; each is read from its fold when it is needed
     fold: np.ndarray  # of shape (n,), int64: which fold held the example out
     splits: list[Split]
     reports: list[dict]  # for each fold: what made it, its metrics on the held-out part, loss history, times
@@ -76,7 +79,8 @@ def out_of_fold_predictions(
     A fold's folder is keyed by everything that made it: data, split, checkpoint, settings, seed, code
     and library versions. A finished fold is reused. One that was interrupted resumes from its last saved state, so
     about a minute of training is repeated at most. A damaged one is made again. Folders of other configurations are
-    left alone. If another process is making a fold, this one waits for it.
+    left alone; if folds are missing, the log says how many of those there are. If another process is making a fold,
+    this one waits for it.
 
     Parameters
     ----------
@@ -117,39 +121,26 @@ def out_of_fold_predictions(
         If data, parameters or folders will not do; known before anything is trained.
     """
     pool, examples = FoldPool(n_jobs, threads_per_fold, parallel_backend), list(dataset)
-    plans = plan_folds(
-        examples, trainer, num_splits=num_splits, group_by=group_by, shuffle=shuffle, seed=seed, folds_dir=folds_dir,
-        **training,
-    )  # fmt: skip
+    splits = make_splits(examples, num_splits, group_by=group_by, shuffle=shuffle, seed=seed)
+    plans = plan_folds(examples, trainer, splits, seed, folds_dir, training)
+    _log_unused_folds(plans, log)
     folds = pool.folds(plans, examples, trainer, log)
-    splits = [
-        Split(*(np.array(plan.configuration[name]) for name in ("train_indices", "validation_indices")))
-        for plan in plans
-    ]
     fold_of_example = np.full(len(examples), -1, dtype=np.int64)
     for fold_index, split in enumerate(splits):
         fold_of_example[split.validation_indices] = fold_index
-    predictions = StoredPredictions.in_order(
-        [fold.predictions for fold in folds], [split.validation_indices for split in splits]
-    )
+    held_out = [split.validation_indices for split in splits]
+    predictions = StoredPredictions.in_order([fold.predictions for fold in folds], held_out)
     reports = [fold.report for fold in folds]
     return OutOfFold(predictions, fold_of_example, splits, reports, trainer.label_map, group_by)
 
 
 def plan_folds(
-    dataset: Sequence[dict],
-    trainer,
-    *,
-    num_splits: int = 3,
-    group_by: str = "context",
-    shuffle: bool = True,
-    seed: int = 0,
-    folds_dir: str | Path = "folds",
-    **training,
+    examples: Sequence[dict], trainer, splits: Sequence[Split], seed: int, folds_dir: str | Path, training: dict
 ) -> list[FoldPlan]:
-    """Return the plans of all folds, after checking everything that can be known before one is made."""
-    examples = list(dataset)
-    splits = make_splits(examples, num_splits, group_by=group_by, shuffle=shuffle, seed=seed)
+    """Plan a fold for each split, and raise what can be known to be wrong before one is made.
+
+    The parameters are those of `out_of_fold_predictions`, with the arguments of `trainer.train` as `training`.
+    """
     seen = fold_trainer.seen_contexts(trainer) & {context_hash(example["context"]) for example in examples}
     if seen:
         raise LeakError(
@@ -185,3 +176,16 @@ def plan_folds(
             str(folds_dir),
         )
     return plans
+
+
+def _log_unused_folds(plans: Sequence[FoldPlan], log: Callable[[str], None]) -> None:
+    """If a fold is missing, say how many finished ones cannot be used: an update may have made all of them stale."""
+    folders = {plan.folder for plan in plans}
+    folds_dir = plans[0].folder.parent
+    finished = finished_folders(folds_dir)
+    unused = finished - folders
+    if unused and not folders <= finished:
+        log(
+            f"{folds_dir.name}: finished folds of other data, settings, code or library versions are there "
+            f"({len(unused)}); they stay as they are and are not used"
+        )

@@ -67,7 +67,7 @@ _IMPORTED_CODE = _code_sha256()
 
 
 def code_fingerprint() -> dict[str, str]:
-    """Return what a hash and versions say of the code that makes a fold.
+    """Return a hash and versions of the code that makes a fold.
 
     Raises
     ------
@@ -98,6 +98,11 @@ def configuration_of(report: dict) -> dict:
 def fold_folder(folds_dir: Path, fold_index: int, num_splits: int, key: str) -> Path:
     """Return where a fold belongs; another configuration has another key, so another folder."""
     return folds_dir / f"fold_{fold_index}_of_{num_splits}-{key[:12]}"
+
+
+def finished_folders(folds_dir: Path) -> set[Path]:
+    """Return the folders of all finished folds, of whatever configuration. None of them is read."""
+    return set(folds_dir.glob("fold_*_of_*-*"))
 
 
 def lock_file(folder: Path) -> Path:
@@ -148,20 +153,12 @@ def save_fold(folder: Path, report: dict, predictions: Sequence[SpanPrediction])
 
 
 def load_fold(folder: Path, key: str, examples: Sequence[dict]) -> Fold:
-    """Load a finished fold.
-
-    Parameters
-    ----------
-    folder : Path
-    key : str
-        Of the configuration that the fold must have.
-    examples : sequence of dict
-        Its n held-out examples, in order; they give the tokens' texts.
+    """Load a finished fold; its held-out examples, in order, give the tokens' texts.
 
     Raises
     ------
     ValueError
-        If the folder is not a whole, undamaged fold of this configuration; the message says why.
+        If the folder is not a whole, undamaged fold with this key; the message says why.
     """
     report = _read_record(folder / FOLD_FILE, key, folder)
     arrays = read_predictions(folder)
@@ -172,13 +169,7 @@ def load_fold(folder: Path, key: str, examples: Sequence[dict]) -> Fold:
 
 
 def read_predictions(folder: Path) -> dict[str, np.ndarray]:
-    """Return the arrays that `save_fold` wrote, mapped from their files: what is not read takes no memory.
-
-    Raises
-    ------
-    ValueError
-        If they cannot be read.
-    """
+    """Return the arrays that `save_fold` wrote, mapped from their files; raise ValueError if they cannot be read."""
     try:
         names = ("example_index", "num_tokens", *_OF_TOKENS)
         return {name: np.load(_array_file(folder, name), mmap_mode="r", allow_pickle=False) for name in names}

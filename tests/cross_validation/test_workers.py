@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from span_label_errors.cross_validation import trainers as fold_trainer
 from span_label_errors.cross_validation.out_of_fold import plan_folds
+from span_label_errors.cross_validation.splits import make_splits
 from span_label_errors.cross_validation.store import lock_file
 from span_label_errors.cross_validation.workers import (
     FoldJob,
@@ -36,7 +37,7 @@ def trainer(tiny_bert) -> QATrainer:
 
 def job_of(trainer, folder, **training) -> FoldJob:
     examples = twelve_examples()
-    plan = plan_folds(examples, trainer, folds_dir=folder, **(training or TRAINING))[0]
+    plan = plan_folds(examples, trainer, make_splits(examples), 0, folder, training or TRAINING)[0]
     return FoldJob(plan, fold_trainer.description(trainer), examples, num_threads=1)
 
 
