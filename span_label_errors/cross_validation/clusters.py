@@ -18,13 +18,8 @@ _Submit = Callable[[FoldJob], _Made]  # has a fold made, or raises WorkerDied
 def connect(backend: str, num_threads: int) -> Iterator[tuple[int, Callable]]:
     """Connect to a cluster, "ray" or "dask" with or without ":" and an address, for folds of `num_threads` cores.
 
-    Yields
-    ------
-    room : int
-        How many folds the cluster can make at once.
-    run : callable
-        Makes a fold there; gets the FoldJob, what logs a line, and what shows progress. Raises WorkerDied, or what was
-        raised there.
+    Yields how many folds the cluster can make at once, and a function that makes one there. It gets the FoldJob, what
+    logs a line, and what shows progress. It raises WorkerDied, or what was raised there.
     """
     name, _, address = backend.partition(":")
     connect_to = {"ray": _ray, "dask": _dask}[name]

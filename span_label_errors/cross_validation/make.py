@@ -92,7 +92,7 @@ class FoldMaking:
         """Train the fold's model, and return what is reported of that."""
         configuration = self.plan.configuration
         self._unfinished.mkdir(parents=True, exist_ok=True)
-        options = {"on_step": self._on_step(), "states": states} if isinstance(self.trainer, QATrainer) else {}
+        options = {"on_step": self._show_step, "states": states} if isinstance(self.trainer, QATrainer) else {}
         started = time.perf_counter()
         report = self.trainer.train(
             [self.examples[i] for i in configuration["train_indices"]],
@@ -119,14 +119,16 @@ class FoldMaking:
     def _log(self, text: str) -> None:
         self.log(f"{self.plan.title}: {text}")
 
-    def _on_step(self) -> Callable[[int, int, float | None], None]:
-        show = limited(self.progress)
+    @functools.cached_property
+    def _show(self) -> Callable[[str], None]:
+        return limited(self.progress)
 
-        def on_step(step: int, num_steps: int, loss: float | None) -> None:
-            latest = "" if loss is None else f" · loss {loss:.4f}"
-            show(f"{self.plan.title} · training {bar(step / num_steps)} step {step} of {num_steps}{latest}")
+    def _show_step(self, step: int, num_steps: int, loss: float | None) -> None:
+        latest = "" if loss is None else f" · loss {loss:.4f}"
+        self._show(f"{self.plan.title} · training {bar(step / num_steps)} step {step} of {num_steps}{latest}")
 
-        return on_step
+    def _show_predicted(self, share: float) -> None:
+        self._show(f"{self.plan.title} · predicting {bar(share)}")
 
     def _find(self) -> tuple[Fold | None, str]:
         """Return the fold if it is there and whole, and else what is wrong with it."""
@@ -191,10 +193,7 @@ class FoldMaking:
         model = self.trainer.load(self._unfinished / MODEL_FOLDER)
         if not isinstance(model, QA):
             return [prediction.context_only() for prediction in model.predict_batch(self._held_out)]
-        show = limited(self.progress)
-        predicted = model.predictions(
-            self._held_out, on_batch=lambda share: show(f"{self.plan.title} · predicting {bar(share)}")
-        )
+        predicted = model.predictions(self._held_out, on_batch=self._show_predicted)
         return [prediction.context_only() for prediction in predicted]
 
 

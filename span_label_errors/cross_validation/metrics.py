@@ -18,30 +18,26 @@ def evaluate_predictions(
 
     Parameters
     ----------
-    examples : sequence of dict
-    predictions : sequence of SpanPrediction
-        One per example.
+    examples, predictions : sequences of equal length
+        Predictions are of the context tokens only.
     label_map : dict
 
     Returns
     -------
     dict
-        `loss`: mean binary cross-entropy over context tokens and classes. `classes`: for each span
-        class `average_precision` (of its tokens, over all examples; None if no token has the class),
+        `loss`: mean binary cross-entropy over tokens and classes. `classes`: for each span class
+        `average_precision` (of its tokens, over all examples; None if no token has the class),
         `base_rate` (share of its tokens: the average precision of chance), and `exact_match` and `f1`
         of the best span against the best-fitting given answer, in percent, as SQuAD counts them.
     """
-    probs = np.concatenate([prediction.pred_probs[prediction.is_context] for prediction in predictions])
-    labels = np.concatenate([prediction.labels[prediction.is_context] for prediction in predictions])
+    probs = np.concatenate([prediction.pred_probs for prediction in predictions])
+    labels = np.concatenate([prediction.labels for prediction in predictions])
     classes = {}
     for class_name in span_classes(label_map):
-        column = label_map[class_name]
-        is_labelled = labels[:, column]
+        of_class, probs_of_class = labels[:, label_map[class_name]], probs[:, label_map[class_name]]
         classes[class_name] = {
-            "average_precision": (
-                float(average_precision_score(is_labelled, probs[:, column])) if is_labelled.any() else None
-            ),
-            "base_rate": float(is_labelled.mean()),
+            "average_precision": (float(average_precision_score(of_class, probs_of_class)) if of_class.any() else None),
+            "base_rate": float(of_class.mean()),
             **_exact_match_and_f1(examples, predictions, label_map, class_name),
         }
     return {"loss": float(log_loss(labels.ravel(), probs.ravel().astype(np.float64))), "classes": classes}
@@ -54,9 +50,8 @@ def _exact_match_and_f1(
     # Of several processes that share a training, one predicts.
     metric = SQuAD(sync_on_compute=False)
     for example, prediction in zip(examples, predictions, strict=True):
-        text, tokens = example["context"], prediction.context_only()
-        span = best_span(tokens.pred_probs[:, column])
-        predicted = "" if span is None else text[tokens.char_start[span[0]] : tokens.char_end[span[1] - 1]]
+        text, span = example["context"], best_span(prediction.pred_probs[:, column])
+        predicted = "" if span is None else text[prediction.char_start[span[0]] : prediction.char_end[span[1] - 1]]
         given = [
             text[answer.char_start : answer.char_end]
             for answer in answer_spans(example, label_map, answers="all")

@@ -22,13 +22,7 @@ MOST_DEATHS = 3
 
 @dataclass(frozen=True)
 class FoldPool:
-    """Where folds are made, and how many at once; see `out_of_fold.out_of_fold_predictions`.
-
-    Raises
-    ------
-    ValueError
-        If a number is out of range, or there is no such backend.
-    """
+    """Where folds are made, and how many at once; see `out_of_fold.out_of_fold_predictions`."""
 
     n_jobs: int | None = None
     threads_per_fold: int | None = None
@@ -49,12 +43,8 @@ class FoldPool:
     def folds(self, plans: Sequence[FoldPlan], examples: list[dict], trainer, log: Callable[[str], None]) -> list[Fold]:
         """Return the folds, in the order of their plans; those that are not finished are made.
 
-        Raises
-        ------
-        TypeError
-            If there is a fold to make elsewhere, and another process could not make the same trainer.
-        Exception
-            What the making of a fold raises; RuntimeError if that was in another process. Finished folds are kept.
+        Raises TypeError if there is a fold to make elsewhere, and another process could not make the same trainer.
+        What the making of a fold raises is a RuntimeError if that was in another process. Finished folds are kept.
         """
         # On a GPU, a fold in this process would leave some of the GPU's memory taken.
         is_here = self.n_jobs == 1 or (self.n_jobs is None and not _visible_gpus())

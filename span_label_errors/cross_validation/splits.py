@@ -37,7 +37,7 @@ def group_labels(examples: Sequence[dict], group_by: str = "context") -> np.ndar
     Returns
     -------
     ndarray of shape (n,), int64
-        Groups are numbered in the order in which they first appear.
+        In the order in which groups first appear.
     """
     if group_by not in GROUP_BY:
         raise ValueError(f"group_by: expected one of {GROUP_BY}, found {group_by!r}")
@@ -73,10 +73,8 @@ def make_splits(
 
     Parameters
     ----------
-    examples : sequence of dict
-    num_splits : int
-    group_by : {"context", "title", "none"}
-        See `group_labels`.
+    examples, num_splits, group_by
+        What `group_labels` makes groups of, and the number of folds.
     shuffle : bool
         Whether groups go to folds at random; otherwise in the order of the data.
     seed : int
@@ -111,13 +109,7 @@ def make_splits(
 
 
 def check_splits(splits: Sequence[Split], groups: np.ndarray) -> None:
-    """Check that splits hold every example out exactly once and leak nothing.
-
-    Parameters
-    ----------
-    splits : sequence of Split
-    groups : ndarray of shape (n,)
-        Group of each example.
+    """Check that splits hold every example out exactly once and leak nothing, by the group of each of n examples.
 
     Raises
     ------

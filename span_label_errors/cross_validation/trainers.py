@@ -36,10 +36,7 @@ def settings(trainer) -> dict:
 def description(trainer) -> dict:
     """Return, as JSON, what `from_description` makes the same trainer of, in another process or on another machine.
 
-    Raises
-    ------
-    TypeError
-        If the trainer or its `QA` is a class of its own: the other process would not know it.
+    Raises TypeError if the trainer or its `QA` is a class of its own: the other process would not know it.
     """
     if not _is_known_elsewhere(trainer):
         raise TypeError(

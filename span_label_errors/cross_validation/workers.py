@@ -59,17 +59,10 @@ def make_in_process(
     gpu: str | None = None,
     on_start: Callable[[subprocess.Popen], None] = lambda process: None,
 ) -> None:
-    """Make a fold in a process of its own.
+    """Make a fold in a process of its own, which sees one GPU only if its name in CUDA_VISIBLE_DEVICES is given.
 
-    Parameters
-    ----------
-    job : FoldJob
-    log, progress : callable
-        As `FoldMaking` takes them.
-    gpu : str, optional
-        The only GPU that the process sees, as in CUDA_VISIBLE_DEVICES.
-    on_start : callable
-        Gets the process, which may be killed: what it saved is kept.
+    `log` and `progress` are as in `FoldMaking`. `on_start` gets the process, which may be killed: what it saved is
+    kept.
 
     Raises
     ------
@@ -108,15 +101,11 @@ def make_in_process(
             process.stdin.close()
     if errors:
         raise RuntimeError(f"{job.plan.title} failed in a process of its own:\n{errors[0]}")
-    if exit_code != 0:
-        raise WorkerDied(f"its worker {_how_it_died(exit_code)}")
-
-
-def _how_it_died(exit_code: int) -> str:
-    if exit_code >= 0:
-        return f"ended with exit code {exit_code}"
-    name = signal.Signals(-exit_code).name
-    return f"was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+    if exit_code > 0:
+        raise WorkerDied(f"its worker ended with exit code {exit_code}")
+    if exit_code < 0:
+        name = signal.Signals(-exit_code).name
+        raise WorkerDied(f"its worker was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else ""))
 
 
 def check_same_code_and_checkpoint(plan: FoldPlan, trainer) -> None:

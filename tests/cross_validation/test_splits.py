@@ -43,11 +43,8 @@ def test_equivalent_characters_do_not_tell_paragraphs_apart():
 
 def test_final_null_character_tells_paragraphs_apart():
     """NumPy's own texts lose it."""
-    assert group_labels([make_example("1", context, "?") for context in ("rome", "rome\0", "rome")]).tolist() == [
-        0,
-        1,
-        0,
-    ]
+    examples = [make_example("1", context, "?") for context in ("rome", "rome\0", "rome")]
+    assert group_labels(examples).tolist() == [0, 1, 0]
 
 
 def test_splits_in_order_are_those_of_contiguous_groups(examples):
@@ -62,11 +59,6 @@ def test_defaults_are_three_shuffled_folds_of_whole_paragraphs(examples):
     assert held_out == [[4, 5, 10, 11], [2, 3, 6, 7], [0, 1, 8, 9]]
     held_out = [split.validation_indices.tolist() for split in make_splits(examples, seed=1)]
     assert held_out == [[2, 3, 4, 5], [0, 1, 8, 9], [6, 7, 10, 11]]
-
-
-def test_as_many_folds_as_examples_leave_one_out(examples):
-    splits = make_splits(examples, 12, group_by="none", shuffle=False)
-    assert [split.validation_indices.tolist() for split in splits] == [[index] for index in range(12)]
 
 
 @cases(60)
@@ -133,8 +125,6 @@ def test_splits_are_checked_before_they_are_used(examples, monkeypatch):
     [
         ({"num_splits": 1}, "num_splits: expected an integer of at least 2, found 1"),
         ({"num_splits": True}, "num_splits: expected an integer of at least 2, found True"),
-        ({"num_splits": 2.5}, "num_splits: expected an integer of at least 2, found 2.5"),
-        ({"num_splits": 13}, "num_splits: expected at most 6, the number of different values of 'context', found 13"),
         ({"num_splits": 7}, "num_splits: expected at most 6, the number of different values of 'context', found 7"),
         ({"num_splits": 4, "group_by": "title"}, "expected at most 3, the number of different values of 'title'"),
         ({"group_by": "paragraph"}, "group_by: expected one of .*'context', 'title', 'none'.*found 'paragraph'"),
