@@ -1,20 +1,16 @@
-"""Runs on a few examples: predictions and folds made up by hand, and a run that a tiny BERT is trained for."""
+"""Runs on a few examples: predictions and folds made up by hand."""
 
 import re
-from pathlib import Path
 
 import numpy as np
-import pytest
-from conftest import make_example, twelve_examples
+from conftest import make_example
 
-from span_label_errors.commands.audit import AuditError, audit
-from span_label_errors.cross_validation.out_of_fold import OutOfFold, out_of_fold_predictions
+from span_label_errors.cross_validation.out_of_fold import OutOfFold
 from span_label_errors.cross_validation.splits import Split, make_splits
 from span_label_errors.cross_validation.store import data_fingerprint
 from span_label_errors.model.predictions import SpanPrediction
 from span_label_errors.results.write import write_outputs
 from span_label_errors.spans.alignment import answer_spans
-from spanbert import QA, QATrainer
 
 LABEL_MAP = {"O": 0, "ANS": 1}
 PARAMETERS = {"dataset": "demo", "seed": 0, "label_map": LABEL_MAP, "dropout": None}
@@ -119,21 +115,3 @@ def write_run(folder, dataset: list[dict], source, label_map: dict, right_spans:
         predictions.append(predict(example["context"], probs, labels, pattern))
     out_of_fold = gather(dataset, predictions, label_map, splits=make_splits(dataset))
     write_outputs(folder, dataset, out_of_fold, {"dataset": str(source), "num_splits": 3}, 1.0)
-
-
-def make_run(folder: Path, tiny_bert: Path, dataset=None, label_map=LABEL_MAP, **options) -> Path:
-    """Train folds and write outputs, by default of the twelve examples; return the folder that holds both."""
-    dataset = twelve_examples() if dataset is None else dataset
-    trainer = QATrainer(QA(tiny_bert, label_map=label_map, max_length=48, doc_stride=8), 48, label_map)
-    out_of_fold = out_of_fold_predictions(
-        dataset, trainer, folds_dir=folder / "folds", log=lambda line: None, num_train_epochs=1, **options
-    )
-    write_outputs(folder / "outputs", dataset, out_of_fold, {"seed": options.get("seed", 0)}, seconds=1.0)
-    return folder
-
-
-def found_wrong(run: Path) -> str:
-    """Return what the audit finds wrong with a run that `make_run` made."""
-    with pytest.raises(AuditError) as caught:
-        list(audit(run / "outputs"))
-    return str(caught.value)

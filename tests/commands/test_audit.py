@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,9 @@ import pandas as pd
 import pyarrow.parquet
 import pytest
 from conftest import ROOT, make_example, twelve_examples
-from small_runs import LABEL_MAP, found_wrong, make_run
 
 from span_label_errors.commands.audit import AuditError, audit, main
+from span_label_errors.cross_validation.out_of_fold import out_of_fold_predictions
 from span_label_errors.cross_validation.store import (
     FOLD_FILE,
     configuration_of,
@@ -25,11 +26,33 @@ from span_label_errors.cross_validation.store import (
 )
 from span_label_errors.files import file_sha256
 from span_label_errors.model.checkpoints import SEEN_CONTEXTS_FILE
+from span_label_errors.quality.label_errors import FewAnswersWarning, find_label_errors
 from span_label_errors.results.npz import read_npz, write_npz
-from span_label_errors.results.read import TABLE_FILE
+from span_label_errors.results.read import TABLE_FILE, read_outputs
+from span_label_errors.results.write import write_outputs
+from span_label_errors.review.write import write_review_files
 from spanbert import QA, QATrainer
 
+LABEL_MAP = {"O": 0, "ANS": 1}
 ARRAYS = ["pred_probs", "labels", "tokens", "questions"]
+
+
+def make_run(folder: Path, tiny_bert: Path, dataset=None, label_map=LABEL_MAP, **options) -> Path:
+    """Train folds and write outputs, by default of the twelve examples; return the folder that holds both."""
+    dataset = twelve_examples() if dataset is None else dataset
+    trainer = QATrainer(QA(tiny_bert, label_map=label_map, max_length=48, doc_stride=8), 48, label_map)
+    out_of_fold = out_of_fold_predictions(
+        dataset, trainer, folds_dir=folder / "folds", log=lambda line: None, num_train_epochs=1, **options
+    )
+    write_outputs(folder / "outputs", dataset, out_of_fold, {"seed": options.get("seed", 0)}, seconds=1.0)
+    return folder
+
+
+def found_wrong(run: Path) -> str:
+    """Return what the audit finds wrong with a run that `make_run` made."""
+    with pytest.raises(AuditError) as caught:
+        list(audit(run / "outputs"))
+    return str(caught.value)
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +164,7 @@ def test_run_of_several_classes_without_grouping_is_proven_right(tiny_bert, tmp_
     run = make_run(tmp_path, tiny_bert, dataset, label_map, group_by="none", seed=4)
     statements = list(audit(run / "outputs"))
     assert statements[0].startswith("7 files")
-    assert "no group is on both sides" in statements[6]
+    assert "no example is on both sides" in statements[6]
     assert "with group_by none, contexts are shared" in statements[8]
 
 
@@ -236,7 +259,7 @@ WRONG = {
         "fold 0: the group of example .* is held out and trained on"),
     "an example in another fold than it says": (
         lambda run: change_table(run, lambda table: table.assign(fold=(table["fold"] + (table.index == 0)) % 3)),
-        r"expected example 0 \(id '0a'\) in fold \d, which held it out"),
+        r"example 0 \(id '0a'\): expected fold \d, which held it out"),
     "a seed that is not derived": (lambda run: change_record(run, lambda record: record["folds"][1].update(seed=1)),
         "expected the seeds of the folds to be derived from 0"),
     "folds in another order": (lambda run: change_record(run, lambda record: record["folds"].reverse()),
@@ -270,7 +293,7 @@ WRONG = {
         "fold 1 .*expected the pred_probs_ANS of out_of_fold.parquet to be what it predicted"),
     "a model that is not said to have seen its training part": (
         lambda run: change_fold(run, lambda report, folder, _: (folder / SEEN_CONTEXTS_FILE).write_text("[]")),
-        "seen_contexts.json: expected the contexts of all 8 examples trained on"),
+        "seen_contexts.json: expected the contexts of all 8 training examples"),
 }  # fmt: skip
 
 
@@ -297,12 +320,74 @@ def test_model_that_has_seen_what_it_predicts_is_found(run, tiny_bert):
         shutil.copytree(run / "leaky", folder, dirs_exist_ok=True)
 
     change_fold(run, leak)
-    assert "fold 1: expected a model that has not seen what it predicts; it was trained on the context of example" in (
-        found_wrong(run)
-    )
+    assert "fold 1: the model was trained on the context of example" in found_wrong(run)
 
 
 @pytest.mark.parametrize("name", ["label_map", "num_examples", "group_by", "folds", "data_sha256"])
 def test_record_that_lacks_something_is_found(run, name):
     change_record(run, lambda record: record.pop(name))
     assert name in found_wrong(run)
+
+
+# The review of a run
+
+
+@pytest.fixture
+def reviewed(run) -> Path:
+    table, _ = read_outputs(run / "outputs")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FewAnswersWarning)
+        found = find_label_errors(table)
+    write_review_files(run / "outputs", found, table)
+    return run
+
+
+def change_review(run: Path, change) -> None:
+    file = run / "outputs" / "label_issues.json"
+    record = json.loads(file.read_text())
+    change(record)
+    file.write_text(json.dumps(record))
+
+
+def test_review_of_the_run_is_proven_so(reviewed):
+    (reviewed / "outputs" / "label_issues.csv").write_bytes(b"filled in")
+    statement = list(audit(reviewed / "outputs"))[-1]
+    assert statement == "6 files of the review are of this run; its answers stand where it says"
+
+
+def test_review_of_another_run_is_found(reviewed):
+    change_review(reviewed, lambda record: record.update({TABLE_FILE: "0" * 64}))
+    assert "expected a review of this run, found one of another; run the second notebook again" in found_wrong(reviewed)
+
+
+def test_changed_file_of_the_review_is_found(reviewed):
+    (reviewed / "outputs" / "label_studio_tasks.json").write_bytes(b"[]")
+    assert "label_studio_tasks.json: expected the file that label_issues.json lists" in found_wrong(reviewed)
+
+
+def with_cell(issues: pd.DataFrame, column: str, value) -> pd.DataFrame:
+    changed = issues.copy()
+    changed.loc[changed.index[3], column] = value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda issues: issues.iloc[:-1], "expected all examples in ranks"),
+        (lambda issues: with_cell(issues, "index", issues["index"].iloc[0]), "expected each example once"),
+        (lambda issues: with_cell(issues, "label_quality", 1.5), "expected label qualities from 0 to 1"),
+        (lambda issues: with_cell(issues, "id", "other"), "example 'other': expected this id"),
+    ],
+)
+def test_issues_that_are_not_of_the_run_are_found(reviewed, change, message):
+    """Only the table is written: the page would refuse most of it."""
+    file = reviewed / "outputs" / "label_issues.parquet"
+    change(pd.read_parquet(file)).to_parquet(file)
+    change_review(reviewed, lambda record: record["files"].update({file.name: file_sha256(file)}))
+    assert message in found_wrong(reviewed)
+
+
+def test_record_of_another_kind_is_found(reviewed):
+    (reviewed / "outputs" / "label_issues.json").write_text("[]")
+    assert "files of a run, found one of another form (TypeError" in found_wrong(reviewed)

@@ -1,21 +1,16 @@
 """The files of a review: of which run they are, and that nobody's work in them is lost."""
 
 import json
-import shutil
-import warnings
 from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import twelve_examples
 from review_frames import make_frames
-from small_runs import found_wrong, make_run
+from small_runs import PARAMETERS, five_examples, one_class
 
-from span_label_errors.commands.audit import audit
-from span_label_errors.model.checkpoints import file_sha256
-from span_label_errors.quality.label_errors import FewAnswersWarning, LabelErrors, find_label_errors
-from span_label_errors.results.read import read_outputs
+from span_label_errors.quality.label_errors import LabelErrors
+from span_label_errors.results.write import write_outputs
 from span_label_errors.review.write import write_review_files
 
 FILES = [
@@ -132,86 +127,9 @@ def test_process_that_dies_leaves_no_table_that_passes_for_work(tmp_path):
 # With the run that it is of
 
 
-def review(run: Path, log=print) -> None:
-    table, _ = read_outputs(run / "outputs")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FewAnswersWarning)
-        found = find_label_errors(table)
-    write_review_files(run / "outputs", found, table, log=log)
-
-
-@pytest.fixture(scope="module")
-def whole(tiny_bert, tmp_path_factory):
-    run = make_run(tmp_path_factory.mktemp("whole"), tiny_bert)
-    review(run)
-    return run
-
-
-@pytest.fixture
-def run(whole, tmp_path):
-    return shutil.copytree(whole, tmp_path / "run")
-
-
-def test_new_run_removes_the_review_of_the_one_before_but_no_work(run, tiny_bert):
-    outputs = run / "outputs"
-    (outputs / "label_issues.csv").write_bytes(b"work")
-    review(run)
-    make_run(run, tiny_bert, twelve_examples()[:10])
-    assert [name for name in sorted(contents(outputs)) if name in FILES or "label_issues" in name] == [
-        "label_issues.csv"
-    ]
-    assert (outputs / "label_issues.csv").read_bytes() == b"work"
-    assert list(audit(outputs))[-1] == "there is no review of this run yet"
-
-
-# What the audit says of it
-
-
-def test_review_of_the_run_is_proven_so(run):
-    (run / "outputs" / "label_issues.csv").write_bytes(b"filled in")
-    statement = list(audit(run / "outputs"))[-1]
-    assert statement == "6 files of the review are of this run; its answers stand where it says"
-
-
-def test_review_of_another_run_is_found(run):
-    record = json.loads((run / "outputs" / "label_issues.json").read_text())
-    record["out_of_fold.parquet"] = "0" * 64
-    (run / "outputs" / "label_issues.json").write_text(json.dumps(record))
-    assert "expected a review of this run, found one of another; run the second notebook again" in found_wrong(run)
-
-
-def test_changed_file_of_the_review_is_found(run):
-    with (run / "outputs" / "label_studio_tasks.json").open("ab") as file:
-        file.write(b" ")
-    assert "label_studio_tasks.json: expected the file that label_issues.json lists" in found_wrong(run)
-
-
-def with_cell(issues: pd.DataFrame, column: str, value) -> pd.DataFrame:
-    changed = issues.copy()
-    changed.loc[changed.index[3], column] = value
-    return changed
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda issues: issues.iloc[:-1], "expected all examples in ranks"),
-        (lambda issues: with_cell(issues, "index", issues["index"].iloc[0]), "expected each example once"),
-        (lambda issues: with_cell(issues, "label_quality", 1.5), "expected label qualities from 0 to 1"),
-        (lambda issues: with_cell(issues, "id", "other"), "found id 'other'"),
-        (lambda issues: with_cell(issues, "suggested_answer", "nonsense"), "expected the suggested answer 'nonsense'"),
-    ],
-)
-def test_issues_that_are_not_of_the_run_are_found(run, change, message):
-    """Only the table is written: the page would refuse most of it."""
-    file = run / "outputs" / "label_issues.parquet"
-    change(pd.read_parquet(file)).to_parquet(file)
-    record = json.loads((run / "outputs" / "label_issues.json").read_text())
-    record["files"]["label_issues.parquet"] = file_sha256(file)
-    (run / "outputs" / "label_issues.json").write_text(json.dumps(record))
-    assert message in found_wrong(run)
-
-
-def test_record_of_another_kind_is_found(run):
-    (run / "outputs" / "label_issues.json").write_text("[]")
-    assert "files of a run, found one of another form (TypeError" in found_wrong(run)
+def test_new_run_removes_the_review_of_the_one_before_but_no_work(tmp_path):
+    write(tmp_path)
+    (tmp_path / "label_issues.csv").write_bytes(b"work")
+    write_outputs(tmp_path, five_examples(), one_class(five_examples()), PARAMETERS, 1.0)
+    assert [name for name in sorted(contents(tmp_path)) if name in FILES] == ["label_issues.csv"]
+    assert (tmp_path / "label_issues.csv").read_bytes() == b"work"
