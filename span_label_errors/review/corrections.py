@@ -48,15 +48,13 @@ def apply_decisions(
 
     Parameters
     ----------
-    source : str or Path
-        What `load_squad` takes.
+    source, revision
+        As in `load_squad`.
     decisions : sequence of Decision
         As `read_decisions` gives them, of one file or several.
     corrected_path, changes_path : str or Path
         Two `.json` files: the data set, and a list of objects with the fields of `Change`. They are replaced if they
         are there; neither may be the source.
-    revision : str, optional
-        Branch, tag or commit of a data set on the Hub, as in `load_squad`.
 
     Returns
     -------
@@ -66,13 +64,9 @@ def apply_decisions(
     Raises
     ------
     RefusedDecisionsError
-        If a decision does not fit its example: the id is unknown or that of an invalid example, the given answer is
-        no longer among the answers, the correct one is not in the context or in several places, or two decisions
-        contradict each other. All of them are named, and nothing is written.
-    ValueError
-        If a path is no `.json` file or is that of another file; and what `load_squad` raises.
-    OSError
-        If a file cannot be read or written.
+        If decisions contradict each other or do not fit their examples. All of them are named, and nothing is written.
+    ValueError, OSError
+        If a path is no `.json` file, is that of another file, or cannot be written; and what `load_squad` raises.
     """
     corrected_path, changes_path = Path(corrected_path), Path(changes_path)
     file = DEMO_PATH if str(source) == DEMO_SOURCE else Path(source).expanduser()
@@ -138,8 +132,10 @@ def _check_paths(source: Path, corrected_path: Path, changes_path: Path) -> None
 
 def _change(example: dict, after: list[Answer]) -> Change:
     before = example["answers"]
-    if not after or not before:
-        kind = "answer added" if after else "no answer"
+    if not after:
+        kind = "no answer"
+    elif not before:
+        kind = "answer added"
     elif len(before) != len(after):
         kind = "answers changed"
     else:
@@ -163,13 +159,10 @@ def _corrected_answers(
     corrected, problems = {}, []
     for example_id, on_it in of_example.items():
         try:
+            if example_id in invalid_of_id and example_id not in index_of_id:
+                raise ValueError(f"the example is invalid in the data; correct it there: {invalid_of_id[example_id]}")
             if example_id not in index_of_id:
-                invalid_example = invalid_of_id.get(example_id)
-                raise ValueError(
-                    f"the example is invalid in the data; correct it there: {invalid_example}"
-                    if invalid_example
-                    else f"expected the id of one of the {len(examples)} examples; is it another data set?"
-                )
+                raise ValueError(f"expected the id of one of the {len(examples)} examples; is it another data set?")
             example_index = index_of_id[example_id]
             answers = _with_decisions(examples[example_index], on_it, with_labels)
             if answers != examples[example_index]["answers"]:
@@ -211,15 +204,13 @@ def _with_decision(answers: list[Answer], decision: Decision, context: str, with
         return answers
     if not decision.correct:
         return []
-    positions = range(len(answers))
-    reviewed = [position for position in positions if any(_same(answers[position], g) for g in decision.given)]
-    replaced = [answers[position] for position in reviewed]
-    correct = dict.fromkeys(_located(answer, replaced, context, with_labels) for answer in decision.correct)
-    outdated = [position for position in reviewed if not any(_same(answers[position], c) for c in correct)]
-    new = [answer for answer in correct if not any(_same(answer, old) for old in replaced)]
-    # New answers stand where the first outdated one stood, or else behind the reviewed ones.
-    at = min(outdated, default=reviewed[-1] + 1 if reviewed else len(answers))
-    return answers[:at] + new + [answers[position] for position in positions[at:] if position not in outdated]
+    reviewed = [answer for answer in answers if any(_same(answer, given) for given in decision.given)]
+    correct = dict.fromkeys(_located(answer, reviewed, context, with_labels) for answer in decision.correct)
+    outdated = [answer for answer in reviewed if not any(_same(answer, c) for c in correct)]
+    new = [answer for answer in correct if not any(_same(answer, old) for old in reviewed)]
+    # New answers stand where the first outdated one stood, or at the end.
+    at = answers.index(outdated[0]) if outdated else len(answers)
+    return answers[:at] + new + [answer for answer in answers[at:] if answer not in outdated]
 
 
 def _same(answer: Answer, other: Answer) -> bool:

@@ -9,7 +9,7 @@ from span_label_errors.review.spreadsheet import csv_decisions
 
 
 def read_decisions(path: str | Path) -> list[Decision]:
-    """Read what reviewers decided.
+    """Read what reviewers decided, in the order of the file, without white space at the ends of corrected answers.
 
     Parameters
     ----------
@@ -22,11 +22,6 @@ def read_decisions(path: str | Path) -> list[Decision]:
         - the table of issues as CSV with a column `correct_answer`: `[no answer]` if there is none, empty if undecided.
           Where the text stands several times, a column `correct_start` says at which character it starts. Separated by
           commas, semicolons or tabs; texts as they are or `defused`.
-
-    Returns
-    -------
-    list of Decision
-        In the order of the file. White space at the ends of a corrected answer is left out.
 
     Raises
     ------

@@ -47,7 +47,7 @@ class RefusedDecisionsError(ValueError):
 
 
 class Review(NamedTuple):
-    """An example to review: its row of the issues, and its answers as checked spans of the context."""
+    """An example to review: its row of the issues, and its answers as spans of the context."""
 
     issue: NamedTuple
     title: str
@@ -92,7 +92,7 @@ def classes_of(table: pd.DataFrame) -> list[str]:
 def _review(row: NamedTuple, example: pd.Series, classes: list[str]) -> Review:
     context = example["context"]
     columns = (example[name] for name in ("given_answer", "given_start", "given_label"))
-    answers = [_located(row, context, *answer) for answer in zip(*columns, strict=True)]
+    answers = [Answer(text, int(char_start), name) for text, char_start, name in zip(*columns, strict=True)]
     given = suggested = None
     if row.given_answer:
         given = next((answer for answer in answers if answer[:2] == (row.given_answer, row.given_start)), None)
@@ -100,15 +100,11 @@ def _review(row: NamedTuple, example: pd.Series, classes: list[str]) -> Review:
             raise _mismatch(row, f"the answer {row.given_answer!r} at {row.given_start} in the table", answers)
     if row.suggested_answer:
         class_name = given.class_name if given else classes[0] if len(classes) == 1 else None
-        suggested = _located(row, context, row.suggested_answer, row.suggested_start, class_name)
+        suggested = Answer(row.suggested_answer, int(row.suggested_start), class_name)
+        found = context[slice(*suggested.span)]
+        if found != suggested.text:
+            raise _mismatch(row, f"the answer {suggested.text!r} at offset {suggested.char_start}", found)
     return Review(row, example["title"], context, answers, given, suggested)
-
-
-def _located(row: NamedTuple, context: str, text: str, char_start: int, class_name: str | None) -> Answer:
-    found = context[char_start : char_start + len(text)]
-    if found != text:
-        raise _mismatch(row, f"the answer {text!r} at offset {char_start}", found)
-    return Answer(text, int(char_start), class_name)
 
 
 def _mismatch(row: NamedTuple, expected: str, found: object) -> ValueError:

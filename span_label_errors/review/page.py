@@ -25,7 +25,7 @@ _LONG_CONTEXT = 1000
 _UNWRITABLE = {
     **{code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n\r"},
     0x7F: 0x2421,
-    **dict.fromkeys([*range(0x80, 0xA0), *range(0xD800, 0xE000)], 0xFFFD),
+    **dict.fromkeys(range(0x80, 0xA0), 0xFFFD),
 }
 _Marks = dict[str, list[Span]]  # the spans of each kind: "given", "also" (another given answer), "suggested"
 
@@ -35,15 +35,8 @@ def write_review_page(
 ) -> Path:
     """Write a page to look through label issues in a browser, worst first. The same input gives the same bytes.
 
-    A suggestion is shown if its confidence is at least `CONFIDENT_SUGGESTION`.
-
-    Parameters
-    ----------
-    path : str or Path
-    issues, table, worst
-        As in `marks.worst_reviews`, which also says what is raised.
-    estimate : float, optional
-        How many examples are estimated to be labelled wrongly; shown in the header.
+    A suggestion is shown if its confidence is at least `CONFIDENT_SUGGESTION`. The header shows `estimate`, how many
+    examples are estimated to be labelled wrongly. For the other parameters see `marks.worst_reviews`.
     """
     cards = [_card(review) for review in worst_reviews(issues, table, worst)]
     style, script = ((_TEMPLATES / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
@@ -75,9 +68,7 @@ def _card(review: Review) -> dict:
     marks: _Marks = {
         "given": [given.span] if given else [],
         # Annotators often agree: one span is one mark.
-        "also": [
-            span for span in dict.fromkeys(answer.span for answer in review.answers) if not given or span != given.span
-        ],
+        "also": list(dict.fromkeys(answer.span for answer in review.answers if not given or answer.span != given.span)),
         "suggested": [suggested.span] if suggested and confidence >= CONFIDENT_SUGGESTION else [],
     }
     note = f"confidence {confidence:.2f}"

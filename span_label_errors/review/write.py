@@ -28,7 +28,7 @@ def write_review_files(
     worst: int = 100,
     log: Callable[[str], None] = print,
 ) -> list[Path]:
-    """Write the review page, tables, and tasks for annotation tools.
+    """Write the review page, tables, and tasks for annotation tools; return the files.
 
     `label_issues.json` lists the SHA-256 of these files and of the `out_of_fold.parquet` beside them, so that the
     review of an earlier run cannot pass for one of this run. A `label_issues.csv` that no run has written as it is
@@ -37,19 +37,13 @@ def write_review_files(
     Parameters
     ----------
     outputs_dir : str or Path
-    found : LabelErrors
-    table : DataFrame
-        `out_of_fold.parquet`, in which they were found.
+    found, table : LabelErrors, DataFrame
+        The errors, and `out_of_fold.parquet`, in which they were found.
     worst : int
         How many examples go to the annotation tools. The page shows at least as many, and up to `ROWS_OF_PAGE`; the
         tables have all.
     log : callable
         Gets a line if a reviewer's table stays, or if this has to wait for another process that writes there.
-
-    Returns
-    -------
-    list of Path
-        The files written.
 
     Raises
     ------

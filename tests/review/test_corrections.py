@@ -15,8 +15,6 @@ from span_label_errors.data.squad import load_squad
 from span_label_errors.review import corrections
 from span_label_errors.review.corrections import apply_decisions
 from span_label_errors.review.decisions import read_decisions
-from span_label_errors.review.doccano import write_doccano
-from span_label_errors.review.label_studio import write_label_studio
 from span_label_errors.review.marks import Answer, Decision, RefusedDecisionsError
 from span_label_errors.review.spreadsheet import write_issues_csv
 
@@ -109,7 +107,8 @@ def test_classes_are_inherited_matched_and_changed(tmp_path, paths):
 
 def test_all_refused_decisions_are_named_and_nothing_is_written(tmp_path, paths):
     names = ("a", "b", "c", "d", "e", "f<&\n", "g")
-    source = write_jsonl(tmp_path / "s.jsonl", *(make_example(name, CONTEXT, "When?", "He") for name in names))
+    examples = [*(make_example(name, CONTEXT, "When?", "He") for name in names), make_example("h", CONTEXT, "When?")]
+    source = write_jsonl(tmp_path / "s.jsonl", *examples)
     refused = [
         decision("unknown", ("He", 0), "It"),
         decision("a", ("It", 26), "wrote"),
@@ -120,13 +119,15 @@ def test_all_refused_decisions_are_named_and_nothing_is_written(tmp_path, paths)
         decision("e", ("He", 0), "It"),
         decision("e", ("He", 0), "wrote"),
         decision("f<&\n", None, "It"),
+        decision("h", None, "He"),
+        decision("h", None, "It"),
     ]
     with pytest.raises(RefusedDecisionsError) as caught:
         apply_decisions(source, [decision("a", ("He", 0), "It"), *refused], *paths)
     assert caught.value.problems == [
         "example 'a': expected 'It' at 26, as it was reviewed, found 'He' at 0; the data has changed "
         "since, review the example again",
-        "example 'unknown': expected the id of one of the 7 examples; is it another data set?",
+        "example 'unknown': expected the id of one of the 8 examples; is it another data set?",
         "example 'b': expected the correct answer 'Homer' in the context, found it nowhere; copy it from the context",
         "example 'c': expected the correct answer 'It' at offset 25, found it at [26]; copy it from the context",
         "example 'g': expected the correct answer '1922.' at offset -5, found it at [20, 41]; copy it from the context",
@@ -134,13 +135,9 @@ def test_all_refused_decisions_are_named_and_nothing_is_written(tmp_path, paths)
         "example 'e': expected decisions that go together, found 'It' and 'wrote'; keep one of them",
         "example 'f<&\\n': expected no answer, as it was reviewed, found 'He' at 0; the data has changed "
         "since, review the example again",
+        "example 'h': expected decisions that go together, found 'He' and 'It'; keep one of them",
     ]
     assert list(tmp_path.iterdir()) == [source]
-
-
-def test_two_answers_for_a_question_without_one_contradict(tmp_path, paths):
-    with pytest.raises(RefusedDecisionsError, match="expected decisions that go together, found 'He' and 'It'"):
-        correct_one(tmp_path, paths, [], decision("a", None, "He"), decision("a", None, "It"))
 
 
 def test_source_is_never_written(tmp_path, squad_file):
@@ -311,80 +308,42 @@ def test_other_sources_become_squad_files_in_order(tmp_path, paths):
     ]
 
 
-# Round trips
+# From the reviewer's file to the data
 
 
 PARTY = "The 😀🎉 party\r\nwas in  Zürich, e\u0301t not in Oslo. =1+1"
+HOSTILE_ID = "=x\"<&>'\n"
 REVIEWED = [
-    make_example("=x\"<&>'\n", PARTY, "Where?", "Oslo"),
+    make_example(HOSTILE_ID, PARTY, "Where?", "Oslo"),
     make_example("-sum", PARTY, "How many?", "party"),
     make_example("none", PARTY, "Who?", "Oslo"),
     make_example("confirmed", PARTY, "What?", "party"),
     make_example("found", PARTY, "Which?"),
     make_example("rtl", "ולד בירושלים בשנת 1922", "מתי?", "בירושלים"),
 ]
-RIGHT = {"=x\"<&>'\n": "Zürich", "-sum": "=1+1", "rtl": "1922", "none": None, "confirmed": "party", "found": "e\u0301t"}
+RIGHT = ["Zürich", "=1+1", "[no answer]", "party", "e\u0301t", "1922"]
 
 
-@pytest.fixture
-def review() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Issues, and the table they are of."""
-    examples = []
-    for example in REVIEWED:
-        spans = [(start, start + len(text)) for text, start in zip(*example["answers"].values(), strict=True)]
-        examples.append({**example, "given": spans})
-    return make_frames(*examples)
-
-
-def by_label_studio(folder: Path, issues: pd.DataFrame, table: pd.DataFrame) -> Path:
-    exported = []
-    for number, task in enumerate(write_label_studio(folder / "tasks.json", folder / "c.xml", issues, table), start=1):
-        right, text = RIGHT[task["data"]["id"]], task["data"]["text"]
-        if right is None:
-            value = {"choices": ["The text does not answer the question"]}
-            result = {"from_name": "no_answer", "type": "choices", "value": value}
-        else:
-            start = text.index(right)
-            value = {"start": start, "end": start + len(right), "text": right, "labels": ["ANS"]}
-            result = {"from_name": "answer", "type": "labels", "value": value}
-        annotation = {"result": [{**result, "to_name": "context", "origin": "manual"}], "was_cancelled": False}
-        exported.append({"id": number, "annotations": [annotation], "predictions": [1, 2], "data": task["data"]})
-    (folder / "export.json").write_text(json.dumps(exported), encoding="utf-8")
-    return folder / "export.json"
-
-
-def by_doccano(folder: Path, issues: pd.DataFrame, table: pd.DataFrame) -> Path:
-    lines = []
-    for line in write_doccano(folder / "lines.jsonl", issues, table):
-        right, units = RIGHT[line["id"]], line["text"].encode("utf-16-le")
-        start = -1 if right is None else units.index(right.encode("utf-16-le")) // 2
-        label = [] if right is None else [[start, start + len(right.encode("utf-16-le")) // 2, "ANS"]]
-        lines.append(json.dumps({**line, "label": label, "Comments": []}, ensure_ascii=False))
-    (folder / "all.jsonl").write_bytes(("\n".join(lines) + "\n").encode())
-    return folder / "all.jsonl"
-
-
-def by_spreadsheet(folder: Path, issues: pd.DataFrame, table: pd.DataFrame) -> Path:
-    """The table of issues, filled in and saved where cells are separated by semicolons."""
-    written = write_issues_csv(folder / "issues.csv", issues).read_bytes().decode("utf-8-sig")
-    rows, out = list(csv.reader(io.StringIO(written, newline=""))), io.StringIO(newline="")
-    # What is typed as a text, '=1+1, is saved without the apostrophe; what was opened with one keeps it.
-    cells = ["[no answer]" if RIGHT[example_id] is None else RIGHT[example_id] for example_id in issues["id"]]
-    csv.writer(out, delimiter=";", lineterminator="\r\n").writerows(
-        [*row, cell] for row, cell in zip(rows, ["correct_answer", *cells], strict=True)
-    )
-    (folder / "issues.csv").write_bytes(out.getvalue().encode("utf-8-sig"))
-    return folder / "issues.csv"
-
-
-@pytest.mark.parametrize("reviewed", [by_label_studio, by_doccano, by_spreadsheet])
-def test_what_reviewers_decide_gets_into_the_data(tmp_path, paths, review, reviewed):
+def test_what_reviewers_fill_in_gets_into_the_data(tmp_path, paths):
+    """The table of issues, saved where cells are separated by semicolons."""
     source = tmp_path / "source.json"
     source.write_text(json.dumps(squad_document(REVIEWED), ensure_ascii=False, indent=2), encoding="utf-8")
-    changes = apply_decisions(source, read_decisions(reviewed(tmp_path, *review)), *paths)
+    spans = [
+        [(start, start + len(text)) for text, start in zip(*example["answers"].values(), strict=True)]
+        for example in REVIEWED
+    ]
+    issues, _ = make_frames(*({**example, "given": given} for example, given in zip(REVIEWED, spans, strict=True)))
+    written = write_issues_csv(tmp_path / "issues.csv", issues).read_bytes().decode("utf-8-sig")
+    rows, out = list(csv.reader(io.StringIO(written, newline=""))), io.StringIO(newline="")
+    # What is typed as a text, '=1+1, is saved without the apostrophe; what was opened with one keeps it.
+    csv.writer(out, delimiter=";", lineterminator="\r\n").writerows(
+        [*row, cell] for row, cell in zip(rows, ["correct_answer", *RIGHT], strict=True)
+    )
+    (tmp_path / "issues.csv").write_bytes(out.getvalue().encode("utf-8-sig"))
+    changes = apply_decisions(source, read_decisions(tmp_path / "issues.csv"), *paths)
     assert [change.id for change in changes] == [example["id"] for example in REVIEWED if example["id"] != "confirmed"]
     assert answers_by_id(paths[0]) == {
-        "=x\"<&>'\n": [("Zürich", 22)], "-sum": [("=1+1", 47)], "rtl": [("1922", 18)], "none": [],
+        HOSTILE_ID: [("Zürich", 22)], "-sum": [("=1+1", 47)], "rtl": [("1922", 18)], "none": [],
         "confirmed": [("party", 7)], "found": [("e\u0301t", 30)],
     }  # fmt: skip
     assert [row["question"] for row in load_squad(paths[0])] == [example["question"] for example in REVIEWED]

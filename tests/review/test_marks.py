@@ -48,10 +48,3 @@ def test_issues_that_do_not_fit_the_table_are_refused(column, value, message):
     with pytest.raises(ValueError) as error:
         worst_reviews(issues, table, 2)
     assert str(error.value).startswith(f"example 'q1': expected {message}")
-
-
-def test_given_answer_that_does_not_fit_its_context_is_refused():
-    issues, table = make_frames(EXAMPLE)
-    table["given_answer"], table["given_start"], table["given_label"] = [["ab", "zz"]], [[0, 1]], [["A", "A"]]
-    with pytest.raises(ValueError, match="expected the answer 'zz' at offset 1, found 'bc'; take issues and table"):
-        worst_reviews(issues, table, 1)
