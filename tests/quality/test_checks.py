@@ -189,7 +189,7 @@ def test_same_question_answered_otherwise():
         asked("b", "Curie"),  # another way to mark the same
         asked("b", "Bo", question="Whom?"),
         asked("b", "Rome", context="Bo met Marie Curie in Rome."),  # another context may answer otherwise
-        asked("b", "Curie", context="  MARIE\n Curie met  Bo in Rome."),  # a spelling of the context
+        asked("b", "Curie", context=" " * 20 + "MARIE\n Curie met Bo in Rome."),  # a spelling of the context
     ],
 )
 def test_same_question_answered_alike(other):
