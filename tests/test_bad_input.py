@@ -347,7 +347,7 @@ CASES = [
     ("fold.json: nested too deeply", fold(DEEP), ValueError, "fold.json cannot be read: "),
     ("fold: of other examples", fold(example_index=[1]), ValueError, "predictions are of other examples than fold.json"),
     ("fold: a pickle that would run", lambda tmp: fold(labels=trapped(tmp, 2))(tmp), ValueError, "predictions cannot be read: Array can't be memory-mapped: Python objects in dtype."),
-    ("probabilities: NaN", lambda tmp: span_label_quality([[0, 1]], [[0.1, float("nan")]]), ValueError, "example 0: expected finite pred_probs, found nan at token 1"),
+    ("probabilities: NaN", lambda tmp: span_label_quality([[0, 1]], [[0.1, float("nan")]]), ValueError, "example 0: expected pred_probs from 0 to 1, found nan at token 1"),
     ("decisions: a workbook", decisions("a.csv", b"PK\x03\x04"), ValueError, "expected JSON, JSON Lines or CSV, found an archive"),
     ("decisions: a table in UTF-16", decisions("a.csv", HEADER.encode("utf-16")), ValueError, 'a.csv: expected UTF-8 text; …Save a workbook as "CSV UTF-8"'),
     ("decisions: a table without the column", decisions("a.csv", "id,given_answer,given_start\n"), ValueError, "a.csv: expected one column 'correct_answer', found ['id', 'given_answer', 'given_start']"),

@@ -23,25 +23,13 @@ CHOICE_SHARE = 0.25
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Features of U given answers, of M mistakes planted in their places, and of spans to compare them with.
+    """Features of U given answers, of M mistakes planted in their places, and of spans to compare them with."""
 
-    Attributes
-    ----------
-    given : ndarray of shape (U, F)
-    mistakes : ndarray of shape (M, F)
-    mistake_of : ndarray of shape (M,), int64
-        The row of `given` whose place the mistake takes.
-    kinds : ndarray of shape (M,)
-        Names of the kinds of mistake.
-    compared : list of ndarray, length U
-        For each given answer, shape (A, F) for A other spans of its context, A at least 1.
-    """
-
-    given: np.ndarray
-    mistakes: np.ndarray
-    mistake_of: np.ndarray
-    kinds: np.ndarray
-    compared: list[np.ndarray]
+    given: np.ndarray  # (U, F)
+    mistakes: np.ndarray  # (M, F)
+    mistake_of: np.ndarray  # (M,) int64, the row of `given` whose place each mistake takes
+    kinds: np.ndarray  # (M,) names of the kinds of mistake
+    compared: list[np.ndarray]  # for each given answer, (A, F) of one or more other spans of its context
 
 
 class Explanation(NamedTuple):
@@ -149,10 +137,7 @@ def _fit_choice(choices: list[np.ndarray]) -> np.ndarray:
         total = np.repeat(np.add.reduceat(exponential, chosen), lengths)
         log_likelihood = (utility - highest - np.log(total))[chosen].mean()
         gradient = (stacked[chosen].sum(axis=0) - (exponential / total) @ stacked) / len(choices)
-        return (
-            CHOICE_PENALTY / 2 * weights @ weights - log_likelihood,
-            CHOICE_PENALTY * weights - gradient,
-        )
+        return CHOICE_PENALTY / 2 * weights @ weights - log_likelihood, CHOICE_PENALTY * weights - gradient
 
     found = minimize(loss, np.zeros(stacked.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": 1000})
     if not found.success:

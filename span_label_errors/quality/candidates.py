@@ -20,43 +20,22 @@ SPANS_COMPARED = 100
 
 @dataclass(frozen=True)
 class GivenAnswer:
-    """A given answer, or "no answer" for a class that an example has no answer of.
-
-    Attributes
-    ----------
-    example_index : int
-    class_name : str
-    span : (char_start, char_end) or None
-        None for no answer.
-    paragraph : int
-        Number of its paragraph; spellings that differ in case or white space are one paragraph.
-    """
+    """A given answer, or "no answer" for a class that an example has no answer of."""
 
     example_index: int
     class_name: str
-    span: Span | None
-    paragraph: int
+    span: Span | None  # None for no answer
+    paragraph: int  # spellings of a context that differ in case or white space are one paragraph
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """What could be the answer in the place of one `GivenAnswer`.
+    """What could be the answer in the place of one `GivenAnswer`."""
 
-    Attributes
-    ----------
-    spans : list of (char_start, char_end), length S
-        Spans of whole words, and the given answer unless it cuts a word.
-    features : ndarray of shape (S, F)
-    given : ndarray of shape (1, F)
-        Features of the given answer; for no answer, shape (0, F).
-    probs : ndarray of shape (C,)
-        P(span class) of the context tokens.
-    """
-
-    spans: list[Span]
-    features: np.ndarray
-    given: np.ndarray
-    probs: np.ndarray
+    spans: list[Span]  # S spans of whole words, and the given answer unless it cuts a word
+    features: np.ndarray  # (S, F)
+    given: np.ndarray  # (1, F) features of the given answer; (0, F) for no answer
+    probs: np.ndarray  # (C,) P(span class) of the context tokens
 
 
 def span_classes_of(table: pd.DataFrame) -> list[str]:
@@ -71,10 +50,8 @@ class AnswerFeatures:
     ----------
     table : DataFrame
         `out_of_fold.parquet` as read by pandas: one row per example.
-    seed : int
-        Of the choice of mistakes and of spans to compare with.
-    mistakes : mapping
-        Kinds of mistake, as `mistakes.MISTAKES`.
+    seed, mistakes
+        As for `find_label_errors`.
 
     Attributes
     ----------
@@ -87,10 +64,8 @@ class AnswerFeatures:
         # Columns are looked up row by row, for which a table is slow.
         wanted = ["question", "context", "char_start", "char_end", *(f"pred_probs_{name}" for name in classes)]
         self._columns = {name: table[name].to_numpy(dtype=object) for name in wanted}
-        contexts = self._columns["context"]
-        self._rarity = WordRarity(contexts)
-        number, distinct = pd.factorize(contexts)
-        paragraphs = pd.factorize(np.array([normalized_text(context) for context in distinct], dtype=object))[0][number]
+        self._rarity = WordRarity(table["context"])
+        paragraphs = pd.factorize(table["context"].map(normalized_text))[0]
         self.given_answers: list[GivenAnswer] = []
         rows = zip(paragraphs.tolist(), table["given_answer"], table["given_start"], table["given_label"], strict=True)
         for example_index, (paragraph, texts, starts, names) in enumerate(rows):
@@ -105,14 +80,7 @@ class AnswerFeatures:
                 ]
 
     def training_set(self) -> tuple[TrainingSet, np.ndarray]:
-        """Return what to learn from, and which of `given_answers` its U given answers are.
-
-        Returns
-        -------
-        TrainingSet
-        ndarray of shape (U,), int64
-            All given answers, or a random `MAX_ANSWERS_LEARNED` of them.
-        """
+        """Return what to learn from, and the rows of its answers in `given_answers`: `MAX_ANSWERS_LEARNED` at most."""
         answers = np.flatnonzero([given.span is not None for given in self.given_answers])
         if len(answers) > MAX_ANSWERS_LEARNED:
             rng = np.random.default_rng(self._seed)

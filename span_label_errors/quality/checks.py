@@ -155,19 +155,29 @@ def _has_several_sentences(context: str, answer: Span, abbreviations: _Abbreviat
 def _answered_otherwise(examples: Sequence[dict]) -> set[int]:
     """Return the indices of examples whose question and context stand in another example with another answer.
 
-    Another context may rightly answer the same question otherwise ("When was he born?").
+    Spellings that differ in case or white space are one context. Another context may rightly answer the same question
+    otherwise ("When was he born?").
     """
     repeated: dict[tuple[str, str], list[int]] = defaultdict(list)
     for example_index, example in enumerate(examples):
-        repeated[example["context"], normalized_text(example["question"])].append(example_index)
+        key = normalized_text(example["context"]), normalized_text(example["question"])
+        repeated[key].append(example_index)
     found = set()
     for same in repeated.values():
-        different = {tuple(answers_of(examples[example_index])) for example_index in same}
-        for example_index in same:
-            own = answers_of(examples[example_index])
-            if not all(_agree(own, answers) for answers in different):
-                found.add(example_index)
+        if len(same) > 1:
+            places = {example_index: _places(examples[example_index]) for example_index in same}
+            different = set(places.values())
+            found |= {index for index in same if not all(_agree(places[index], others) for others in different)}
     return found
+
+
+def _places(example: dict) -> tuple[Span, ...]:
+    """Return the answers' ranges in the normalised context without white space: the same for all of its spellings."""
+
+    def place(border: int) -> int:
+        return len(normalized_text(example["context"][:border]).replace(" ", ""))
+
+    return tuple((place(start), place(end)) for start, end in answers_of(example))
 
 
 def _agree(answers: Sequence[Span], others: Sequence[Span]) -> bool:

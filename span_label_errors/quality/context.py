@@ -24,13 +24,7 @@ _MAX_PLACES = 100
 
 
 class WordRarity:
-    """How rare words are: the logarithm of how few contexts hold them.
-
-    Parameters
-    ----------
-    contexts : iterable of str
-        Equal ones count once.
-    """
+    """How rare words are: the logarithm of how few different contexts hold them."""
 
     def __init__(self, contexts: Iterable[str]):
         distinct = set(contexts)
@@ -60,11 +54,6 @@ def ranges_touched(
 
 class ContextText:
     """The words of a context.
-
-    Parameters
-    ----------
-    context : str
-    rarity : WordRarity
 
     Attributes
     ----------
@@ -111,18 +100,10 @@ class ContextText:
         return TextSpans(self, self.word_start[first], self.word_end[last])
 
     def nearness(self, weights: dict[str, float]) -> np.ndarray:
-        """Return how near the words of a question stand to each word of the context.
+        """Return how near the words of a question, as weights by stem, stand to each word of the context, shape (W,).
 
-        Parameters
-        ----------
-        weights : dict
-            Weight of each stem.
-
-        Returns
-        -------
-        ndarray of shape (W,)
-            The weighted mean, over the stems, of the closeness of their nearest word in the context: 1 at the word
-            itself, falling exponentially with the distance in words; 0 for a stem that the context lacks.
+        It is the weighted mean, over the stems, of the closeness of their nearest word in the context: 1 at the word
+        itself, falling exponentially with the distance in words; 0 for a stem that the context lacks.
         """
         total, nearness, position = sum(weights.values()) or 1.0, np.zeros(len(self.stems)), np.arange(len(self.stems))
         for word, positions in self.positions_of.items():
@@ -146,15 +127,11 @@ class ContextText:
 
 
 class TextSpans:
-    """Spans of a context.
-
-    Parameters
-    ----------
-    text : ContextText
-    char_start, char_end : ndarray of shape (S,), int64
+    """S spans of a context.
 
     Attributes
     ----------
+    char_start, char_end : ndarray of shape (S,), int64
     word_start, word_end : ndarray of shape (S,)
         Half-open ranges of the words that share a character with each span.
     num_words : ndarray of shape (S,)
@@ -218,18 +195,14 @@ class TextSpans:
             Where the places of each begin among all places.
         places : TextSpans
         """
-        text, rows, begins, first, last = self.text, [], [], [], []
-        for row, (word_start, word_end) in enumerate(
-            zip(self.word_start.tolist(), self.word_end.tolist(), strict=True)
-        ):
-            positions = text.other_places(word_start, word_end)
-            if positions:
-                rows.append(row)
-                begins.append(len(first))
-                first += positions
-                last += [position + word_end - word_start - 1 for position in positions]
-        rows, begins, first, last = (np.array(values, dtype=np.int64) for values in (rows, begins, first, last))
-        return rows, begins, TextSpans(text, text.word_start[first], text.word_end[last])
+        text = self.text
+        positions = list(map(text.other_places, self.word_start.tolist(), self.word_end.tolist()))
+        counts = np.array([len(of_span) for of_span in positions])
+        rows = np.flatnonzero(counts)
+        first = np.array([position for of_span in positions for position in of_span], dtype=np.int64)
+        last = first + np.repeat(self.num_words, counts) - 1
+        places = TextSpans(text, text.word_start[first], text.word_end[last])
+        return rows, (np.cumsum(counts) - counts)[rows], places
 
     def overlap(self, span: Span) -> np.ndarray:
         """Return the word-level F1 of each span with another span."""

@@ -69,12 +69,10 @@ class QuestionFeatures:
 
     Parameters
     ----------
-    question : str
-    text : ContextText
-    char_start, char_end : ndarray of shape (C,)
-        Characters of the C context tokens.
-    probs : ndarray of shape (C,)
-        Out-of-fold P(span class) of each.
+    question, text
+        The question and its context.
+    char_start, char_end, probs : ndarray of shape (C,)
+        Characters of the C context tokens, and the out-of-fold P(span class) of each.
     """
 
     def __init__(

@@ -160,13 +160,9 @@ def _quality_of_probabilities(table: pd.DataFrame) -> np.ndarray:
     if not len(table):
         raise ValueError("expected at least one example, found none")
     for name in classes:
-        for example_index, (labels, char_start) in enumerate(
-            zip(table[f"labels_{name}"], table["char_start"], strict=True)
-        ):
-            if len(labels) != len(char_start):
-                raise ValueError(
-                    f"example {example_index}: expected {len(char_start)} labels, one a token, found {len(labels)}"
-                )
+        for row, (labels, tokens) in enumerate(zip(table[f"labels_{name}"], table["char_start"], strict=True)):
+            if len(labels) != len(tokens):
+                raise ValueError(f"example {row}: expected {len(tokens)} labels, one a token, found {len(labels)}")
     of_classes = [span_label_quality(list(table[f"labels_{n}"]), list(table[f"pred_probs_{n}"])) for n in classes]
     return np.min(of_classes, axis=0)
 
@@ -268,7 +264,15 @@ def _issues(
 ) -> pd.DataFrame:
     contexts = table["context"].tolist()
     suggested = [judgement.suggestion for judgement in judgements]
-    checks = failed_checks(_examples_of(table))
+    examples = [
+        {
+            "question": row.question,
+            "context": row.context,
+            "answers": {"text": row.given_answer, "answer_start": row.given_start},
+        }
+        for row in table.itertuples()
+    ]
+    checks = failed_checks(examples)
     is_certain = np.array([_CERTAIN_CHECK in names for names in checks])
     # Certainty has no odds to divide.
     divided = expit(logit(quality.clip(_SMALLEST, 1 - _SMALLEST)) - np.log(_ODDS_DIVISOR))
@@ -301,16 +305,3 @@ def _issues(
 
 def _text(context: str, span: Span | None) -> str:
     return context[slice(*span)] if span else ""
-
-
-def _examples_of(table: pd.DataFrame) -> list[dict]:
-    """Return what `failed_checks` reads of each example."""
-    columns = ["question", "context", "given_answer", "given_start"]
-    return [
-        {
-            "question": row["question"],
-            "context": row["context"],
-            "answers": {"text": list(row["given_answer"]), "answer_start": list(map(int, row["given_start"]))},
-        }
-        for row in table[columns].to_dict("records")
-    ]

@@ -22,18 +22,7 @@ KINDS_IN_WORDS = {
 
 
 def reasons_of_model(explanation: Explanation) -> list[str]:
-    """Return what speaks against an answer: the kind of mistake that it looks like, then its features.
-
-    Parameters
-    ----------
-    explanation : Explanation
-        Of `FEATURES`, in their order.
-
-    Returns
-    -------
-    list of str
-        The strongest first.
-    """
+    """Return what speaks against an answer: the kind of mistake that it looks like, then features, strongest first."""
     strength: dict[str, float] = {}
     for words, deviation, term in zip(FEATURES.values(), explanation.deviation, explanation.terms, strict=True):
         reason = words[int(deviation > 0)]

@@ -54,14 +54,10 @@ def answers_of(example: dict) -> list[Span]:
     return [(start, start + len(text)) for text, start in zip(answers["text"], answers["answer_start"], strict=True)]
 
 
-def word_spans(text: str) -> list[Span]:
-    """Return the character ranges of the words of a text."""
-    return list(_word_spans(text))
-
-
 # The same few contexts and questions come again and again.
 @functools.lru_cache(maxsize=64)
-def _word_spans(text: str) -> tuple[Span, ...]:
+def word_spans(text: str) -> tuple[Span, ...]:
+    """Return the character ranges of the words of a text."""
     return tuple(match.span() for match in _WORD.finditer(text))
 
 

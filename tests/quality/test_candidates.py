@@ -11,7 +11,7 @@ from text_strategies import span_of, word_tokens
 from span_label_errors.quality import candidates as candidates_module
 from span_label_errors.quality import context as context_module
 from span_label_errors.quality.candidates import AnswerFeatures, GivenAnswer, span_classes_of
-from span_label_errors.quality.context import ContextText, TextSpans, WordRarity
+from span_label_errors.quality.context import ContextText, WordRarity
 from span_label_errors.quality.features import COLUMN, FEATURES, QuestionFeatures
 
 #       0    5   9     15 18    24
@@ -36,27 +36,6 @@ def row(context: str, question: str, probs=None, **answers: str | list[str]) -> 
 
 def table_of(*rows: dict) -> pd.DataFrame:
     return pd.DataFrame(rows)
-
-
-@pytest.fixture
-def watched(monkeypatch):
-    """The contexts that are read, and the calls to each: (question, probs), (question, spans, competing)."""
-
-    class Watched(QuestionFeatures):
-        made, calls = [], []
-
-        def __init__(self, question, text, char_start, char_end, probs):
-            super().__init__(question, text, char_start, char_end, probs)
-            self.question = question
-            self.made.append((question, text.context, self.probs.round(6).tolist()))
-
-        def of(self, spans, competing=()):
-            pairs = spans.pairs if isinstance(spans, TextSpans) else list(spans)
-            self.calls.append((self.question, pairs, [(span, other.question) for span, other in competing]))
-            return super().of(spans, competing)
-
-    monkeypatch.setattr(candidates_module, "QuestionFeatures", Watched)
-    return Watched
 
 
 # Given answers
@@ -91,12 +70,13 @@ def test_spellings_of_a_paragraph_are_one_paragraph():
 # Answers of other questions
 
 
-def competing_of(watched, table: pd.DataFrame) -> dict[str, list]:
-    list(AnswerFeatures(table).candidates())
-    return {question: competing for question, _, competing in watched.calls}
+def test_answers_of_other_questions_on_the_context_compete():
+    competing = {}
 
+    def watched(context, answer, others):
+        competing[context, answer] = others
+        return []
 
-def test_answers_of_other_questions_on_the_context_compete(watched):
     rows = [
         row(TEXT, "q0", ANS=["Anna", "Bruno"]),
         row(OTHER, "q1", ANS="Oslo"),
@@ -104,22 +84,15 @@ def test_answers_of_other_questions_on_the_context_compete(watched):
         row(TEXT, "q3", ANS=[]),
         row(TEXT + " ", "q4", ANS="Carla"),  # other offsets are possible: a context of its own
     ]
-    anna, bruno, rome = (
-        (span_of(TEXT, text), name) for text, name in (("Anna", "q0"), ("Bruno", "q0"), ("Rome", "q2"))
-    )
-    assert competing_of(watched, table_of(*rows)) == {
-        "q0": [rome], "q1": [], "q2": [anna, bruno], "q3": [anna, bruno, rome], "q4": [],
+    AnswerFeatures(table_of(*rows), mistakes={"watched": watched}).training_set()
+    anna, bruno, rome, carla = (span_of(TEXT, text) for text in ("Anna", "Bruno", "Rome", "Carla"))
+    assert competing == {
+        (TEXT, anna): [rome], (TEXT, bruno): [rome], (OTHER, (0, 4)): [], (TEXT, rome): [anna, bruno],
+        (TEXT + " ", carla): [],
     }  # fmt: skip
-    assert len(watched.calls) == 6
 
 
 # Other answers of the example
-
-
-def probs_of(watched, *rows: dict) -> list[list[float]]:
-    list(AnswerFeatures(table_of(*rows)).candidates())
-    return [probs for _, _, probs in watched.made]
-
 
 PROBS = [0.9, 0.1, 0.8, 0.05, 0.3, 0.02, 0.7, 0.2]  # Anna met Bruno in Rome . Carla left
 
@@ -128,19 +101,18 @@ def masked(*tokens: int) -> list[float]:
     return [0.02 if token in tokens else prob for token, prob in enumerate(PROBS)]
 
 
-def test_other_answers_of_an_example_do_not_compete(watched):
-    probs = probs_of(watched, row(TEXT, "q", PROBS, ANS=["Anna", "Bruno in Rome", "Carla"]))
-    assert probs == [masked(2, 3, 4, 6), masked(0, 6), masked(0, 2, 3, 4)]
-
-
-def test_tokens_of_the_answer_itself_are_kept(watched):
-    probs = probs_of(watched, row(TEXT, "q", PROBS, ANS=["Anna met", "met Bruno"]))
-    assert probs == [masked(2), masked(0)]
-    watched.made.clear()
-    # Equal answers, and a token that both cut.
-    assert probs_of(watched, row(TEXT, "q", PROBS, ANS=["Anna", "Anna"])) == [PROBS, PROBS]
-    watched.made.clear()
-    assert probs_of(watched, row(TEXT, "q", PROBS, ANS=[(9, 11), (12, 16)])) == [masked(3), PROBS]
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        (["Anna", "Bruno in Rome", "Carla"], [masked(2, 3, 4, 6), masked(0, 6), masked(0, 2, 3, 4)]),
+        (["Anna met", "met Bruno"], [masked(2), masked(0)]),  # tokens of the answer itself are kept
+        (["Anna", "Anna"], [PROBS, PROBS]),
+        ([(9, 11), (12, 16)], [masked(3), PROBS]),  # both cut one token
+    ],
+)
+def test_other_answers_of_an_example_do_not_compete(answers, expected):
+    cases = dict(AnswerFeatures(table_of(row(TEXT, "q", PROBS, ANS=answers))).candidates())
+    assert np.array([cases[place].probs for place in range(len(answers))]) == pytest.approx(np.array(expected))
 
 
 # Features, against those of one example read alone
@@ -238,46 +210,40 @@ def test_number_of_answers_learned_is_limited(monkeypatch):
     for name in ("given_answer", "given_start", "given_label"):
         rows[name] = [[], *rows[name][1:]]
     chosen = []
-    for seed in (0, 0, 1, 2):
+    for seed in (0, 0, 1):
         features = AnswerFeatures(rows, seed)
         training, answers = features.training_set()
         chosen.append(answers.tolist())
         assert chosen[-1] == sorted(set(chosen[-1]) & set(range(1, 9)))
         candidates = dict(features.candidates())
         assert np.array_equal(training.given, np.concatenate([candidates[row].given for row in answers]))
-        assert set(training.mistake_of.tolist()) == {0, 1, 2, 3}
-        assert len(training.compared) == 4
-    assert chosen[0] == chosen[1]
-    assert chosen[1] != chosen[2] != chosen[3]
+        assert set(training.mistake_of.tolist()) == set(range(len(training.compared))) == {0, 1, 2, 3}
+    assert chosen[0] == chosen[1] != chosen[2]
 
 
-def test_mistakes_and_compared_spans_are_sampled(monkeypatch, watched):
+def test_mistakes_and_compared_spans_are_sampled(monkeypatch):
     monkeypatch.setattr(candidates_module, "MISTAKES_OF_A_KIND", 2)
     monkeypatch.setattr(candidates_module, "SPANS_COMPARED", 5)
     monkeypatch.setattr(context_module, "MAX_CANDIDATE_WORDS", 3)
     of_words = [match.span() for match in re.finditer(r"\w+", LONG)]
     kinds = {"words": lambda *_: of_words, "few": lambda *_: of_words[:1]}
+    twins = table_of(row(LONG, "q?", ANS="w3"), row(LONG, "q?", ANS="w3"))
 
-    def spans(seed: int) -> list[list[tuple[int, int]]]:
-        watched.calls.clear()
-        training, _ = AnswerFeatures(long_rows(2), seed, kinds).training_set()
+    def sampled(seed: int) -> np.ndarray:
+        training, _ = AnswerFeatures(twins, seed, kinds).training_set()
         assert training.kinds.tolist() == ["words", "words", "few"] * 2
         assert training.mistake_of.tolist() == [0, 0, 0, 1, 1, 1]
-        assert [len(others) for others in training.compared] == [5, 5]
-        return [spans for _, spans, _ in watched.calls]
+        assert (training.mistakes[:, COLUMN["num_words"]] == 0).all()
+        assert [len(np.unique(others, axis=0)) for others in training.compared] == [5, 5]
+        compared = np.array(training.compared)
+        assert compared[..., COLUMN["num_words"]].max() <= np.log(3)
+        return compared
 
-    first = spans(0)
-    for given, (answer, one, two, few, *compared) in zip(("w3", "w4"), first, strict=True):
-        assert answer == span_of(LONG, given)
-        assert {one, two} < set(of_words)
-        assert one < two  # in their order
-        assert few == of_words[0]
-        assert len(set(compared)) == 5
-        assert all(1 <= LONG[slice(*span)].count("w") <= 3 for span in compared)
-    assert spans(0) == first
-    assert spans(1) != first
+    first = sampled(0)
+    assert np.array_equal(sampled(0), first)
+    assert not np.array_equal(sampled(1), first)
     # Every answer has its own random numbers.
-    assert first[0][1:] != first[1][1:]
+    assert not np.array_equal(first[0], first[1])
 
 
 # Candidates

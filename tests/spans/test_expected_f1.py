@@ -59,7 +59,6 @@ def test_no_span_beats_the_best_span_of_any_probabilities(probs):
         # Too wide a gap: 3.6 / (5 + 1.8) = 0.53. Of equals, the first.
         ([0.9, 0.0, 0.0, 0.0, 0.9], (0, 1)),
         ([0.0, 0.0], None),
-        ([1.0, 1.0], (0, 2)),
         ([0.0, 1.0, 0.0], (1, 2)),
         ([], None),
     ],
