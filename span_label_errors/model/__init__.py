@@ -1,0 +1,1 @@
+"""The span classifier: checkpoints, windows over long contexts, training and prediction."""

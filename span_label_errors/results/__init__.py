@@ -1,0 +1,1 @@
+"""Write the files of a run, and read them back."""
