@@ -166,7 +166,9 @@ def _schema(label_map: dict[str, int]) -> pa.Schema:
 def _columns(
     examples: list[dict], predictions: Sequence[SpanPrediction], fold: np.ndarray, out_of_fold: OutOfFold
 ) -> dict[str, Sequence]:
-    label_map, answers = out_of_fold.label_map, out_of_fold.reports[0]["trainer"]["answers"]
+    label_map = out_of_fold.label_map
+    # A trainer of one's own need not say which answers it labels.
+    answers = out_of_fold.reports[0]["trainer"].get("answers", "first")
     columns = {name: [example[name] for example in examples] for name in ("id", "title", "question", "context")}
     columns |= {"given_answer": [], "given_start": [], "given_label": [], "fold": fold}
     for example in examples:
@@ -189,7 +191,7 @@ def _record(out_of_fold: OutOfFold, parameters: dict, seconds: float) -> dict:
         "parameters": parameters,
         "num_examples": len(out_of_fold.predictions),
         "data_sha256": first["data"],
-        "checkpoint_sha256": first["trainer"]["checkpoint"],
+        "checkpoint_sha256": first["trainer"].get("checkpoint"),
         "label_map": out_of_fold.label_map,
         "group_by": out_of_fold.group_by,
         "code": {"commit": code_commit(), **first["code"]},

@@ -13,13 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from cleanlab.experimental import span_classification
-from conftest import ROOT, make_example
+from conftest import ROOT, make_example, twelve_examples
+from dummy_trainer import DummyTrainer, run
 from small_runs import LABELS, PARAMETERS, PROBS, five_examples, gather, one_class, predict
 
 from span_label_errors.cross_validation.out_of_fold import OutOfFold
 from span_label_errors.cross_validation.store import data_fingerprint
 from span_label_errors.results import write as exports
 from span_label_errors.results.npz import read_npz
+from span_label_errors.results.read import read_outputs
 from span_label_errors.results.write import out_of_fold_table, write_outputs
 
 
@@ -307,3 +309,12 @@ def test_data_that_changed_since_is_refused(tmp_path, dataset, out_of_fold):
     with pytest.raises(ValueError, match="expected the data that out_of_fold was made from, found other data"):
         write_outputs(tmp_path, dataset, out_of_fold, {}, 1.0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_outputs_of_a_trainer_of_ones_own_are_written(tmp_path):
+    examples = twelve_examples()
+    out_of_fold, _ = run(DummyTrainer(), examples, tmp_path / "folds")
+    write_outputs(tmp_path / "outputs", examples, out_of_fold, {}, 1.0)
+    table, record = read_outputs(tmp_path / "outputs")
+    assert table["given_answer"].str[0].tolist() == [example["answers"]["text"][0] for example in examples]
+    assert record["checkpoint_sha256"] is None
