@@ -26,7 +26,7 @@ from span_label_errors.cross_validation.pool import FoldPool
 from span_label_errors.cross_validation.splits import GROUP_BY
 from span_label_errors.data.hub import local_path
 from span_label_errors.data.sources import DEMO_ERRORS_PATH, DEMO_SOURCE, FILE_SUFFIXES, describe, read_known_errors
-from span_label_errors.files import check_writable, project_root
+from span_label_errors.files import check_writable, clone_root, project_root
 from span_label_errors.model.checkpoints import EMBEDDED_BACKBONE
 from span_label_errors.model.qa import PRECISIONS
 from span_label_errors.model.training_loop import check_training_arguments
@@ -173,10 +173,12 @@ class _Parameters(BaseModel):
                 check_writable(value)
 
     def as_json(self) -> dict:
-        """Return the parameters as they are recorded: paths inside the project without its folder."""
+        """Return the parameters as they are recorded: paths inside a clone without its folder, others absolute."""
+        # Outside a clone, a relative path would mean another file in another working directory.
+        root = project_root() if clone_root() else None
         return {
-            name: str(Path(value).relative_to(project_root()))
-            if isinstance(value, str) and Path(value).is_relative_to(project_root())
+            name: str(Path(value).relative_to(root))
+            if root and isinstance(value, str) and Path(value).is_relative_to(root)
             else value
             for name, value in self.model_dump().items()
         }

@@ -139,7 +139,9 @@ def _change(example: dict, after: list[Answer]) -> Change:
     elif len(before) != len(after):
         kind = "answers changed"
     else:
-        kind = "moved" if [a.text for a in before] == [a.text for a in after] else "replaced"
+        is_text_kept = [a.text for a in before] == [a.text for a in after]
+        is_place_kept = [a.char_start for a in before] == [a.char_start for a in after]
+        kind = "moved" if is_text_kept and not is_place_kept else "replaced"
     return Change(example["id"], example["question"], kind, *([_entry(a) for a in side] for side in (before, after)))
 
 

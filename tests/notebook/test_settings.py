@@ -11,7 +11,7 @@ import yaml
 from conftest import ROOT
 from papermill.translators import PythonTranslator
 
-from span_label_errors import load_squad, make_splits, out_of_fold_predictions, write_review_files
+from span_label_errors import files, load_squad, make_splits, out_of_fold_predictions, write_review_files
 from span_label_errors.notebook import settings as parameters
 from span_label_errors.notebook.settings import (
     ParameterError,
@@ -230,6 +230,18 @@ def test_relative_paths_are_taken_from_the_project_and_recorded_without_it(tmp_p
     found.prepare_folders()
     assert (project / "some" / "folds").is_dir() and (tmp_path / "beside").is_dir()
     assert list(elsewhere.iterdir()) == []
+
+
+def test_outside_a_clone_the_record_means_the_same_files_in_every_working_directory(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "clone_root", lambda: None)
+    monkeypatch.setattr(parameters, "clone_root", lambda: None)
+    for name in ("mine", "elsewhere"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    record = TrainingParameters.from_values({"dataset": "squad.json"}).as_json()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert source_path(record["dataset"]) == str(tmp_path / "mine" / "squad.json")
+    assert record["folds_dir"] == str(tmp_path / "mine" / "folds")
 
 
 @pytest.mark.parametrize(

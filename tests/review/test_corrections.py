@@ -223,6 +223,14 @@ def test_changes_are_listed_with_their_kind(tmp_path, paths):
     }  # fmt: skip
 
 
+def test_another_class_in_the_same_place_is_no_move(tmp_path, paths):
+    example = make_example("a", CONTEXT, "Who?", "He")
+    example["answers"]["label"] = ["ORG"]
+    source = write_jsonl(tmp_path / "s.jsonl", example)
+    (change,) = apply_decisions(source, [decision("a", ("He", 0, "ORG"), Answer("He", 0, "PER"))], *paths)
+    assert (change.kind, change.after) == ("replaced", [{"text": "He", "answer_start": 0, "label": "PER"}])
+
+
 # Invalid examples
 
 
