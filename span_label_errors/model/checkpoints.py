@@ -109,7 +109,7 @@ def _check_config(path: Path, config: dict, tensor_names: set[str]) -> BertConfi
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerFast:
-    """Load the tokenizer of a checkpoint without running its code; raise ValueError if it does not fit the model."""
+    """Load the tokenizer of a checkpoint; raise ValueError if it does not fit the model. No code of it is run."""
     path = checkpoint.path
     try:
         tokenizer = AutoTokenizer.from_pretrained(  # nosec B615 # a folder that is here has no revision

@@ -70,14 +70,9 @@ def plot_label_quality(issues: pd.DataFrame) -> Figure:
 
 
 def plot_rankings(scores: dict[str, np.ndarray], is_error: np.ndarray) -> Figure:
-    """Plot precision and recall along rankings of the same examples, whose errors are known.
+    """Plot precision and recall along rankings of the same n examples, whose errors are known.
 
-    Parameters
-    ----------
-    scores : dict
-        Name of a score to its values of shape (n,), low is suspicious.
-    is_error : ndarray of shape (n,), bool
-        At least one.
+    Each score has the shape (n,), low is suspicious; of `is_error`, of the same shape, at least one is true.
     """
     figure, both = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained", sharex=True)
     checked = np.arange(1, len(is_error) + 1)

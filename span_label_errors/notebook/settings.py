@@ -152,12 +152,11 @@ class _Parameters(BaseModel):
 
     def as_json(self) -> dict:
         """Return the parameters as they are recorded: paths inside the project without its folder."""
-        return {
-            name: str(Path(value).relative_to(project_root()))
-            if isinstance(value, str) and Path(value).is_relative_to(project_root())
-            else value
-            for name, value in self.model_dump().items()
-        }
+        record = self.model_dump()
+        for name, value in record.items():
+            if isinstance(value, str) and Path(value).is_relative_to(project_root()):
+                record[name] = str(Path(value).relative_to(project_root()))
+        return record
 
 
 class TrainingParameters(_Parameters):
@@ -222,8 +221,7 @@ class TrainingParameters(_Parameters):
             read, given = getattr(self, source), getattr(self, revision)
             if given is not None and (read in _EMBEDDED or Path(read).is_absolute()):
                 problems.append(
-                    f"{revision}: expected None, since {source} is {read!r} and only what is on the Hub has revisions, "
-                    f"found {given!r}"
+                    f"{revision}: expected None, since {source} is {read!r}, which is not on the Hub, found {given!r}"
                 )
             # What is read must stay as it is.
             for name in ("folds_dir", "outputs_dir"):

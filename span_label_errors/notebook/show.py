@@ -101,13 +101,7 @@ def worst_answers(issues: pd.DataFrame, count: int = 10) -> pd.DataFrame:
 
 
 def compare_rankings(token_quality: np.ndarray, label_quality: np.ndarray) -> str:
-    """Say how far two rankings of the same examples agree.
-
-    Parameters
-    ----------
-    token_quality, label_quality : ndarray of shape (n,)
-        Scores of the examples; low is suspicious.
-    """
+    """Say how far two rankings of the same examples agree, by scores of shape (n,); low is suspicious."""
     tenth = max(1, len(token_quality) // 10)
     worst = [set(np.argsort(score, kind="stable")[:tenth].tolist()) for score in (token_quality, label_quality)]
     correlation = pd.Series(token_quality).corr(pd.Series(label_quality), method="spearman")
