@@ -16,6 +16,7 @@ import torch
 from conftest import cases
 from hypothesis import given
 from hypothesis import strategies as st
+from small_runs import LABEL_MAP, gather
 from text_strategies import (
     SETTLED_TEXTS,
     TEXTS,
@@ -30,8 +31,8 @@ from text_strategies import (
 
 from span_classification_tutorial_utils import read_npz
 from span_label_errors.cross_validation.metrics import evaluate_predictions
-from span_label_errors.cross_validation.out_of_fold import OutOfFold, Split, out_of_fold_predictions
-from span_label_errors.cross_validation.store import data_fingerprint
+from span_label_errors.cross_validation.out_of_fold import out_of_fold_predictions
+from span_label_errors.cross_validation.splits import Split
 from span_label_errors.model.predictions import SpanPrediction, join_windows
 from span_label_errors.model.windows import build_windows, tokenize_examples
 from span_label_errors.results.read import read_outputs
@@ -40,7 +41,6 @@ from span_label_errors.spans.expected_f1 import best_span
 from span_label_errors.spans.text import normalized_text
 from spanbert import QA
 
-LABEL_MAP = {"O": 0, "ANS": 1}
 SIXTEENTHS = st.integers(0, 16)
 
 pytestmark = pytest.mark.filterwarnings("ignore::span_label_errors.model.windows.QuestionCutWarning")
@@ -262,21 +262,6 @@ def predicted(draw, min_size: int = 1):
 # Export
 
 
-def out_of_fold_of(rows: list[dict], predictions: list[SpanPrediction], label_map: dict, fold: list[int]) -> OutOfFold:
-    fold = np.array(fold)
-    splits = [Split(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in (0, 1)]
-    reports = [
-        {
-            "fold": k, "folder": f"fold_{k}", "seed": k, "data": data_fingerprint(rows), "code": {"torch": "2"},
-            "trainer": {"checkpoint": "hash", "answers": "first"}, "metrics": {"loss": 0.5, "classes": {}},
-            "loss_history": [[1.0, 0.3]], "num_training_questions_cut": 0, "seconds": {"train": 1.5, "predict": 0.5},
-            "train_indices": split.train_indices.tolist(), "validation_indices": split.validation_indices.tolist(),
-        }
-        for k, split in enumerate(splits)
-    ]  # fmt: skip
-    return OutOfFold(predictions, fold, splits, reports, label_map)
-
-
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS,
     lambda values: st.lists(values, max_size=3) | st.dictionaries(TEXTS, values, max_size=3),
@@ -293,7 +278,9 @@ JSON_VALUES = st.recursive(
 def test_written_outputs_come_back(made, parameters, folds):
     label_map, rows, predictions = made
     classes = sorted(set(label_map) - {"O"}, key=label_map.get)
-    out_of_fold = out_of_fold_of(rows, predictions, label_map, folds[: len(rows)])
+    fold = np.array(folds[: len(rows)])
+    splits = [Split(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in (0, 1)]
+    out_of_fold = gather(rows, predictions, label_map, splits=splits)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths = write_outputs(folder, rows, out_of_fold, parameters, 1.5)

@@ -21,10 +21,10 @@ from text_strategies import (
 
 from span_label_errors.model.windows import (
     IGNORED_LABEL,
-    WindowCollator,
     build_windows,
     check_window_size,
     max_question_tokens,
+    pad_windows,
     tokenize_examples,
     training_item,
 )
@@ -209,7 +209,7 @@ def test_batch_is_its_windows_and_padding(lengths, num_classes, pad, random):
     ]
     if not num_classes:
         items = [{name: array for name, array in item.items() if name != "labels"} for item in items]
-    batch = WindowCollator(pad)(items)
+    batch = pad_windows(items, pad)
     assert set(batch) == {*items[0], "attention_mask"}
     padding = {"input_ids": pad, "token_type_ids": 0, "labels": [IGNORED_LABEL] * num_classes}
     for name in items[0]:

@@ -10,6 +10,7 @@ with the same parameters finds it finished. `threads_per_fold` are those of each
 
 import argparse
 import contextlib
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -113,7 +114,7 @@ def make_fold(parameters: TrainingParameters, fold_index: int) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Make the fold that the command line asks for; return 0."""
+    """Make the fold that the command line names; return 0, or 2 if a parameter or a file of them is wrong."""
     parser = argparse.ArgumentParser(prog="span-label-errors fold", description=__doc__.partition("\n")[0])
     parser.add_argument("--fold", type=int, required=True, help="which fold, from 0")
     named = {"nargs": 2, "metavar": ("NAME", "VALUE")}
@@ -126,7 +127,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument(flag, name, action="append", default=[], help=help_text, **kind)
     options = parser.parse_args(arguments)
     try:
-        make_fold(read_parameters(options), options.fold)
+        parameters = read_parameters(options)
+    except (ParameterError, OSError, yaml.YAMLError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    try:
+        make_fold(parameters, options.fold)
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from sklearn.metrics import average_precision_score, log_loss
-from torchmetrics.text import SQuAD
 
 from span_label_errors.model.predictions import SpanPrediction
 from span_label_errors.spans.alignment import answer_spans, span_classes
@@ -47,6 +46,9 @@ def _exact_match_and_f1(
     examples: Sequence[dict], predictions: Sequence[SpanPrediction], label_map: dict[str, int], class_name: str
 ) -> dict[str, float]:
     column = label_map[class_name]
+    # Imported on use, since it loads matplotlib.
+    from torchmetrics.text import SQuAD
+
     # Of several processes that share a training, one predicts.
     metric = SQuAD(sync_on_compute=False)
     for example, prediction in zip(examples, predictions, strict=True):

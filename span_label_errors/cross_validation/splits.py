@@ -97,7 +97,7 @@ def make_splits(
     if num_groups < num_splits:
         raise ValueError(
             f"num_splits: expected at most {num_groups}, the number of different values of {group_by!r}, "
-            f"found {num_splits}; use fewer folds, or another group_by"
+            f"found {num_splits}; use {'fewer folds, ' if num_groups > 1 else ''}another group_by, or more examples"
         )
     folds = KFold(num_splits, shuffle=shuffle, random_state=seed if shuffle else None)
     splits = [

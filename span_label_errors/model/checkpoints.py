@@ -31,13 +31,6 @@ _HUB_FILES = ["config.json", "*.safetensors", "model.safetensors.index.json", "t
 _VOCABULARY_FILES = ("tokenizer.json", "vocab.txt")  # one is enough
 _TOKENIZER_OPTIONS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _OUR_ARCHITECTURE = "BertForSpanClassification"
-# Tensors (rows, columns) whose rows a field of the configuration counts.
-_SIZED_TENSORS = {
-    "embeddings.word_embeddings.weight": "vocab_size",
-    "embeddings.position_embeddings.weight": "max_position_embeddings",
-    "embeddings.token_type_embeddings.weight": "type_vocab_size",
-    "layer.0.intermediate.dense.weight": "intermediate_size",
-}
 
 
 @dataclass(frozen=True)
@@ -67,14 +60,14 @@ def resolve_checkpoint(model_path: str | Path, revision: str | None = None) -> C
     config = _read_json(path / "config.json", "a model's configuration")
     if config.get("model_type") != "bert":
         raise ValueError(f"{path}: expected a BERT checkpoint (model_type 'bert'), found {config.get('model_type')!r}")
-    shapes = _tensor_shapes(weight_files(path))
-    checked = _check_config(path, config, shapes)
+    tensor_names = _tensor_names(weight_files(path))
+    checked = _check_config(path, config, tensor_names)
     if not any((path / name).is_file() for name in _VOCABULARY_FILES):
         raise FileNotFoundError(f"{path}: expected a tokenizer ({' or '.join(_VOCABULARY_FILES)}), found none")
     label_map = None
     if config.get("architectures") == [_OUR_ARCHITECTURE]:
         label_map = _read_json(path / LABEL_MAP_FILE, "the label map that QATrainer writes")
-    elif "classifier.weight" in shapes:
+    elif "classifier.weight" in tensor_names:
         raise ValueError(
             f"{path}: expected a checkpoint without a head, or one that QATrainer wrote; found a head for other labels "
             f"({config.get('architectures')}, {list(checked.id2label.values())}). To start from its encoder alone: "
@@ -90,10 +83,11 @@ def resolve_checkpoint(model_path: str | Path, revision: str | None = None) -> C
     )
 
 
-def _check_config(path: Path, config: dict, shapes: dict[str, tuple[int, ...]]) -> BertConfig:
-    """Check that config.json describes an encoder, and has the sizes of the weights.
+def _check_config(path: Path, config: dict, tensor_names: set[str]) -> BertConfig:
+    """Check that config.json describes an encoder of as many layers as there are weights for.
 
-    transformers would leave out layers without a word, and in a decoder no token sees what follows it.
+    transformers would leave out layers without a word, and in a decoder no token sees what follows it. That the
+    weights have the other sizes, `load_network` finds.
     """
     try:
         checked = BertConfig.from_dict(config)
@@ -104,26 +98,18 @@ def _check_config(path: Path, config: dict, shapes: dict[str, tuple[int, ...]]) 
         ) from error
     if checked.is_decoder:
         raise ValueError(f"{path / 'config.json'}: expected is_decoder to be false, found {checked.is_decoder!r}")
-    found = {}
-    for name, shape in shapes.items():
-        layer = re.search(r"encoder\.layer\.([0-9]+)\.", name)
-        if layer:
-            found["num_hidden_layers"] = max(found.get("num_hidden_layers", 0), int(layer[1]) + 1)
-        for part, size in _SIZED_TENSORS.items():
-            if name.endswith(part) and len(shape) == 2:
-                found |= {size: shape[0], "hidden_size": shape[1]}
-    wrong = {name: size for name, size in found.items() if getattr(checked, name) != size}
-    if wrong:
-        expected = {name: getattr(checked, name) for name in wrong}
+    layers = [re.search(r"encoder\.layer\.([0-9]+)\.", name) for name in tensor_names]
+    num_layers = 1 + max((int(layer[1]) for layer in layers if layer), default=-1)
+    if checked.num_hidden_layers != num_layers:
         raise ValueError(
-            f"{path}: expected weights of the sizes in config.json, {expected}, found {wrong}; "
+            f"{path}: expected weights of {checked.num_hidden_layers} layers, as config.json says, found {num_layers}; "
             "take both from the same checkpoint"
         )
     return checked
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerFast:
-    """Load the tokenizer of a checkpoint without running its code; raise ValueError if it does not fit the model."""
+    """Load the tokenizer of a checkpoint; raise ValueError if it does not fit the model. No code of it is run."""
     path = checkpoint.path
     try:
         tokenizer = AutoTokenizer.from_pretrained(  # nosec B615 # a folder that is here has no revision
@@ -202,17 +188,16 @@ def weight_files(path: Path) -> list[Path]:
     )
 
 
-def _tensor_shapes(weights: list[Path]) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of all tensors in safetensors files, without reading their data."""
-    shapes = {}
+def _tensor_names(weights: list[Path]) -> set[str]:
+    names = set()
     for file in weights:
         try:
             with safe_open(file, framework="numpy") as tensors:
-                shapes.update({name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()})  # noqa: SIM118
+                names.update(tensors.keys())
         except (SafetensorError, FileNotFoundError, IsADirectoryError) as error:
             problem = f"{file}: expected a complete safetensors file; {error}; copy or download it again"
             raise ValueError(problem) from error
-    return shapes
+    return names
 
 
 def fingerprint(path: Path) -> str:

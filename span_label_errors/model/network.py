@@ -101,12 +101,18 @@ def load_network(
             torch.manual_seed(seed)
             network, report = BertForSpanClassification.from_pretrained(
                 checkpoint.path, config=config, dtype=torch.float32, use_safetensors=True, local_files_only=True,
-                output_loading_info=True,
+                output_loading_info=True, ignore_mismatched_sizes=True,
             )  # fmt: skip
     except (ArithmeticError, LookupError, RuntimeError, ValueError) as error:
         raise ValueError(
             f"{checkpoint.path}: expected config.json to describe the encoder; {type(error).__name__}: {error}"
         ) from error
+    other_sizes = sorted(name for name, *_ in report["mismatched_keys"])
+    if other_sizes:
+        raise ValueError(
+            f"{checkpoint.path}: expected weights of the sizes in config.json, found others for {other_sizes}; "
+            "take both from the same checkpoint"
+        )
     missing = set(report["missing_keys"]) - (_HEAD if checkpoint.label_map is None else set())
     if missing:
         raise ValueError(f"{checkpoint.path}: expected all weights of a BERT encoder, found none for {sorted(missing)}")

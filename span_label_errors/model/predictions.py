@@ -63,17 +63,8 @@ def join_windows(
 ) -> list[SpanPrediction]:
     """Take each token's probabilities from the window that owns it.
 
-    `[CLS]` and the question have those of the example's first window, the last `[SEP]` those of its last.
-
-    Parameters
-    ----------
-    examples, tokenized : sequences of equal length
-        Examples, and `windows.tokenize_examples` of them.
-    windows, window_probs : sequences of equal length
-        All windows of these examples, and an ndarray of shape (L, K) for each.
-    tokenizer : transformers.PreTrainedTokenizerFast
-        Names `[CLS]` and `[SEP]`.
-    label_map : dict
+    `[CLS]` and the question have those of the example's first window, the last `[SEP]` those of its last. The windows
+    are all those of the examples, in any order; `window_probs` holds an array of shape (L, K) for each.
     """
     probs_of_examples = [
         np.empty((len(example.question.token_ids) + len(example.context.token_ids) + 3, len(label_map)), np.float32)

@@ -18,10 +18,10 @@ from span_label_errors.model.network import BertForSpanClassification, load_netw
 from span_label_errors.model.predictions import SpanPrediction, join_windows
 from span_label_errors.model.windows import (
     Window,
-    WindowCollator,
     build_windows,
     check_window_size,
     model_inputs,
+    pad_windows,
     tokenize_examples,
 )
 from span_label_errors.spans.alignment import DEFAULT_LABEL_MAP, check_answers, check_label_map
@@ -179,7 +179,7 @@ class QA:
     @torch.inference_mode()
     def _window_probs(self, windows: Sequence[Window]) -> np.ndarray:
         """Return the probabilities of a batch of windows, of shape (B, L, K)."""
-        batch = WindowCollator(self.tokenizer.pad_token_id)([model_inputs(window) for window in windows])
+        batch = pad_windows([model_inputs(window) for window in windows], self.tokenizer.pad_token_id)
         inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             logits = self.model(**inputs).logits

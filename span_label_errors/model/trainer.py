@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from transformers import TrainingArguments
 
 from span_label_errors.files import check_writable, new_folder
@@ -32,11 +33,12 @@ from span_label_errors.model.training_loop import OnStep, check_training_argumen
 from span_label_errors.model.training_states import TrainingStates, tensors_error_as_oserror
 from span_label_errors.model.windows import (
     TokenizedExample,
-    TrainingItems,
-    WindowCollator,
+    Window,
     build_windows,
     check_window_size,
+    pad_windows,
     tokenize_examples,
+    training_item,
 )
 from span_label_errors.spans.alignment import check_label_map
 from span_label_errors.spans.text import normalized_text
@@ -149,7 +151,8 @@ class QATrainer:
         FileExistsError
             If `output_dir` holds something that `train` did not write, or the start checkpoint.
         ValueError
-            If an argument is wrong, an example cannot be labelled, or the start checkpoint changed since `qa` was made.
+            If an argument is wrong, an example cannot be labelled, the processes cannot share a batch, or the start
+            checkpoint changed since `qa` was made.
         """
         started = time.perf_counter()
         output_dir, dataset = Path(output_dir), list(dataset)
@@ -161,18 +164,18 @@ class QATrainer:
         windows = build_windows(
             tokenized, self.qa.tokenizer, max_length=self.max_seq_length, doc_stride=self.doc_stride
         )
+
+        def collate(batch: Sequence[Window]) -> dict[str, torch.Tensor]:
+            items = [training_item(window, tokenized[window.example_index].labels) for window in batch]
+            return pad_windows(items, self.qa.tokenizer.pad_token_id)
+
         is_first = arguments.process_index == 0
         with new_folder(output_dir) if is_first else contextlib.nullcontext() as folder:
             try:
                 loss_history = train_network(
-                    network,
-                    TrainingItems(tokenized, windows),
-                    WindowCollator(self.qa.tokenizer.pad_token_id),
-                    arguments,
-                    head_learning_rate=head_learning_rate,
-                    on_step=on_step,
-                    states=states,
-                )
+                    network, windows, collate, arguments,
+                    head_learning_rate=head_learning_rate, on_step=on_step, states=states,
+                )  # fmt: skip
             except FloatingPointError:
                 # The same again would end the same.
                 if states is not None and is_first:
@@ -226,13 +229,7 @@ def prepare_training(
     dropout: float | None = None,
     **training_arguments,
 ) -> tuple[list[TokenizedExample], TrainingArguments, BertForSpanClassification]:
-    """Check the arguments of `QATrainer.train`, and return its examples, `TrainingArguments` and new network.
-
-    Raises
-    ------
-    ValueError
-        If an argument is wrong, an example cannot be labelled, or the processes cannot share a batch.
-    """
+    """Check the arguments of `QATrainer.train`, and return its examples, `TrainingArguments` and new network."""
     if not num_train_epochs > 0:
         raise ValueError(f"num_train_epochs: expected a number above 0, found {num_train_epochs!r}")
     if head_learning_rate is not None and not head_learning_rate > 0:

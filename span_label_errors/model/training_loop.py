@@ -22,7 +22,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from span_label_errors.model.network import BertForSpanClassification, non_finite_weights
 from span_label_errors.model.training_states import TrainingState, TrainingStates
-from span_label_errors.model.windows import IGNORED_LABEL, TrainingItems
+from span_label_errors.model.windows import IGNORED_LABEL, Window
 
 OnStep = Callable[[int, int, float | None], None]  # (step, num_steps, loss that was last logged)
 
@@ -46,13 +46,7 @@ HONOURED_ARGUMENTS = {
 
 
 def check_training_arguments(arguments: dict[str, object]) -> None:
-    """Check that arguments are among `HONOURED_ARGUMENTS`, and of their types.
-
-    Raises
-    ------
-    ValueError
-        Names the first field that is not, with what was expected and found.
-    """
+    """Raise ValueError for the first argument that is not among `HONOURED_ARGUMENTS`, or not of its type."""
     for name, value in arguments.items():
         if name not in HONOURED_ARGUMENTS:
             nearest = difflib.get_close_matches(str(name), HONOURED_ARGUMENTS, n=1, cutoff=0.8)
@@ -74,7 +68,7 @@ class BatchOrder(Sampler):
     """The windows of each batch of an epoch, by index, from `first_batch` on; the same in every process."""
 
     def __init__(self, lengths: Sequence[int], args: TrainingArguments):
-        self._lengths, self._args = list(lengths), args
+        self._lengths, self._args = lengths, args
         self.epoch, self.first_batch = 0, 0
 
     def __len__(self) -> int:
@@ -119,8 +113,8 @@ def share_of_process(
 
 def train_network(
     network: BertForSpanClassification,
-    items: TrainingItems,
-    collate: Callable[[Sequence[dict]], dict[str, torch.Tensor]],
+    windows: Sequence[Window],
+    collate: Callable[[Sequence[Window]], dict[str, torch.Tensor]],
     args: TrainingArguments,
     *,
     head_learning_rate: float | None = None,
@@ -129,8 +123,9 @@ def train_network(
 ) -> list[tuple[float, float]]:
     """Train a network in place, from the saved state if there is one.
 
-    `QATrainer.train` says what the arguments are. Of several processes the first one saves the states, and all must be
-    able to read them. What dropout draws then depends on their number, and is drawn anew after an interruption.
+    `collate` pads the windows of a batch; `QATrainer.train` says what the other arguments are. Of several processes the
+    first one saves the states, and all must be able to read them. What dropout draws then depends on their number, and
+    is drawn anew after an interruption.
 
     Returns
     -------
@@ -151,9 +146,9 @@ def train_network(
     if args.activation_checkpointing:
         network.activation_checkpointing_enable()
     network.to(accelerator.device).train()
-    order = BatchOrder(items.lengths, args)
+    order = BatchOrder([len(window.input_ids) for window in windows], args)
     on_accelerator = accelerator.device.type != "cpu"
-    loader = DataLoader(items, batch_sampler=order, collate_fn=collate, pin_memory=on_accelerator)
+    loader = DataLoader(windows, batch_sampler=order, collate_fn=collate, pin_memory=on_accelerator)
     batches_of_step = args.gradient_accumulation_steps
     steps_of_epoch = math.ceil(len(order) / batches_of_step)
     num_steps = args.max_steps if args.max_steps > 0 else math.ceil(args.num_train_epochs * steps_of_epoch)

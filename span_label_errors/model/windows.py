@@ -105,8 +105,7 @@ def tokenize_examples(
     Raises
     ------
     ValueError
-        If an example does not fit the schema, or its context or an answer holds no token; the message
-        names the example.
+        Names the example that does not fit the schema, or whose context or answer holds no token.
     """
     for example_index, example in enumerate(examples, start=first_index):
         problem = problem_of_example(example, required=("context", "question"))
@@ -145,12 +144,7 @@ def tokenize_examples(
 
 
 def window_ranges(num_tokens: int, window_size: int, doc_stride: int) -> list[tuple[int, int]]:
-    """Cut tokens into windows that overlap by `doc_stride`; only the last may be shorter than `window_size`.
-
-    Returns
-    -------
-    list of (token_start, token_end)
-    """
+    """Return (token_start, token_end) of windows that overlap by `doc_stride`; the last one may be shorter."""
     ranges = []
     token_start = 0
     while True:
@@ -162,12 +156,7 @@ def window_ranges(num_tokens: int, window_size: int, doc_stride: int) -> list[tu
 
 
 def owning_window(ranges: Sequence[tuple[int, int]]) -> np.ndarray:
-    """Return for each token the index of the window with most context on both sides of it; of equal ones the first.
-
-    Returns
-    -------
-    ndarray of shape (num_tokens,)
-    """
+    """Return for each token the index of the window with most context on both sides of it; of equal ones the first."""
     num_tokens = ranges[-1][1]
     owner = np.zeros(num_tokens, dtype=np.int64)
     most_context = np.full(num_tokens, -1, dtype=np.int64)
@@ -183,17 +172,9 @@ def owning_window(ranges: Sequence[tuple[int, int]]) -> np.ndarray:
 def build_windows(
     tokenized: Sequence[TokenizedExample], tokenizer, *, max_length: int, doc_stride: int
 ) -> list[Window]:
-    """Cut every example into windows.
+    """Cut every example into windows of at most `max_length` tokens, question and special tokens included.
 
-    Parameters
-    ----------
-    tokenized : sequence of TokenizedExample
-    tokenizer : transformers.PreTrainedTokenizerFast
-        Gives the ids of `[CLS]` and `[SEP]`.
-    max_length : int
-        Tokens of a window, question and special tokens included.
-    doc_stride : int
-        Context tokens that neighbouring windows share.
+    Neighbouring windows share `doc_stride` context tokens.
     """
     check_window_size(max_length, doc_stride)
     cls_id, sep_id = [tokenizer.cls_token_id], [tokenizer.sep_token_id]
@@ -211,37 +192,14 @@ def build_windows(
 
 
 def training_item(window: Window, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Return `model_inputs` of a window and its `labels`, of an example's labels of shape (C, K).
+    """Return `model_inputs` of a window, and its `labels`, of an example's labels of shape (C, K).
 
-    Returns
-    -------
-    dict
-        `input_ids` and `token_type_ids` of shape (L,), and `labels` of shape (L, K), which is
-        `IGNORED_LABEL` at every question, special and not owned token.
+    The window's labels have the shape (L, K), and are `IGNORED_LABEL` at every question, special and not owned token.
     """
     item_labels = np.full((len(window.input_ids), labels.shape[1]), IGNORED_LABEL, dtype=np.float32)
     window_labels = labels[window.token_start : window.token_end]
     item_labels[window.context_positions] = np.where(window.owned[:, None], window_labels, IGNORED_LABEL)
     return {**model_inputs(window), "labels": item_labels}
-
-
-class TrainingItems(torch.utils.data.Dataset):
-    """The `training_item` of each window of examples."""
-
-    def __init__(self, tokenized: Sequence[TokenizedExample], windows: Sequence[Window]):
-        self._tokenized, self._windows = tokenized, windows
-
-    def __len__(self) -> int:
-        return len(self._windows)
-
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        window = self._windows[index]
-        return training_item(window, self._tokenized[window.example_index].labels)
-
-    @property
-    def lengths(self) -> list[int]:
-        """Tokens of each window."""
-        return [len(window.input_ids) for window in self._windows]
 
 
 def model_inputs(window: Window) -> dict[str, np.ndarray]:
@@ -251,26 +209,24 @@ def model_inputs(window: Window) -> dict[str, np.ndarray]:
     return {"input_ids": window.input_ids, "token_type_ids": token_type_ids}
 
 
-class WindowCollator:
-    """Pad windows to the longest of their batch."""
+def pad_windows(items: Sequence[dict[str, np.ndarray]], pad_token_id: int) -> dict[str, torch.Tensor]:
+    """Return the inputs and labels of a batch of windows as tensors, padded to the longest, and the `attention_mask`.
 
-    def __init__(self, pad_token_id: int):
-        self.padding = {
-            "input_ids": pad_token_id,
-            "token_type_ids": 0,  # nosec B105 # the number of a segment
-            "labels": IGNORED_LABEL,
-        }
-
-    def __call__(self, items: Sequence[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
-        """Return tensors of shape (B, L) and (B, L, K), and the `attention_mask`."""
-        lengths = [len(item["input_ids"]) for item in items]
-        batch = {}
-        for name in items[0]:
-            arrays = [item[name] for item in items]
-            shape = (len(items), max(lengths), *arrays[0].shape[1:])
-            padded = np.full(shape, self.padding[name], dtype=arrays[0].dtype)
-            for row, array in zip(padded, arrays, strict=True):
-                row[: len(array)] = array
-            batch[name] = torch.from_numpy(padded)
-        is_token = torch.arange(max(lengths))[None, :] < torch.tensor(lengths)[:, None]
-        return {**batch, "attention_mask": is_token.long()}
+    The shapes are (B, L), and (B, L, K) of labels.
+    """
+    padding = {
+        "input_ids": pad_token_id,
+        "token_type_ids": 0,  # nosec B105 # the number of a segment
+        "labels": IGNORED_LABEL,
+    }
+    lengths = [len(item["input_ids"]) for item in items]
+    batch = {}
+    for name in items[0]:
+        arrays = [item[name] for item in items]
+        shape = (len(items), max(lengths), *arrays[0].shape[1:])
+        padded = np.full(shape, padding[name], dtype=arrays[0].dtype)
+        for row, array in zip(padded, arrays, strict=True):
+            row[: len(array)] = array
+        batch[name] = torch.from_numpy(padded)
+    is_token = torch.arange(max(lengths))[None, :] < torch.tensor(lengths)[:, None]
+    return {**batch, "attention_mask": is_token.long()}

@@ -53,13 +53,7 @@ def plot_probabilities(out_of_fold: "OutOfFold", class_name: str) -> Figure:
 
 
 def plot_label_quality(issues: pd.DataFrame) -> Figure:
-    """Plot how label quality is distributed, and where the list of issues is cut.
-
-    Parameters
-    ----------
-    issues : DataFrame
-        `label_quality.LabelErrors.issues`.
-    """
+    """Plot how the label quality of `LabelErrors.issues` is distributed, and where the list of issues is cut."""
     figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
     bins = np.linspace(0, 1, 41)
     quality = [issues.loc[issues["is_issue"] == value, "label_quality"] for value in (True, False)]
@@ -76,21 +70,10 @@ def plot_label_quality(issues: pd.DataFrame) -> Figure:
 
 
 def plot_rankings(scores: dict[str, np.ndarray], is_error: np.ndarray) -> Figure:
-    """Plot precision and recall along rankings of the same examples, whose errors are known.
+    """Plot precision and recall along rankings of the same n examples, whose errors are known.
 
-    Parameters
-    ----------
-    scores : dict
-        Name of a score to its values of shape (n,), low is suspicious.
-    is_error : ndarray of shape (n,), bool
-
-    Raises
-    ------
-    ValueError
-        If no example is an error: there would be nothing to find.
+    Each score has the shape (n,), low is suspicious; of `is_error`, of the same shape, at least one is true.
     """
-    if not is_error.any():
-        raise ValueError("expected at least one known error among these examples, found none")
     figure, both = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained", sharex=True)
     checked = np.arange(1, len(is_error) + 1)
     for name, score in scores.items():

@@ -1,7 +1,6 @@
 """The parameters of the notebooks and of the `fold` command: names, types, ranges, defaults and help, in one place.
 
-The parameters cell of each notebook, and the tables of the documentation, are what `parameters_cell` and
-`parameters_table` make of the classes here.
+A test compares the parameters cell of each notebook, and the table in the documentation, with the classes here.
 """
 
 import ast
@@ -60,24 +59,22 @@ def _training_arguments(given: dict) -> dict:
     return given
 
 
-def _source(path: str) -> str:
-    local_path(path)
-    found = source_path(path)
+def _source(source: str) -> str:
+    found = source_path(source)
     if found not in _EMBEDDED and not Path(found).is_absolute() and Path(found).exists():
         raise ValueError(
-            f"{path!r} is in the working directory, but relative paths start at the project's root ({project_root()}); "
-            "give the absolute path"
+            f"{source!r} is in the working directory, but relative paths start at the project's root "
+            f"({project_root()}); give the absolute path"
         )
     return found
 
 
-def _folder(path: str) -> str:
-    local_path(path)
-    return _absolute(path)
+def _absolute(path: str) -> str:
+    return str((project_root() / local_path(path)).resolve())
 
 
 def _file(path: str) -> str:
-    file = _folder(path)
+    file = _absolute(path)
     if not Path(file).is_file():
         raise ValueError(f"no such file: {file} (relative paths start at the project's root)")
     return file
@@ -94,17 +91,13 @@ def _as_given(value: object, validate: Callable[[object], object]) -> object:
     return value
 
 
-def _in_group(group: str) -> Callable:
-    def parameter(default: object, description: str, **limits: float) -> object:
-        return Field(default, description=description, json_schema_extra={"group": group}, **limits)
-
-    return parameter
+def _field(default: object, description: str, **limits: float) -> object:
+    return Field(default, description=description, **limits)
 
 
-_data, _model, _folds, _places, _review = map(_in_group, ("data", "model and training", "folds", "where things go", ""))
 _Revision = Annotated[str, Field(min_length=1)]
 _Source = Annotated[str, AfterValidator(_source)]  # a path, or the name of something embedded or on the Hub
-_Folder = Annotated[str, AfterValidator(_folder)]  # written to
+_Folder = Annotated[str, AfterValidator(_absolute)]  # written to
 _File = Annotated[str, AfterValidator(_file)]  # must be there
 _LabelMap = Annotated[dict, AfterValidator(check_label_map)]
 _Arguments = Annotated[dict, AfterValidator(_training_arguments)]
@@ -124,24 +117,21 @@ class _Parameters(BaseModel):
 
     @classmethod
     def from_notebook(cls, namespace: Mapping[str, object]) -> Self:
-        """Take the parameters from a notebook's variables.
-
-        Parameters
-        ----------
-        namespace : mapping
-            `globals()` of the notebook, after the parameters cell and the one that papermill injects.
-
-        Returns
-        -------
-        TrainingParameters or ReviewParameters
+        """Take the parameters from `globals()` of a notebook, after the parameters cell and papermill's.
 
         Raises
         ------
         ParameterError
-            Names every parameter that is unknown or wrong.
+            Names every parameter that is unknown or wrong, or that the cell does not set.
         """
-        names = [*cls.model_fields, *_assigned_names(namespace, cls.model_fields)]
-        return cls.from_values({name: namespace[name] for name in names if name in namespace})
+        names = [*cls.model_fields, *_injected_names(namespace)]
+        found = cls.from_values({name: namespace[name] for name in names if name in namespace})
+        missing = [name for name in cls.model_fields if name not in namespace]
+        if missing:
+            raise ParameterError(
+                f"{', '.join(missing)}: expected in the parameters cell, found no variable of that name"
+            )
+        return found
 
     @classmethod
     def from_values(cls, given: Mapping[str, object]) -> Self:
@@ -151,20 +141,8 @@ class _Parameters(BaseModel):
         except ValidationError as error:
             # Unknown names first: one may be what was meant by a value that does not fit.
             details = sorted(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")
-            problems = "\n  ".join(map(cls._in_words, details))
+            problems = "\n  ".join(_problem(detail, cls.model_fields) for detail in details)
             raise ParameterError(f"the parameters are wrong:\n  {problems}") from None
-
-    @classmethod
-    def _in_words(cls, detail: Mapping) -> str:
-        """Return one of pydantic's errors as a line that names the parameter, what was expected and what was found."""
-        if not detail["loc"]:
-            return str(detail["ctx"]["error"])
-        name = detail["loc"][0]
-        if detail["type"] == "extra_forbidden":
-            return f"{name}: no such parameter; {_nearest(name, cls.model_fields)}"
-        if detail["type"] == "value_error":
-            return f"{name}: " + str(detail["ctx"]["error"]).removeprefix(f"{name}: ")
-        return f"{name}: {_expected(detail)}"
 
     def prepare_folders(self) -> None:
         """Create the folders that are written to; raises OSError if one cannot be written."""
@@ -174,57 +152,62 @@ class _Parameters(BaseModel):
 
     def as_json(self) -> dict:
         """Return the parameters as they are recorded: paths inside a clone without its folder, others absolute."""
-        # Outside a clone, a relative path would mean another file in another working directory.
-        root = project_root() if clone_root() else None
-        return {
-            name: str(Path(value).relative_to(root))
-            if root and isinstance(value, str) and Path(value).is_relative_to(root)
-            else value
-            for name, value in self.model_dump().items()
-        }
+        record, root = self.model_dump(), clone_root()
+        for name, value in record.items():
+            # Outside a clone, a relative path would mean another file in another working directory.
+            if root and isinstance(value, str) and Path(value).is_relative_to(root):
+                record[name] = str(Path(value).relative_to(root))
+        return record
 
 
 class TrainingParameters(_Parameters):
     """The parameters of `span_categorizer_training.ipynb` and of the `fold` command."""
 
-    dataset: _Source = _data(
+    # data
+    dataset: _Source = _field(
         "demo", '"demo", a file (.json, .jsonl, .parquet), a folder, or a Hub name such as "squad:validation"'
     )
-    dataset_revision: _Revision | None = _data(None, "branch, tag or commit of a data set on the Hub")
-    num_examples: int | None = _data(None, "use only the first examples; None for all", ge=2)
-    on_invalid: Literal["raise", "drop"] = _data(
+    dataset_revision: _Revision | None = _field(None, "branch, tag or commit of a data set on the Hub")
+    num_examples: int | None = _field(None, "use only the first examples; None for all", ge=2)
+    on_invalid: Literal["raise", "drop"] = _field(
         "raise", 'invalid examples stop the run ("raise") or are left out ("drop")'
     )
-    answers: Literal["first", "all"] = _data("first", 'of several answers of one class, label the "first" or "all"')
-    label_map: _LabelMap = _data(DEFAULT_LABEL_MAP, "class names and columns; O is needed, span classes are free")
-    model_checkpoint: _Source = _model("embedded", '"embedded", a folder, or a BERT on the Hub ("bert-base-cased")')
-    model_revision: _Revision | None = _model(None, "branch, tag or commit of a checkpoint on the Hub")
-    max_length: int = _model(384, "tokens of a window, question included; longer contexts take several windows", ge=5)
-    doc_stride: int | None = _model(
+    answers: Literal["first", "all"] = _field("first", 'of several answers of one class, label the "first" or "all"')
+    label_map: _LabelMap = _field(DEFAULT_LABEL_MAP, "class names and columns; O is needed, span classes are free")
+
+    # model and training
+    model_checkpoint: _Source = _field("embedded", '"embedded", a folder, or a BERT on the Hub ("bert-base-cased")')
+    model_revision: _Revision | None = _field(None, "branch, tag or commit of a checkpoint on the Hub")
+    max_length: int = _field(384, "tokens of a window, question included; longer contexts take several windows", ge=5)
+    doc_stride: int | None = _field(
         None, "context tokens that neighbouring windows share; None for a third of a window", ge=0
     )
-    num_train_epochs: _Number = _model(4, "passes over the training examples of a fold", gt=0)
-    learning_rate: _Number = _model(3e-4, "highest learning rate of the encoder", gt=0)
-    head_learning_rate: _OptionalNumber = _model(1e-2, "that of the new head; None for the same", gt=0)
-    warmup_steps: _Number = _model(0.1, "steps of rising learning rate; below 1, a share of all steps", ge=0)
-    batch_size: int = _model(8, "windows per training step", ge=1)
-    frozen_layers: int = _model(2, "keep the embeddings and this many lowest layers as they are; 0 trains all", ge=0)
-    dropout: _OptionalNumber = _model(0.0, "dropout probability; None for the checkpoint's own", ge=0, le=0.99)
-    training_arguments: _Arguments = _model({}, "any other field of transformers.TrainingArguments")
-    precision: Literal[*PRECISIONS] = _model(
+    num_train_epochs: _Number = _field(4, "passes over the training examples of a fold", gt=0)
+    learning_rate: _Number = _field(3e-4, "highest learning rate of the encoder", gt=0)
+    head_learning_rate: _OptionalNumber = _field(1e-2, "that of the new head; None for the same", gt=0)
+    warmup_steps: _Number = _field(0.1, "steps of rising learning rate; below 1, a share of all steps", ge=0)
+    batch_size: int = _field(8, "windows per training step", ge=1)
+    frozen_layers: int = _field(2, "keep the embeddings and this many lowest layers as they are; 0 trains all", ge=0)
+    dropout: _OptionalNumber = _field(0.0, "dropout probability; None for the checkpoint's own", ge=0, le=0.99)
+    training_arguments: _Arguments = _field({}, "other TrainingArguments that shape the training, such as weight_decay")
+    precision: Literal[*PRECISIONS] = _field(
         "auto", 'of matrix products: "float32", "bfloat16", or "auto": bfloat16 on a GPU that has it'
     )
-    seed: int = _model(0, "everything random is derived from it", ge=0, le=_LARGEST_SEED)
-    num_splits: int = _folds(3, "number of folds, one model each", ge=2)
-    group_by: Literal[*GROUP_BY] = _folds(
+    seed: int = _field(0, "everything random is derived from it", ge=0, le=_LARGEST_SEED)
+
+    # folds
+    num_splits: int = _field(3, "number of folds, one model each", ge=2)
+    group_by: Literal[*GROUP_BY] = _field(
         "context", 'keep together examples of one "context", of one "title", or "none"'
     )
-    shuffle: bool = _folds(True, "put groups into folds at random rather than in order")
-    n_jobs: _Count = _folds(None, "folds at once; None: one after the other, or one on each GPU; -1: as there is room")
-    threads_per_fold: _Count = _folds(None, "cores a fold computes on; None for its share")
-    parallel_backend: _Backend = _folds(None, 'a cluster that is running: "ray" or "dask", or "dask:tcp://HOST:PORT"')
-    folds_dir: _Folder = _places("folds", "finished folds are kept here and reused")
-    outputs_dir: _Folder = _places("outputs", "results are written here")
+    shuffle: bool = _field(True, "put groups into folds at random rather than in order")
+    n_jobs: _Count = _field(None, "folds at once; None: one after the other, or one on each GPU; -1: as there is room")
+    threads_per_fold: _Count = _field(None, "cores a fold computes on; None for its share")
+    parallel_backend: _Backend = _field(None, 'a cluster that is running: "ray" or "dask", or "dask:tcp://HOST:PORT"')
+
+    # where things go
+    folds_dir: _Folder = _field("folds", "finished folds are kept here and reused")
+    outputs_dir: _Folder = _field("outputs", "results are written here")
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -237,17 +220,16 @@ class TrainingParameters(_Parameters):
             problems.append(f"outputs_dir: expected another folder than folds_dir, found {self.outputs_dir!r}")
         for source, revision in (("dataset", "dataset_revision"), ("model_checkpoint", "model_revision")):
             read, given = getattr(self, source), getattr(self, revision)
-            is_here = read in (DEMO_SOURCE, EMBEDDED_BACKBONE) or Path(read).is_absolute()
-            if is_here and given is not None:
+            if given is not None and (read in _EMBEDDED or Path(read).is_absolute()):
                 problems.append(
-                    f"{revision}: expected None, since {source} is {read!r} and only what is on the Hub has revisions, "
-                    f"found {given!r}"
+                    f"{revision}: expected None, since {source} is {read!r}, which is not on the Hub, found {given!r}"
                 )
-            # What is read must stay as it is; nothing is written into a folder without the wish to.
+            # What is read must stay as it is.
             for name in ("folds_dir", "outputs_dir"):
-                written = getattr(self, name)
-                if Path(read).is_absolute() and Path(read).is_dir() and Path(written).is_relative_to(read):
-                    problems.append(f"{name}: expected a folder outside of {source}, {read}, found {written!r}")
+                if Path(getattr(self, name)).is_relative_to(read):
+                    problems.append(
+                        f"{name}: expected a folder outside of {source}, {read}, found {getattr(self, name)!r}"
+                    )
         if problems:
             raise ValueError("\n  ".join(problems))
         return self
@@ -284,13 +266,13 @@ class TrainingParameters(_Parameters):
 class ReviewParameters(_Parameters):
     """The parameters of `find_label_errors_in_span_classification_dataset.ipynb`."""
 
-    outputs_dir: _Folder = _review("outputs", "where the first notebook wrote its files; this one adds its own")
-    worst: int = _review(100, "how many of the worst examples are exported for annotation tools", ge=1)
-    seed: int = _review(0, "everything random is derived from it", ge=0, le=_LARGEST_SEED)
-    known_errors: _File | None = _review(
+    outputs_dir: _Folder = _field("outputs", "where the first notebook wrote its files; this one adds its own")
+    worst: int = _field(100, "how many of the worst examples are exported for annotation tools", ge=1)
+    seed: int = _field(0, "everything random is derived from it", ge=0, le=_LARGEST_SEED)
+    known_errors: _File | None = _field(
         None, "a JSON list of objects with the id of each known error; the demo has one"
     )
-    decisions: _File | None = _review(
+    decisions: _File | None = _field(
         None, "what reviewers decided: Label Studio's or doccano's export, or the reviewed CSV"
     )
 
@@ -300,86 +282,33 @@ class ReviewParameters(_Parameters):
         return list(read_known_errors(file)) if file else []
 
 
-def parameters_cell(model: type[_Parameters]) -> str:
-    """Return the parameters cell of the notebook whose parameters a class holds, in papermill's form.
-
-    papermill lists the names, types and comments. It knows no `X | None`, and leaves out a line that has a second `=`.
-    """
-    lines, groups = [], [""]
-    for name, schema in _schemas(model).items():
-        if schema["group"] != groups[-1]:
-            groups.append(schema["group"])
-            lines += ["", f"# {groups[-1]}"]
-        lines.append(f"{name}: {_cell_type(schema)} = {_literal(model, name)}  # {schema['description']}")
-    return "\n".join(lines).strip()
-
-
-def parameters_table(model: type[_Parameters]) -> str:
-    """Return a Markdown table of parameters: the name, the default, and what it is."""
-    rows = [
-        f"| `{name}` | `{_literal(model, name)}` | {schema['description']} |"
-        for name, schema in _schemas(model).items()
-    ]
-    return "\n".join(["| parameter | default | what it is |", "| --- | --- | --- |", *rows])
-
-
 def source_path(source: str) -> str:
     """Return a data set's or checkpoint's path as an absolute one; a name (embedded, or on the Hub) stays as it is."""
-    is_path = source.startswith((".", "~")) or source.endswith(FILE_SUFFIXES) or (project_root() / source).exists()
-    return _absolute(source) if is_path and source not in _EMBEDDED else source
+    path = _absolute(source)
+    is_path = source.startswith((".", "~")) or source.endswith(FILE_SUFFIXES) or Path(path).exists()
+    return path if is_path and source not in _EMBEDDED else source
 
 
-def _absolute(path: str) -> str:
-    return str((project_root() / Path(path).expanduser()).resolve())
+def _injected_names(namespace: Mapping[str, object]) -> list[str]:
+    """Return the names that papermill's cell assigns: papermill only warns if the notebook does not know one."""
+    injected = [source for source in namespace.get("In", []) if source.startswith("# Parameters\n")]
+    # If the cell ran several times, the last counts.
+    statements = ast.parse(injected[-1]).body if injected else []
+    return [ast.unparse(node.targets[0]) for node in statements if isinstance(node, ast.Assign)]
 
 
-def _assigned_names(namespace: Mapping[str, object], known: Iterable[str]) -> list[str]:
-    """Return the names that the notebook's parameters cell and papermill's injected cell assign.
-
-    papermill only warns of a parameter that the notebook does not know, and a typing error in the cell itself would go
-    unnoticed. The injected cell begins with papermill's comment; the notebook's own annotates known parameters. If such
-    a cell ran several times, the last counts.
-    """
-    injected, own = [], []
-    for source in namespace.get("In", []):
-        try:
-            statements = ast.parse(source).body
-        except SyntaxError:
-            continue  # a cell with a magic command
-        if source.startswith("# Parameters\n"):
-            injected = [ast.unparse(node.targets[0]) for node in statements if isinstance(node, ast.Assign)]
-        else:
-            annotated = [ast.unparse(node.target) for node in statements if isinstance(node, ast.AnnAssign)]
-            own = annotated if set(annotated) & set(known) else own
-    return own + injected
-
-
-def _schemas(model: type[_Parameters]) -> dict[str, dict]:
-    return model.model_json_schema()["properties"]
-
-
-def _cell_type(schema: Mapping) -> str:
-    """Return a JSON schema's type as papermill reads it, such as `Optional[int]`."""
-    if "anyOf" in schema:
-        return f"Optional[{_cell_type(schema['anyOf'][0])}]"
-    names = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "object": "dict"}
-    return names[schema["type"]]
-
-
-def _literal(model: type[_Parameters], name: str) -> str:
-    default = model.model_fields[name].default
-    return json.dumps(default, ensure_ascii=False) if isinstance(default, str | dict) else repr(default)
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
-
-
-def _expected(detail: Mapping) -> str:
-    """Return what one of pydantic's errors says was expected, and what was found."""
-    hint = ""
+def _problem(detail: Mapping, known: Iterable[str]) -> str:
+    """Return one of pydantic's errors as a line that names the parameter, what was expected and what was found."""
+    name = detail["loc"][0] if detail["loc"] else ""
+    if detail["type"] == "value_error":
+        message = str(detail["ctx"]["error"])
+        return message if not name or message.startswith(f"{name}: ") else f"{name}: {message}"
+    if detail["type"] == "extra_forbidden":
+        nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"known are {', '.join(known)}"
+        return f"{name}: no such parameter; {hint}"
+    problem = f"{name}: {detail['msg'].replace('Input should be', 'expected')}, found {describe(detail['input'])}"
     if detail["type"].endswith("_type") and isinstance(detail["input"], str):
         # papermill's -p passes true, none and lists as text, and so it does with NumPy's numbers.
-        hint = "; with papermill give numbers bare, and other values as -y 'name: value'"
-    return f"{detail['msg'].replace('Input should be', 'expected')}, found {describe(detail['input'])}{hint}"
+        problem += "; with papermill give numbers bare, and other values as -y 'name: value'"
+    return problem

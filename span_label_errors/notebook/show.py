@@ -34,6 +34,8 @@ def show_context(
 ) -> HTML:
     """Show a context shaded by a class's probabilities, the labelled tokens underlined.
 
+    The highest probability has the full shade, so that contexts of a hesitant model can be read as well.
+
     Parameters
     ----------
     prediction : SpanPrediction
@@ -43,13 +45,7 @@ def show_context(
     column : int
         Column of the span class.
     title : str
-        Said under the context, beside the shading's scale.
-
-    Returns
-    -------
-    IPython.display.HTML
-        The highest probability of the context has the full shade, so that contexts of a hesitant model
-        can be read as well.
+        Printed under the context, beside the shading's scale.
     """
     tokens = prediction.context_only()
     probs = tokens.pred_probs[:, column]
@@ -73,6 +69,8 @@ def show_context(
 def show_answers(issues: pd.DataFrame, table: pd.DataFrame, count: int = 3) -> HTML:
     """Show the worst answers in their contexts: the given one underlined, the suggested one shaded, and why.
 
+    Of a long context, only what stands around the marks is shown.
+
     Parameters
     ----------
     issues : DataFrame
@@ -80,61 +78,40 @@ def show_answers(issues: pd.DataFrame, table: pd.DataFrame, count: int = 3) -> H
     table : DataFrame
         `out_of_fold.parquet`, of the same examples.
     count : int
-        How many answers.
-
-    Returns
-    -------
-    IPython.display.HTML
-        Of a long context, only what stands around the marks.
     """
-    worst = zip(issues.head(count).to_dict("records"), worst_answers(issues, count).to_dict("records"), strict=True)
     panels = []
-    for issue, answer in worst:
+    for issue in _worst(issues, count).to_dict("records"):
         spans = {}
         for kind, style in (("given", _GIVEN), ("suggested", _SUGGESTED)):
-            if answer[f"{kind}_answer"]:
-                spans[style] = (issue[f"{kind}_start"], issue[f"{kind}_start"] + len(answer[f"{kind}_answer"]))
-        caption = f"label quality {answer['label_quality']:.3f}; given: {answer['given_answer'] or 'no answer'}"
-        if answer["suggested_answer"]:
-            caption += f"; suggested: {answer['suggested_answer']} (confidence {issue['suggestion_confidence']:.2f})"
-        why = f"Why: {answer['reasons']}" if answer["reasons"] else ""
+            if issue[f"{kind}_answer"]:
+                spans[style] = (issue[f"{kind}_start"], issue[f"{kind}_start"] + len(issue[f"{kind}_answer"]))
+        caption = f"label quality {issue['label_quality']:.3f}; given: {issue['given_answer'] or 'no answer'}"
+        if issue["suggested_answer"]:
+            caption += f"; suggested: {issue['suggested_answer']} (confidence {issue['suggestion_confidence']:.2f})"
+        why = f"Why: {issue['reasons']}" if issue["reasons"] else ""
         context = table["context"].iloc[issue["index"]]
-        panels.append(_panel(f"{issue['rank']}. {answer['question']}", _marked(context, spans), caption, why))
+        panels.append(_panel(f"{issue['rank']}. {issue['question']}", _marked(context, spans), caption, why))
     return HTML("\n".join(panels))
 
 
 def worst_answers(issues: pd.DataFrame, count: int = 10) -> pd.DataFrame:
-    """Return the worst answers as a table to read, without suggestions of a confidence below `CONFIDENT_SUGGESTION`.
-
-    Parameters
-    ----------
-    issues : DataFrame
-        `LabelErrors.issues`, worst first.
-    count : int
-
-    Returns
-    -------
-    DataFrame
-        By `rank`: `label_quality`, `question`, `given_answer`, `suggested_answer`, `reasons`.
-    """
-    worst = issues.head(count).set_index("rank")
-    is_confident = worst["suggestion_confidence"] >= CONFIDENT_SUGGESTION
-    worst = worst.assign(suggested_answer=worst["suggested_answer"].where(is_confident, ""))
-    return worst[["label_quality", "question", "given_answer", "suggested_answer", "reasons"]]
+    """Return the answers that `show_answers` shows as a table: `rank`, quality, question, answers and reasons."""
+    columns = ["label_quality", "question", "given_answer", "suggested_answer", "reasons"]
+    return _worst(issues, count).set_index("rank")[columns]
 
 
 def compare_rankings(token_quality: np.ndarray, label_quality: np.ndarray) -> str:
-    """Say how far two rankings of the same examples agree.
-
-    Parameters
-    ----------
-    token_quality, label_quality : ndarray of shape (n,)
-        Scores of the examples; low is suspicious.
-    """
+    """Say how far two rankings of the same examples agree, by scores of shape (n,); low is suspicious."""
     tenth = max(1, len(token_quality) // 10)
     worst = [set(np.argsort(score, kind="stable")[:tenth].tolist()) for score in (token_quality, label_quality)]
     correlation = pd.Series(token_quality).corr(pd.Series(label_quality), method="spearman")
     return f"{len(worst[0] & worst[1])} of the worst {tenth} are the same; rank correlation {correlation:.2f}"
+
+
+def _worst(issues: pd.DataFrame, count: int) -> pd.DataFrame:
+    worst = issues.head(count)
+    is_confident = worst["suggestion_confidence"] >= CONFIDENT_SUGGESTION
+    return worst.assign(suggested_answer=worst["suggested_answer"].where(is_confident, ""))
 
 
 def _marked(context: str, spans: dict[str, tuple[int, int]]) -> str:

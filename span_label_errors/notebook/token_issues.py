@@ -33,10 +33,11 @@ def find_token_issues(labels: Sequence[np.ndarray], pred_probs: Sequence[np.ndar
     list of (example_index, token_index)
         The likeliest issue first.
     """
-    probs = np.concatenate(pred_probs)
-    issues = find_label_issues(
-        np.concatenate(labels), np.stack([1 - probs, probs], axis=1), return_indices_ranked_by="self_confidence"
-    )
+    probs, given = np.concatenate(pred_probs), np.concatenate(labels)
+    if given.all():
+        # Where every token is labelled there is nothing to confuse, and cleanlab refuses to look.
+        return []
+    issues = find_label_issues(given, np.stack([1 - probs, probs], axis=1), return_indices_ranked_by="self_confidence")
     starts = np.cumsum([0, *map(len, labels)])
     # Behind examples without a token, the last that starts there is the one that has it.
     example_index = np.searchsorted(starts, issues, side="right") - 1
@@ -48,15 +49,7 @@ def token_quality_scores(labels: Sequence[np.ndarray], pred_probs: Sequence[np.n
 
     That function makes Python objects of all tokens at once; an example's score depends on its own tokens only.
 
-    Parameters
-    ----------
-    labels, pred_probs : sequences
-        As in `find_token_issues`.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        Low is suspicious.
+    Labels and probabilities are as in `find_token_issues`. The scores have the shape (n,); low is suspicious.
     """
     parts = [slice(start, start + _EXAMPLES_AT_ONCE) for start in range(0, len(labels), _EXAMPLES_AT_ONCE)]
     return np.concatenate([get_label_quality_scores(labels[part], pred_probs[part])[0] for part in parts])
@@ -83,20 +76,15 @@ def show_token_issues(
     Returns
     -------
     DataFrame
-        One row an issue: `token` in brackets between its neighbours, `label` (0 or 1) and `P(label)`; the index is the
-        issue.
+        By issue: `token` in brackets between its neighbours, `label` (0 or 1) and `P(label)`.
     """
     rows = []
     for example_index, token_index in issues:
-        before = tokens[example_index][max(0, token_index - neighbours) : token_index]
-        after = tokens[example_index][token_index + 1 : token_index + 1 + neighbours]
+        of_example = tokens[example_index]
+        before = of_example[max(0, token_index - neighbours) : token_index]
+        after = of_example[token_index + 1 : token_index + 1 + neighbours]
         label, prob = int(labels[example_index][token_index]), float(pred_probs[example_index][token_index])
-        rows.append(
-            {
-                "token": " ".join([*before, f"[{tokens[example_index][token_index]}]", *after]),
-                "label": label,
-                "P(label)": prob if label else 1 - prob,
-            }
-        )
+        text = " ".join([*before, f"[{of_example[token_index]}]", *after])
+        rows.append((text, label, prob if label else 1 - prob))
     index = pd.MultiIndex.from_tuples(issues, names=["example_index", "token_index"]) if rows else None
     return pd.DataFrame(rows, index=index, columns=["token", "label", "P(label)"])

@@ -79,6 +79,7 @@ class ContextText:
         words = word_spans(context) or [(0, len(context))]
         self.word_start, self.word_end = np.array(words).T
         self.stems = stems(context) or [stem(context)]
+        self._sequences_of, self._sequences = -1, []  # of the word that was looked at last, by length
         self.positions_of: dict[str, list[int]] = {}
         for position, word in enumerate(self.stems):
             self.positions_of.setdefault(word, []).append(position)
@@ -116,14 +117,32 @@ class ContextText:
 
     def other_places(self, word_start: int, word_end: int) -> list[int]:
         """Return the positions where the same sequence of stems begins again, without touching this one."""
-        own, positions = self.stems[word_start:word_end], self.positions_of[self.stems[word_start]]
-        here = bisect_left(positions, word_start)
+        length = word_end - word_start
         return [
             position
-            for position in positions[max(0, here - _MAX_PLACES) : here + _MAX_PLACES]
-            if (position + len(own) <= word_start or position >= word_end)
-            and self.stems[position : position + len(own)] == own
+            for position in self._same_sequence(word_start, length)
+            if position + length <= word_start or position >= word_end
         ]
+
+    def _same_sequence(self, word_start: int, length: int) -> list[int]:
+        """Return where the stems that begin at a word stand, itself included; the nearest of many."""
+        if self._sequences_of != word_start:
+            positions = self.positions_of[self.stems[word_start]]
+            here = bisect_left(positions, word_start)
+            self._sequences_of = word_start
+            self._sequences = [positions[max(0, here - _MAX_PLACES) : here + _MAX_PLACES]]
+        # A longer sequence stands only where the shorter one does; spans that begin at a word follow each other.
+        while len(self._sequences) < length:
+            offset = len(self._sequences)
+            next_stem = self.stems[word_start + offset]
+            self._sequences.append(
+                [
+                    position
+                    for position in self._sequences[-1]
+                    if position + offset < len(self.stems) and self.stems[position + offset] == next_stem
+                ]
+            )
+        return self._sequences[length - 1]
 
 
 class TextSpans:

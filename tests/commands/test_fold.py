@@ -137,7 +137,7 @@ def test_parameters_are_those_that_papermill_takes(tmp_path, monkeypatch):
     papermill.cli.papermill.main([str(NOTEBOOK), str(prepared), "--prepare-only", *given], standalone_mode=False)
     cells = json.loads(prepared.read_text())["cells"]
     (injected,) = ["".join(c["source"]) for c in cells if "injected-parameters" in c["metadata"].get("tags", [])]
-    namespace = {"In": [injected]}
+    namespace = {name: field.default for name, field in TrainingParameters.model_fields.items()} | {"In": [injected]}
     exec(injected, namespace)
     ((found, fold_index),) = asked
     assert (found, fold_index) == (TrainingParameters.from_notebook(namespace), 1)

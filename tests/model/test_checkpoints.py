@@ -256,11 +256,9 @@ FINGERPRINTED = {
     "weights": scale_a_tensor,
     "configuration": lambda folder: change_json(folder / "config.json", layer_norm_eps=1e-6),
     "tokenizer": lambda folder: change_json(folder / "tokenizer.json", normalizer=None),
-    "tokenizer's configuration": lambda folder: change_json(folder / "tokenizer_config.json", do_lower_case=False),
     "vocabulary": lambda folder: (folder / "vocab.txt").write_text("[UNK]", encoding="utf-8"),
     "single texts": lambda folder: write_json(folder / "modules.json", []),
     "label map": lambda folder: write_json(folder / "label_map.json", {"O": 1, "ANS": 0}),
-    "label map removed": lambda folder: (folder / "label_map.json").unlink(),
 }
 
 

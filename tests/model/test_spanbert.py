@@ -89,12 +89,6 @@ def test_seed_draws_the_head_of_a_checkpoint_without_one(tiny_bert):
     assert not torch.equal(first, other)
 
 
-def test_question_that_holds_a_separator_cannot_move_the_context(qa):
-    prediction = qa.predict(make_example("1", "In Paris [SEP] in London.", "What [SEP] is [CLS]?", "Paris"))
-    assert prediction.tokens.index("[SEP]") == np.flatnonzero(prediction.is_context)[0] - 1
-    assert prediction.context_only().tokens[:2] == ["In", "Paris"]
-
-
 @pytest.mark.parametrize(
     ("device", "has_bfloat16", "expected"),
     [("cpu", True, "float32"), ("cuda", True, "bfloat16"), ("cuda", False, "float32"), ("mps", True, "float32")],
@@ -354,23 +348,18 @@ def test_wrong_options_are_refused_and_not_replaced(tiny_bert, options, message)
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "message"),
+    ("options", "message"),
     [
-        ({"num_train_epochs": 0}, ValueError, "num_train_epochs: expected a number above 0, found 0"),
-        ({"head_learning_rate": 0.0}, ValueError, "head_learning_rate: expected a number above 0 or None"),
-        ({"dropout": 1.0}, ValueError, "dropout: expected a number from 0 to below 1 or None, found 1.0"),
-        ({"frozen_layers": 3}, ValueError, "frozen_layers: expected 0 to 2, the layers of the model, found 3"),
-        ({"evaluation_strategy": "epoch"}, ValueError, "evaluation_strategy: expected a field of TrainingArguments"),
-        ({"dataset": []}, ValueError, "expected at least one example to train on, found none"),
-        (
-            {"dataset": [{"id": "7", "context": None, "question": "?"}]},
-            ValueError,
-            r"example 0 \(id '7'\): expected 'context'",
-        ),
+        ({"num_train_epochs": 0}, "num_train_epochs: expected a number above 0, found 0"),
+        ({"head_learning_rate": 0.0}, "head_learning_rate: expected a number above 0 or None"),
+        ({"dropout": 1.0}, "dropout: expected a number from 0 to below 1 or None, found 1.0"),
+        ({"frozen_layers": 3}, "frozen_layers: expected 0 to 2, the layers of the model, found 3"),
+        ({"dataset": []}, "expected at least one example to train on, found none"),
+        ({"dataset": [{"id": "7", "context": None, "question": "?"}]}, r"example 0 \(id '7'\): expected 'context'"),
     ],
 )
-def test_wrong_arguments_of_training_are_refused_and_nothing_is_left(qa, examples, tmp_path, options, error, message):
-    with pytest.raises(error, match=message):
+def test_wrong_arguments_of_training_are_refused_and_nothing_is_left(qa, examples, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
         QATrainer(qa, 48, LABEL_MAP).train(**{"dataset": examples, "output_dir": tmp_path / "model", **options})
     assert list(tmp_path.iterdir()) == []
 

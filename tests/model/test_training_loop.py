@@ -246,18 +246,10 @@ def test_training_that_is_interrupted_after_each_step_gives_the_same_bytes(tiny_
     assert last.name.startswith(f"step_{LAST_STEP - 1}-")
 
 
-@pytest.mark.parametrize("stop_after", [1, 6, 9, 12])  # at an epoch's end, and within
-def test_training_that_is_interrupted_once_gives_the_same_bytes(tiny_bert, tmp_path, undisturbed, stop_after):
-    interrupted(tiny_bert, tmp_path, stop_after)
-    # Nothing is repeated.
-    assert run(tiny_bert, tmp_path / "model", states_in(tmp_path)) == (*undisturbed[:2], stop_after + 1)
-
-
 @pytest.mark.parametrize(
     "options",
     [
         {"train_sampling_strategy": "random"},
-        {"gradient_accumulation_steps": 2, "per_device_train_batch_size": 1},
         {"gradient_accumulation_steps": 5, "per_device_train_batch_size": 1, "weight_decay": 0.3},
         {"logging_steps": 5},
         {"optim": "sgd", "optim_args": "momentum=0.9"},
@@ -271,6 +263,7 @@ def test_training_that_is_interrupted_once_gives_the_same_bytes(tiny_bert, tmp_p
 def test_other_arguments_resume_as_well(tiny_bert, tmp_path, options):
     whole = run(tiny_bert, tmp_path / "whole", **options)
     interrupted(tiny_bert, tmp_path, 8, **options)
+    # No step is repeated.
     assert run(tiny_bert, tmp_path / "model", states_in(tmp_path), **options) == (*whole[:2], 9)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from span_label_errors.cross_validation.splits import Split
-from span_label_errors.notebook.duration import StepClock, expected_seconds
+from span_label_errors.notebook.duration import expected_seconds
 from span_label_errors.notebook.settings import TrainingParameters
 
 
@@ -21,12 +21,5 @@ from span_label_errors.notebook.settings import TrainingParameters
 def test_time_of_all_folds_is_that_of_their_steps(given, num_steps):
     splits = [Split(np.arange(count), np.arange(count, count + 5)) for count in (10, 20)]
     parameters = TrainingParameters.from_values(given)
-    assert expected_seconds(parameters, splits, windows_per_example=1.5, seconds_per_step=0.5) == num_steps / 2
-
-
-@pytest.mark.parametrize("num_steps", [1, 3])
-def test_clock_measures_steps(num_steps):
-    clock = StepClock()
-    for step in range(num_steps):
-        clock(step + 1, num_steps, None)
-    assert 0 < clock.seconds_per_step() < 60
+    # The median of steps of 5, 0.5 and 0.5 seconds.
+    assert expected_seconds(parameters, splits, 1.5, step_times=[10, 15, 15.5, 16]) == num_steps / 2

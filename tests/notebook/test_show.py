@@ -1,12 +1,13 @@
 """How contexts are shown: shaded by probability, and with the given and the suggested answer marked."""
 
-import html
 import re
 from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import make_example
+from dummy_trainer import predicted
 from small_runs import predict
 
 from span_label_errors.model.predictions import SpanPrediction
@@ -58,16 +59,9 @@ def test_context_without_any_probability_is_not_shaded():
 
 
 def test_question_tokens_of_a_prediction_are_not_shown():
-    of_context = predict("It was", [[0, 0], [0.2, 0.4]], [[1, 1], [0, 0]])
-    whole = SpanPrediction(
-        np.concatenate([np.ones((3, 2)), of_context.pred_probs, np.ones((1, 2))]),
-        ["[CLS]", "Who", "[SEP]", *of_context.tokens, "[SEP]"],
-        np.concatenate([np.ones((3, 2)), of_context.labels, np.ones((1, 2))]),
-        char_start=np.array([0, 0, 0, 0, 3, 0]),
-        char_end=np.array([0, 3, 0, 2, 6, 0]),
-        is_context=np.array([False, False, False, True, True, False]),
-    )
-    assert show_context(whole, "It was", "Who", 1).data == show_context(of_context, "It was", "Who", 1).data
+    example = make_example("1", "It was Rome", "Where?", "Rome")
+    shown = ShownContext(show_context(predicted(example, ["Rome"]), "It was Rome", "Where?", 1).data)
+    assert [text for text, _, _ in shown.spans] == ["It", "was", "Rome"]
 
 
 HOSTILE = "<script>alert(1)</script> \"quoted\" 'single' <img src=x onerror=alert(1)> &amp; </p></div> \u202e"
@@ -76,15 +70,11 @@ HOSTILE = "<script>alert(1)</script> \"quoted\" 'single' <img src=x onerror=aler
 def test_hostile_text_is_shown_and_not_run():
     words = len(HOSTILE.split())
     prediction = predict(HOSTILE, [[0.5] * words, [0.5] * words], [[0] * words, [1] * words])
-    page = show_context(prediction, HOSTILE, f"What is {HOSTILE}?", column=1, title=HOSTILE).data
-    shown = ShownContext(page)
+    shown = ShownContext(show_context(prediction, HOSTILE, f"What is {HOSTILE}?", column=1, title=HOSTILE).data)
     question, visible, legend = shown.paragraphs
-    assert visible == HOSTILE
-    assert question == f"What is {HOSTILE}?"
+    assert (question, visible) == (f"What is {HOSTILE}?", HOSTILE)
     assert legend.endswith(HOSTILE)
     assert set(shown.tags) == {"div", "p", "b", "span"}
-    assert shown.tags.count("span") == words
-    assert html.escape("<script>") in page
 
 
 @pytest.mark.parametrize(
