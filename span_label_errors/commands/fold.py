@@ -44,14 +44,21 @@ def read_parameters(options: argparse.Namespace) -> TrainingParameters:
     """
     values = {}
     for file in options.parameters_file:
-        values |= _mapping(yaml.safe_load(Path(file).read_text(encoding="utf-8")), file)
+        try:
+            values |= _mapping(Path(file).read_text(encoding="utf-8"), file)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ParameterError(f"{file}: expected a YAML file of parameters; {error}") from error
     for text in options.parameters_yaml:
-        values |= _mapping(yaml.safe_load(text), text)
+        values |= _mapping(text, text)
     values |= {name: _typed(text) for name, text in options.parameters}
     return TrainingParameters.from_values(values | dict(options.parameters_raw))
 
 
-def _mapping(content: object, where: str) -> Mapping[str, object]:
+def _mapping(text: str, where: str) -> Mapping[str, object]:
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ParameterError(f"{where}: expected YAML of parameters; {error}") from error
     if content is not None and not isinstance(content, dict):
         raise ParameterError(f"{where}: expected YAML of parameters, `name: value` a line, found {content!r}")
     return content or {}
@@ -127,12 +134,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument(flag, name, action="append", default=[], help=help_text, **kind)
     options = parser.parse_args(arguments)
     try:
-        parameters = read_parameters(options)
-    except (ParameterError, OSError, yaml.YAMLError) as error:
+        make_fold(read_parameters(options), options.fold)
+    except ParameterError as error:
         print(error, file=sys.stderr)
         return 2
-    try:
-        make_fold(parameters, options.fold)
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()

@@ -226,7 +226,8 @@ def test_relative_paths_are_taken_from_the_project_and_recorded_without_it(tmp_p
     project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
     for folder in (project / "my_data", project / "mine", elsewhere):
         folder.mkdir(parents=True)
-    monkeypatch.setattr(parameters, "project_root", lambda: project)
+    for name in ("project_root", "clone_root"):
+        monkeypatch.setattr(parameters, name, lambda: project)
     monkeypatch.chdir(elsewhere)
     given = {
         "dataset": "my_data", "model_checkpoint": "./mine", "folds_dir": "some/folds", "outputs_dir": "../beside",
@@ -265,7 +266,8 @@ def test_outside_a_clone_the_record_means_the_same_files_in_every_working_direct
     ],
 )  # fmt: skip
 def test_paths_are_told_from_names(source, found, tmp_path, monkeypatch):
-    monkeypatch.setattr(parameters, "project_root", lambda: tmp_path)
+    for name in ("project_root", "clone_root"):
+        monkeypatch.setattr(parameters, name, lambda: tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("demo", "embedded", "org/there"):
         (tmp_path / name).mkdir(parents=True)
@@ -280,7 +282,8 @@ def test_path_of_the_working_directory_is_not_mistaken_for_one_of_the_project(tm
 
 
 def test_files_of_the_review_must_be_in_the_project(tmp_path, monkeypatch):
-    monkeypatch.setattr(parameters, "project_root", lambda: tmp_path)
+    for name in ("project_root", "clone_root"):
+        monkeypatch.setattr(parameters, name, lambda: tmp_path)
     assert problems_with(ReviewParameters, decisions="issues.csv") == [
         f"decisions: no such file: {tmp_path / 'issues.csv'} (relative paths start at the project's root)"
     ]

@@ -21,6 +21,10 @@ def test_token_issues_are_those_of_cleanlab(num_examples):
     assert all(type(number) is int for issue in found for number in issue)
 
 
+def test_no_token_is_an_issue_where_all_are_labelled():
+    assert find_token_issues([np.array([1, 1]), np.array([1])], [np.array([0.9, 0.2]), np.array([0.1])]) == []
+
+
 def test_token_quality_is_that_of_cleanlab():
     """Of more examples than are scored at once."""
     rng = np.random.default_rng(0)
