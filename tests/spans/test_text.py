@@ -6,7 +6,7 @@ from conftest import cases
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from span_label_errors.spans.text import cuts_word, overlaps, sentence_numbers, stem, word_spans
+from span_label_errors.spans.text import cuts_word, is_whole_words, overlaps, sentence_numbers, stem, word_spans
 
 PROPERTY = cases(150)
 # Letters with and without case, digits, joining marks, ends of sentences, characters without spaces between words.
@@ -184,3 +184,18 @@ def test_spans_overlap_where_they_share_a_character():
     assert [overlaps((2, 5), other) for other in others] == expected
     assert [overlaps(other, (2, 5)) for other in others] == expected
     assert overlaps(np.array(others).T, (2, 5)).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "span", "is_whole"),
+    [
+        ("ab cd", (0, 2), True),
+        ("ab cd", (3, 5), True),
+        ("ab cd", (1, 2), False),  # inside a word
+        ("_ab cd", (1, 3), False),  # an underscore is no border
+        ("ab_ cd", (0, 2), False),
+        ("(ab)", (1, 3), True),
+    ],
+)
+def test_whole_words_have_no_letter_beside_them(text, span, is_whole):
+    assert is_whole_words(text, span) == is_whole
