@@ -1,6 +1,6 @@
 """`span-label-errors audit outputs`: prove from the files of a run that its outputs are right.
 
-The audit does not rely on what the run says of itself. It computes hashes again, checks the splits against the groups
+The audit does not trust the run's own record. It computes hashes again, checks the splits against the groups
 that the contexts form, makes the labels again from the given answers, and looks each probability up in the predictions
 of its fold. Each fold's model lists, as hashes, the contexts that it was trained on.
 """
