@@ -12,11 +12,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from span_label_errors.quality.answer_model import AnswerModel, TrainingSet, parts_of
-from span_label_errors.quality.candidates import AnswerFeatures, Candidates, GivenAnswer, span_classes_of
+from span_label_errors.quality.candidates import AnswerFeatures, Candidates, GivenAnswer
 from span_label_errors.quality.checks import failed_checks
 from span_label_errors.quality.mistakes import MISTAKES
 from span_label_errors.quality.reasons import NO_ANSWER, joined, reasons_of_model
 from span_label_errors.quality.scores import span_label_quality
+from span_label_errors.results.read import span_classes_of
 from span_label_errors.spans.expected_f1 import best_span, expected_f1_share
 from span_label_errors.spans.text import Span
 
@@ -67,7 +68,7 @@ class LabelErrors:
 
 @dataclass(frozen=True)
 class _Judgement:
-    """Of one given answer."""
+    """What is concluded about one given answer."""
 
     log_odds: float  # of being right, before the share of wrong ones is known
     suggestion: Span | None
@@ -231,6 +232,9 @@ def _log_odds_of_mistakes(training: TrainingSet, models: list[AnswerModel], part
 
 def estimated_share_wrong(given: np.ndarray, mistakes: np.ndarray, kinds: np.ndarray) -> float:
     """Estimate which share of the given answers is wrong, from how many look like mistakes.
+
+    `given` has the log-odds of U answers, shape (U,); `mistakes` and `kinds` have those of M planted mistakes and the
+    names of their kinds, shape (M,).
 
     If half of the planted mistakes score below a threshold, then so should half of the wrong answers: twice the
     share of given answers below it bounds the share of wrong ones (Elkan and Noto, 2008, "Learning classifiers
