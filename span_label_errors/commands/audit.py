@@ -88,7 +88,7 @@ def audit(outputs_dir: str | Path, folds_dir: str | Path | None = None) -> Itera
         raise
     except (ValueError, OSError) as error:
         raise AuditError(str(error)) from error
-    except (KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise AuditError(f"expected the files of a run, found one of another form ({error!r})") from error
 
 
