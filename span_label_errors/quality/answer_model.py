@@ -2,7 +2,7 @@
 
 Nobody has marked which answers are wrong, but most are right, and wrong ones can be made. So one model learns which
 span of a context is given as the answer, and one for each kind of mistake learns to tell given answers from planted
-ones. All use the same features; none judges a paragraph that it has learned from.
+ones. All use the same features; none scores a paragraph that it has learned from.
 """
 
 from dataclasses import dataclass

@@ -76,7 +76,10 @@ class AnswerFeatures:
                 ]
 
     def training_set(self) -> tuple[TrainingSet, np.ndarray]:
-        """Return what to learn from, and the rows of its answers in `given_answers`: `MAX_ANSWERS_LEARNED` at most."""
+        """Return what to learn from, and the rows of its U answers in `given_answers`, shape (U,).
+
+        U is `MAX_ANSWERS_LEARNED` at most; of more answers, a random part is taken.
+        """
         answers = np.flatnonzero([given.span is not None for given in self.given_answers])
         if len(answers) > MAX_ANSWERS_LEARNED:
             rng = np.random.default_rng(self._seed)
