@@ -22,7 +22,7 @@ def make_frames(*examples: dict, classes: tuple[str, ...] = ("ANS",)) -> tuple[p
             **shared, "title": example.get("title", "Title"), "context": context,
             "given_answer": [context[start:end] for start, end, _ in given],
             "given_start": [start for start, _, _ in given], "given_label": [name for _, _, name in given],
-            **{f"labels_{name}": 0 for name in classes},
+            **{f"pred_probs_{name}": 0 for name in classes},
         })  # fmt: skip
         row = {
             "rank": number + 1, "index": len(examples) - 1 - number, **shared, "label_quality": 0.25, "is_issue": True,

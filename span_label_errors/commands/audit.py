@@ -1,6 +1,6 @@
 """`span-label-errors audit outputs`: prove from the files of a run that its outputs are right.
 
-The audit does not rely on what the run says of itself. It computes hashes again, checks the splits against the groups
+The audit does not trust the run's own record. It computes hashes again, checks the splits against the groups
 that the contexts form, makes the labels again from the given answers, and looks each probability up in the predictions
 of its fold. Each fold's model lists, as hashes, the contexts that it was trained on.
 """
@@ -88,7 +88,7 @@ def audit(outputs_dir: str | Path, folds_dir: str | Path | None = None) -> Itera
         raise
     except (ValueError, OSError) as error:
         raise AuditError(str(error)) from error
-    except (KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise AuditError(f"expected the files of a run, found one of another form ({error!r})") from error
 
 

@@ -75,12 +75,12 @@ def _typed(text: str) -> object:
     return text
 
 
-def _first_says(group: object, is_needed: bool = False) -> bool:
-    """Return in every process what the first one says: whether the fold has to be trained."""
-    said = [is_needed]
+def _broadcast_is_needed(group: object, is_needed: bool = False) -> bool:
+    """Return in every process whether the first one found that the fold has to be trained."""
+    of_first = [is_needed]
     if group is not None:
-        torch.distributed.broadcast_object_list(said, src=0, group=group)
-    return said[0]
+        torch.distributed.broadcast_object_list(of_first, src=0, group=group)
+    return of_first[0]
 
 
 def make_fold(parameters: TrainingParameters, fold_index: int) -> None:
@@ -108,14 +108,14 @@ def make_fold(parameters: TrainingParameters, fold_index: int) -> None:
         def call_others() -> None:
             nonlocal is_needed
             if not is_needed:
-                is_needed = _first_says(group, True)
+                is_needed = _broadcast_is_needed(group, True)
 
         try:
             FoldMaking(plan, examples, trainer, print, ProgressLine().update, before_training=call_others).fold()
         finally:
             if not is_needed:
-                _first_says(group, False)
-    elif _first_says(group):
+                _broadcast_is_needed(group, False)
+    elif _broadcast_is_needed(group):
         states = TrainingStates(unfinished_folder(plan.folder), plan.key, lambda line: None)
         FoldMaking(plan, examples, trainer, lambda line: None).train(states)
 
@@ -128,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for flag, name, kind, help_text in (
         ("-f", "--parameters_file", {"metavar": "FILE"}, "a YAML file of parameters"),
         ("-y", "--parameters_yaml", {"metavar": "YAML"}, "parameters as YAML, such as 'num_examples: null'"),
-        ("-p", "--parameters", named, "a parameter; numbers, True, False and None are taken as such"),
+        ("-p", "--parameters", named, "a parameter; numbers, True, False and None are recognised"),
         ("-r", "--parameters_raw", named, "a parameter whose value is a text"),
     ):
         parser.add_argument(flag, name, action="append", default=[], help=help_text, **kind)

@@ -20,9 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     try:
         check_writable(folder)
+        for source in sources:
+            print(shutil.copy(source, folder / source.name))
     except OSError as error:
         print(error)
         return 1
-    for source in sources:
-        print(shutil.copy(source, folder / source.name))
     return 0

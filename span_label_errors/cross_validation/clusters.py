@@ -38,7 +38,7 @@ def connect(backend: str, num_threads: int) -> Iterator[tuple[int, Callable]]:
 
 
 def _make(job: FoldJob) -> _Made:
-    """Make a fold on a worker; an error is returned, so that it cannot be taken for one of the cluster."""
+    """Make a fold on a worker; return an error of the fold, so that it cannot be mistaken for one of the cluster."""
     lines: list[str] = []
     try:
         make_in_process(job, lines.append)
@@ -47,13 +47,13 @@ def _make(job: FoldJob) -> _Made:
     return lines, None
 
 
-def _lost(name: str, error: Exception) -> WorkerDied:
+def _worker_died(name: str, error: Exception) -> WorkerDied:
     return WorkerDied(f"the {name} cluster lost its worker ({str(error).partition(chr(10))[0]})")
 
 
 @contextlib.contextmanager
 def _ray(address: str, num_threads: int) -> Iterator[tuple[int, _Submit]]:
-    import ray
+    import ray  # optional, as Dask is
 
     is_ours, begun = not ray.is_initialized(), []
     if is_ours:
@@ -87,7 +87,7 @@ def _ray(address: str, num_threads: int) -> Iterator[tuple[int, _Submit]]:
             except ray.exceptions.RayTaskError:
                 raise
             except ray.exceptions.RayError as error:
-                raise _lost("ray", error) from error
+                raise _worker_died("ray", error) from error
 
         yield room, submit
     finally:
@@ -108,6 +108,7 @@ def _check_reachable(address: str) -> None:
 def _dask(address: str, num_threads: int) -> Iterator[tuple[int, _Submit]]:
     import distributed
 
+    # `num_threads` plays no part: there is room for one fold on each worker, whatever its cores.
     with contextlib.ExitStack() as stack:
         try:
             client = distributed.default_client()
@@ -137,6 +138,6 @@ def _dask(address: str, num_threads: int) -> Iterator[tuple[int, _Submit]]:
             try:
                 return future.result()
             except (distributed.KilledWorker, distributed.CommClosedError, CancelledError) as error:
-                raise _lost("dask", error) from error
+                raise _worker_died("dask", error) from error
 
         yield room, submit

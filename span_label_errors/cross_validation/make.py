@@ -54,11 +54,11 @@ class FoldPlan:
 
 @dataclass(frozen=True)
 class FoldMaking:
-    """One fold: found finished, or made as far as it is not."""
+    """The making of one fold; what an earlier run has finished of it is reused."""
 
     plan: FoldPlan
     examples: list[dict]  # of the whole data set
-    trainer: object  # a QATrainer, or what `trainers` describes
+    trainer: object  # a QATrainer, or another that `trainers` describes
     log: Callable[[str], None]  # gets a line of text about what is done
     progress: Callable[[str], None] = lambda text: None  # gets a text that replaces the one before
     before_training: Callable[[], None] = lambda: None  # called when the fold is about to be trained
@@ -89,7 +89,7 @@ class FoldMaking:
         return None if self._unfinished.exists() else self._find()[0]
 
     def train(self, states: TrainingStates) -> dict:
-        """Train the fold's model, and return what is reported of that."""
+        """Train the fold's model, and return what `fold.json` reports about the training."""
         configuration = self.plan.configuration
         self._unfinished.mkdir(parents=True, exist_ok=True)
         options = {"on_step": self._show_step, "states": states} if isinstance(self.trainer, QATrainer) else {}
@@ -169,7 +169,7 @@ class FoldMaking:
         return load_fold(plan.folder, plan.key, self._held_out)
 
     def _trained(self) -> dict:
-        """Train the fold's model, as far as that has not been done, and return what is reported of it."""
+        """Return what `train` reports; train only if no earlier run has finished that."""
         unfinished, key = self._unfinished, self.plan.key
         states, training = TrainingStates(unfinished, key, self._log), None
         if (unfinished / TRAINING_FILE).exists():

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from span_label_errors.cross_validation import trainers as fold_trainer
+from span_label_errors.cross_validation import trainers
 from span_label_errors.cross_validation.make import FoldPlan
 from span_label_errors.cross_validation.pool import FoldPool
 from span_label_errors.cross_validation.splits import LeakError, Split, fold_seed, make_splits
@@ -141,18 +141,18 @@ def plan_folds(
 
     The parameters are those of `out_of_fold_predictions`, with the arguments of `trainer.train` as `training`.
     """
-    seen = fold_trainer.seen_contexts(trainer) & {context_hash(example["context"]) for example in examples}
+    seen = trainers.seen_contexts(trainer) & {context_hash(example["context"]) for example in examples}
     if seen:
         raise LeakError(
             f"expected a checkpoint that has not seen this data; {trainer.qa.model_path} was trained on {len(seen)} "
             "of its contexts. Start from the checkpoint that it was trained from"
         )
-    fold_trainer.check(trainer, examples, training)
+    trainers.check(trainer, examples, training)
     # Workers have working directories of their own.
     folds_dir = check_writable(folds_dir).absolute()
     shared = {
         "data": data_fingerprint(examples),
-        "trainer": fold_trainer.settings(trainer),
+        "trainer": trainers.settings(trainer),
         "training": training,
         "code": code_fingerprint(),
     }
@@ -166,7 +166,7 @@ def plan_folds(
         }
         folder = fold_folder(folds_dir, fold_index, len(splits), fold_key(configuration))
         plans.append(FoldPlan(folder, fold_index, len(splits), configuration))
-    needed = sum(not plan.folder.exists() for plan in plans) * fold_trainer.num_bytes(trainer)
+    needed = sum(not plan.folder.exists() for plan in plans) * trainers.num_bytes(trainer)
     free = shutil.disk_usage(folds_dir).free
     if free < needed:
         raise OSError(

@@ -13,7 +13,7 @@ GROUP_BY = ("context", "title", "none")
 
 
 class LeakError(ValueError):
-    """Raised when a model would be asked about something that it was trained on."""
+    """Raised when a model would predict something that it was trained on."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def make_splits(
     Raises
     ------
     ValueError
-        If `num_splits` is no integer of at least 2, or there are fewer groups than folds.
+        If `num_splits` is no integer of at least 2, `group_by` is unknown, or there are fewer groups than folds.
     """
     if type(num_splits) is not int or num_splits < 2:
         raise ValueError(f"num_splits: expected an integer of at least 2, found {num_splits!r}")
@@ -109,7 +109,9 @@ def make_splits(
 
 
 def check_splits(splits: Sequence[Split], groups: np.ndarray) -> None:
-    """Check that splits hold every example out exactly once and leak nothing, by the group of each of n examples.
+    """Check that splits hold every example out exactly once and leak nothing.
+
+    `groups`, of shape (n,), has the group of each of the n examples.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Predictions that lie in the files of folds, and are read when they are asked for."""
+"""Predictions that lie in the files of folds, and are read on access."""
 
 import mmap
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ class _Place(NamedTuple):
 
 
 class StoredPredictions(Sequence[SpanPrediction]):
-    """Predictions of n examples, each read from its fold's arrays when it is asked for; a slice is a list of them.
+    """Predictions of n examples, each read from its fold's arrays on access; a slice is a list of them.
 
     The arrays of an item are its own. A pickle or a copy holds all of the content, and needs no file.
     """
@@ -84,7 +84,7 @@ class StoredPredictions(Sequence[SpanPrediction]):
         )
 
     def _give_back(self) -> None:
-        """Let the system take the memory of what was read; it is there again when it is looked at."""
+        """Let the system take the memory of what was read; on the next access it is read again."""
         self._num_read = 0
         for arrays in self._folds:
             for array in arrays.values():

@@ -1,4 +1,4 @@
-"""What cross-validation needs to know of a trainer: what keys its folds, whether a run can start, how to rebuild it.
+"""What cross-validation needs to know about a trainer: the key of its folds, its checks, how to make it elsewhere.
 
 A trainer is anything with a `label_map`, `train(dataset, output_dir, *, seed, **training)` and `load(output_dir)`,
 which returns a model with `predict_batch(examples)`. For a `QATrainer`, everything that shapes its models is part of a
@@ -65,7 +65,7 @@ def num_bytes(trainer) -> int:
 
 
 def seen_contexts(trainer) -> set[str]:
-    """Return the hashes of the contexts that the start checkpoint was trained on, as far as it says."""
+    """Return the hashes of the contexts that the start checkpoint was trained on, as far as it lists them."""
     return read_seen_contexts(trainer.qa.checkpoint) if isinstance(trainer, QATrainer) else set()
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from span_label_errors.cross_validation import trainers as fold_trainer
+from span_label_errors.cross_validation import trainers
 from span_label_errors.cross_validation.make import FoldMaking, FoldPlan
 from span_label_errors.cross_validation.store import code_fingerprint
 
@@ -31,7 +31,7 @@ class FoldJob:
     """Everything that another process needs to make a fold."""
 
     plan: FoldPlan
-    trainer: dict  # `fold_trainer.description`
+    trainer: dict  # `trainers.description`
     examples: list[dict]  # of the whole data set
     num_threads: int
 
@@ -59,9 +59,10 @@ def make_in_process(
     gpu: str | None = None,
     on_start: Callable[[subprocess.Popen], None] = lambda process: None,
 ) -> None:
-    """Make a fold in a process of its own, which sees one GPU only if its name in CUDA_VISIBLE_DEVICES is given.
+    """Make a fold in a process of its own.
 
-    `log` and `progress` are as in `FoldMaking`. `on_start` gets the process, which may be killed: what it saved is
+    `log` and `progress` are as in `FoldMaking`. `gpu`, as CUDA_VISIBLE_DEVICES names it, is the only one that the
+    process sees; without it, the process sees all. `on_start` gets the process, which may be killed: what it saved is
     kept.
 
     Raises
@@ -110,7 +111,7 @@ def make_in_process(
 
 def check_same_code_and_checkpoint(plan: FoldPlan, trainer) -> None:
     """Raise RuntimeError if code or trainer here are not those that the fold is filed under."""
-    here = code_fingerprint() | fold_trainer.settings(trainer)
+    here = code_fingerprint() | trainers.settings(trainer)
     for name, planned in (plan.configuration["code"] | plan.configuration["trainer"]).items():
         if here.get(name) != planned:
             raise RuntimeError(
@@ -143,7 +144,7 @@ def main() -> None:
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     try:
         torch.set_num_threads(job.num_threads)
-        trainer = fold_trainer.from_description(job.trainer)
+        trainer = trainers.from_description(job.trainer)
         check_same_code_and_checkpoint(job.plan, trainer)
         log, progress = (lambda text: send("log", text)), (lambda text: send("progress", text))
         FoldMaking(job.plan, job.examples, trainer, log, progress).fold()

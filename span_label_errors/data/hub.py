@@ -9,12 +9,12 @@ from huggingface_hub.utils import get_session
 
 
 def local_path(name: str) -> Path:
-    """Return what may be a path or a name on the Hub as a path, `~` expanded.
+    """Return `name`, a path or a name on the Hub, as a path with `~` expanded.
 
     Raises
     ------
     ValueError
-        If it can be neither.
+        If it can be neither of them.
     """
     shown = repr(name) if len(name) <= 60 else f"{name[:60]!r}… of {len(name):,} characters"
     try:

@@ -123,7 +123,7 @@ def _rows_of_hub(source: str, num_examples: int | None, revision: str | None) ->
     name, _, split = source.partition(":")
     repository = HUB_ALIASES.get(name, name)
     with asking_hub(source, f'download the data set elsewhere and pass the file\'s path, use "{DEMO_SOURCE}"'):
-        loaded = datasets.load_dataset(  # nosec B615 # the caller says whose data; no code comes with it
+        loaded = datasets.load_dataset(  # nosec B615 # the caller chooses the data; no code comes with it
             repository, split=split or "train", revision=revision
         )
     _check_columns(loaded.column_names, source)
@@ -198,9 +198,9 @@ def describe(value: object) -> str:
     return f"{type(value).__name__} {shorten(repr(value))}"
 
 
-def shown_names(fields: dict, most: int = 8) -> str:
-    """Return the names of fields, or the first of them, for a message."""
-    return ", ".join(shorten(repr(name)) for name in list(fields)[:most]) + (", …" if len(fields) > most else "")
+def shown_names(fields: dict) -> str:
+    """Return the names of fields, at most eight of them, for a message."""
+    return ", ".join(shorten(repr(name)) for name in list(fields)[:8]) + (", …" if len(fields) > 8 else "")
 
 
 def shorten(text: str, length: int = 60) -> str:

@@ -139,7 +139,7 @@ def load_squad(
     if problems and (on_invalid == "raise" or len(problems) == len(rows)):
         raise InvalidDatasetError(source, problems, len(rows))
     if problems:
-        # Every id is named here: a short list would hide which examples are missing from the outputs.
+        # All ids, since a short list would hide which examples are missing from the outputs.
         dropped = ", ".join(f"{problem.id!r} (index {problem.example_index})" for problem in problems)
         warnings.warn(f"{_summary(source, problems, len(rows))}\nDropped: {dropped}.", stacklevel=2)
         invalid_indices = {problem.example_index for problem in problems}

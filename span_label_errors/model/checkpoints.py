@@ -45,7 +45,7 @@ class Checkpoint:
 
 
 def resolve_checkpoint(model_path: str | Path, revision: str | None = None) -> Checkpoint:
-    """Find the folder of a checkpoint and check what it holds; `QA` says what its arguments are.
+    """Find the folder of a checkpoint and check what it holds; the arguments are those of `QA`.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def resolve_checkpoint(model_path: str | Path, revision: str | None = None) -> C
 def _check_config(path: Path, config: dict, tensor_names: set[str]) -> BertConfig:
     """Check that config.json describes an encoder of as many layers as there are weights for.
 
-    transformers would leave out layers without a word, and in a decoder no token sees what follows it. That the
+    transformers would silently leave out layers, and in a decoder no token sees what follows it. That the
     weights have the other sizes, `load_network` finds.
     """
     try:
@@ -143,18 +143,18 @@ def read_settings(checkpoint: Checkpoint) -> dict:
     settings = _read_json(file, "the window settings that QATrainer writes")
     types = {"max_length": int, "doc_stride": int, "answers": str}
     if {name: type(settings.get(name)) for name in types} != types:
-        raise ValueError(f"{file}: expected {', '.join(types)} as QATrainer writes them, found {settings}")
+        raise ValueError(f"{file}: expected {', '.join(types)} as QATrainer writes them, found {settings}; train again")
     return settings
 
 
 def read_seen_contexts(checkpoint: Checkpoint) -> set[str]:
-    """Return the hashes of the contexts that a checkpoint was trained on, as far as it says."""
+    """Return the hashes of the contexts that a checkpoint was trained on; empty if `QATrainer` did not write it."""
     file = checkpoint.path / SEEN_CONTEXTS_FILE
     if not file.is_file():
         return set()
     seen = _read_json(file, "the hashes of contexts that QATrainer writes", list)
     if not all(isinstance(context_hash, str) for context_hash in seen):
-        raise ValueError(f"{file}: expected hashes of contexts as texts, found other values")
+        raise ValueError(f"{file}: expected hashes of contexts as texts, found other values; train again")
     return set(seen)
 
 

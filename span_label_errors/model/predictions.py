@@ -1,4 +1,4 @@
-"""What a model says of an example, and how it is put together from the example's windows."""
+"""The prediction for an example, and how it is put together from the example's windows."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from span_label_errors.spans.alignment import OUTSIDE
 
 @dataclass(frozen=True, eq=False)
 class SpanPrediction:
-    """What a model says of one example, for the T tokens of `[CLS] question [SEP] context [SEP]`.
+    """A model's prediction for one example: the T tokens of `[CLS] question [SEP] context [SEP]`.
 
     Unpacks as `pred_probs, tokens, labels`, and carries more by name.
 

@@ -177,7 +177,7 @@ class QATrainer:
                     head_learning_rate=head_learning_rate, on_step=on_step, states=states,
                 )  # fmt: skip
             except FloatingPointError:
-                # The same again would end the same.
+                # Resumed from its last state, the training would fail again.
                 if states is not None and is_first:
                     states.clear()
                 raise

@@ -123,7 +123,7 @@ def train_network(
 ) -> list[tuple[float, float]]:
     """Train a network in place, from the saved state if there is one.
 
-    `collate` pads the windows of a batch; `QATrainer.train` says what the other arguments are. Of several processes the
+    `collate` pads the windows of a batch; the other arguments are those of `QATrainer.train`. Of several processes the
     first one saves the states, and all must be able to read them. What dropout draws then depends on their number, and
     is drawn anew after an interruption.
 

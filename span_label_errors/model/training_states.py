@@ -68,7 +68,7 @@ class TrainingStates:
         return saved
 
     def load(self) -> TrainingState | None:
-        """Return the latest state that is whole and of this key, or None, and remove the others."""
+        """Return the latest state that is whole and of this key, or None; remove later ones, which are not."""
         for half_written in self.folder.glob(".step_*.partial"):
             half_written.unlink()
         for file in self._files():

@@ -21,7 +21,7 @@ from span_label_errors.data.squad import problem_of_example
 from span_label_errors.spans.alignment import TokenizedText, answer_spans, token_labels, tokenize_texts
 
 NUM_SPECIAL_TOKENS = 3  # [CLS], [SEP], [SEP]
-IGNORED_LABEL = -100  # what Trainer leaves out when it counts the labels of a batch
+IGNORED_LABEL = -100  # of a token that does not count in the loss, as elsewhere in PyTorch
 
 
 class QuestionCutWarning(UserWarning):
@@ -156,7 +156,10 @@ def window_ranges(num_tokens: int, window_size: int, doc_stride: int) -> list[tu
 
 
 def owning_window(ranges: Sequence[tuple[int, int]]) -> np.ndarray:
-    """Return for each token the index of the window with most context on both sides of it; of equal ones the first."""
+    """Return for each of C tokens the index of the window with most context on both sides of it, shape (C,), int64.
+
+    Of equal windows, it is the first.
+    """
     num_tokens = ranges[-1][1]
     owner = np.zeros(num_tokens, dtype=np.int64)
     most_context = np.full(num_tokens, -1, dtype=np.int64)

@@ -12,12 +12,12 @@ from span_label_errors.notebook.settings import TrainingParameters
 def expected_seconds(
     parameters: TrainingParameters, splits: Sequence[Split], windows_per_example: float, step_times: Sequence[float]
 ) -> float:
-    """Return how long it takes to train all folds, one after the other.
+    """Return how many seconds it takes to train all folds, one after the other.
 
     Parameters
     ----------
     parameters : TrainingParameters
-        Say how many windows a step takes, and how many epochs or steps there are.
+        Give the number of windows in a step, and that of epochs or steps.
     splits : sequence of Split
     windows_per_example : float
         Above 1 where contexts are longer than a window.

@@ -16,7 +16,7 @@ def plot_losses(out_of_fold: "OutOfFold") -> Figure:
     """Plot each fold's training loss by epoch, and its loss on the held-out examples at the end."""
     figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
     for report in out_of_fold.reports:
-        # Empty if the run was told to log nothing.
+        # Empty if logging_steps exceeds the number of steps, or the trainer reports no losses.
         epochs, losses = np.reshape(report["loss_history"], (-1, 2)).T
         last_epoch = epochs[-1] if len(epochs) else 0.0
         (line,) = axes.plot(epochs, losses, marker=".", label=f"fold {report['fold']}, training")
@@ -33,7 +33,7 @@ def plot_losses(out_of_fold: "OutOfFold") -> Figure:
 def plot_probabilities(out_of_fold: "OutOfFold", class_name: str) -> Figure:
     """Plot how the out-of-fold P(class) is distributed over labelled and over other tokens."""
     column = out_of_fold.label_map[class_name]
-    # Copies of the column alone: predictions may be read when asked for, and a view would keep all of each in memory.
+    # Predictions are read from disk on access; a view of a column would keep all of them in memory.
     of_class = [(p.pred_probs[:, column].copy(), p.labels[:, column].copy()) for p in out_of_fold.predictions]
     probs, labels = (np.concatenate(arrays) for arrays in zip(*of_class, strict=True))
     bins = np.logspace(np.log10(max(probs.min(), 1e-6)), 0, 50)

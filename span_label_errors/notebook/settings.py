@@ -80,7 +80,7 @@ def _file(path: str) -> str:
     return file
 
 
-def _for_the_pool(value: object, info: ValidationInfo) -> object:
+def _checked_by_pool(value: object, info: ValidationInfo) -> object:
     FoldPool(**{info.field_name: value})
     return value
 
@@ -101,8 +101,8 @@ _Folder = Annotated[str, AfterValidator(_absolute)]  # written to
 _File = Annotated[str, AfterValidator(_file)]  # must be there
 _LabelMap = Annotated[dict, AfterValidator(check_label_map)]
 _Arguments = Annotated[dict, AfterValidator(_training_arguments)]
-_Count = Annotated[int | None, AfterValidator(_for_the_pool)]
-_Backend = Annotated[str | None, AfterValidator(_for_the_pool)]
+_Count = Annotated[int | None, AfterValidator(_checked_by_pool)]
+_Backend = Annotated[str | None, AfterValidator(_checked_by_pool)]
 _Number = Annotated[float, WrapValidator(_as_given)]
 _OptionalNumber = Annotated[float | None, WrapValidator(_as_given)]
 _LARGEST_SEED = 2**32 - 1  # what scikit-learn takes
@@ -210,7 +210,7 @@ class TrainingParameters(_Parameters):
     outputs_dir: _Folder = _field("outputs", "results are written here")
 
     @model_validator(mode="after")
-    def _agree(self) -> Self:
+    def _check_together(self) -> Self:
         problems = []
         try:
             check_window_size(self.max_length, self.doc_stride or 0)

@@ -95,7 +95,10 @@ def show_answers(issues: pd.DataFrame, table: pd.DataFrame, count: int = 3) -> H
 
 
 def worst_answers(issues: pd.DataFrame, count: int = 10) -> pd.DataFrame:
-    """Return the answers that `show_answers` shows as a table: `rank`, quality, question, answers and reasons."""
+    """Return the worst answers as a table by `rank`: label quality, question, given and suggested answer, reasons.
+
+    As in `show_answers`, a suggestion of a confidence below `CONFIDENT_SUGGESTION` is left out.
+    """
     columns = ["label_quality", "question", "given_answer", "suggested_answer", "reasons"]
     return _worst(issues, count).set_index("rank")[columns]
 

@@ -2,7 +2,7 @@
 
 Nobody has marked which answers are wrong, but most are right, and wrong ones can be made. So one model learns which
 span of a context is given as the answer, and one for each kind of mistake learns to tell given answers from planted
-ones. All use the same features; none judges a paragraph that it has learned from.
+ones. All use the same features; none scores a paragraph that it has learned from.
 """
 
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ class AnswerModel:
         given, mistakes, kinds = training.given[rows], training.mistakes[of_rows], training.kinds[of_rows]
         mean, self._mean_given = mistakes.mean(axis=0), given.mean(axis=0)
         deviation = np.maximum(mistakes.std(axis=0), given.std(axis=0))
-        # A feature that never varies says nothing.
+        # A feature that never varies has no scale.
         scale = np.where(deviation > 1e-9, deviation, 1.0)
         choice_weights = _fit_choice(
             [(np.vstack([training.given[[row]], training.compared[row]]) - mean) / scale for row in rows]
@@ -108,7 +108,10 @@ class AnswerModel:
         return Explanation(str(self._kinds[closest]) if of_kinds[closest] < 0 else None, deviation, terms)
 
     def choice(self, features: np.ndarray) -> np.ndarray:
-        """Return each span's probability of being the given answer, if one of these S spans is."""
+        """Return the probability that each of S spans is the given answer, shape (S,), if one of them is.
+
+        `features` has the shape (S, F).
+        """
         utilities = features @ self._choice_weights
         return np.exp(utilities - np.logaddexp.reduce(utilities))
 

@@ -10,6 +10,7 @@ from span_label_errors.quality.answer_model import TrainingSet
 from span_label_errors.quality.context import ContextText, WordRarity
 from span_label_errors.quality.features import FEATURES, QuestionFeatures
 from span_label_errors.quality.mistakes import MISTAKES
+from span_label_errors.results.read import span_classes_of
 from span_label_errors.spans.text import Span, cuts_word, normalized_text, overlaps
 
 # More answers teach the few weights nothing new, but would have to be held in memory.
@@ -36,11 +37,6 @@ class Candidates:
     features: np.ndarray  # (S, F)
     given: np.ndarray  # (1, F) features of the given answer; (0, F) for no answer
     probs: np.ndarray  # (C,) P(span class) of the context tokens
-
-
-def span_classes_of(table: pd.DataFrame) -> list[str]:
-    """Return the span classes that a table of out-of-fold predictions has columns of."""
-    return [name.removeprefix("pred_probs_") for name in table.columns if name.startswith("pred_probs_")]
 
 
 class AnswerFeatures:
@@ -80,7 +76,10 @@ class AnswerFeatures:
                 ]
 
     def training_set(self) -> tuple[TrainingSet, np.ndarray]:
-        """Return what to learn from, and the rows of its answers in `given_answers`: `MAX_ANSWERS_LEARNED` at most."""
+        """Return what to learn from, and the rows of its U answers in `given_answers`, shape (U,).
+
+        U is `MAX_ANSWERS_LEARNED` at most; of more answers, a random part is taken.
+        """
         answers = np.flatnonzero([given.span is not None for given in self.given_answers])
         if len(answers) > MAX_ANSWERS_LEARNED:
             rng = np.random.default_rng(self._seed)

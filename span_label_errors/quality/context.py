@@ -1,7 +1,7 @@
 """The words of a context, its candidate spans, and the features of spans that need the text alone.
 
 Several questions are asked about a paragraph, and each is compared with every candidate of it. So these features are
-computed once a paragraph.
+computed once per paragraph.
 """
 
 import itertools
@@ -24,7 +24,7 @@ _MAX_PLACES = 100
 
 
 class WordRarity:
-    """How rare words are: the logarithm of how few different contexts hold them."""
+    """How rare words are: the inverse document frequency of their stems over the different contexts."""
 
     def __init__(self, contexts: Iterable[str]):
         distinct = set(contexts)
@@ -44,9 +44,10 @@ def stems(text: str) -> list[str]:
 def ranges_touched(
     piece_start: np.ndarray, piece_end: np.ndarray, char_start: np.ndarray, char_end: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the half-open ranges of the pieces of a text (words, tokens) that share a character with each span.
+    """Return the half-open ranges of the P pieces of a text (words, tokens) that share a character with each span.
 
-    A span that touches no piece gets the next one behind it, or the last.
+    Pieces have offsets of shape (P,), S spans those of shape (S,), and so have the first and last pieces that are
+    returned. A span that touches no piece gets the next one behind it, or the last.
     """
     first = np.searchsorted(piece_end, char_start, side="right").clip(max=len(piece_end) - 1)
     return first, np.maximum(np.searchsorted(piece_start, char_end, side="left"), first + 1)
@@ -224,7 +225,7 @@ class TextSpans:
         return rows, (np.cumsum(counts) - counts)[rows], places
 
     def overlap(self, span: Span) -> np.ndarray:
-        """Return the word-level F1 of each span with another span."""
+        """Return the word-level F1 of each span with another span, shape (S,)."""
         ends = np.array([span[0]]), np.array([span[1]])
         first, last = ranges_touched(self.text.word_start, self.text.word_end, *ends)
         shared = np.minimum(self.word_end, last) - np.maximum(self.word_start, first)

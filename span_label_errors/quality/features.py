@@ -1,7 +1,7 @@
 """Features of spans as answers to a question: the model's probabilities, the question's words, the form of the span.
 
-Each feature is a number that needs no list of any language's words: rare words are told from common ones by counting
-the contexts of the data set that hold them.
+Each feature is a number that needs no list of any language's words: a word is rare if few contexts of the
+data set hold it.
 """
 
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ FEATURES = {
     "mark_inside": ("", "it has punctuation inside"),
     # Capitalised words and numbers.
     "share_of_names": ("few of its words are names or numbers", "most of its words are names or numbers"),
-    # Begins or ends inside a word; the check "cut_word" says so.
+    # Begins or ends inside a word; the check "cut_word" gives that reason.
     "cuts_word": ("", ""),
     # The competing answer is the given answer of another question on the context that overlaps most: word-level F1.
     "overlap_with_competing_answer": ("", "looks like the answer of another question"),

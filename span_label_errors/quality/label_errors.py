@@ -12,11 +12,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from span_label_errors.quality.answer_model import AnswerModel, TrainingSet, parts_of
-from span_label_errors.quality.candidates import AnswerFeatures, Candidates, GivenAnswer, span_classes_of
+from span_label_errors.quality.candidates import AnswerFeatures, Candidates, GivenAnswer
 from span_label_errors.quality.checks import failed_checks
 from span_label_errors.quality.mistakes import MISTAKES
 from span_label_errors.quality.reasons import NO_ANSWER, joined, reasons_of_model
 from span_label_errors.quality.scores import span_label_quality
+from span_label_errors.results.read import span_classes_of
 from span_label_errors.spans.expected_f1 import best_span, expected_f1_share
 from span_label_errors.spans.text import Span
 
@@ -66,8 +67,8 @@ class LabelErrors:
 
 
 @dataclass(frozen=True)
-class _Judgement:
-    """Of one given answer."""
+class _AnswerScore:
+    """How likely one given answer is right, what it could be instead, and why."""
 
     log_odds: float  # of being right, before the share of wrong ones is known
     suggestion: Span | None
@@ -83,7 +84,7 @@ def find_label_errors(
     Models learn from the data set itself what makes an answer suspicious. Nobody has marked which answers are wrong,
     but most are right, and mistakes of known kinds can be planted in their places. The models tell given answers
     from planted mistakes, and from the other spans of the context, by the features of `features.FEATURES`:
-    out-of-fold probabilities, words of the question, form of the span. Each answer is judged by models that have
+    out-of-fold probabilities, words of the question, form of the span. Each answer is scored by models that have
     learned from other paragraphs only.
 
     Parameters
@@ -123,7 +124,7 @@ def find_label_errors(
     learned = len(teaching) >= MIN_ANSWERS and num_paragraphs > 1
     if learned:
         part = parts_of(paragraphs, paragraphs[teaching])
-        judgements, share_wrong = _judge_by_models(features, training, answers, part)
+        answer_scores, share_wrong = _score_by_models(features, training, answers, part)
     else:
         warnings.warn(
             f"expected at least {MIN_ANSWERS} answers on more than one paragraph to learn from, found "
@@ -131,19 +132,19 @@ def find_label_errors(
             FewAnswersWarning,
             stacklevel=2,
         )
-        judgements = [_judge_by_probabilities(given, table.iloc[given.example_index]) for given in given_answers]
+        answer_scores = [_score_by_probabilities(given, table.iloc[given.example_index]) for given in given_answers]
         share_wrong = float((quality < 0.5).mean())
 
     # The worst answer of each example stands for it.
     worst: dict[int, int] = {}
-    for row in np.argsort([judgement.log_odds for judgement in judgements], kind="stable").tolist():
+    for row in np.argsort([answer_score.log_odds for answer_score in answer_scores], kind="stable").tolist():
         worst.setdefault(given_answers[row].example_index, row)
     rows = [worst[example_index] for example_index in range(len(table))]
-    given, judgements = [given_answers[row].span for row in rows], [judgements[row] for row in rows]
+    given, answer_scores = [given_answers[row].span for row in rows], [answer_scores[row] for row in rows]
     if learned:
-        quality = expit(np.array([judgement.log_odds for judgement in judgements]) + logit(1 - share_wrong))
+        quality = expit(np.array([answer_score.log_odds for answer_score in answer_scores]) + logit(1 - share_wrong))
     estimated_wrong = round(share_wrong * len(table))
-    return LabelErrors(_issues(table, quality, given, judgements, estimated_wrong), estimated_wrong, learned)
+    return LabelErrors(_issues(table, quality, given, answer_scores, estimated_wrong), estimated_wrong, learned)
 
 
 def _quality_of_probabilities(table: pd.DataFrame) -> np.ndarray:
@@ -167,10 +168,10 @@ def _quality_of_probabilities(table: pd.DataFrame) -> np.ndarray:
     return np.min(of_classes, axis=0)
 
 
-def _judge_by_models(
+def _score_by_models(
     features: AnswerFeatures, training: TrainingSet, answers: np.ndarray, part: np.ndarray
-) -> tuple[list[_Judgement], float]:
-    """Judge each given answer by the model that has learned from the other parts; estimate the share of wrong ones."""
+) -> tuple[list[_AnswerScore], float]:
+    """Score each given answer by the model that has learned from the other parts; estimate the share of wrong ones."""
     models = [AnswerModel(training, np.flatnonzero(part[answers] != number)) for number in range(int(part.max()) + 1)]
     is_span = np.array([given.span is not None for given in features.given_answers])
     log_odds, no_answer = np.empty(len(is_span)), np.empty((len(is_span), 3))
@@ -190,12 +191,12 @@ def _judge_by_models(
         log_odds[~is_span] = _log_odds_of_no_answer(no_answer, is_span, part)
     of_mistakes = _log_odds_of_mistakes(training, models, part[answers])
     share_wrong = estimated_share_wrong(log_odds[is_span], of_mistakes, training.kinds)
-    judgements = [
-        _Judgement(odds, *suggestion, against)
+    answer_scores = [
+        _AnswerScore(odds, *suggestion, against)
         for odds, suggestion, against in zip(log_odds.tolist(), suggestions, reasons, strict=True)
     ]
     # Neither none nor most of a data set: a prior of 0 would leave nothing to rank by.
-    return judgements, float(np.clip(share_wrong, 0.5 / len(judgements), 0.5))
+    return answer_scores, float(np.clip(share_wrong, 0.5 / len(answer_scores), 0.5))
 
 
 def _features_of_no_answer(model: AnswerModel, candidates: Candidates) -> np.ndarray:
@@ -207,7 +208,7 @@ def _features_of_no_answer(model: AnswerModel, candidates: Candidates) -> np.nda
 
 
 def _log_odds_of_no_answer(no_answer: np.ndarray, is_span: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """Judge "no answer": where it is wrong, the features look like those of the examples that have an answer."""
+    """Score "no answer": where it is wrong, the features look like those of the examples that have an answer."""
     log_odds = np.empty(len(no_answer))
     for number in np.unique(part[~is_span]):
         others, held_out = part != number, part == number
@@ -232,6 +233,9 @@ def _log_odds_of_mistakes(training: TrainingSet, models: list[AnswerModel], part
 def estimated_share_wrong(given: np.ndarray, mistakes: np.ndarray, kinds: np.ndarray) -> float:
     """Estimate which share of the given answers is wrong, from how many look like mistakes.
 
+    `given` has the log-odds of U answers, shape (U,); `mistakes` and `kinds` have those of M planted mistakes and the
+    names of their kinds, shape (M,).
+
     If half of the planted mistakes score below a threshold, then so should half of the wrong answers: twice the
     share of given answers below it bounds the share of wrong ones (Elkan and Noto, 2008, "Learning classifiers
     from only positive and unlabeled data", for labels of the other sign). Right answers below it make that too
@@ -244,26 +248,26 @@ def estimated_share_wrong(given: np.ndarray, mistakes: np.ndarray, kinds: np.nda
     return float(np.mean([(given <= limit).mean() / tail for limit, tail in zip(thresholds, _TAILS, strict=True)]))
 
 
-def _judge_by_probabilities(given: GivenAnswer, example: pd.Series) -> _Judgement:
+def _score_by_probabilities(given: GivenAnswer, example: pd.Series) -> _AnswerScore:
     probs = np.asarray(example[f"pred_probs_{given.class_name}"], dtype=np.float64)
     share = expected_f1_share(np.asarray(example[f"labels_{given.class_name}"]), probs)
     log_odds = float(logit(np.clip(share, _SMALLEST, 1 - _SMALLEST)))
     best = best_span(probs)
     if best is None:
-        return _Judgement(log_odds, None, float(np.prod(1 - probs)))
+        return _AnswerScore(log_odds, None, float(np.prod(1 - probs)))
     span = (int(example["char_start"][best[0]]), int(example["char_end"][best[1] - 1]))
-    return _Judgement(log_odds, span, float(probs[slice(*best)].mean()))
+    return _AnswerScore(log_odds, span, float(probs[slice(*best)].mean()))
 
 
 def _issues(
     table: pd.DataFrame,
     quality: np.ndarray,
     given: list[Span | None],
-    judgements: list[_Judgement],
+    answer_scores: list[_AnswerScore],
     estimated_wrong: int,
 ) -> pd.DataFrame:
     contexts = table["context"].tolist()
-    suggested = [judgement.suggestion for judgement in judgements]
+    suggested = [answer_score.suggestion for answer_score in answer_scores]
     examples = [
         {
             "question": row.question,
@@ -278,8 +282,8 @@ def _issues(
     divided = expit(logit(quality.clip(_SMALLEST, 1 - _SMALLEST)) - np.log(_ODDS_DIVISOR))
     quality = np.where(is_certain, divided, quality)
     reasons = [
-        joined(names, judgement.reasons if score < _SUSPICIOUS else ())
-        for names, judgement, score in zip(checks, judgements, quality, strict=True)
+        joined(names, answer_score.reasons if score < _SUSPICIOUS else ())
+        for names, answer_score, score in zip(checks, answer_scores, quality, strict=True)
     ]
     issues = pd.DataFrame(
         {
@@ -292,7 +296,7 @@ def _issues(
             "given_start": pd.array([span[0] if span else None for span in given], dtype="Int64"),
             "suggested_answer": [_text(context, span) for context, span in zip(contexts, suggested, strict=True)],
             "suggested_start": pd.array([span[0] if span else None for span in suggested], dtype="Int64"),
-            "suggestion_confidence": [judgement.confidence for judgement in judgements],
+            "suggestion_confidence": [answer_score.confidence for answer_score in answer_scores],
             "checks": ["; ".join(names) for names in checks],
             "reasons": reasons,
             "fold": table["fold"].to_numpy(),

@@ -65,7 +65,7 @@ def read_npz(filepath: str | Path) -> list[np.ndarray]:
     """
     if not zipfile.is_zipfile(filepath):
         # numpy would take it for a single array, or for a pickle.
-        Path(filepath).stat()  # says that there is no such file
+        Path(filepath).stat()  # raises FileNotFoundError if it does not exist
         raise ValueError(f"{filepath}: expected an archive that np.savez wrote, found another or a damaged file")
     with np.load(filepath, allow_pickle=False) as archive:
         keys = [str(index) for index in range(len(archive.files))]

@@ -68,8 +68,15 @@ def _read_record(folder: Path) -> dict:
             "outputs_dir first"
         ) from None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{folder / RUN_FILE}: expected the record of a run, found {error!r}") from error
+        raise ValueError(
+            f"{folder / RUN_FILE}: expected the record of a run, found {error!r}; run the training notebook again"
+        ) from error
     return record
+
+
+def span_classes_of(table: pd.DataFrame) -> list[str]:
+    """Return the span classes that `out_of_fold.parquet` has columns of."""
+    return [name.removeprefix("pred_probs_") for name in table.columns if name.startswith("pred_probs_")]
 
 
 def array_files(classes: Sequence[str]) -> dict[str, str]:

@@ -107,7 +107,7 @@ def _read(source: str | Path, revision: str | None = None) -> tuple[list[dict], 
     except InvalidDatasetError as error:
         invalid = error.problems
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # `apply_decisions` says what becomes of the invalid examples
+            warnings.simplefilter("ignore")  # `apply_decisions` warns about the invalid examples itself
             dataset = load_squad(source, on_invalid="drop", revision=revision)
     examples = []
     for example in dataset:

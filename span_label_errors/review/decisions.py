@@ -20,8 +20,8 @@ def read_decisions(path: str | Path) -> list[Decision]:
         - doccano's export in JSON Lines, "only approved documents" (one that nobody looked at would read as
           confirmed).
         - the table of issues as CSV with a column `correct_answer`: `[no answer]` if there is none, empty if undecided.
-          Where the text stands several times, a column `correct_start` says at which character it starts. Separated by
-          commas, semicolons or tabs; texts as they are or `defused`.
+          Where the text stands several times, a column `correct_start` has the character at which it starts. The
+          cells are separated by commas, semicolons or tabs; texts are as they were or `defused`.
 
     Raises
     ------

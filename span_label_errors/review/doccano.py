@@ -14,7 +14,7 @@ def write_doccano(path: str | Path, issues: pd.DataFrame, table: pd.DataFrame, w
     """Write the most suspicious examples as JSON Lines for a doccano project of the kind "sequence labeling".
 
     The project must leave "Count grapheme clusters as one character" off and, if answers overlap, allow that. A text
-    without marks says that the question has no answer. The lines are returned, with offsets in UTF-16 units; for the
+    without marks means that the question has no answer. The lines are returned, with offsets in UTF-16 units; for the
     other parameters see `marks.worst_reviews`.
     """
     lines = []

@@ -8,13 +8,13 @@ from xml.etree import ElementTree  # nosec B405 # writes XML, and reads none
 import pandas as pd
 
 from span_label_errors.files import write_file
+from span_label_errors.results.read import span_classes_of
 from span_label_errors.review.marks import (
     NO_ANSWER,
     Answer,
     Decision,
     Review,
     check_fields,
-    classes_of,
     marked_answers,
     parse_json,
     trimmed,
@@ -38,7 +38,7 @@ def write_label_studio(
     the other parameters see `marks.worst_reviews`.
     """
     tasks = [_task(review) for review in worst_reviews(issues, table, worst)]
-    write_file(config_path, _config(classes_of(table)))
+    write_file(config_path, _config(span_classes_of(table)))
     write_file(tasks_path, json.dumps(tasks, indent=1, ensure_ascii=False))
     return tasks
 
@@ -79,7 +79,7 @@ def _config(classes: list[str]) -> str:
     labels = ElementTree.SubElement(view, "Labels", name=_SPANS, toName=_CONTEXT)
     for class_name in classes:
         ElementTree.SubElement(labels, "Label", value=class_name)
-    # Where Label Studio runs in its secure mode, a text would be taken for an address unless this says otherwise.
+    # Without valueType, Label Studio in its secure mode would take a text for an address.
     ElementTree.SubElement(view, "Text", name=_CONTEXT, value="$text", valueType="text", saveTextResult="yes")
     choices = ElementTree.SubElement(view, "Choices", name=_NO_ANSWER_CONTROL, toName=_CONTEXT, choice="single")
     ElementTree.SubElement(choices, "Choice", value=_NO_ANSWER_CHOICE)

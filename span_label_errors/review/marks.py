@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from span_label_errors.results.read import span_classes_of
+
 NO_ANSWER = "[no answer]"
 # Of the demo's flagged answers, most suggestions of at least this confidence are right, and most others are not.
 CONFIDENT_SUGGESTION = 0.6
@@ -74,7 +76,7 @@ def worst_reviews(issues: pd.DataFrame, table: pd.DataFrame, worst: int) -> list
     ValueError
         If the issues were not found in this `table` (`out_of_fold.parquet`).
     """
-    ids, classes = table["id"].tolist(), classes_of(table)
+    ids, classes = table["id"].tolist(), span_classes_of(table)
     reviews = []
     for row in issues.sort_values("rank", kind="stable").head(worst).itertuples(index=False):
         found = ids[row.index : row.index + 1]
@@ -82,11 +84,6 @@ def worst_reviews(issues: pd.DataFrame, table: pd.DataFrame, worst: int) -> list
             raise _mismatch(row, f"this id at index {row.index} of the table", found)
         reviews.append(_review(row, table.iloc[row.index], classes))
     return reviews
-
-
-def classes_of(table: pd.DataFrame) -> list[str]:
-    """Return the span classes that the table has columns for."""
-    return [name.removeprefix("labels_") for name in table.columns if name.startswith("labels_")]
 
 
 def _review(row: NamedTuple, example: pd.Series, classes: list[str]) -> Review:
@@ -159,7 +156,7 @@ def check_fields(row: object, types: dict[str, type], where: str, advice: str = 
 
 
 def parse_json(text: str, where: str | Path) -> object:
-    """Return what a text says as JSON; a ValueError says where it is none."""
+    """Parse JSON; the message of a ValueError begins with `where`, a file and, if need be, a line of it."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

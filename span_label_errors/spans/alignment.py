@@ -39,7 +39,7 @@ class TokenizedText(NamedTuple):
 
 
 def text_pieces(text: str, char_start: np.ndarray, char_end: np.ndarray) -> list[str]:
-    """Return the pieces `text[char_start[i]:char_end[i]]`."""
+    """Return the T pieces `text[char_start[i]:char_end[i]]`, from offsets of shape (T,)."""
     # Most tokens of a data set are the same few thousand words: kept once, they take a tenth of the memory.
     return [sys.intern(text[start:end]) for start, end in zip(char_start.tolist(), char_end.tolist(), strict=True)]
 

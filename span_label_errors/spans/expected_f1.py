@@ -13,24 +13,30 @@ MAX_ANSWER_TOKENS = 30
 def expected_f1(
     sum_of_probs: float | np.ndarray, num_tokens: int | np.ndarray, total: float | np.ndarray
 ) -> float | np.ndarray:
-    """Return the expected F1 of marking `num_tokens` tokens of some probabilities, of `total` in the whole context."""
+    """Return the expected F1 of marking some tokens, element by element where an argument is an array.
+
+    `sum_of_probs` is the sum of P(span class) over the `num_tokens` marked tokens, `total` that over the whole context.
+    """
     return 2 * sum_of_probs / (num_tokens + total)
 
 
 def range_sums(cumulative: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Return the sums of all ranges of K lengths, (K, C), from C + 1 cumulated ones; -inf where one has no end."""
+    """Return the sums of all ranges of K lengths that begin at one of C values, shape (K, C); -inf beyond the end.
+
+    `cumulative`, of shape (C + 1,), has the cumulative sums of the values, and begins with 0.
+    """
     num = len(cumulative) - 1
     padded = np.concatenate([cumulative, np.full(int(lengths.max(initial=0)), -np.inf)])
     return padded[np.arange(num) + lengths[:, None]] - cumulative[:-1]
 
 
 def expected_f1_of_spans(probs: np.ndarray, max_tokens: int = MAX_ANSWER_TOKENS) -> np.ndarray:
-    """Return the expected F1 of every span.
+    """Return the expected F1 of every span of up to `max_tokens` tokens; `probs` as in `best_span`.
 
     Returns
     -------
     ndarray of shape (L, C)
-        In row L - 1, of the spans of L tokens that begin at each token; -inf where the context is too short.
+        In row i, of the spans of i + 1 tokens that begin at each token; -inf where the context is too short.
     """
     cumulative = np.concatenate([[0.0], np.cumsum(probs)])
     lengths = np.arange(1, min(max_tokens, len(probs)) + 1)

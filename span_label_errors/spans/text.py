@@ -25,22 +25,22 @@ _STEM_LENGTH = 6
 
 
 def normalized_text(text: str) -> str:
-    """Return what two spellings of the same text have in common.
+    """Return the form that all spellings of a text share.
 
-    Case, white space and the choice between equivalent Unicode characters do not tell texts apart.
+    Spellings differ in case, white space and the choice between equivalent Unicode characters.
     """
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def occurrences(text: str, context: str, start: int = 0, end: int | None = None) -> Iterator[int]:
-    """Yield where a text starts in a context, overlaps included, if it lies between `start` and `end`.
+def occurrences(text: str, context: str) -> Iterator[int]:
+    """Yield each offset where a text starts in a context, overlapping places included.
 
     Each step takes time in proportion to the context: take no more than are needed.
     """
-    found = context.find(text, start, end)
+    found = context.find(text)
     while found >= 0:
         yield found
-        found = context.find(text, found + 1, end)
+        found = context.find(text, found + 1)
 
 
 def overlaps(span: Span, other: Span) -> bool:
@@ -68,7 +68,10 @@ def stem(word: str) -> str:
 
 
 def sentence_numbers(text: str, char_start: np.ndarray) -> np.ndarray:
-    """Return the number of the sentence of each character; sentences without one of the characters are not counted."""
+    """Return the number of the sentence that each character offset is in, from 0, of the shape of `char_start`.
+
+    Sentences that hold none of the offsets are not counted.
+    """
     ends = [match.end() for match in _SENTENCE_END.finditer(text)]
     # A small letter after the full stop: an abbreviation, no new sentence.
     ends = [end for end in ends if end < len(text) and not text[end].islower()]

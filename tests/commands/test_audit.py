@@ -329,6 +329,11 @@ def test_record_that_lacks_something_is_found(run, name):
     assert name in found_wrong(run)
 
 
+def test_record_of_another_form_is_found(run):
+    change_record(run, lambda record: record.update(parameters=["folds"]))
+    assert "found one of another form (AttributeError" in found_wrong(run)
+
+
 # The review of a run
 
 

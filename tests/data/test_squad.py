@@ -300,6 +300,3 @@ def test_hint_names_the_nearest_of_all_occurrences():
 @pytest.mark.parametrize(("text", "context"), [("aa", "aaaa"), ("ab", "abcab"), ("x", "abc"), ("abc", "ab")])
 def test_occurrences_overlap(text, context):
     assert list(occurrences(text, context)) == [i for i in range(len(context)) if context.startswith(text, i)]
-    assert list(occurrences(text, context, 1, 3)) == [
-        i for i in range(1, len(context)) if context.startswith(text, i) and i + len(text) <= 3
-    ]

@@ -10,7 +10,7 @@ from text_strategies import span_of, word_tokens
 
 from span_label_errors.quality import candidates as candidates_module
 from span_label_errors.quality import context as context_module
-from span_label_errors.quality.candidates import AnswerFeatures, GivenAnswer, span_classes_of
+from span_label_errors.quality.candidates import AnswerFeatures, GivenAnswer
 from span_label_errors.quality.context import ContextText, WordRarity
 from span_label_errors.quality.features import COLUMN, FEATURES, QuestionFeatures
 
@@ -39,12 +39,6 @@ def table_of(*rows: dict) -> pd.DataFrame:
 
 
 # Given answers
-
-
-def test_span_classes_are_those_with_probabilities():
-    table = pd.DataFrame(columns=["labels_X", "pred_probs_PER", "tokens", "pred_probs_my_class", "labels_PER"])
-    assert span_classes_of(table) == ["PER", "my_class"]
-    assert span_classes_of(pd.DataFrame(columns=["labels_ANS"])) == []
 
 
 def test_every_answer_and_every_class_without_one_is_a_given_answer():

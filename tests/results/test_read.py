@@ -9,7 +9,7 @@ import pyarrow.parquet
 import pytest
 from small_runs import PARAMETERS, PROBS, five_examples, one_class
 
-from span_label_errors.results.read import read_outputs
+from span_label_errors.results.read import read_outputs, span_classes_of
 from span_label_errors.results.write import out_of_fold_table, write_outputs
 
 NAMES = ["labels.npz", "out_of_fold.parquet", "pred_probs.npz", "questions.npz", "tokens.npz"]
@@ -68,3 +68,9 @@ def test_table_is_read_in_batches(outputs):
     tables = [batch.to_pandas() for batch in batches]
     assert [len(table) for table in tables] == [2, 2, 1]
     pd.testing.assert_frame_equal(pd.concat(tables, ignore_index=True), read_outputs(outputs)[0])
+
+
+def test_span_classes_are_those_with_probabilities():
+    table = pd.DataFrame(columns=["labels_X", "pred_probs_PER", "tokens", "pred_probs_my_class", "labels_PER"])
+    assert span_classes_of(table) == ["PER", "my_class"]
+    assert span_classes_of(pd.DataFrame(columns=["labels_ANS"])) == []

@@ -3,7 +3,7 @@
 import pytest
 from review_frames import make_frames
 
-from span_label_errors.review.marks import Answer, classes_of, worst_reviews
+from span_label_errors.review.marks import Answer, worst_reviews
 
 EXAMPLE = {"context": "abcd", "given": [(0, 2)], "suggested": (1, 3)}
 
@@ -25,11 +25,6 @@ def test_given_answer_is_the_one_of_the_issue_and_gives_the_suggestion_its_class
 def test_class_of_a_suggestion_for_no_answer_is_known_if_there_is_one(classes, class_name):
     (review,) = worst_reviews(*make_frames({"context": "abcd", "suggested": (1, 3)}, classes=classes), 1)
     assert review.suggested == Answer("bc", 1, class_name)
-
-
-def test_classes_are_those_that_the_table_has_columns_for():
-    _, table = make_frames({"context": "abcd"}, classes=("A", "B_c"))
-    assert classes_of(table) == ["A", "B_c"]
 
 
 @pytest.mark.parametrize(
