@@ -163,7 +163,16 @@ def test_half_a_line_of_a_killed_process_is_left_out(trainer, tmp_path, monkeypa
     assert lines == ["whole"]
 
 
+@pytest.fixture
+def interruptible():
+    """Let an interrupt arrive where the shell has it ignored, as it does in jobs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
 def test_interrupt_ends_all_processes(trainer, tmp_path):
     """Ctrl-C while two folds are made; what was saved of them is kept."""
 
