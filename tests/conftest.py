@@ -17,6 +17,7 @@ from hypothesis import Phase, is_hypothesis_test, settings
 from transformers import AutoTokenizer, BertConfig, BertModel, BertTokenizer
 
 from span_label_errors.model.checkpoints import resolve_checkpoint
+from spanbert import QA, QATrainer
 
 # The same cases in every run, so that a failure comes back; the long run looks elsewhere each time.
 settings.register_profile("default", deadline=None, derandomize=True, max_examples=100)
@@ -90,6 +91,19 @@ def tiny_bert(tmp_path_factory) -> Path:
     torch.manual_seed(0)
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_reader(tiny_bert, tmp_path_factory) -> Path:
+    """Folder of the tiny BERT, trained on two contexts that are not among those of the twelve examples."""
+    folder = tmp_path_factory.mktemp("tiny_reader") / "model"
+    read = [
+        make_example("x", "The river was by the book.", "Where was the river?", "by the book"),
+        make_example("y", "Who was in Cairo? A woman.", "Who was in Cairo?", "A woman"),
+    ]
+    label_map = {"O": 0, "ANS": 1}
+    QATrainer(QA(tiny_bert, max_length=48, doc_stride=8), 48, label_map).train(read, folder, 1)
     return folder
 
 

@@ -76,6 +76,7 @@ def gather(
             "seed": 100 + k,
             "data": data_fingerprint(dataset),
             "code": {"modules": "hash of the code", "torch": "2.0"},
+            "training": {"num_train_epochs": 2},
             "trainer": {"checkpoint": "hash of the checkpoint", "label_map": label_map, "answers": answers},
             "train_indices": split.train_indices.tolist(),
             "validation_indices": split.validation_indices.tolist(),

@@ -2,7 +2,8 @@
 
 The audit does not trust the run's own record. It computes hashes again, checks the splits against the groups
 that the contexts form, makes the labels again from the given answers, and looks each probability up in the predictions
-of its fold. Each fold's model lists, as hashes, the contexts that it was trained on.
+of its fold. Each fold's model lists, as hashes, the contexts that it was trained on. Where nothing was trained, the one
+fold lists those of the checkpoint that predicted.
 """
 
 import argparse
@@ -50,6 +51,10 @@ class _Run:
     @property
     def classes(self) -> list[str]:
         return span_classes(self.record["label_map"])
+
+    @property
+    def is_trained(self) -> bool:
+        return any(fold["train_indices"] for fold in self.record["folds"])
 
     def where(self, example_index: int) -> str:
         return f"example {example_index} (id {self.table['id'].iloc[example_index]!r})"
@@ -188,7 +193,8 @@ def _check_arrays(run: _Run) -> str:
 
 def _check_splits(run: _Run) -> str:
     folds, group_by = run.record["folds"], run.record["group_by"]
-    splits = [Split(np.array(fold["train_indices"]), np.array(fold["validation_indices"])) for fold in folds]
+    parts = ("train_indices", "validation_indices")
+    splits = [Split(*(np.array(fold[part], dtype=np.int64) for part in parts)) for fold in folds]
     examples = run.table[["context", "title"]].to_dict("records")
     check_splits(splits, group_labels(examples, group_by))
     expected = np.full(len(run.table), -1)
@@ -198,6 +204,9 @@ def _check_splits(run: _Run) -> str:
     for example_index in np.flatnonzero(run.table["fold"] != expected):
         raise AuditError(f"{run.where(example_index)}: expected fold {expected[example_index]}, which held it out")
     seed = (run.record.get("parameters") or {}).get("seed")
+    if not run.is_trained:
+        _expect(folds[0]["seed"] is None, f"run.json: expected no seed without training, found {folds[0]['seed']}")
+        return "nothing was trained: one checkpoint predicted each example once"
     derived = seed is None or all(fold["seed"] == fold_seed(seed, fold["fold"]) for fold in folds)
     _expect(derived, f"run.json: expected the seeds of the folds to be derived from {seed}")
     group = "example" if group_by == "none" else group_by
@@ -207,6 +216,10 @@ def _check_splits(run: _Run) -> str:
 def _check_folds(run: _Run) -> str:
     for fold in run.record["folds"]:
         _check_fold(run, fold)
+    if not run.is_trained:
+        return (
+            f"the fold in {run.folds_dir.name}/ is whole, and the probabilities are those that the checkpoint predicted"
+        )
     count = len(run.record["folds"])
     return f"{count} folds in {run.folds_dir.name}/ are whole, and the probabilities are the ones they predicted"
 
@@ -224,7 +237,9 @@ def _check_fold(run: _Run, fold: dict) -> None:
     expected_folder = fold_folder(run.folds_dir, fold["fold"], len(run.record["folds"]), key).name
     _expect(folder.name == expected_folder, f"{title}: expected its configuration under the name {expected_folder}")
     _expect(report["data"] == run.record["data_sha256"], f"{title}: expected a fold of this data, found other data")
-    for name in ("seed", "train_indices", "validation_indices"):
+    found, expected = report["trainer"].get("checkpoint"), run.record["checkpoint_sha256"]
+    _expect(found == expected, f"{title}: expected a fold from the checkpoint of run.json, found another")
+    for name in ("seed", "training", "train_indices", "validation_indices"):
         _expect(report[name] == fold[name], f"{title}: expected the {name} of run.json, found others")
     stored = {name: arrays[name] for name in ("char_start", "char_end")}
     for kind in ("pred_probs", "labels"):
@@ -237,6 +252,23 @@ def _check_fold(run: _Run, fold: dict) -> None:
 
 
 def _check_models(run: _Run) -> str:
+    return _check_trained_models(run) if run.is_trained else _check_start_checkpoint(run)
+
+
+def _check_start_checkpoint(run: _Run) -> str:
+    (fold,) = run.record["folds"]
+    folder = run.folds_dir / Path(fold["folder"]).name
+    weights = sorted(file.name for file in folder.rglob("*.safetensors"))
+    _expect(not weights, f"{folder}: expected no weights, since nothing was trained, found {weights}")
+    seen = json.loads((folder / SEEN_CONTEXTS_FILE).read_text(encoding="utf-8"))
+    for example_index in np.flatnonzero(run.table["context"].map(context_hash).isin(seen)):
+        raise AuditError(f"{folder}: expected a checkpoint that has not read the context of {run.where(example_index)}")
+    if not seen:
+        return "the checkpoint lists no context that it has read, so whether it has read the data cannot be seen"
+    return f"of the {len(seen):,} contexts that the checkpoint lists as read, none is in the data, in whatever spelling"
+
+
+def _check_trained_models(run: _Run) -> str:
     hashes = run.table["context"].map(context_hash)
     is_grouped = run.record["group_by"] != "none"
     for fold in run.record["folds"]:

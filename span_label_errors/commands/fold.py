@@ -85,8 +85,10 @@ def _broadcast_is_needed(group: object, is_needed: bool = False) -> bool:
 
 def make_fold(parameters: TrainingParameters, fold_index: int) -> None:
     """Make a fold with all processes of the launcher, or with this one; a finished one is left as it is."""
-    if fold_index not in range(parameters.num_splits):
-        raise ParameterError(f"--fold: expected 0 to {parameters.num_splits - 1}, found {fold_index}")
+    # Without training, all that there is to make is fold 0.
+    last = max(parameters.num_splits, 1) - 1
+    if fold_index not in range(last + 1):
+        raise ParameterError(f"--fold: expected {f'0 to {last}' if last else '0'}, found {fold_index}")
     state = PartialState(cpu=not torch.accelerator.is_available())
     idle = [name for name in ("n_jobs", "parallel_backend") if getattr(parameters, name) is not None]
     if idle and state.is_main_process:

@@ -1,6 +1,7 @@
 """Make one fold: train on the other folds' examples, predict its own, keep both."""
 
 import functools
+import json
 import shutil
 import time
 import warnings
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from span_label_errors.cross_validation import trainers
 from span_label_errors.cross_validation.metrics import evaluate_predictions
 from span_label_errors.cross_validation.store import (
     MODEL_FOLDER,
@@ -23,7 +25,8 @@ from span_label_errors.cross_validation.store import (
     save_training,
     unfinished_folder,
 )
-from span_label_errors.files import exclusive, replace_folder
+from span_label_errors.files import exclusive, replace_folder, write_file
+from span_label_errors.model.checkpoints import SEEN_CONTEXTS_FILE
 from span_label_errors.model.predictions import SpanPrediction
 from span_label_errors.model.qa import QA
 from span_label_errors.model.trainer import QATrainer
@@ -47,8 +50,15 @@ class FoldPlan:
         return fold_key(self.configuration)
 
     @property
+    def is_trained(self) -> bool:
+        """Whether a model is trained; if not, the start checkpoint as it is predicts."""
+        return bool(self.configuration["train_indices"])
+
+    @property
     def title(self) -> str:
         """What the fold is called in the log."""
+        if not self.is_trained:
+            return "prediction without training"
         return f"fold {self.fold_index} ({self.fold_index + 1} of {self.num_splits})"
 
 
@@ -69,11 +79,12 @@ class FoldMaking:
         with exclusive(lock_file(folder), self._log) as died:
             # Looked for under the lock: whoever held it until now may have made this very fold.
             fold, problem = self._find()
+            done, doing = ("trained", "training") if self.plan.is_trained else ("predicted", "predicting")
             if fold is not None:
-                self._log(f"already trained, skipping ({folder.name})")
+                self._log(f"already {done}, skipping ({folder.name})")
             else:
                 if problem:
-                    self._log(f"{folder.name} cannot be used, training again ({problem})")
+                    self._log(f"{folder.name} cannot be used, {doing} again ({problem})")
                 if died:
                     self._log(f"{died} died while it made this fold; resuming")
                 with warnings.catch_warnings():
@@ -142,7 +153,7 @@ class FoldMaking:
     def _make(self) -> Fold:
         plan, model = self.plan, self._unfinished / MODEL_FOLDER
         try:
-            training = self._trained()
+            training = self._trained() if plan.is_trained else self._not_trained()
             started = time.perf_counter()
             predictions = self._predict()
             report = {
@@ -188,9 +199,19 @@ class FoldMaking:
         states.clear()
         return training
 
+    def _not_trained(self) -> dict:
+        """Write what the checkpoint has read, and report what `train` would have; weights stay where they are."""
+        if self._unfinished.exists():
+            shutil.rmtree(self._unfinished)
+        seen = sorted(trainers.seen_contexts(self.trainer))
+        write_file(self._unfinished / MODEL_FOLDER / SEEN_CONTEXTS_FILE, json.dumps(seen, indent=1))
+        nothing = {"num_training_windows": 0, "num_training_questions_cut": 0, "seconds": {"train": 0.0}}
+        return {"loss_history": [], **nothing}
+
     def _predict(self) -> list[SpanPrediction]:
         # Read back from the files, so that what is predicted is what was saved.
-        model = self.trainer.load(self._unfinished / MODEL_FOLDER)
+        trained = self._unfinished / MODEL_FOLDER
+        model = self.trainer.load(trained) if self.plan.is_trained else self.trainer.start()
         if not isinstance(model, QA):
             return [prediction.context_only() for prediction in model.predict_batch(self._held_out)]
         predicted = model.predictions(self._held_out, on_batch=self._show_predicted)
@@ -202,7 +223,11 @@ def _describe(report: dict) -> str:
         f"{class_name}: exact match {of_class['exact_match']:.0f} %, F1 {of_class['f1']:.0f} %"
         for class_name, of_class in report["metrics"]["classes"].items()
     ]
+    found = f"loss {report['metrics']['loss']:.4f}, {'; '.join(metrics)}"
+    num_predicted = len(report["validation_indices"])
+    if not report["train_indices"]:
+        return f"the checkpoint as it is predicted {num_predicted} examples: {found}"
     return (
         f"trained on {len(report['train_indices'])} examples in {report['seconds']['train']:.0f} s; on the "
-        f"{len(report['validation_indices'])} held out: loss {report['metrics']['loss']:.4f}, {'; '.join(metrics)}"
+        f"{num_predicted} held out: {found}"
     )

@@ -38,7 +38,7 @@ class OutOfFold:
     group_by: str = "context"  # what no split cuts; see `splits.group_labels`
 
     def metrics(self) -> pd.DataFrame:
-        """Return the held-out metrics, one row for each fold and span class."""
+        """Return the held-out metrics, one row for each fold and span class; without training there is one fold."""
         return pd.DataFrame(
             {
                 "fold": report["fold"],
@@ -71,10 +71,13 @@ def out_of_fold_predictions(
     """Predict every example with a model that saw neither it nor its group in training.
 
     For each fold a new model starts from the trainer's checkpoint, trains on the other folds' examples only, and
-    predicts the fold's examples. Splits are checked before the first fit. Three things would break the guarantee: a
-    checkpoint that was trained on this data before (one that `QATrainer` wrote is recognised and refused; one from
-    elsewhere cannot be), a paragraph that was reworded, so that its two forms are two groups, or `group_by="none"`
-    where paragraphs have several questions.
+    predicts the fold's examples. With `num_splits=0` nothing is trained: the checkpoint as it is predicts every
+    example, and this is kept as one fold without weights.
+
+    Splits are checked before the first fit. Three things would break the guarantee: a checkpoint that was trained on
+    this data before (one that `QATrainer` wrote is recognised and refused; one from elsewhere cannot be), a paragraph
+    that was reworded, so that its two forms are two groups, or `group_by="none"` where paragraphs have several
+    questions.
 
     A fold's folder is keyed by everything that made it: data, split, checkpoint, settings, seed, code
     and library versions. A finished fold is reused. One that was interrupted resumes from its last saved state, so
@@ -89,7 +92,7 @@ def out_of_fold_predictions(
     trainer : QATrainer, or another
         See `trainers`; another than a QATrainer works in this process only.
     num_splits, group_by, shuffle
-        See `make_splits`.
+        See `make_splits`; of 0 splits, the others shape nothing.
     seed : int
         The one seed: of the splits, and through `fold_seed` of each fold's training.
     folds_dir : str or Path
@@ -107,7 +110,8 @@ def out_of_fold_predictions(
     log : callable
         Gets a line of text for each fold.
     **training
-        Passed to `trainer.train`, such as `num_train_epochs` and `learning_rate`.
+        Passed to `trainer.train`, such as `num_train_epochs` and `learning_rate`; with `num_splits=0` they are checked
+        and shape nothing.
 
     Returns
     -------
@@ -118,7 +122,8 @@ def out_of_fold_predictions(
     LeakError
         If the trainer's checkpoint was trained on a context of `dataset`.
     ValueError, TypeError, OSError
-        If data, parameters or folders will not do; known before anything is trained.
+        If data, parameters or folders will not do, or if `num_splits` is 0 and the checkpoint has no head for the
+        classes or `trainer` is no QATrainer; known before anything is trained or predicted.
     """
     pool, examples = FoldPool(n_jobs, threads_per_fold, parallel_backend), list(dataset)
     splits = make_splits(examples, num_splits, group_by=group_by, shuffle=shuffle, seed=seed)
@@ -145,28 +150,33 @@ def plan_folds(
     if seen:
         raise LeakError(
             f"expected a checkpoint that has not seen this data; {trainer.qa.model_path} was trained on {len(seen)} "
-            "of its contexts. Start from the checkpoint that it was trained from"
+            "of its contexts. Train folds from one that has not: the checkpoint that it was trained from, or "
+            'model_checkpoint="embedded-backbone" with num_splits=3'
         )
+    is_trained = any(len(split.train_indices) for split in splits)
+    if not is_trained:
+        trainers.check_start(trainer)
     trainers.check(trainer, examples, training)
     # Workers have working directories of their own.
     folds_dir = check_writable(folds_dir).absolute()
     shared = {
         "data": data_fingerprint(examples),
         "trainer": trainers.settings(trainer),
-        "training": training,
+        # Where nothing is trained, no argument of the training, nor the seed, may make the prediction another.
+        "training": training if is_trained else None,
         "code": code_fingerprint(),
     }
     plans = []
     for fold_index, split in enumerate(splits):
         configuration = {
             **shared,
-            "seed": fold_seed(seed, fold_index),
+            "seed": fold_seed(seed, fold_index) if is_trained else None,
             "train_indices": split.train_indices.tolist(),
             "validation_indices": split.validation_indices.tolist(),
         }
         folder = fold_folder(folds_dir, fold_index, len(splits), fold_key(configuration))
         plans.append(FoldPlan(folder, fold_index, len(splits), configuration))
-    needed = sum(not plan.folder.exists() for plan in plans) * trainers.num_bytes(trainer)
+    needed = sum(plan.is_trained and not plan.folder.exists() for plan in plans) * trainers.num_bytes(trainer)
     free = shutil.disk_usage(folds_dir).free
     if free < needed:
         raise OSError(

@@ -18,7 +18,10 @@ class LeakError(ValueError):
 
 @dataclass(frozen=True)
 class Split:
-    """The examples that one fold trains on and those that it holds out, as indices into the data set."""
+    """The examples that one fold trains on and those that it holds out, as indices into the data set.
+
+    A fold that trains on none is the way without training: the start checkpoint as it is predicts every example.
+    """
 
     train_indices: np.ndarray
     validation_indices: np.ndarray
@@ -61,6 +64,16 @@ def _numbered(keys: Sequence) -> np.ndarray:
     return pd.factorize(np.array(keys, dtype=object))[0].astype(np.int64)
 
 
+def check_num_splits(num_splits: int) -> int:
+    """Return a number of folds; raises ValueError if it is neither 0 nor an integer of at least 2."""
+    if type(num_splits) is not int or num_splits < 0 or num_splits == 1:
+        raise ValueError(
+            "num_splits: expected 0, for the checkpoint as it is, or an integer of at least 2 (one fold alone would "
+            f"have no examples to train on), found {num_splits!r}"
+        )
+    return num_splits
+
+
 def make_splits(
     examples: Sequence[dict],
     num_splits: int = 3,
@@ -73,8 +86,10 @@ def make_splits(
 
     Parameters
     ----------
-    examples, num_splits, group_by
-        What `group_labels` makes groups of, and the number of folds.
+    examples, group_by
+        What `group_labels` makes groups of.
+    num_splits : int
+        The number of folds; 0 for one fold that holds out every example and trains on none.
     shuffle : bool
         Whether groups go to folds at random; otherwise in the order of the data.
     seed : int
@@ -88,11 +103,14 @@ def make_splits(
     Raises
     ------
     ValueError
-        If `num_splits` is no integer of at least 2, `group_by` is unknown, or there are fewer groups than folds.
+        If `num_splits` is 1 or no integer, `group_by` is unknown, or there are fewer groups than folds.
     """
-    if type(num_splits) is not int or num_splits < 2:
-        raise ValueError(f"num_splits: expected an integer of at least 2, found {num_splits!r}")
+    check_num_splits(num_splits)
     groups = group_labels(examples, group_by)
+    if num_splits == 0:
+        splits = [Split(np.arange(0), np.arange(len(examples)))]
+        check_splits(splits, groups)
+        return splits
     num_groups = len(np.unique(groups))
     if num_groups < num_splits:
         raise ValueError(
@@ -118,7 +136,8 @@ def check_splits(splits: Sequence[Split], groups: np.ndarray) -> None:
     LeakError
         If a held-out example, or one of its group, is trained on.
     ValueError
-        If an example is held out never or more than once, or nothing is trained on.
+        If an example is held out never or more than once, a fold holds out nothing, or one of several trains on
+        nothing.
     """
     num_examples = len(groups)
     times_held_out = np.bincount(np.concatenate([split.validation_indices for split in splits]), minlength=num_examples)
@@ -129,7 +148,8 @@ def check_splits(splits: Sequence[Split], groups: np.ndarray) -> None:
             f"{times_held_out[wrong[0]]} times, and {len(wrong) - 1} more are wrong"
         )
     for fold_index, split in enumerate(splits):
-        if not len(split.train_indices) or not len(split.validation_indices):
+        # One fold alone has nothing to train on: that is the way without training.
+        if not len(split.validation_indices) or (len(splits) > 1 and not len(split.train_indices)):
             raise ValueError(f"fold {fold_index}: expected examples to train on and to hold out, found none")
         # Of an example that is on both sides, the group is.
         both = np.intersect1d(groups[split.train_indices], groups[split.validation_indices])

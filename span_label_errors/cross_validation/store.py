@@ -136,7 +136,7 @@ def load_training(unfinished: Path, key: str) -> dict:
 
 
 def save_fold(folder: Path, report: dict, predictions: Sequence[SpanPrediction]) -> None:
-    """Add predictions and report to a folder that holds a fold's model.
+    """Add predictions and report to a folder that holds a fold's model, or what the checkpoint that predicted has read.
 
     The report has `key` and `validation_indices`; `fold.json` adds the SHA-256 of every file, and its own. The
     predictions are of the context tokens of the held-out examples.

@@ -69,6 +69,16 @@ def seen_contexts(trainer) -> set[str]:
     return read_seen_contexts(trainer.qa.checkpoint) if isinstance(trainer, QATrainer) else set()
 
 
+def check_start(trainer) -> None:
+    """Raise what keeps a trainer's start checkpoint from predicting as it is, without training."""
+    if not isinstance(trainer, QATrainer):
+        raise TypeError(
+            "num_splits=0: expected a QATrainer, whose checkpoint can predict as it is, found "
+            f"{type(trainer).__name__}; train folds with it, such as num_splits=3"
+        )
+    trainer.start()
+
+
 def check(trainer, examples: Sequence[dict], training: dict) -> None:
     """Raise what can be known to be wrong with data and arguments of `train`, without training."""
     if isinstance(trainer, QATrainer):

@@ -106,6 +106,11 @@ class QA:
         self._model: BertForSpanClassification | None = None
 
     @property
+    def has_head(self) -> bool:
+        """Whether the checkpoint was trained to find spans of the classes, so that it can predict as it is."""
+        return self.checkpoint.label_map is not None
+
+    @property
     def model(self) -> BertForSpanClassification:
         """The network, on the machine's accelerator if it has one; loaded on first use."""
         if self._model is None:

@@ -90,6 +90,27 @@ class QATrainer:
         self.doc_stride = qa.doc_stride if same_length else min(qa.doc_stride, max_seq_length // 3)
         check_window_size(max_seq_length, self.doc_stride, qa.checkpoint.max_positions)
 
+    def start(self) -> QA:
+        """Return the model that training starts from, to predict as it is, with the windows of this trainer.
+
+        Raises
+        ------
+        ValueError
+            If the checkpoint has no head for the classes, or changed since `qa` was made.
+        """
+        qa = self.qa
+        if not qa.has_head:
+            raise ValueError(
+                f"{qa.model_path}: expected a trained checkpoint, found one without a head for the classes "
+                f"{', '.join(self.label_map)}; train folds with num_splits=3, or use a checkpoint that QATrainer "
+                'trained, such as model_checkpoint="embedded"'
+            )
+        self._check_unchanged()
+        return QA(
+            qa.model_path, label_map=self.label_map, max_length=self.max_seq_length, doc_stride=self.doc_stride,
+            answers=qa.answers, revision=qa.revision, precision=qa.precision,
+        )  # fmt: skip
+
     def load(self, output_dir: str | Path) -> QA:
         """Load a model that `train` wrote, to predict with the precision that it was trained with."""
         return QA(output_dir, precision=self.qa.precision)
@@ -197,6 +218,9 @@ class QATrainer:
         if output_dir.exists() and any(output_dir.iterdir()) and not (output_dir / SETTINGS_FILE).is_file():
             raise FileExistsError(f"{output_dir}: holds files that QATrainer did not write; choose another output_dir")
         check_writable(output_dir.parent)
+        self._check_unchanged()
+
+    def _check_unchanged(self) -> None:
         if fingerprint(self.qa.checkpoint.path) != self.qa.fingerprint:
             raise ValueError(
                 f"{self.qa.checkpoint.path}: the checkpoint changed since QA({self.qa.model_path!r}) was made; "

@@ -1,4 +1,4 @@
-"""How long the training of all folds will take, from the training of a few examples."""
+"""How long all folds will take, from the training of a few examples."""
 
 import math
 from collections.abc import Sequence
@@ -7,6 +7,20 @@ import numpy as np
 
 from span_label_errors.cross_validation.splits import Split
 from span_label_errors.notebook.settings import TrainingParameters
+
+
+def expected_duration(
+    parameters: TrainingParameters, splits: Sequence[Split], windows_per_example: float, step_times: Sequence[float]
+) -> str:
+    """Say how long it takes to make all folds, one after the other; the parameters are those of `expected_seconds`.
+
+    Where nothing is trained, the last two are not used, since there was no short training to take them from.
+    """
+    num_predicted = sum(len(split.validation_indices) for split in splits)
+    if not any(len(split.train_indices) for split in splits):
+        return f"nothing is trained: the checkpoint as it is predicts {num_predicted} examples, once"
+    seconds = expected_seconds(parameters, splits, windows_per_example, step_times)
+    return f"about {seconds / 60:.1f} minutes to train {len(splits)} folds, one after the other"
 
 
 def expected_seconds(

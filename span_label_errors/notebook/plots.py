@@ -13,8 +13,19 @@ if TYPE_CHECKING:  # it loads torch, which the pictures do not need
 
 
 def plot_losses(out_of_fold: "OutOfFold") -> Figure:
-    """Plot each fold's training loss by epoch, and its loss on the held-out examples at the end."""
+    """Plot each fold's training loss by epoch, and its loss on the held-out examples at the end.
+
+    If no fold has a loss by epoch, the figure says so instead.
+    """
     figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
+    if not any(report["loss_history"] for report in out_of_fold.reports):
+        is_trained = any(report["train_indices"] for report in out_of_fold.reports)
+        reason = (
+            "The training has logged no loss" if is_trained else "Nothing was trained, so there is no loss by epoch"
+        )
+        axes.text(0.5, 0.5, f"{reason}.", ha="center", va="center")
+        axes.set_axis_off()
+        return figure
     for report in out_of_fold.reports:
         # Empty if logging_steps exceeds the number of steps, or the trainer reports no losses.
         epochs, losses = np.reshape(report["loss_history"], (-1, 2)).T
@@ -31,7 +42,7 @@ def plot_losses(out_of_fold: "OutOfFold") -> Figure:
 
 
 def plot_probabilities(out_of_fold: "OutOfFold", class_name: str) -> Figure:
-    """Plot how the out-of-fold P(class) is distributed over labelled and over other tokens."""
+    """Plot how the P(class) of held-out examples is distributed over labelled and over other tokens."""
     column = out_of_fold.label_map[class_name]
     # Predictions are read from disk on access; a view of a column would keep all of them in memory.
     of_class = [(p.pred_probs[:, column].copy(), p.labels[:, column].copy()) for p in out_of_fold.predictions]
@@ -45,7 +56,7 @@ def plot_probabilities(out_of_fold: "OutOfFold", class_name: str) -> Figure:
             chosen.clip(bins[0]), bins, weights=np.full(len(chosen), 1 / max(len(chosen), 1)),
             alpha=0.6, color=color, label=f"{name} ({len(chosen):,})",
         )  # fmt: skip
-    axes.set(xscale="log", xlabel=f"out-of-fold P({class_name})", ylabel="share of the tokens",
+    axes.set(xscale="log", xlabel=f"P({class_name})", ylabel="share of the tokens",
              title="A useful model puts labelled tokens to the right")  # fmt: skip
     axes.legend()
     axes.grid(alpha=0.3)

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from span_label_errors.cross_validation.pool import FoldPool
-from span_label_errors.cross_validation.splits import GROUP_BY
+from span_label_errors.cross_validation.splits import GROUP_BY, check_num_splits
 from span_label_errors.data.hub import local_path
 from span_label_errors.data.sources import DEMO_ERRORS_PATH, DEMO_SOURCE, FILE_SUFFIXES, describe, read_known_errors
 from span_label_errors.files import check_writable, clone_root, project_root
@@ -100,6 +100,7 @@ _Source = Annotated[str, AfterValidator(_source)]  # a path, or the name of some
 _Folder = Annotated[str, AfterValidator(_absolute)]  # written to
 _File = Annotated[str, AfterValidator(_file)]  # must be there
 _LabelMap = Annotated[dict, AfterValidator(check_label_map)]
+_NumSplits = Annotated[int, AfterValidator(check_num_splits)]
 _Arguments = Annotated[dict, AfterValidator(_training_arguments)]
 _Count = Annotated[int | None, AfterValidator(_checked_by_pool)]
 _Backend = Annotated[str | None, AfterValidator(_checked_by_pool)]
@@ -196,7 +197,9 @@ class TrainingParameters(_Parameters):
     seed: int = _field(0, "everything random is derived from it", ge=0, le=_LARGEST_SEED)
 
     # folds
-    num_splits: int = _field(3, "number of folds, one model each", ge=2)
+    num_splits: _NumSplits = _field(
+        3, "number of folds, one model each; 0: no training, the checkpoint predicts as it is"
+    )
     group_by: Literal[*GROUP_BY] = _field(
         "context", 'keep together examples of one "context", of one "title", or "none"'
     )

@@ -197,8 +197,9 @@ def _record(out_of_fold: OutOfFold, parameters: dict, seconds: float) -> dict:
         "code": {"commit": code_commit(), **first["code"]},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
         "folds": [
-            {name: report[name] for name in ("fold", "folder", "seed", "train_indices", "validation_indices",
-                                             "metrics", "loss_history", "num_training_questions_cut", "seconds")}
+            {name: report[name] for name in ("fold", "folder", "training", "seed", "train_indices",
+                                             "validation_indices", "metrics", "loss_history",
+                                             "num_training_questions_cut", "seconds")}
             for report in out_of_fold.reports
         ],
         "seconds": seconds,

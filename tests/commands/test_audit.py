@@ -26,6 +26,7 @@ from span_label_errors.cross_validation.store import (
 )
 from span_label_errors.files import file_sha256
 from span_label_errors.model.checkpoints import SEEN_CONTEXTS_FILE
+from span_label_errors.model.trainer import context_hash
 from span_label_errors.quality.label_errors import FewAnswersWarning, find_label_errors
 from span_label_errors.results.npz import read_npz, write_npz
 from span_label_errors.results.read import TABLE_FILE, read_outputs
@@ -58,6 +59,11 @@ def found_wrong(run: Path) -> str:
 @pytest.fixture(scope="module")
 def whole(tiny_bert, tmp_path_factory) -> Path:
     return make_run(tmp_path_factory.mktemp("whole"), tiny_bert)
+
+
+@pytest.fixture(scope="module")
+def whole_without_training(tiny_reader, tmp_path_factory) -> Path:
+    return make_run(tmp_path_factory.mktemp("without_training"), tiny_reader, num_splits=0, group_by="none")
 
 
 @pytest.fixture
@@ -104,7 +110,7 @@ def change_arrays(run: Path, name: str, change) -> None:
 
 
 def fold_of(run: Path, fold_index: int = 1) -> Path:
-    (folder,) = (run / "folds").glob(f"fold_{fold_index}_of_3-*")
+    (folder,) = (run / "folds").glob(f"fold_{fold_index}_of_*")
     return folder
 
 
@@ -118,17 +124,18 @@ def change_fold(run: Path, change, fold_index: int = 1) -> None:
     change(report, folder, predictions)
     report["key"] = fold_key(configuration_of(report))
     save_fold(folder, report, predictions)
-    renamed = folder.rename(fold_folder(run / "folds", fold_index, 3, report["key"]))
+    num_folds = int(folder.name.partition("-")[0].rpartition("_")[2])
+    renamed = folder.rename(fold_folder(run / "folds", fold_index, num_folds, report["key"]))
     change_record(run, lambda record: record["folds"][fold_index].update(folder=renamed.name))
 
 
-def change_predictions(run: Path, name: str, change) -> None:
+def change_predictions(run: Path, name: str, change, fold_index: int = 1) -> None:
     def of_fold(report: dict, folder: Path, predictions: list) -> None:
         for prediction in predictions:
             array = getattr(prediction, name)
             array[:] = change(array)
 
-    change_fold(run, of_fold)
+    change_fold(run, of_fold, fold_index)
 
 
 def at(position: int, value) -> object:
@@ -291,6 +298,12 @@ WRONG = {
     "a probability that the fold did not predict": (
         lambda run: change_predictions(run, "pred_probs", lambda array: array[::-1]),
         "fold 1 .*expected the pred_probs_ANS of out_of_fold.parquet to be what it predicted"),
+    "a fold of another checkpoint": (
+        lambda run: change_record(run, lambda record: record.update(checkpoint_sha256="0" * 64)),
+        "fold 0 .*expected a fold from the checkpoint of run.json, found another"),
+    "a fold that was trained in another way": (
+        lambda run: change_record(run, lambda record: record["folds"][1].update(training=None)),
+        "fold 1 .*expected the training of run.json, found others"),
     "a model that is not said to have seen its training part": (
         lambda run: change_fold(run, lambda report, folder, _: (folder / SEEN_CONTEXTS_FILE).write_text("[]")),
         "seen_contexts.json: expected the contexts of all 8 training examples"),
@@ -321,6 +334,75 @@ def test_model_that_has_seen_what_it_predicts_is_found(run, tiny_bert):
 
     change_fold(run, leak)
     assert "fold 1: the model was trained on the context of example" in found_wrong(run)
+
+
+# A run without training
+
+
+def test_run_without_training_is_proven_right(whole_without_training):
+    statements = list(audit(whole_without_training / "outputs"))
+    assert statements[6] == "nothing was trained: one checkpoint predicted each example once"
+    assert statements[7] == (
+        "the fold in folds/ is whole, and the probabilities are those that the checkpoint predicted"
+    )
+    assert statements[8] == (
+        "of the 2 contexts that the checkpoint lists as read, none is in the data, in whatever spelling"
+    )
+
+
+def test_checkpoint_that_lists_nothing_is_said_to_prove_nothing(tiny_reader, tmp_path):
+    silent = shutil.copytree(tiny_reader, tmp_path / "silent")
+    (silent / SEEN_CONTEXTS_FILE).unlink()
+    statements = list(audit(make_run(tmp_path, silent, num_splits=0) / "outputs"))
+    assert statements[8] == (
+        "the checkpoint lists no context that it has read, so whether it has read the data cannot be seen"
+    )
+
+
+def list_as_read(report: dict, folder: Path, predictions: list) -> None:
+    (folder / SEEN_CONTEXTS_FILE).write_text(json.dumps([context_hash(twelve_examples()[4]["context"].upper())]))
+
+
+def claim_to_have_trained(report: dict, folder: Path, predictions: list) -> None:
+    report["train_indices"] = [0, 1]
+
+
+WRONG_WITHOUT_TRAINING = {
+    "a context of the data that the checkpoint has read": (lambda run: change_fold(run, list_as_read, 0),
+        r"expected a checkpoint that has not read the context of example 4 \(id '2a'\)"),
+    "a probability that the checkpoint did not predict": (
+        lambda run: change_cells(run, "pred_probs_ANS", lambda cells: cells[::-1]),
+        "pred_probs.npz: expected under '4' what out_of_fold.parquet has for it"),
+    "probabilities that the checkpoint did not predict": (
+        lambda run: change_predictions(run, "pred_probs", lambda array: array[::-1], fold_index=0),
+        "fold 0 .*expected the pred_probs_ANS of out_of_fold.parquet to be what it predicted"),
+    "a fold that claims to have trained": (lambda run: change_fold(run, claim_to_have_trained, 0),
+        "fold 0 .*expected the train_indices of run.json, found others"),
+    "a record that claims to have trained": (
+        lambda run: change_record(run, lambda record: record["folds"][0].update(train_indices=[0, 1])),
+        "fold 0: the group of example 0 is held out and trained on"),
+    "a seed of a training": (lambda run: change_record(run, lambda record: record["folds"][0].update(seed=1)),
+        "run.json: expected no seed without training, found 1"),
+    "weights of its own": (
+        lambda run: change_fold(
+            run, lambda report, folder, predictions: (folder / "model.safetensors").write_bytes(b""), 0),
+        r"expected no weights, since nothing was trained, found \['model.safetensors'\]"),
+    "an example that was not predicted": (
+        lambda run: change_record(run, lambda record: record["folds"][0]["validation_indices"].pop()),
+        "expected every one of 12 examples to be held out once; example 11 is held out 0 times"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", WRONG_WITHOUT_TRAINING)
+def test_wrong_thing_without_training_is_found(whole_without_training, tmp_path, change):
+    damage, message = WRONG_WITHOUT_TRAINING[change]
+    run = shutil.copytree(whole_without_training, tmp_path / "run")
+    damage(run)
+    with pytest.raises(AuditError, match=message):
+        list(audit(run / "outputs"))
+
+
+# Records
 
 
 @pytest.mark.parametrize("name", ["label_map", "num_examples", "group_by", "folds", "data_sha256"])

@@ -118,6 +118,15 @@ def test_folds_made_as_jobs_are_gathered_by_the_notebook(parameters_file, tmp_pa
     assert json.loads((tmp_path / "outputs_dir" / "run.json").read_text())["num_examples"] == 11
 
 
+def test_without_training_there_is_fold_0_alone(parameters_file, tmp_path, tiny_reader, capsys):
+    given = ["-f", str(parameters_file), "-p", "num_splits", "0", "-p", "model_checkpoint", str(tiny_reader)]
+    assert train_fold.main(["--fold", "1", *given]) == 2
+    assert capsys.readouterr().err == "--fold: expected 0, found 1\n"
+    assert train_fold.main(["--fold", "0", *given]) == 0
+    assert made_fold(tmp_path / "folds_dir", 0)[0]["train_indices"] == []
+    assert "the checkpoint as it is predicted 11 examples: loss" in capsys.readouterr().out
+
+
 def test_parameters_are_those_that_papermill_takes(tmp_path, monkeypatch):
     """Both read the same command line: papermill by writing its cell of parameters, which is run here."""
     (tmp_path / "a.yaml").write_text("num_splits: 5\nseed: 3\nnum_examples: 7\n")

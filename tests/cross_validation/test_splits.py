@@ -98,13 +98,26 @@ def test_splits_hold_each_example_out_once_and_cut_no_group(contexts, num_splits
             "fold 0: the group of example 0 is held out and trained on (2 groups are)",
         ),
         ([([2, 3], [0, 1]), ([0, 1], [2, 3]), ([0], [])], ValueError, "fold 2: expected examples to train on and to"),
-        ([([], [0, 1, 2, 3])], ValueError, "fold 0: expected examples to train on"),
+        ([([], [0, 1, 2]), ([0, 1], [3])], ValueError, "fold 0: expected examples to train on"),
+        ([([0], [0, 1, 2, 3])], LeakError, "fold 0: the group of example 0 is held out and trained on"),
     ],
 )
 def test_wrong_splits_are_refused(splits, error, message):
     splits = [Split(np.array(train, dtype=int), np.array(held_out, dtype=int)) for train, held_out in splits]
     with pytest.raises(error, match=f"^{re.escape(message)}"):
         check_splits(splits, np.array([0, 0, 1, 1]))
+
+
+@pytest.mark.parametrize("options", [{}, {"group_by": "title", "shuffle": False, "seed": 3}])
+def test_no_splits_are_one_that_trains_on_nothing_and_holds_out_everything(examples, options):
+    (split,) = make_splits(examples, 0, **options)
+    assert (split.train_indices.tolist(), split.train_indices.dtype) == ([], np.int64)
+    assert split.validation_indices.tolist() == list(range(12))
+
+
+def test_no_splits_of_nothing_are_refused():
+    with pytest.raises(ValueError, match="fold 0: expected examples to train on and to hold out, found none"):
+        make_splits([], 0)
 
 
 def test_splits_are_checked_before_they_are_used(examples, monkeypatch):
@@ -123,8 +136,10 @@ def test_splits_are_checked_before_they_are_used(examples, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_splits": 1}, "num_splits: expected an integer of at least 2, found 1"),
-        ({"num_splits": True}, "num_splits: expected an integer of at least 2, found True"),
+        ({"num_splits": 1}, r"num_splits: expected 0, .* at least 2 \(one fold alone would have no .*, found 1$"),
+        ({"num_splits": True}, "num_splits: expected 0, .* or an integer of at least 2 .*, found True$"),
+        ({"num_splits": -1}, "num_splits: expected 0, .* or an integer of at least 2 .*, found -1$"),
+        ({"num_splits": 0, "group_by": "paragraph"}, "group_by: expected one of .*'context', 'title', 'none'"),
         ({"num_splits": 7}, "num_splits: expected at most 6, the number of different values of 'context', found 7"),
         ({"num_splits": 4, "group_by": "title"}, "expected at most 3, the number of different values of 'title'"),
         ({"group_by": "paragraph"}, "group_by: expected one of .*'context', 'title', 'none'.*found 'paragraph'"),

@@ -1,11 +1,13 @@
 """What the pictures show."""
 
+from types import SimpleNamespace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
-from span_label_errors.notebook.plots import plot_label_quality, plot_rankings
+from span_label_errors.notebook.plots import plot_label_quality, plot_losses, plot_rankings
 
 
 @pytest.fixture
@@ -17,6 +19,33 @@ def closed():
 def bars_of(container) -> dict[float, float]:
     """Heights by the left edge, where there is something."""
     return {round(bar.get_x(), 3): bar.get_height() for bar in container if bar.get_height()}
+
+
+def test_plot_of_losses(closed):
+    histories = [[[1.0, 0.5], [2.0, 0.25]], []]  # the second fold has logged nothing
+    reports = [
+        {"fold": fold, "train_indices": [2], "loss_history": history, "metrics": {"loss": 0.75}}
+        for fold, history in enumerate(histories)
+    ]
+    (axes,) = plot_losses(SimpleNamespace(reports=reports)).axes
+    drawn = {line.get_label(): [list(line.get_xdata()), list(line.get_ydata())] for line in axes.lines}
+    assert drawn == {
+        "fold 0, training": [[1.0, 2.0], [0.5, 0.25]],
+        "fold 0, held out": [[2.0], [0.75]],
+        "fold 1, training": [[], []],
+        "fold 1, held out": [[0.0], [0.75]],
+    }
+
+
+@pytest.mark.parametrize(
+    ("train_indices", "text"),
+    [([], "Nothing was trained, so there is no loss by epoch."), ([2], "The training has logged no loss.")],
+)
+def test_plot_of_no_losses_says_so(closed, train_indices, text):
+    report = {"fold": 0, "train_indices": train_indices, "loss_history": [], "metrics": {"loss": 0.75}}
+    (axes,) = plot_losses(SimpleNamespace(reports=[report])).axes
+    assert [found.get_text() for found in axes.texts] == [text]
+    assert (len(axes.lines), axes.axison) == (0, False)
 
 
 def test_plot_of_label_quality(closed):

@@ -11,13 +11,30 @@ from dummy_trainer import predicted
 from small_runs import predict
 
 from span_label_errors.model.predictions import SpanPrediction
-from span_label_errors.notebook.show import compare_rankings, show_answers, show_context, visible, worst_answers
+from span_label_errors.notebook.show import (
+    compare_rankings,
+    how_predicted,
+    show_answers,
+    show_context,
+    visible,
+    worst_answers,
+)
 
 
 def test_control_characters_are_made_visible():
     """A terminal obeys them: this would colour, ring, move back and clear."""
     hostile = "\x1b[31mred\x07\x08\x7f\x9b2J\ttab\nline\r é😀"
     assert visible(hostile) == "␛[31mred␇␈␡\ufffd2J\ttab\nline␍ é😀"
+
+
+def test_what_predicted_is_said_in_words():
+    folds = [{"train_indices": [1]}, {"train_indices": [0]}]
+    assert (
+        how_predicted({"folds": folds}) == "each predicted by one of 2 models, which was trained on the others' folds"
+    )
+    assert how_predicted({"folds": [{"train_indices": []}]}) == (
+        "all predicted by the checkpoint as it is, without training"
+    )
 
 
 # Showing a context
