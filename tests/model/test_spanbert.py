@@ -324,6 +324,26 @@ def test_checkpoint_that_changes_under_the_trainer_is_noticed(qa, trained, examp
         trainer.train(examples, tmp_path / "next", 1)
 
 
+def test_checkpoint_predicts_as_it_is_with_the_windows_answers_and_precision_of_the_trainer(trained):
+    qa = QA(trained, answers="all", precision="bfloat16")
+    assert qa.has_head
+    model = QATrainer(qa, 15, LABEL_MAP).start()
+    # A third of a window of 15; those that the checkpoint was trained with share 8 tokens.
+    assert (model.max_length, model.doc_stride, model.answers, model.precision) == (15, 5, "all", "bfloat16")
+    assert (model.fingerprint, model.label_map) == (qa.fingerprint, LABEL_MAP)
+    assert model is not qa
+
+
+def test_checkpoint_that_cannot_predict_as_it_is_is_refused(qa, trained):
+    assert not qa.has_head
+    with pytest.raises(ValueError, match=r"found one without a head for the classes O, ANS; train .* num_splits=3, or"):
+        QATrainer(qa, 48, LABEL_MAP).start()
+    trainer = QATrainer(QA(trained), 48, LABEL_MAP)
+    (trained / "model.safetensors").write_bytes(weights_of(trained) + b" ")
+    with pytest.raises(ValueError, match="the checkpoint changed since"):
+        trainer.start()
+
+
 def test_model_of_other_labels_is_refused(trained):
     with pytest.raises(ValueError, match=r"expected the label map \{'O': 0, 'PER': 1\}, found a model trained with"):
         QA(trained, label_map={"O": 0, "PER": 1})
