@@ -33,7 +33,7 @@ def how_predicted(run: dict) -> str:
     """Say in words what predicted the examples of a run, whose `run.json` is given."""
     num_folds = len(run["folds"])
     if any(fold["train_indices"] for fold in run["folds"]):
-        return f"each predicted by one of {num_folds} models, which was trained on the others' folds"
+        return f"each predicted by one of {num_folds} models, trained on the other folds"
     return "all predicted by the checkpoint as it is, without training"
 
 

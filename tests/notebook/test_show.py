@@ -29,9 +29,7 @@ def test_control_characters_are_made_visible():
 
 def test_what_predicted_is_said_in_words():
     folds = [{"train_indices": [1]}, {"train_indices": [0]}]
-    assert (
-        how_predicted({"folds": folds}) == "each predicted by one of 2 models, which was trained on the others' folds"
-    )
+    assert how_predicted({"folds": folds}) == "each predicted by one of 2 models, trained on the other folds"
     assert how_predicted({"folds": [{"train_indices": []}]}) == (
         "all predicted by the checkpoint as it is, without training"
     )
