@@ -150,7 +150,7 @@ def table_of(runs: list[dict]) -> pd.DataFrame:
 
 
 def by_kind_table(runs: list[dict]) -> pd.DataFrame:
-    """Return one row per kind in the mix: each score's average precision for the errors of that kind, over the seeds."""
+    """Return one row per kind in the mix: the average precision of each score for its errors, over the seeds."""
     rows = [
         {
             "folds": run["folds"],

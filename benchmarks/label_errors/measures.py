@@ -129,13 +129,11 @@ def expected_calibration_error(bins: list[dict]) -> float:
     return float(np.average(distances, weights=[of_bin["examples"] for of_bin in bins]))
 
 
-def token_average_precision(table: pd.DataFrame) -> dict[str, list[float]]:
-    """Return the average precision of the held-out tokens, by span class and fold."""
-    return {
-        name: [
-            float(average_precision_score(np.concatenate(list(rows[f"labels_{name}"])),
-                                          np.concatenate(list(rows[f"pred_probs_{name}"]))))
-            for _, rows in table.groupby("fold")
-        ]
-        for name in span_classes_of(table)
-    }  # fmt: skip
+def token_average_precision(table: pd.DataFrame) -> dict[str, list[float | None]]:
+    """Return the average precision of the held-out tokens, by span class and fold; None where no token is labelled."""
+    found = {name: [] for name in span_classes_of(table)}
+    for _, rows in table.groupby("fold"):
+        for name, of_folds in found.items():
+            labels, probs = (np.concatenate(list(rows[f"{column}_{name}"])) for column in ("labels", "pred_probs"))
+            of_folds.append(float(average_precision_score(labels, probs)) if labels.any() else None)
+    return found

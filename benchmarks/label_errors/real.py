@@ -182,7 +182,7 @@ def markdown(found: dict) -> str:
 
 def _token_aps(run: dict) -> str:
     of_classes = run["token_average_precision"]
-    texts = {name: ", ".join(f"{value:.2f}" for value in values) for name, values in of_classes.items()}
+    texts = {name: ", ".join(map(_number, values)) for name, values in of_classes.items()}
     return "; ".join(f"{name} {text}" if len(texts) > 1 else text for name, text in texts.items())
 
 

@@ -20,7 +20,6 @@ from spanbert import QA, QATrainer
 
 BENCHMARKS = Path(__file__).resolve().parents[1]
 WORK, RESULTS = BENCHMARKS / "runs", BENCHMARKS / "results"
-MAX_SEQ_LENGTH = 384
 TABLE_FILE, RECORD_FILE = "out_of_fold.parquet", "record.json"
 Predict = Callable[..., OutOfFold]  # as `out_of_fold_predictions`
 
@@ -83,7 +82,8 @@ def finished_run(
     It holds `out_of_fold.parquet` and `record.json`, and is keyed by the data, the code and everything else that makes
     it.
     """
-    trainer = QATrainer(QA(way.checkpoint, label_map=label_map, answers=answers), MAX_SEQ_LENGTH, label_map)
+    qa = QA(way.checkpoint, label_map=label_map, answers=answers)
+    trainer = QATrainer(qa, qa.max_length, label_map)
     key = fold_key(
         {"data": data_fingerprint(examples), "trainer": fold_trainer.settings(trainer), "training": way.recipe,
          "seed": seed, "splits": way.num_splits, "predict": predict.__name__, "code": code_fingerprint()}
