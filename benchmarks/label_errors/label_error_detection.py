@@ -30,6 +30,7 @@ from spanbert import QA, QATrainer
 
 from .measures import LOWEST_TOKEN, OURS, choice_scores, measured, probability_scores
 from .planting import KINDS, MIX, PlantedError, plant_errors
+from .report import markdown_table, number
 from .runs import RESULTS, TABLE_FILE, WAYS, WORK, finished_run, read_record, spread, way_of
 
 SHARE = 0.1
@@ -150,18 +151,16 @@ def table_of(runs: list[dict]) -> pd.DataFrame:
 
 
 def by_kind_table(runs: list[dict]) -> pd.DataFrame:
-    """Return one row per kind in the mix: the average precision of each score for its errors, over the seeds."""
+    """Return one row per folds, kind in the mix and score: its average precision for the kind's errors, over seeds."""
     rows = [
-        {
-            "folds": run["folds"],
-            "kind": kind,
-            **{name: of_score["average_precision"] for name, of_score in scores.items()},
-        }
+        (run["folds"], kind, score, values["average_precision"])
         for run in runs
         if run["kind"] == MIX
         for kind, scores in run["by_kind"].items()
+        for score, values in scores.items()
     ]
-    return pd.DataFrame(rows, columns=None if rows else ["folds", "kind"]).groupby(["folds", "kind"], sort=False).mean()
+    columns = ["folds", "kind", "score", "average_precision"]
+    return pd.DataFrame(rows, columns=columns).groupby(columns[:3], sort=False).agg(["mean", "std", "count"])
 
 
 def summary_of(runs: list[dict]) -> pd.DataFrame:
@@ -172,6 +171,40 @@ def summary_of(runs: list[dict]) -> pd.DataFrame:
     )
     grouped = rows.groupby(["kind", "folds"], sort=False)
     return grouped[list(SUMMARY)].mean().join(grouped["seeds"].sum())
+
+
+def markdown(command: str, runs: list[dict]) -> str:
+    """Return the tables of what was measured."""
+    seconds = np.median([run["training_seconds"] for run in runs])
+    lines = [
+        "# How well planted errors are found", "",
+        f"`{command}`: {runs[0]['num_examples']} questions, {SHARE:.0%} of them made wrong (fewer where a kind is "
+        f"rarely possible), {len(runs)} runs. Mean and standard deviation over the seeds. Training and prediction took "
+        f"{seconds:.0f} s a run (median).", "",
+    ]  # fmt: skip
+    measures = [table_of(runs)[name] for name in METRICS]
+    rows = [[*key, *(_mean_and_std(of_metric.loc[key]) for of_metric in measures)] for key in measures[0].index]
+    lines += markdown_table(["kind", "folds", "score", "AP", "AUROC", "P at n", "R in 10 %"], rows)
+    lines += [
+        "", "P at n: precision among as many of the worst as there are errors. R in 10 %: share of the errors among the "
+        "worst tenth.", "", "The errors of each kind in the mix, among the right answers:", "",
+    ]  # fmt: skip
+    of_kinds = by_kind_table(runs)["average_precision"]
+    lines += markdown_table(
+        ["folds", "kind", "score", "AP"], [[*key, _mean_and_std(row)] for key, row in of_kinds.iterrows()]
+    )
+    summary = summary_of(runs)
+    rows = [
+        [*key, f"{row['seeds']:.0f}", number(row["loss"], 3), number(row["token_average_precision"]),
+         number(row["num_errors"], 0), number(row["estimated_wrong"], 0), number(row["suggestion_is_right"])]
+        for key, row in summary.iterrows()
+    ]  # fmt: skip
+    header = ["kind", "folds", "seeds", "loss", "token AP", "errors", "estimated wrong", "suggestion exactly right"]
+    return "\n".join([*lines, "", *markdown_table(header, rows), ""])
+
+
+def _mean_and_std(row: pd.Series) -> str:
+    return number(row["mean"]) + ("" if row["count"] < 2 else f" ± {number(row['std'])}")
 
 
 def plot(runs: list[dict], path: Path) -> None:
@@ -185,7 +218,7 @@ def plot(runs: list[dict], path: Path) -> None:
     for position, score in enumerate(scores):
         of_score = table[table["score"] == score].set_index("kind")
         x = np.array([kinds.index(kind) for kind in of_score.index]) + (position - (len(scores) - 1) / 2) * width
-        axes.bar(x, of_score["mean"], width, yerr=of_score["std"].fillna(0), label=score, capsize=2)
+        axes.bar(x, of_score["mean"], width, yerr=of_score["std"].fillna(0), label=score.replace("`", ""), capsize=2)
     axes.set_xticks(range(len(kinds)), [kind.replace("_", " ") for kind in kinds])
     axes.set(ylabel="average precision", ylim=(0, 1), title="Finding planted errors: mean and deviation over the seeds")
     axes.grid(alpha=0.3, axis="y")
@@ -216,6 +249,10 @@ def main() -> None:
     wanted += [(kind, LEAKY, seed) for seed in arguments.seeds for kind in arguments.leaky_kinds]
     arguments.results.mkdir(parents=True, exist_ok=True)
     name = Path(arguments.dataset).stem + ("" if arguments.way == DEFAULT_WAY else f"_{arguments.way}")
+    command = (
+        f"python -m benchmarks.label_errors.label_error_detection --dataset {Path(arguments.dataset).name} "
+        f"--num_examples {arguments.num_examples} --way {arguments.way}"
+    )
     predict_of = {FRESH: out_of_fold_predictions, LEAKY: leaky_predictions}
     runs = []
     for kind, folds, seed in wanted:
@@ -236,10 +273,10 @@ def main() -> None:
         runs_by_kind = sorted(runs, key=lambda run: ([MIX, *KINDS].index(run["kind"]), run["folds"], run["seed"]))
         results = arguments.results / f"label_error_detection_{name}"
         write_file(f"{results}.json", json.dumps(runs_by_kind, indent=1))
+        write_file(f"{results}.md", markdown(command, runs_by_kind))
         plot(runs_by_kind, Path(f"{results}.png"))
     if runs:
-        for table in (table_of(runs_by_kind), by_kind_table(runs_by_kind), summary_of(runs_by_kind)):
-            print(table.to_string(float_format="{:.3f}".format), end="\n\n")
+        print(markdown(command, runs_by_kind))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ from .measures import (
     trapezoidal_auprc,
 )
 from .real_data import AGREEING_F1, RealData, answer_words, read_real, token_f1
+from .report import markdown_table, number
 from .runs import RESULTS, TABLE_FILE, WAYS, WORK, Way, finished_run, read_record, spread, way_of
 
 READER = "embedded"
@@ -120,10 +121,10 @@ def suggestions(found: LabelErrors, data: RealData) -> dict[str, dict]:
     return counted
 
 
-def summary(path: Path, data: RealData, runs: list[dict]) -> dict:
+def summary(path: Path, command: str, data: RealData, runs: list[dict]) -> dict:
     """Return what was measured on a file, as it is written."""
     return {
-        "file": path.name, "kind": data.kind, "num_examples": len(data.examples),
+        "file": path.name, "command": command, "kind": data.kind, "num_examples": len(data.examples),
         "num_contexts": len({normalized_text(example["context"]) for example in data.examples}),
         "num_left_out_as_read": data.num_read, "num_measured": int(data.is_measured.sum()),
         "num_errors": int(data.is_error[data.is_measured].sum()), "resampled": UNIT[data.kind], "runs": runs,
@@ -134,7 +135,7 @@ def markdown(found: dict) -> str:
     """Return the tables of what was measured."""
     chance = found["num_errors"] / found["num_measured"]
     lines = [
-        f"# Real label errors: {found['file']}", "",
+        f"# Real label errors: {found['file']}", "", f"`{found['command']}`", "",
         f"{found['num_examples']:,} examples on {found['num_contexts']:,} contexts, {found['num_measured']:,} of them "
         f"measured, {found['num_errors']} of those wrong: a random order has an AP of {chance:.3f}. "
         f"{found['num_left_out_as_read']:,} examples were left out because the reader was trained on their contexts. "
@@ -150,9 +151,14 @@ def markdown(found: dict) -> str:
             rows.append(
                 [run["way"], name, f"{of_score['average_precision']:.3f} ({low:.3f} to {high:.3f})",
                  *([f"{of_score['trapezoidal_auprc']:.3f}"] if has_auprc else []), f"{of_score['auroc']:.3f}",
-                 *(_number(of_score[name]) for name in ("precision_at_10", "precision_at_50", "precision_at_errors"))]
+                 *(number(of_score[name]) for name in ("precision_at_10", "precision_at_50", "precision_at_errors"))]
             )  # fmt: skip
-    lines += [*_table(header, rows), "", "P at n: precision among as many of the worst as there are errors.", ""]
+    lines += [
+        *markdown_table(header, rows),
+        "",
+        "P at n: precision among as many of the worst as there are errors.",
+        "",
+    ]
     header = ["way", "token AP of the folds", "training and prediction", "scoring", "estimated wrong, of all examples",
               "sum of 1 − `label_quality`, of those measured", "wrong", "flagged", "of these wrong", "ECE"]  # fmt: skip
     rows = [
@@ -161,14 +167,14 @@ def markdown(found: dict) -> str:
          str(run["flagged"]), str(run["flagged_errors"]), f"{run['expected_calibration_error']:.3f}"]
         for run in found["runs"]
     ]  # fmt: skip
-    lines += [*_table(header, rows), "", "ECE: expected calibration error of `label_quality`, in ten bins.", ""]
+    lines += [*markdown_table(header, rows), "", "ECE: expected calibration error of `label_quality`, in ten bins.", ""]
     header = ["way", "`label_quality`", "examples", "mean", "share right"]
     rows = [
         [run["way"], f"{of_bin['from']:.1f} to {of_bin['to']:.1f}", str(of_bin["examples"]),
          f"{of_bin['mean_quality']:.2f}", f"{of_bin['share_right']:.2f}"]
         for run in found["runs"] for of_bin in run["reliability"]
     ]  # fmt: skip
-    lines += _table(header, rows)
+    lines += markdown_table(header, rows)
     if found["kind"] == "annotators":
         header = ["way", "suggestions for errors", "number", "exactly an answer of the others", "token F1 at least 0.5"]
         names = {"of_all": "all", "of_confident": f"confidence at least {CONFIDENT_SUGGESTION}"}
@@ -176,22 +182,14 @@ def markdown(found: dict) -> str:
             [run["way"], title, *(str(run["suggestions"][name][count]) for count in ("errors", "exact", "close"))]
             for run in found["runs"] for name, title in names.items()
         ]  # fmt: skip
-        lines += ["", *_table(header, rows)]
+        lines += ["", *markdown_table(header, rows)]
     return "\n".join([*lines, ""])
 
 
 def _token_aps(run: dict) -> str:
     of_classes = run["token_average_precision"]
-    texts = {name: ", ".join(map(_number, values)) for name, values in of_classes.items()}
+    texts = {name: ", ".join(map(number, values)) for name, values in of_classes.items()}
     return "; ".join(f"{name} {text}" if len(texts) > 1 else text for name, text in texts.items())
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
-
-
-def _table(header: list[str], rows: list[list[str]]) -> list[str]:
-    return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
 
 
 def plot(found: dict, path: Path) -> None:
@@ -201,10 +199,10 @@ def plot(found: dict, path: Path) -> None:
         1, 2, figsize=(12, 1.2 + 0.62 * len(names)), layout="constrained", width_ratios=[2, 1]
     )
     height = 0.8 / len(runs)
-    for number, run in enumerate(runs):
+    for position, run in enumerate(runs):
         values = [run["scores"][name]["average_precision"] for name in names]
         low, high = np.array([run["scores"][name]["average_precision_interval"] for name in names]).T
-        y = np.arange(len(names)) + (number - (len(runs) - 1) / 2) * height
+        y = np.arange(len(names)) + (position - (len(runs) - 1) / 2) * height
         errors = np.maximum([values - low, high - values], 0)
         left.barh(y, values, 0.9 * height, xerr=errors, label=run["way"], capsize=2, error_kw={"linewidth": 0.8})
         bins = [of_bin for of_bin in run["reliability"] if of_bin["examples"] >= 5]
@@ -241,6 +239,10 @@ def main() -> None:
     data = read(arguments.dataset, arguments.num_examples)
     arguments.results.mkdir(parents=True, exist_ok=True)
     stem, runs = arguments.dataset.stem, []
+    command = f"python -m benchmarks.label_errors.real {arguments.dataset.name}"
+    for option in ("num_examples", "num_train_epochs"):
+        if getattr(arguments, option) is not None:
+            command += f" --{option} {getattr(arguments, option)}"
     for name in arguments.ways or WAYS_OF_KIND[data.kind]:
         way = way_of(name, arguments.num_train_epochs)
         folder = finished_run(
@@ -250,7 +252,7 @@ def main() -> None:
         if folder is None:
             continue
         runs.append(evaluate(data, way, folder))
-        found, results = summary(arguments.dataset, data, runs), arguments.results / f"real_{stem}"
+        found, results = summary(arguments.dataset, command, data, runs), arguments.results / f"real_{stem}"
         write_file(f"{results}.json", json.dumps(found, indent=1))
         write_file(f"{results}.md", markdown(found))
         plot(found, Path(f"{results}.png"))
