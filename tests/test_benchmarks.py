@@ -129,6 +129,15 @@ def test_real_data_needs_right_and_wrong_labels(tmp_path, answers):
         module_of("label_errors.real").read(file, None)
 
 
+def test_number_of_epochs_changes_only_ways_that_train(monkeypatch):
+    runs = module_of("label_errors.runs")
+    monkeypatch.setitem(runs.WAYS, "scratch", lambda: runs.Way("tiny", "folder", 3, {"dropout": 0.0}))
+    assert runs.way_of("scratch", 2.0).recipe == {"dropout": 0.0, "num_train_epochs": 2.0}
+    assert runs.way_of("scratch").recipe == {"dropout": 0.0}
+    untrained = runs.way_of("as_it_is", 2.0)
+    assert (untrained.num_splits, untrained.recipe, untrained.checkpoint) == (0, {}, "embedded")
+
+
 def test_whole_paragraphs_are_spread_through_the_file():
     examples = [make_example(f"{context}{number}", context, "?") for context in "ABCDEF" for number in range(2)]
     spread = module_of("label_errors.runs").spread

@@ -186,8 +186,8 @@ def markdown(command: str, runs: list[dict]) -> str:
     rows = [[*key, *(_mean_and_std(of_metric.loc[key]) for of_metric in measures)] for key in measures[0].index]
     lines += markdown_table(["kind", "folds", "score", "AP", "AUROC", "P at n", "R in 10 %"], rows)
     lines += [
-        "", "P at n: precision among as many of the worst as there are errors. R in 10 %: share of the errors among the "
-        "worst tenth.", "", "The errors of each kind in the mix, among the right answers:", "",
+        "", "P at n: precision among as many of the worst as there are errors. R in 10 %: share of the errors among "
+        "the worst tenth.", "", "The errors of each kind in the mix, among the right answers:", "",
     ]  # fmt: skip
     of_kinds = by_kind_table(runs)["average_precision"]
     lines += markdown_table(
