@@ -117,6 +117,11 @@ left\tO\tO
 Rome\tB-LOC\tB-LOC
 Bo\tB-LOC\tI-LOC
 EU\tB-ORG\tI-PER
+
+Bo\tB-PER\tB-PER
+and\tO\tO
+Lind\tB-PER\tI-PER
+Anna\tB-PER\tB-PER
 """
 
 
@@ -125,17 +130,24 @@ def test_entities(tmp_path, ending):
     file = tmp_path / "news.tsv"
     file.write_text(ENTITIES.rstrip("\n") + ending, encoding="utf-8")
     data = read_real(file)
-    assert [example["context"] for example in data.examples] == ["Bo Lind Oslo", "He left", "Rome Bo EU"]
-    assert [example["id"] for example in data.examples] == ["news-0", "news-1", "news-2"]
-    assert [example["title"] for example in data.examples] == ["document 1", "document 1", "document 2"]
+    assert [example["context"] for example in data.examples] == [
+        "Bo Lind Oslo",
+        "He left",
+        "Rome Bo EU",
+        "Bo and Lind Anna",
+    ]
+    assert [example["id"] for example in data.examples] == ["news-0", "news-1", "news-2", "news-3"]
+    assert [example["title"] for example in data.examples] == ["document 1", "document 1", "document 2", "document 2"]
     assert len({example["question"] for example in data.examples}) == 1
     assert [example["answers"] for example in data.examples] == [
         {"text": ["Bo Lind", "Oslo"], "answer_start": [0, 8], "label": ["PER", "ORG"]},
         {"text": [], "answer_start": [], "label": []},
         # An inside label of another class begins a span.
         {"text": ["Rome Bo", "EU"], "answer_start": [0, 8], "label": ["LOC", "PER"]},
+        # And so does one behind no entity, or another beginning.
+        {"text": ["Bo", "Lind", "Anna"], "answer_start": [0, 7, 12], "label": ["PER", "PER", "PER"]},
     ]
-    assert data.is_error.tolist() == [True, False, True]
+    assert data.is_error.tolist() == [True, False, True, False]
     assert data.is_measured.all()
     assert (data.label_map, data.answers) == ({"O": 0, "PER": 1, "LOC": 2, "ORG": 3, "MISC": 4}, "all")
 
