@@ -232,7 +232,9 @@ def main() -> None:
     parser.add_argument("--dataset", default=DEMO_SOURCE, help="the demo, or anything that load_squad reads")
     parser.add_argument("--num_examples", type=int, default=300, help="questions, spread over the paragraphs")
     parser.add_argument("--kinds", nargs="+", default=[MIX, *KINDS], choices=[MIX, *KINDS])
-    parser.add_argument("--leaky_kinds", nargs="*", default=[MIX, "moved"], choices=[MIX, *KINDS])
+    parser.add_argument(
+        "--leaky_kinds", nargs="*", choices=[MIX, *KINDS], help="else mix and moved, if folds are trained"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--way", choices=list(WAYS), default=DEFAULT_WAY, help="where models start")
     parser.add_argument("--num_train_epochs", type=float, help="instead of the recipe's")
@@ -243,10 +245,13 @@ def main() -> None:
 
     way = way_of(arguments.way, arguments.num_train_epochs)
     if not way.num_splits and arguments.leaky_kinds:
-        parser.error("--leaky_kinds: expected none where no fold is trained; pass --leaky_kinds without a kind")
+        parser.error(f"--leaky_kinds: expected none with --way {arguments.way}, which trains no folds")
+    leaky_kinds = arguments.leaky_kinds
+    if leaky_kinds is None:
+        leaky_kinds = [MIX, "moved"] if way.num_splits else []
     clean = clean_examples(arguments.dataset, arguments.num_examples)
     wanted = [(kind, FRESH, seed) for seed in arguments.seeds for kind in arguments.kinds]
-    wanted += [(kind, LEAKY, seed) for seed in arguments.seeds for kind in arguments.leaky_kinds]
+    wanted += [(kind, LEAKY, seed) for seed in arguments.seeds for kind in leaky_kinds]
     arguments.results.mkdir(parents=True, exist_ok=True)
     name = Path(arguments.dataset).stem + ("" if arguments.way == DEFAULT_WAY else f"_{arguments.way}")
     command = (
