@@ -117,6 +117,17 @@ def test_real_label_errors_of_entities(tiny_bert, tmp_path, monkeypatch):
     assert list(run["token_average_precision"]) == ["PER", "LOC", "ORG", "MISC"]
     assert run["token_average_precision"]["MISC"] == [None] * 3
 
+    others = tmp_path / "train.txt"
+    sentences = [f"{name} NNP B-NP B-PER\nleft VBD B-VP O\nRome NNP B-NP B-LOC\n" for name in NAMES]
+    others.write_text("\n".join(sentences), encoding="utf-8")
+    with pytest.warns(QuestionCutWarning):
+        run_main(benchmark, monkeypatch, file, "--work", tmp_path / "work", "--results", tmp_path, "--train_on", others)
+    found = json.loads((tmp_path / "real_news_trained_elsewhere.json").read_text(encoding="utf-8"))
+    assert (found["num_measured"], found["num_errors"]) == (15, 5)
+    assert found["runs"][0]["way"] == "trained on train.txt"
+    # One model predicts all.
+    assert [len(of_folds) for of_folds in found["runs"][0]["token_average_precision"].values()] == [1] * 4
+
 
 @pytest.mark.parametrize(
     "answers", [["Bo", "Bo", "Bo"], ["Bo", "Bo", "Anna"], ["Bo"]], ids=["no error", "no right one", "none measured"]

@@ -10,12 +10,14 @@ and are not made again. What was measured, the table and the plot go to `--resul
 import argparse
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from span_label_errors.cross_validation.out_of_fold import out_of_fold_predictions
 from span_label_errors.files import write_file
 from span_label_errors.model.checkpoints import read_seen_contexts, resolve_checkpoint
 from span_label_errors.quality.label_errors import LabelErrors, find_label_errors
@@ -34,9 +36,9 @@ from .measures import (
     token_average_precision,
     trapezoidal_auprc,
 )
-from .real_data import AGREEING_F1, RealData, answer_words, read_real, token_f1
+from .real_data import AGREEING_F1, RealData, answer_words, read_conll, read_real, token_f1
 from .report import markdown_table, number
-from .runs import RESULTS, TABLE_FILE, WAYS, WORK, Way, finished_run, read_record, spread, way_of
+from .runs import RESULTS, TABLE_FILE, WAYS, WORK, Way, finished_run, read_record, spread, trained_on, way_of
 
 READER = "embedded"
 # The reader's head knows one class of spans, so other classes are learned from the backbone.
@@ -229,6 +231,7 @@ def main() -> None:
     parser.add_argument("dataset", type=Path, help=".json (several annotators), .tsv (entities) or .jsonlines (QED)")
     parser.add_argument("--num_examples", type=int, help="examples, whole paragraphs spread through the file; else all")
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), help="else all that the data allows")
+    parser.add_argument("--train_on", type=Path, help="of entities: train on this CoNLL file instead of in folds")
     parser.add_argument("--num_train_epochs", type=float, help="instead of the recipe's")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only_finished", action="store_true", help="train nothing: report the runs that are there")
@@ -238,16 +241,22 @@ def main() -> None:
 
     data = read(arguments.dataset, arguments.num_examples)
     arguments.results.mkdir(parents=True, exist_ok=True)
-    stem, runs = arguments.dataset.stem, []
+    stem, runs, predict = arguments.dataset.stem, [], out_of_fold_predictions
+    if arguments.train_on:
+        if data.kind != "entities":
+            parser.error(f"--train_on: expected a data set of entities (.tsv), found {arguments.dataset.name}")
+        stem, predict = f"{stem}_trained_elsewhere", trained_on(read_conll(arguments.train_on))
     command = f"python -m benchmarks.label_errors.real {arguments.dataset.name}"
-    for option in ("num_examples", "num_train_epochs"):
-        if getattr(arguments, option) is not None:
-            command += f" --{option} {getattr(arguments, option)}"
+    options = {"num_examples": arguments.num_examples, "num_train_epochs": arguments.num_train_epochs}
+    options["train_on"] = arguments.train_on and arguments.train_on.name
+    command += "".join(f" --{name} {value}" for name, value in options.items() if value is not None)
     for name in arguments.ways or WAYS_OF_KIND[data.kind]:
         way = way_of(name, arguments.num_train_epochs)
+        if arguments.train_on:
+            way = replace(way, title=f"trained on {arguments.train_on.name}")
         folder = finished_run(
             arguments.work, data.examples, f"{stem}-{name}", way, seed=arguments.seed, label_map=data.label_map,
-            answers=data.answers, train=not arguments.only_finished,
+            answers=data.answers, predict=predict, train=not arguments.only_finished,
         )  # fmt: skip
         if folder is None:
             continue

@@ -20,6 +20,7 @@ AGREEING_F1 = 0.5
 FEWEST_ANNOTATORS = 3  # of two, nobody is outvoted
 ENTITY_CLASSES = ("PER", "LOC", "ORG", "MISC")
 ENTITY_QUESTION = "Which persons, places, organisations and other names are there?"
+_LABEL = re.compile(f"O|[BI]-({'|'.join(ENTITY_CLASSES)})")
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -155,24 +156,36 @@ def read_entities(path: str | Path) -> RealData:
     sentence, and `-DOCSTART-` begins a document. A sentence is an example with a constant question and all its given
     spans as answers. It is an error if the given spans differ from the corrected ones.
     """
-    stem, examples, is_error = Path(path).stem, [], []
-    for document, sentence in _sentences(path):
+    examples, is_error = [], []
+    for document, sentence in _sentences(path, "\t", ("token", "corrected label", "given label")):
         tokens, corrected, given = zip(*sentence, strict=True)
-        context, spans = " ".join(tokens), entity_spans(tokens, given)
-        answers = {
-            "text": [context[start:end] for start, end, _ in spans],
-            "answer_start": [start for start, _, _ in spans],
-            "label": [class_name for _, _, class_name in spans],
-        }
-        example_id = f"{stem}-{len(examples)}"
-        examples.append(
-            {"id": example_id, "title": f"document {document}", "context": context, "question": ENTITY_QUESTION,
-             "answers": answers}
-        )  # fmt: skip
-        is_error.append(spans != entity_spans(tokens, corrected))
+        examples.append(_entity_example(f"{Path(path).stem}-{len(examples)}", document, tokens, given))
+        is_error.append(entity_spans(tokens, given) != entity_spans(tokens, corrected))
     label_map = {class_name: column for column, class_name in enumerate(("O", *ENTITY_CLASSES))}
     measured, nobody = np.ones(len(examples), dtype=bool), [[] for _ in examples]
     return RealData("entities", examples, np.array(is_error), measured, nobody, label_map, "all")
+
+
+def read_conll(path: str | Path) -> list[dict]:
+    """Read sentences as CoNLL-2003 publishes them (token, part of speech, chunk, label), as `read_entities` does."""
+    examples = []
+    for document, sentence in _sentences(path, " ", ("token", "part of speech", "chunk", "label")):
+        tokens, _, _, labels = zip(*sentence, strict=True)
+        examples.append(_entity_example(f"{Path(path).stem}-{len(examples)}", document, tokens, labels))
+    return examples
+
+
+def _entity_example(example_id: str, document: int, tokens: Sequence[str], labels: Sequence[str]) -> dict:
+    context, spans = " ".join(tokens), entity_spans(tokens, labels)
+    answers = {
+        "text": [context[start:end] for start, end, _ in spans],
+        "answer_start": [start for start, _, _ in spans],
+        "label": [class_name for _, _, class_name in spans],
+    }
+    return {
+        "id": example_id, "title": f"document {document}", "context": context, "question": ENTITY_QUESTION,
+        "answers": answers,
+    }  # fmt: skip
 
 
 def entity_spans(tokens: Sequence[str], labels: Sequence[str]) -> list[tuple[int, int, str]]:
@@ -188,20 +201,20 @@ def entity_spans(tokens: Sequence[str], labels: Sequence[str]) -> list[tuple[int
     return spans
 
 
-def _sentences(path: str | Path) -> Iterator[tuple[int, list[tuple[str, str, str]]]]:
-    """Yield the number of the document, and the (token, corrected label, given label) of each sentence."""
+def _sentences(path: str | Path, separator: str, columns: Sequence[str]) -> Iterator[tuple[int, list[list[str]]]]:
+    """Yield the number of the document, and the fields of each token, of each sentence."""
     document, sentence = 0, []
     # Split on the newline only: str.splitlines would also cut at U+2028 inside a token.
     for number, line in enumerate([*Path(path).read_text(encoding="utf-8").split("\n"), ""], start=1):
-        fields = tuple(line.rstrip("\r").split("\t"))
+        fields = line.rstrip("\r").split(separator)
         if fields[0] == "-DOCSTART-":
             document += 1
-        elif fields != ("",):
-            labels = [label for label in fields[1:] if re.fullmatch(f"O|[BI]-({'|'.join(ENTITY_CLASSES)})", label)]
-            if len(fields) != 3 or len(labels) != 2 or not fields[0]:
+        elif fields != [""]:
+            labels = [field for name, field in zip(columns, fields, strict=False) if name.endswith("label")]
+            if len(fields) != len(columns) or not all(map(_LABEL.fullmatch, labels)) or not fields[0]:
                 raise ValueError(
-                    f"{path}, line {number}: expected a token, its corrected and its given label (O, or B- or I- and "
-                    f"one of {', '.join(ENTITY_CLASSES)}), separated by tabs; found {line!r}"
+                    f"{path}, line {number}: expected {', '.join(columns)} between {separator!r} (a label is O, or B- "
+                    f"or I- and one of {', '.join(ENTITY_CLASSES)}), found {line!r}"
                 )
             sentence.append(fields)
         elif sentence:

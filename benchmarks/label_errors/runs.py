@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import pyarrow.parquet
 
 import spanbert
 from span_label_errors.cross_validation import trainers as fold_trainer
+from span_label_errors.cross_validation.metrics import evaluate_predictions
 from span_label_errors.cross_validation.out_of_fold import OutOfFold, out_of_fold_predictions
 from span_label_errors.cross_validation.store import code_fingerprint, data_fingerprint, fold_key
 from span_label_errors.files import new_folder
@@ -109,6 +111,27 @@ def finished_run(
         if models.exists():
             shutil.rmtree(models)
     return folder
+
+
+def trained_on(others: list[dict]) -> Predict:
+    """Return what predicts a data set with one model, trained on other examples."""
+
+    def predict(
+        examples: list[dict], trainer: QATrainer, *, num_splits: int, seed: int, folds_dir: Path, **training
+    ) -> OutOfFold:
+        started, model = time.perf_counter(), folds_dir / "model"
+        folds_dir.mkdir(parents=True, exist_ok=True)
+        trainer.train(others, model, seed=seed, **training)
+        predictions = [prediction.context_only() for prediction in trainer.load(model).predict_batch(examples)]
+        report = {
+            "metrics": evaluate_predictions(examples, predictions, trainer.label_map),
+            "trainer": fold_trainer.settings(trainer), "seconds": {"train": time.perf_counter() - started},
+        }  # fmt: skip
+        return OutOfFold(predictions, np.zeros(len(examples), dtype=np.int64), [], [report], trainer.label_map)
+
+    # A part of the run's key.
+    predict.__name__ = f"trained_on_{data_fingerprint(others)}"
+    return predict
 
 
 def read_record(folder: Path) -> dict:
