@@ -16,6 +16,9 @@ MIX = "mix"
 
 _WORD = re.compile(r"\w+(?:['’.,&/-]\w+)*")
 _CLAUSE_END = re.compile(r"[,;:.!?](?=\s|$)|[()]")
+_FUNCTION_WORDS = set(
+    "and are but for from had has have her his into its not the their then this that was were which with".split()
+)
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
 
 
@@ -32,8 +35,8 @@ class PlantedError:
 def moved(context: str, answer: Span, others: Sequence[tuple[Span, int]]) -> Weighted:
     """Mark something of the same look elsewhere, rather near than far: a number for a number, a name for a name.
 
-    It has as many words as the answer, or one more or less, in one clause, and short words such as "of" neither begin
-    nor end it.
+    It has as many words as the answer, or one more or less, in one clause, and words such as "of" neither begin nor
+    end it.
     """
     words = _words(context)
     right = [number for number, word in enumerate(words) if _touches(word, answer)] or [0]
@@ -214,14 +217,16 @@ def _same_text(context: str, span: Span, other: Span) -> bool:
     return context[slice(*span)].lower().split() == context[slice(*other)].lower().split()
 
 
-def _look(context: str, span: Span) -> tuple[bool, bool]:
-    """Return whether a span has a digit, and whether it begins with a capital letter."""
-    text = context[slice(*span)].strip()
-    return any(character.isdigit() for character in text), text[:1].isupper()
+def _look(context: str, span: Span) -> tuple[bool, bool, bool]:
+    """Return whether a span has a digit, and whether its first and its last word begin with a capital letter."""
+    text = context[slice(*span)]
+    words = text.split() or [""]
+    return any(character.isdigit() for character in text), words[0][:1].isupper(), words[-1][:1].isupper()
 
 
 def _is_worth_marking(context: str, word: Span) -> bool:
-    return word[1] - word[0] > 2 or context[word[0]].isdigit()
+    text = context[slice(*word)]
+    return text[0].isdigit() or (len(text) > 2 and text.lower() not in _FUNCTION_WORDS)
 
 
 def _around(context: str, span: Span, border: re.Pattern) -> Span:
