@@ -5,10 +5,13 @@ import json
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
-from conftest import ROOT, make_example, twelve_examples
+from conftest import ROOT, make_example, squad_document, twelve_examples
 
 from span_label_errors.data.squad import load_squad
+from span_label_errors.model.windows import QuestionCutWarning
+from span_label_errors.quality.label_errors import find_label_errors
 
 
 def module_of(name: str):
@@ -32,8 +35,126 @@ def test_label_errors(tmp_path, monkeypatch, capsys):
     assert (fresh["folds"], leaky["folds"], fresh["num_examples"], fresh["num_errors"]) == ("fresh", "leaky", 20, 2)
     assert (tmp_path / "label_error_detection_demo.png").is_file()
     assert "ours, never shown this kind" in capsys.readouterr().out
-    monkeypatch.setattr(benchmark, "out_of_fold_predictions", None)  # finished runs are not trained again
+    monkeypatch.setattr(benchmark.QATrainer, "train", None)  # finished runs are not trained again
     run_main(benchmark, monkeypatch, *run, "--leaky_kinds", *folders)
+
+
+NAMES = "Carla David Elena Felix Greta Hugo Irene Jonas Karin Lukas Maria Nils Olga Peter Rosa".split()
+
+
+def test_real_label_errors(tiny_bert, tmp_path, monkeypatch, capsys):
+    examples = []
+    for number, name in enumerate(NAMES):
+        context = f"Anna Berg met Bo Lind in {1800 + number}. Then {name} Dahl left Rome for Oslo."
+        whom = ["Bo Lind", "Bo Lind", "Rome"] if number % 3 == 0 else ["Bo Lind", "Lind", "Bo Lind"]
+        examples.append(make_example(f"{number}a", context, "Whom did Anna Berg meet?", *whom))
+        examples.append(make_example(f"{number}b", context, "Who left?", *[f"{name} Dahl"] * 2))
+    file = tmp_path / "questions.json"
+    file.write_text(json.dumps(squad_document(examples)), encoding="utf-8")
+    benchmark, measures, runs = (module_of(f"label_errors.{name}") for name in ("real", "measures", "runs"))
+    monkeypatch.setitem(runs.WAYS, "scratch", lambda: runs.Way("tiny", str(tiny_bert), 3, {"learning_rate": 1e-3}))
+    monkeypatch.setattr(measures, "NUM_RESAMPLES", 20)
+    folders = ["--work", tmp_path / "work", "--results", tmp_path, "--ways", "scratch", "--num_train_epochs", 1]
+    run_main(benchmark, monkeypatch, file, *folders)
+    found = json.loads((tmp_path / "real_questions.json").read_text(encoding="utf-8"))
+    # Two answers outvote nobody, so the second question of each paragraph is not measured.
+    counts = ("num_examples", "num_contexts", "num_measured", "num_errors", "num_left_out_as_read", "file")
+    assert [found[name] for name in counts] == [30, 15, 15, 5, 0, "questions.json"]
+    (run,) = found["runs"]
+    assert run["recipe"] == {"learning_rate": 1e-3, "num_train_epochs": 1.0}
+    assert list(run["scores"]) == [
+        measures.LOWEST_TOKEN, measures.SOFTMIN, measures.MEAN, measures.EXPECTED_F1, measures.OURS,
+        measures.CHOICE_F1, measures.CHOICE_OVERLAP,
+    ]  # fmt: skip
+    for of_score in run["scores"].values():
+        low, high = of_score["average_precision_interval"]
+        assert 0 < low <= high <= 1
+        assert of_score["precision_at_50"] is None
+    assert sum(of_bin["examples"] for of_bin in run["reliability"]) == 15
+    assert run["suggestions"]["of_all"]["errors"] == 5
+    assert len(run["token_average_precision"]["ANS"]) == 3
+    text = (tmp_path / "real_questions.md").read_text(encoding="utf-8")
+    assert "15 of them measured, 5 of those wrong: a random order has an AP of 0.333" in text
+    assert text in capsys.readouterr().out
+    assert (tmp_path / "real_questions.png").is_file()
+
+    table = pd.read_parquet(next((tmp_path / "work").glob("*/out_of_fold.parquet")))
+    choice = measures.choice_scores(table)
+    f1, overlap = choice[measures.CHOICE_F1], choice[measures.CHOICE_OVERLAP]
+    assert ((f1 > 0) & (f1 < overlap) & (overlap <= 1 + 1e-9)).all()
+    issues = find_label_errors(table).issues.sort_values("index")
+    given_end = issues["given_start"] + issues["given_answer"].str.len()
+    suggested_end = issues["suggested_start"] + issues["suggested_answer"].str.len()
+    overlapping = (issues["suggested_start"] < given_end) & (issues["given_start"] < suggested_end)
+    confidence = issues["suggestion_confidence"].to_numpy()
+    # The likeliest candidate counts on its side.
+    assert np.where(overlapping, overlap >= confidence - 1e-9, overlap <= 1 - confidence + 1e-9).all()
+    assert overlapping.any()
+
+    monkeypatch.setattr(runs.QATrainer, "train", None)  # finished runs are not trained again
+    run_main(benchmark, monkeypatch, file, *folders)
+
+
+def test_real_label_errors_of_entities(tiny_bert, tmp_path, monkeypatch):
+    lines = []
+    for number, name in enumerate(NAMES):
+        given = "ORG" if number % 3 == 0 else "LOC"
+        lines += [f"{name}\tB-PER\tB-PER", "left\tO\tO", f"Rome\tB-LOC\tB-{given}", f"{number}\tO\tO", ""]
+    file = tmp_path / "news.tsv"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    benchmark, measures, runs = (module_of(f"label_errors.{name}") for name in ("real", "measures", "runs"))
+    monkeypatch.setitem(runs.WAYS, "scratch", lambda: runs.Way("tiny", str(tiny_bert), 3, {"num_train_epochs": 1}))
+    monkeypatch.setattr(measures, "NUM_RESAMPLES", 20)
+    with pytest.warns(QuestionCutWarning):  # the tiny model's windows are small
+        run_main(benchmark, monkeypatch, file, "--work", tmp_path / "work", "--results", tmp_path)
+    found = json.loads((tmp_path / "real_news.json").read_text(encoding="utf-8"))
+    assert (found["num_measured"], found["num_errors"], found["resampled"]) == (15, 5, "sentences")
+    (run,) = found["runs"]
+    # What needs one given answer has nothing to say of a sentence.
+    assert list(run["scores"]) == [measures.LOWEST_TOKEN, measures.SOFTMIN, measures.EXPECTED_F1, measures.OURS]
+    assert all(0 < of_score["trapezoidal_auprc"] <= 1 for of_score in run["scores"].values())
+    assert run["suggestions"] is None
+    assert list(run["token_average_precision"]) == ["PER", "LOC", "ORG", "MISC"]
+    assert run["token_average_precision"]["MISC"] == [None] * 3
+
+    others = tmp_path / "train.txt"
+    sentences = [f"{name} NNP B-NP B-PER\nleft VBD B-VP O\nRome NNP B-NP B-LOC\n" for name in NAMES]
+    others.write_text("\n".join(sentences), encoding="utf-8")
+    with pytest.warns(QuestionCutWarning):
+        run_main(benchmark, monkeypatch, file, "--work", tmp_path / "work", "--results", tmp_path, "--train_on", others)
+    found = json.loads((tmp_path / "real_news_trained_elsewhere.json").read_text(encoding="utf-8"))
+    assert (found["num_measured"], found["num_errors"]) == (15, 5)
+    assert found["runs"][0]["way"] == "trained on train.txt"
+    # One model predicts all.
+    assert [len(of_folds) for of_folds in found["runs"][0]["token_average_precision"].values()] == [1] * 4
+
+
+@pytest.mark.parametrize(
+    "answers", [["Bo", "Bo", "Bo"], ["Bo", "Bo", "Anna"], ["Bo"]], ids=["no error", "no right one", "none measured"]
+)
+def test_real_data_needs_right_and_wrong_labels(tmp_path, answers):
+    file = tmp_path / "questions.json"
+    examples = [make_example("a", "Anna met Bo.", "whom?", *answers)]
+    file.write_text(json.dumps(squad_document(examples)), encoding="utf-8")
+    with pytest.raises(ValueError, match="expected right and wrong labels among those measured, found"):
+        module_of("label_errors.real").read(file, None)
+
+
+def test_number_of_epochs_changes_only_ways_that_train(monkeypatch):
+    runs = module_of("label_errors.runs")
+    monkeypatch.setitem(runs.WAYS, "scratch", lambda: runs.Way("tiny", "folder", 3, {"dropout": 0.0}))
+    assert runs.way_of("scratch", 2.0).recipe == {"dropout": 0.0, "num_train_epochs": 2.0}
+    assert runs.way_of("scratch").recipe == {"dropout": 0.0}
+    untrained = runs.way_of("as_it_is", 2.0)
+    assert (untrained.num_splits, untrained.recipe, untrained.checkpoint) == (0, {}, "embedded")
+
+
+def test_whole_paragraphs_are_spread_through_the_file():
+    examples = [make_example(f"{context}{number}", context, "?") for context in "ABCDEF" for number in range(2)]
+    spread = module_of("label_errors.runs").spread
+    assert spread(examples, 4) == [0, 1, 6, 7]
+    assert spread(examples, 5) == [0, 1, 4, 5, 8]
+    assert spread(examples, 12) == spread(examples, None) == list(range(12))
 
 
 def test_measures_of_a_ranking_by_hand():
@@ -43,6 +164,40 @@ def test_measures_of_a_ranking_by_hand():
         "average_precision": pytest.approx((1 / 1 + 2 / 3) / 2), "auroc": pytest.approx(15 / 16),
         "precision_at_errors": 0.5, "recall_in_worst_tenth": 0.5,
     }  # fmt: skip
+
+
+def test_measures_of_a_label_quality_by_hand():
+    measures = module_of("label_errors.measures")
+    quality, is_error = np.array([0.05, 0.15, 0.11, 0.95, 1.0]), np.array([True, True, False, False, False])
+    bins = measures.reliability(quality, is_error)
+    assert bins == [
+        {"from": 0.0, "to": 0.1, "examples": 1, "mean_quality": 0.05, "share_right": 0.0},
+        {"from": 0.1, "to": 0.2, "examples": 2, "mean_quality": pytest.approx(0.13), "share_right": 0.5},
+        {"from": 0.9, "to": 1.0, "examples": 2, "mean_quality": pytest.approx(0.975), "share_right": 1.0},
+    ]
+    assert measures.expected_calibration_error(bins) == pytest.approx((0.05 + 2 * 0.37 + 2 * 0.025) / 5)
+    assert [measures.precision_at(quality, is_error, count) for count in (1, 2, 3, 6)] == [
+        1, 1 / 2, pytest.approx(2 / 3), None,
+    ]  # fmt: skip
+    # Precision and recall, from the worst: (1, 1/2), (1/2, 1/2), (2/3, 1); and (1, 0) for none.
+    expected = 1 / 2 * 1 + 1 / 2 * (1 / 2 + 2 / 3) / 2
+    assert measures.trapezoidal_auprc(quality, is_error) == pytest.approx(expected)
+    np.testing.assert_allclose(
+        measures.character_f1((2, 6), [(0, 2), (0, 4), (2, 6), (3, 5), (5, 9)]), [0, 4 / 8, 1, 4 / 6, 2 / 8]
+    )
+
+
+def test_interval_of_average_precision_draws_whole_groups():
+    interval = module_of("label_errors.measures").average_precision_interval
+    score, is_error = np.array([0.1, 0.2, 0.3, 0.4]), np.array([False, True, False, True])
+    # In one group, every resample is the data itself: (1/2 + 2/4) / 2.
+    assert interval(score, is_error, np.zeros(4, int)) == (0.5, 0.5)
+    # Either group twice, or both once: 1/2 in all three.
+    assert interval(score, is_error, np.array([7, 7, 9, 9])) == (0.5, 0.5)
+    low, high = interval(score, is_error, np.arange(4), seed=1)
+    assert (low, high) == interval(score, is_error, np.arange(4), seed=1)
+    # Best: errors alone were drawn, or stand first. Worst: one error, behind three others.
+    assert (low, high) == (0.25, 1.0)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Errors that the benchmark plants, and those of the demo that are known."""
 
+import ast
 import copy
 import json
 from collections import Counter
@@ -8,12 +9,12 @@ import pytest
 from conftest import ROOT, cases, make_example
 from hypothesis import given
 from hypothesis import strategies as st
-from label_errors.planting import plant_errors
+from label_errors.planting import KINDS, plant_errors
 from text_strategies import touched_words
 
 from span_label_errors.data.sources import DEMO_ERRORS_PATH, read_known_errors
 from span_label_errors.data.squad import load_squad, validate_examples
-from span_label_errors.quality.mistakes import KINDS
+from span_label_errors.quality.mistakes import MISTAKES
 from span_label_errors.spans.text import answers_of, cuts_word, word_spans
 
 PROPERTY = cases(60)
@@ -53,11 +54,7 @@ def test_share_seed_and_truth(kind, examples):
         assert answers_of(old) == [error.right]
         assert answers_of(new) == [error.planted]
         assert {**new, "answers": old["answers"]} == old
-        others = [answers_of(other)[0] for other in examples if other["context"] == old["context"]]
-        assert error.planted in KINDS[error.kind](old["context"], error.right, others)
-        assert touched_words(word_spans(old["context"]), error.planted) != touched_words(
-            word_spans(old["context"]), error.right
-        )
+        assert error.planted != error.right
     assert plant_errors(examples, kind, share=0.2, seed=3) == (changed, errors)
     assert plant_errors(examples, kind, share=0.2, seed=4)[1] != errors
 
@@ -71,18 +68,95 @@ def test_what_a_rare_kind_cannot_give_the_others_do():
     examples.append(make_example("last", "Anna Berg met Anna Berg there in 1900", "who?", "Anna Berg"))
     counts = Counter(error.kind for error in plant_errors(examples, "mix", 0.4)[1])
     # No context has two questions: swapped is impossible.
-    assert counts == {"wrong_occurrence": 1, "moved": 5, "cut_short": 5, "too_long": 5}
+    assert counts == {"wrong_occurrence": 1, "moved": 3, "cut_short": 4, "too_long": 4, "cut_inside_word": 4}
 
 
-def test_every_possible_span_is_equally_likely():
-    # The first example: only two ways to cut "Anna Berg".
+#       0  3    8    13   18       28  30  34    41     46    52   57   62
+TEXT = "In May, Anna Berg (a painter) met Bo Lind. In 1817, Anna Berg left."
+
+
+def test_moved_marks_something_of_the_same_look_in_one_clause_rather_near():
+    # By how many words stand between: 5 between "May" and "Bo Lind". No "In", no "Berg (a painter", no "Berg left".
+    assert dict(KINDS["moved"](TEXT, (34, 41), [])) == {
+        (3, 6): 1 / 6, (8, 12): 1 / 5, (13, 17): 1 / 4, (8, 17): 1 / 4,
+        (52, 56): 1 / 3, (57, 61): 1 / 4, (52, 61): 1 / 3,
+    }  # fmt: skip
+    assert dict(KINDS["moved"]("1900 men, 12 ships", (10, 12), [])) == {(0, 4): 1 / 2, (0, 8): 1}
+    # The only number: anything else, but not "and".
+    assert dict(KINDS["moved"]("men and 12 ships", (8, 10), [])) == {(0, 3): 1 / 2, (11, 16): 1}
+
+
+def test_swapped_marks_the_answer_of_a_question_nearby():
+    others = [((8, 17), 1), ((46, 50), 3), ((34, 41), 2)]
+    assert KINDS["swapped"](TEXT, (52, 61), others) == [((46, 50), 1 / 3), ((34, 41), 1 / 2)]
+
+
+def test_distance_of_questions_is_counted_in_the_data():
+    examples = [
+        make_example("far", "Anna met Bo in Rome", "where?", "Rome"),
+        make_example("elsewhere", "Oslo is far", "what?", "Oslo"),
+        make_example("near", "Anna met Bo in Rome", "whom?", "Bo"),
+        make_example("asked", "Anna met Bo in Rome", "who?", "Anna"),
+        *(make_example(f"other {number}", "Oslo is far", "what?", "Oslo") for number in range(4)),
+    ]
+    planted = Counter()
+    for seed in range(600):
+        for error in plant_errors(examples, "swapped", share=0.25, seed=seed)[1]:
+            if error.example_index == 3:
+                planted[error.planted] += 1
+    # "Bo" is one question away, "Rome" three.
+    assert set(planted) == {(9, 11), (15, 19)}
+    assert planted[9, 11] / planted.total() == pytest.approx(3 / 4, abs=0.1)
+
+
+def test_cut_short_drops_last_words_rather_than_first_and_few_rather_than_many():
+    assert dict(KINDS["cut_short"]("a b c d", (0, 7), [])) == pytest.approx(
+        {(0, 5): 0.35, (0, 3): 0.175, (0, 1): 0.0875, (2, 7): 0.15, (4, 7): 0.075, (6, 7): 0.0375}
+    )
+
+
+def test_too_long_goes_to_the_ends_of_clause_and_sentence_or_some_words_on():
+    weights = Counter()
+    for span, weight in KINDS["too_long"](TEXT, (34, 36), []):
+        weights[span] += weight
+    # "met Bo Lind" is the clause; three words follow, two stand before.
+    assert weights == {
+        (34, 41): 3 + 1, (30, 36): 2 + 0.5, (30, 41): 1, (0, 41): 1, (34, 45): 1, (34, 50): 1, (21, 36): 0.5,
+    }  # fmt: skip
+
+
+def test_wrong_occurrence_is_mostly_the_first():
+    assert KINDS["wrong_occurrence"]("Rome, romeo, ROME, Rome", (19, 23), []) == [((0, 4), 3.0), ((13, 17), 1.0)]
+    assert KINDS["wrong_occurrence"]("Rome, romeo, ROME, Rome", (0, 4), []) == [((13, 17), 1.0), ((19, 23), 1.0)]
+
+
+def test_cut_inside_word_lets_go_a_little_early_or_presses_a_little_late():
+    assert KINDS["cut_inside_word"]("in Bonn.", (3, 7), []) == [
+        ((3, 6), 2.0), ((3, 5), 2.0), ((3, 4), 2.0), ((4, 7), 1.0), ((5, 7), 1.0),
+    ]  # fmt: skip
+    assert KINDS["cut_inside_word"]("a b", (0, 3), []) == []
+
+
+def test_spans_are_drawn_by_their_weights():
+    # Two ways to cut "Anna Berg", of weights 0.35 and 0.15.
     examples = [example for example in article(2) if example["id"].endswith("who")]
     planted = Counter()
     for seed in range(400):
         (error,) = plant_errors(examples, "cut_short", share=0.5, seed=seed)[1]
         planted[error.example_index, error.planted] += 1
-    assert set(planted) == {(0, (0, 4)), (0, (5, 9)), (1, (0, 4)), (1, (5, 9))}
-    assert max(abs(count - 100) for count in planted.values()) < 40  # more than four standard deviations
+    expected = {(number, span): count for number in (0, 1) for span, count in (((0, 4), 140), ((5, 9), 60))}
+    assert set(planted) == set(expected)
+    assert max(abs(planted[key] - count) for key, count in expected.items()) < 40  # about four standard deviations
+
+
+def test_nothing_that_plants_comes_from_what_judges():
+    tree = ast.parse((ROOT / "benchmarks" / "label_errors" / "planting.py").read_text(encoding="utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {alias.name for node in imports if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in imports if isinstance(node, ast.ImportFrom)}
+    assert names == {"re", "collections.abc", "dataclasses", "numpy"}
+    # The names of the kinds are shared, so that the judge can be kept from learning the one that is measured.
+    assert set(KINDS) == set(MISTAKES)
 
 
 def test_label_of_a_span_class_is_kept():
@@ -106,7 +180,7 @@ def test_question_without_an_answer_stays_so():
 
 @pytest.mark.parametrize("kind", ["shuffled", "", "Moved"])
 def test_unknown_kind_raises(kind, examples):
-    with pytest.raises(ValueError, match=r"kind: expected one of .*'wrong_occurrence', 'mix'.*, found"):
+    with pytest.raises(ValueError, match=r"kind: expected one of .*'cut_inside_word', 'mix'.*, found"):
         plant_errors(examples, kind)
 
 
@@ -136,7 +210,7 @@ def data_sets(draw):
 
 @PROPERTY
 @given(data_sets(), st.sampled_from([*KINDS, "mix"]), st.sampled_from([0.3, 0.6, 0.9]), st.integers(0, 3))
-def test_planted_answers_are_valid_and_label_other_words(examples, kind, share, seed):
+def test_planted_answers_are_valid_and_of_their_kind(examples, kind, share, seed):
     try:
         changed, errors = plant_errors(examples, kind, share, seed)
     except ValueError as error:
@@ -150,22 +224,25 @@ def test_planted_answers_are_valid_and_label_other_words(examples, kind, share, 
         assert error.right == answers_of(old)[0]
         assert answers_of(new) == [error.planted]
         planted = touched_words(words, error.planted)
-        assert all(planted != touched_words(words, answer) for answer in answers_of(old))
         right = touched_words(words, error.right)
         assert planted
-        assert not cuts_word(context, error.planted)
+        same_text = context[slice(*error.planted)].lower() == context[slice(*error.right)].lower()
+        assert same_text == (error.kind == "wrong_occurrence")
+        assert cuts_word(context, error.planted) == (error.kind == "cut_inside_word")
+        if error.kind == "cut_inside_word":
+            assert planted <= right
+            assert error.right[0] <= error.planted[0] < error.planted[1] <= error.right[1]
+            continue
+        assert all(planted != touched_words(words, answer) for answer in answers_of(old))
         if error.kind in ("moved", "swapped", "wrong_occurrence"):
             assert not any(planted & touched_words(words, answer) for answer in answers_of(old))
         if error.kind == "moved":
-            assert len(planted) == len(right)
+            assert abs(len(planted) - len(right)) <= 1
         if error.kind == "cut_short":
             assert planted < right
             assert min(planted) == min(right) or max(planted) == max(right)
         if error.kind == "too_long":
             assert planted > right
-            assert 2 <= len(planted - right) <= 8
-        same_text = context[slice(*error.planted)].lower() == context[slice(*error.right)].lower()
-        assert same_text == (error.kind == "wrong_occurrence")
 
 
 def test_known_errors_by_the_id_of_their_example(tmp_path):

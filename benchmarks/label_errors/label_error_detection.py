@@ -9,7 +9,6 @@ measured and the plot go to `--results`, also when only a part of the runs is fi
 
 import argparse
 import json
-import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -17,32 +16,28 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import pyarrow.parquet
-from cleanlab.experimental.span_classification import get_label_quality_scores
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from span_label_errors.cross_validation import trainers as fold_trainer
 from span_label_errors.cross_validation.metrics import evaluate_predictions
 from span_label_errors.cross_validation.out_of_fold import OutOfFold, out_of_fold_predictions
 from span_label_errors.cross_validation.splits import fold_seed, make_splits
-from span_label_errors.cross_validation.store import code_fingerprint, data_fingerprint, fold_key
 from span_label_errors.data.sources import DEMO_ERRORS_PATH, DEMO_SOURCE, read_known_errors
 from span_label_errors.data.squad import load_squad
-from span_label_errors.files import new_folder, write_file
+from span_label_errors.files import write_file
 from span_label_errors.quality.label_errors import find_label_errors
-from span_label_errors.quality.mistakes import KINDS, MISTAKES
-from span_label_errors.quality.scores import span_label_quality
-from span_label_errors.results.write import out_of_fold_table
-from span_label_errors.spans.text import normalized_text
-from spanbert import EMBEDDED_RECIPE, QA, QATrainer
+from span_label_errors.quality.mistakes import MISTAKES
+from spanbert import QA, QATrainer
 
-from .planting import MIX, PlantedError, plant_errors
+from .measures import LOWEST_TOKEN, OURS, choice_scores, measured, probability_scores
+from .planting import KINDS, MIX, PlantedError, plant_errors
+from .report import markdown_table, number
+from .runs import RESULTS, TABLE_FILE, WAYS, WORK, finished_run, read_record, spread, way_of
 
-BENCHMARKS = Path(__file__).resolve().parents[1]
-NUM_SPLITS, SHARE = 3, 0.1
+SHARE = 0.1
 LABEL_MAP = {"O": 0, "ANS": 1}
+DEFAULT_WAY = "in_folds"
 FRESH, LEAKY = "fresh", "leaky"
-OURS = "learned from planted mistakes (ours)"
+NEVER_SHOWN = "ours, never shown this kind"
 METRICS = ("average_precision", "auroc", "precision_at_errors", "recall_in_worst_tenth")
 SUMMARY = (
     "num_examples", "num_errors", "loss", "token_average_precision", "estimated_wrong", "suggestion_is_right",
@@ -59,51 +54,7 @@ def clean_examples(source: str, num_examples: int | None) -> list[dict]:
             for example_id, error in read_known_errors(DEMO_ERRORS_PATH).items()
         }
         examples = [{**example, "answers": right.get(example["id"], example["answers"])} for example in examples]
-    return spread(examples, num_examples)
-
-
-def spread(examples: list[dict], num_examples: int | None) -> list[dict]:
-    """Return whole paragraphs at equal distances through the data, until there are `num_examples` questions."""
-    if num_examples is None or num_examples >= len(examples):
-        return examples
-    paragraphs: dict[str, list[int]] = {}
-    for example_index, example in enumerate(examples):
-        paragraphs.setdefault(normalized_text(example["context"]), []).append(example_index)
-    groups = list(paragraphs.values())
-    for count in range(1, len(groups) + 1):
-        chosen = [example_index for k in range(count) for example_index in groups[k * len(groups) // count]]
-        if len(chosen) >= num_examples:
-            break
-    return [examples[example_index] for example_index in chosen[:num_examples]]
-
-
-def finished_run(
-    work: Path, examples: list[dict], name: str, folds: str, seed: int, recipe: dict, train: bool = True
-) -> Path | None:
-    """Return the folder of a run, after training it if need be; None if it may not and is not there."""
-    trainer = QATrainer(QA("embedded"), 384, LABEL_MAP)
-    key = fold_key(
-        {"data": data_fingerprint(examples), "trainer": fold_trainer.settings(trainer), "training": recipe,
-         "seed": seed, "splits": NUM_SPLITS, "folds": folds, "code": code_fingerprint()}
-    )  # fmt: skip
-    folder = work / f"{name}-{folds}-{seed}-{key[:12]}"
-    if not train and not folder.exists():
-        return None
-    # Models are kept until the run is finished, so that it goes on where it was stopped.
-    models = folder.with_name(f"{folder.name}.folds")
-    if not folder.exists():
-        started = time.perf_counter()
-        predict = out_of_fold_predictions if folds == FRESH else leaky_predictions
-        with new_folder(folder) as partial:
-            out_of_fold = predict(examples, trainer, num_splits=NUM_SPLITS, seed=seed, folds_dir=models, **recipe)
-            pyarrow.parquet.write_table(out_of_fold_table(examples, out_of_fold), partial / "out_of_fold.parquet")
-            record = {
-                "seconds": time.perf_counter() - started,
-                "metrics": [report["metrics"] for report in out_of_fold.reports],
-            }
-            (partial / "record.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
-        shutil.rmtree(models)
-    return folder
+    return [examples[example_index] for example_index in spread(examples, num_examples)]
 
 
 def leaky_predictions(
@@ -113,7 +64,7 @@ def leaky_predictions(
     predictions, fold, reports = [None] * len(examples), np.zeros(len(examples), dtype=np.int64), []
     splits = make_splits(examples, num_splits, seed=seed)
     for fold_index, split in enumerate(splits):
-        model = folds_dir / str(fold_index)
+        started, model = time.perf_counter(), folds_dir / str(fold_index)
         folds_dir.mkdir(parents=True, exist_ok=True)
         trainer.train([examples[i] for i in split.train_indices], model, seed=fold_seed(seed, fold_index), **training)
         held_out = [examples[i] for i in split.validation_indices]
@@ -122,46 +73,52 @@ def leaky_predictions(
             predictions[example_index] = prediction
         fold[split.validation_indices] = fold_index
         metrics = evaluate_predictions(held_out, of_fold, trainer.label_map)
-        reports.append({"metrics": metrics, "trainer": fold_trainer.settings(trainer)})
+        seconds = {"train": time.perf_counter() - started}  # predictions included
+        reports.append({"metrics": metrics, "trainer": fold_trainer.settings(trainer), "seconds": seconds})
         trainer = QATrainer(QA(model), trainer.max_seq_length, trainer.label_map)
     return OutOfFold(predictions, fold, splits, reports, trainer.label_map)
 
 
-def scores_of(table: pd.DataFrame, name: str) -> tuple[dict[str, np.ndarray], pd.DataFrame, int]:
+def scores_of(table: pd.DataFrame) -> tuple[dict[str, np.ndarray], pd.DataFrame, int]:
     """Return each score of each example (low is suspicious), our ranking, and our estimate of the number of errors."""
-    labels, pred_probs = list(table["labels_ANS"]), list(table["pred_probs_ANS"])
     ours = find_label_errors(table)
-    scores = {
-        "cleanlab: lowest token": get_label_quality_scores(labels, pred_probs)[0],
-        "cleanlab: softmin": get_label_quality_scores(labels, pred_probs, sentence_score_method="softmin")[0],
-        "mean P(span)": np.array([p[y == 1].mean() for p, y in zip(pred_probs, labels, strict=True)]),
-        "expected F1 (ours, probabilities alone)": span_label_quality(labels, pred_probs),
-        OURS: ours.label_quality(),
-    }
-    if name in KINDS:
-        others = {kind: function for kind, function in MISTAKES.items() if kind != name}
-        scores["ours, never shown this kind"] = find_label_errors(table, mistakes=others).label_quality()
+    scores = {**probability_scores(table), **choice_scores(table), OURS: ours.label_quality()}
     return scores, ours.issues, ours.estimated_wrong
 
 
-def measured(score: np.ndarray, is_error: np.ndarray) -> dict[str, float]:
-    """Return how well the lowest scores find the errors."""
-    worst_first = is_error[np.argsort(score, kind="stable")]
-    return {
-        "average_precision": float(average_precision_score(is_error, -score)),
-        "auroc": float(roc_auc_score(is_error, -score)),
-        "precision_at_errors": float(worst_first[: is_error.sum()].mean()),
-        "recall_in_worst_tenth": float(worst_first[: round(len(score) / 10)].sum() / is_error.sum()),
-    }
+def never_shown(table: pd.DataFrame, kind: str) -> np.ndarray:
+    """Return our label quality where the judge has learned from all kinds of mistake but the one of this name."""
+    others = {name: function for name, function in MISTAKES.items() if name != kind}
+    return find_label_errors(table, mistakes=others).label_quality()
+
+
+def by_kind(scores: dict[str, np.ndarray], left_out: dict[str, np.ndarray], errors: list[PlantedError]) -> dict:
+    """Measure, for each kind in a mix, how well its errors are found among the right answers."""
+    kind_of = {error.example_index: error.kind for error in errors}
+    found = {}
+    for kind, score_left_out in left_out.items():
+        rows = [row for row in range(len(score_left_out)) if kind_of.get(row, kind) == kind]
+        is_error = np.array([row in kind_of for row in rows])
+        of_kind = {**scores, NEVER_SHOWN: score_left_out}
+        found[kind] = {name: measured(score[rows], is_error) for name, score in of_kind.items()}
+    return found
 
 
 def evaluate(folder: Path, name: str, folds: str, seed: int, examples: list[dict], errors: list[PlantedError]) -> dict:
     """Measure a finished run."""
-    table = pd.read_parquet(folder / "out_of_fold.parquet")
+    table = pd.read_parquet(folder / TABLE_FILE)
     is_error = np.zeros(len(table), dtype=bool)
     is_error[[error.example_index for error in errors]] = True
     started = time.perf_counter()
-    scores, issues, estimated_wrong = scores_of(table, name)
+    scores, issues, estimated_wrong = scores_of(table)
+    scoring_seconds = time.perf_counter() - started
+    planted_kinds = [kind for kind in KINDS if any(error.kind == kind for error in errors)]
+    left_out = {kind: never_shown(table, kind) for kind in planted_kinds}
+    of_kinds = by_kind(scores, left_out, errors)
+    if name in left_out:
+        scores[NEVER_SHOWN] = left_out[name]
+    else:
+        scores |= {f"ours, never shown {kind.replace('_', ' ')}": score for kind, score in left_out.items()}
     right = [example["answers"] for example in examples]
     of_errors = issues[is_error[issues["index"]]]
     exact = [
@@ -170,14 +127,15 @@ def evaluate(folder: Path, name: str, folds: str, seed: int, examples: list[dict
             of_errors["index"], of_errors["suggested_answer"], of_errors["suggested_start"], strict=True
         )
     ]
-    record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+    record = read_record(folder)
     return {
         "kind": name, "folds": folds, "seed": seed, "num_examples": len(table), "num_errors": len(errors),
         "scores": {score: measured(values, is_error) for score, values in scores.items()},
         "estimated_wrong": estimated_wrong, "suggestion_is_right": float(np.mean(exact)),
         "loss": [metrics["loss"] for metrics in record["metrics"]],
         "token_average_precision": [metrics["classes"]["ANS"]["average_precision"] for metrics in record["metrics"]],
-        "training_seconds": record["seconds"], "scoring_seconds": time.perf_counter() - started,
+        "training_seconds": record["seconds"], "scoring_seconds": scoring_seconds,
+        "by_kind": of_kinds,
         "errors": [asdict(error) for error in errors],
     }  # fmt: skip
 
@@ -192,6 +150,19 @@ def table_of(runs: list[dict]) -> pd.DataFrame:
     return rows.groupby(["kind", "folds", "score"], sort=False)[list(METRICS)].agg(["mean", "std", "count"])
 
 
+def by_kind_table(runs: list[dict]) -> pd.DataFrame:
+    """Return one row per folds, kind in the mix and score: its average precision for the kind's errors, over seeds."""
+    rows = [
+        (run["folds"], kind, score, values["average_precision"])
+        for run in runs
+        if run["kind"] == MIX
+        for kind, scores in run["by_kind"].items()
+        for score, values in scores.items()
+    ]
+    columns = ["folds", "kind", "score", "average_precision"]
+    return pd.DataFrame(rows, columns=columns).groupby(columns[:3], sort=False).agg(["mean", "std", "count"])
+
+
 def summary_of(runs: list[dict]) -> pd.DataFrame:
     """Return one row per kind and folds: means over the seeds of what does not depend on a score."""
     rows = pd.DataFrame(
@@ -202,20 +173,56 @@ def summary_of(runs: list[dict]) -> pd.DataFrame:
     return grouped[list(SUMMARY)].mean().join(grouped["seeds"].sum())
 
 
+def markdown(command: str, runs: list[dict]) -> str:
+    """Return the tables of what was measured."""
+    seconds = np.median([run["training_seconds"] for run in runs])
+    lines = [
+        "# How well planted errors are found", "",
+        f"`{command}`: {runs[0]['num_examples']} questions, {SHARE:.0%} of them made wrong (fewer where a kind is "
+        f"rarely possible), {len(runs)} runs. Mean and standard deviation over the seeds. Training and prediction took "
+        f"{seconds:.0f} s a run (median).", "",
+    ]  # fmt: skip
+    measures = [table_of(runs)[name] for name in METRICS]
+    rows = [[*key, *(_mean_and_std(of_metric.loc[key]) for of_metric in measures)] for key in measures[0].index]
+    lines += markdown_table(["kind", "folds", "score", "AP", "AUROC", "P at n", "R in 10 %"], rows)
+    lines += [
+        "", "P at n: precision among as many of the worst as there are errors. R in 10 %: share of the errors among "
+        "the worst tenth.", "", "The errors of each kind in the mix, among the right answers:", "",
+    ]  # fmt: skip
+    of_kinds = by_kind_table(runs)["average_precision"]
+    lines += markdown_table(
+        ["folds", "kind", "score", "AP"], [[*key, _mean_and_std(row)] for key, row in of_kinds.iterrows()]
+    )
+    summary = summary_of(runs)
+    rows = [
+        [*key, f"{row['seeds']:.0f}", number(row["loss"], 3), number(row["token_average_precision"]),
+         number(row["num_errors"], 0), number(row["estimated_wrong"], 0), number(row["suggestion_is_right"])]
+        for key, row in summary.iterrows()
+    ]  # fmt: skip
+    header = ["kind", "folds", "seeds", "loss", "token AP", "errors", "estimated wrong", "suggestion exactly right"]
+    return "\n".join([*lines, "", *markdown_table(header, rows), ""])
+
+
+def _mean_and_std(row: pd.Series) -> str:
+    return number(row["mean"]) + ("" if row["count"] < 2 else f" ± {number(row['std'])}")
+
+
 def plot(runs: list[dict], path: Path) -> None:
     """Plot the average precision of each score by kind of error, for fresh folds."""
     table = table_of([run for run in runs if run["folds"] == FRESH])["average_precision"].reset_index()
+    # Of a mix, each kind left out in turn stands in the tables.
+    table = table[~table["score"].str.startswith("ours, never shown ") | (table["score"] == NEVER_SHOWN)]
     kinds, scores = list(dict.fromkeys(table["kind"])), list(dict.fromkeys(table["score"]))
-    figure, axes = plt.subplots(figsize=(10, 4.5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(13, 5), layout="constrained")
     width = 0.85 / len(scores)
     for position, score in enumerate(scores):
         of_score = table[table["score"] == score].set_index("kind")
         x = np.array([kinds.index(kind) for kind in of_score.index]) + (position - (len(scores) - 1) / 2) * width
-        axes.bar(x, of_score["mean"], width, yerr=of_score["std"].fillna(0), label=score, capsize=2)
+        axes.bar(x, of_score["mean"], width, yerr=of_score["std"].fillna(0), label=score.replace("`", ""), capsize=2)
     axes.set_xticks(range(len(kinds)), [kind.replace("_", " ") for kind in kinds])
     axes.set(ylabel="average precision", ylim=(0, 1), title="Finding planted errors: mean and deviation over the seeds")
     axes.grid(alpha=0.3, axis="y")
-    axes.legend(fontsize="small", ncols=2)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
     figure.savefig(path, dpi=120, metadata={"Software": None})
     plt.close(figure)
 
@@ -225,43 +232,56 @@ def main() -> None:
     parser.add_argument("--dataset", default=DEMO_SOURCE, help="the demo, or anything that load_squad reads")
     parser.add_argument("--num_examples", type=int, default=300, help="questions, spread over the paragraphs")
     parser.add_argument("--kinds", nargs="+", default=[MIX, *KINDS], choices=[MIX, *KINDS])
-    parser.add_argument("--leaky_kinds", nargs="*", default=[MIX, "moved"], choices=[MIX, *KINDS])
+    parser.add_argument(
+        "--leaky_kinds", nargs="*", choices=[MIX, *KINDS], help="else mix and moved, if folds are trained"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--num_train_epochs", type=float, default=EMBEDDED_RECIPE["num_train_epochs"])
+    parser.add_argument("--way", choices=list(WAYS), default=DEFAULT_WAY, help="where models start")
+    parser.add_argument("--num_train_epochs", type=float, help="instead of the recipe's")
     parser.add_argument("--only_finished", action="store_true", help="train nothing: report the runs that are there")
-    parser.add_argument("--work", type=Path, default=BENCHMARKS / "runs", help="where finished runs are kept")
-    parser.add_argument("--results", type=Path, default=BENCHMARKS / "results")
+    parser.add_argument("--work", type=Path, default=WORK, help="where finished runs are kept")
+    parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()
 
-    recipe = {**EMBEDDED_RECIPE, "num_train_epochs": arguments.num_train_epochs}
+    way = way_of(arguments.way, arguments.num_train_epochs)
+    if not way.num_splits and arguments.leaky_kinds:
+        parser.error(f"--leaky_kinds: expected none with --way {arguments.way}, which trains no folds")
+    leaky_kinds = arguments.leaky_kinds
+    if leaky_kinds is None:
+        leaky_kinds = [MIX, "moved"] if way.num_splits else []
     clean = clean_examples(arguments.dataset, arguments.num_examples)
     wanted = [(kind, FRESH, seed) for seed in arguments.seeds for kind in arguments.kinds]
-    wanted += [(kind, LEAKY, seed) for seed in arguments.seeds for kind in arguments.leaky_kinds]
-    arguments.work.mkdir(parents=True, exist_ok=True)
+    wanted += [(kind, LEAKY, seed) for seed in arguments.seeds for kind in leaky_kinds]
     arguments.results.mkdir(parents=True, exist_ok=True)
-    name = Path(arguments.dataset).stem
+    name = Path(arguments.dataset).stem + ("" if arguments.way == DEFAULT_WAY else f"_{arguments.way}")
+    command = (
+        f"python -m benchmarks.label_errors.label_error_detection --dataset {Path(arguments.dataset).name} "
+        f"--num_examples {arguments.num_examples} --way {arguments.way}"
+    )
+    predict_of = {FRESH: out_of_fold_predictions, LEAKY: leaky_predictions}
     runs = []
     for kind, folds, seed in wanted:
         examples, errors = plant_errors(clean, kind, SHARE, seed)
         folder = finished_run(
-            arguments.work, examples, f"{name}-{kind}", folds, seed, recipe, train=not arguments.only_finished
-        )
+            arguments.work, examples, f"{name}-{kind}-{folds}", way, seed=seed, label_map=LABEL_MAP,
+            predict=predict_of[folds], train=not arguments.only_finished,
+        )  # fmt: skip
         if folder is None:
             continue
         runs.append(evaluate(folder, kind, folds, seed, clean, errors))
         of_run = runs[-1]["scores"]
         print(
             f"{kind}, {folds} folds, seed {seed}: AP {of_run[OURS]['average_precision']:.2f}, "
-            f"cleanlab {of_run['cleanlab: lowest token']['average_precision']:.2f}",
+            f"cleanlab {of_run[LOWEST_TOKEN]['average_precision']:.2f}",
             flush=True,
         )
         runs_by_kind = sorted(runs, key=lambda run: ([MIX, *KINDS].index(run["kind"]), run["folds"], run["seed"]))
         results = arguments.results / f"label_error_detection_{name}"
         write_file(f"{results}.json", json.dumps(runs_by_kind, indent=1))
+        write_file(f"{results}.md", markdown(command, runs_by_kind))
         plot(runs_by_kind, Path(f"{results}.png"))
     if runs:
-        for table in (table_of(runs_by_kind), summary_of(runs_by_kind)):
-            print(table.to_string(float_format="{:.3f}".format), end="\n\n")
+        print(markdown(command, runs_by_kind))
 
 
 if __name__ == "__main__":

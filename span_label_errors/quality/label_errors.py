@@ -11,9 +11,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from span_label_errors.quality.answer_model import AnswerModel, TrainingSet, parts_of
+from span_label_errors.quality.answer_model import AnswerModel
 from span_label_errors.quality.candidates import AnswerFeatures, Candidates, GivenAnswer
 from span_label_errors.quality.checks import failed_checks
+from span_label_errors.quality.held_out import MIN_ANSWERS, HeldOutModels
 from span_label_errors.quality.mistakes import MISTAKES
 from span_label_errors.quality.reasons import NO_ANSWER, joined, reasons_of_model
 from span_label_errors.quality.scores import span_label_quality
@@ -21,8 +22,6 @@ from span_label_errors.results.read import span_classes_of
 from span_label_errors.spans.expected_f1 import best_span, expected_f1_share
 from span_label_errors.spans.text import Span
 
-# Fewer answers than this teach nothing about answers.
-MIN_ANSWERS = 20
 # Shares of the planted mistakes that are looked for among the given answers.
 _TAILS = (0.3, 0.4, 0.5)
 _SMALLEST = 1e-6
@@ -114,21 +113,14 @@ def find_label_errors(
         the suggestion is the span of the highest expected F1.
     """
     quality = _quality_of_probabilities(table)
-    features = AnswerFeatures(table, seed, mistakes)
-    given_answers = features.given_answers
-    training, answers = features.training_set()
-    paragraphs = np.array([given.paragraph for given in given_answers])
-    # An answer in whose place no mistake is possible teaches nothing about mistakes.
-    teaching = answers[np.unique(training.mistake_of)]
-    num_paragraphs = len(np.unique(paragraphs[teaching]))
-    learned = len(teaching) >= MIN_ANSWERS and num_paragraphs > 1
-    if learned:
-        part = parts_of(paragraphs, paragraphs[teaching])
-        answer_scores, share_wrong = _score_by_models(features, training, answers, part)
+    models = HeldOutModels(AnswerFeatures(table, seed, mistakes))
+    given_answers = models.features.given_answers
+    if models.has_enough:
+        answer_scores, share_wrong = _score_by_models(models)
     else:
         warnings.warn(
             f"expected at least {MIN_ANSWERS} answers on more than one paragraph to learn from, found "
-            f"{len(teaching)} on {num_paragraphs}; label_quality comes from the probabilities alone",
+            f"{models.num_answers} on {models.num_paragraphs}; label_quality comes from the probabilities alone",
             FewAnswersWarning,
             stacklevel=2,
         )
@@ -141,10 +133,12 @@ def find_label_errors(
         worst.setdefault(given_answers[row].example_index, row)
     rows = [worst[example_index] for example_index in range(len(table))]
     given, answer_scores = [given_answers[row].span for row in rows], [answer_scores[row] for row in rows]
-    if learned:
+    if models.has_enough:
         quality = expit(np.array([answer_score.log_odds for answer_score in answer_scores]) + logit(1 - share_wrong))
     estimated_wrong = round(share_wrong * len(table))
-    return LabelErrors(_issues(table, quality, given, answer_scores, estimated_wrong), estimated_wrong, learned)
+    return LabelErrors(
+        _issues(table, quality, given, answer_scores, estimated_wrong), estimated_wrong, models.has_enough
+    )
 
 
 def _quality_of_probabilities(table: pd.DataFrame) -> np.ndarray:
@@ -168,29 +162,23 @@ def _quality_of_probabilities(table: pd.DataFrame) -> np.ndarray:
     return np.min(of_classes, axis=0)
 
 
-def _score_by_models(
-    features: AnswerFeatures, training: TrainingSet, answers: np.ndarray, part: np.ndarray
-) -> tuple[list[_AnswerScore], float]:
+def _score_by_models(models: HeldOutModels) -> tuple[list[_AnswerScore], float]:
     """Score each given answer by the model that has learned from the other parts; estimate the share of wrong ones."""
-    models = [AnswerModel(training, np.flatnonzero(part[answers] != number)) for number in range(int(part.max()) + 1)]
-    is_span = np.array([given.span is not None for given in features.given_answers])
+    is_span = np.array([given.span is not None for given in models.features.given_answers])
     log_odds, no_answer = np.empty(len(is_span)), np.empty((len(is_span), 3))
     suggestions: list[tuple[Span, float]] = [((0, 0), 0.0)] * len(is_span)
     reasons = [[NO_ANSWER]] * len(is_span)
-    for row, candidates in features.candidates():
-        model = models[part[row]]
-        probability = model.choice(candidates.features)
-        likeliest = int(np.argmax(probability))
-        suggestions[row] = candidates.spans[likeliest], float(probability[likeliest])
+    for row, model, candidates, choice in models.judged():
+        likeliest = int(np.argmax(choice))
+        suggestions[row] = candidates.spans[likeliest], float(choice[likeliest])
         if is_span[row]:
             log_odds[row] = model.log_odds(candidates.given, candidates.features)[0]
             reasons[row] = reasons_of_model(model.explain(candidates.given[0]))
         if not is_span.all():
             no_answer[row] = _features_of_no_answer(model, candidates)
     if not is_span.all():
-        log_odds[~is_span] = _log_odds_of_no_answer(no_answer, is_span, part)
-    of_mistakes = _log_odds_of_mistakes(training, models, part[answers])
-    share_wrong = estimated_share_wrong(log_odds[is_span], of_mistakes, training.kinds)
+        log_odds[~is_span] = _log_odds_of_no_answer(no_answer, is_span, models.part)
+    share_wrong = estimated_share_wrong(log_odds[is_span], _log_odds_of_mistakes(models), models.training.kinds)
     answer_scores = [
         _AnswerScore(odds, *suggestion, against)
         for odds, suggestion, against in zip(log_odds.tolist(), suggestions, reasons, strict=True)
@@ -222,11 +210,12 @@ def _log_odds_of_no_answer(no_answer: np.ndarray, is_span: np.ndarray, part: np.
     return log_odds[~is_span]
 
 
-def _log_odds_of_mistakes(training: TrainingSet, models: list[AnswerModel], part: np.ndarray) -> np.ndarray:
-    log_odds = np.empty(len(training.mistakes))
+def _log_odds_of_mistakes(models: HeldOutModels) -> np.ndarray:
+    training, log_odds = models.training, np.empty(len(models.training.mistakes))
     for answer in np.unique(training.mistake_of):
         rows = np.flatnonzero(training.mistake_of == answer)
-        log_odds[rows] = models[part[answer]].log_odds(training.mistakes[rows], training.compared[answer])
+        model = models.models[models.part_of_training[answer]]
+        log_odds[rows] = model.log_odds(training.mistakes[rows], training.compared[answer])
     return log_odds
 
 

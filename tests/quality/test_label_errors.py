@@ -9,7 +9,7 @@ import pytest
 from scipy.special import logit
 from text_strategies import span_of, word_tokens
 
-from span_label_errors.quality import label_errors
+from span_label_errors.quality import held_out, label_errors
 from span_label_errors.quality.answer_model import AnswerModel
 from span_label_errors.quality.candidates import AnswerFeatures
 from span_label_errors.quality.label_errors import (
@@ -248,7 +248,7 @@ def test_models_judge_paragraphs_that_they_have_not_learned_from(monkeypatch, ro
             self.judged += [*features, *compared]
             return super().log_odds(features, compared)
 
-    monkeypatch.setattr(label_errors, "AnswerModel", Watched)
+    monkeypatch.setattr(held_out, "AnswerModel", Watched)
     table = pd.DataFrame([*rows[:50], *(answered(row) for row in rows[50:])])
     find_label_errors(table)
 

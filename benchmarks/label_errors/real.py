@@ -1,0 +1,273 @@
+"""Run the real pipeline on labels that people got wrong, and measure how well scores find them.
+
+    python -m benchmarks.label_errors.real path/to/squadshifts_new_wiki.json --num_examples 800
+
+Reads public files as they are published; docs/results.md says where they come from. Questions on contexts that the
+reader was trained on are left out. Each way of making the probabilities is one run; finished runs are kept in `--work`
+and are not made again. What was measured, the table and the plot go to `--results` after each run.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from span_label_errors.cross_validation.out_of_fold import out_of_fold_predictions
+from span_label_errors.files import write_file
+from span_label_errors.model.checkpoints import read_seen_contexts, resolve_checkpoint
+from span_label_errors.quality.label_errors import LabelErrors, find_label_errors
+from span_label_errors.review.marks import CONFIDENT_SUGGESTION
+from span_label_errors.spans.text import normalized_text
+
+from .measures import (
+    OURS,
+    average_precision_interval,
+    choice_scores,
+    expected_calibration_error,
+    measured,
+    precision_at,
+    probability_scores,
+    reliability,
+    token_average_precision,
+    trapezoidal_auprc,
+)
+from .real_data import AGREEING_F1, RealData, answer_words, read_conll, read_real, token_f1
+from .report import markdown_table, number
+from .runs import RESULTS, TABLE_FILE, WAYS, WORK, Way, finished_run, read_record, spread, trained_on, way_of
+
+READER = "embedded"
+# The reader's head knows one class of spans, so other classes are learned from the backbone.
+WAYS_OF_KIND = {"annotators": list(WAYS), "explanations": list(WAYS), "entities": ["scratch"]}
+UNIT = {"annotators": "paragraphs", "explanations": "paragraphs", "entities": "sentences"}
+
+
+def read(path: Path, num_examples: int | None) -> RealData:
+    """Return a file's examples on contexts that the reader has not read, spread through the file."""
+    data = read_real(path).without_contexts(read_seen_contexts(resolve_checkpoint(READER)))
+    if not data.examples:
+        raise ValueError(f"{path}: expected contexts that the reader was not trained on, found {data.num_read} it was")
+    data = data.take(spread(data.examples, num_examples))
+    errors = int(data.is_error[data.is_measured].sum())
+    if not 0 < errors < data.is_measured.sum():
+        raise ValueError(
+            f"{path}: expected right and wrong labels among those measured, found {errors} wrong of "
+            f"{data.is_measured.sum()}; take more examples"
+        )
+    return data
+
+
+def evaluate(data: RealData, way: Way, folder: Path) -> dict:
+    """Measure a finished run."""
+    table, record = pd.read_parquet(folder / TABLE_FILE), read_record(folder)
+    started = time.perf_counter()
+    found = find_label_errors(table)
+    scoring_seconds = time.perf_counter() - started
+    scores = probability_scores(table) | {OURS: found.label_quality()}
+    if data.kind != "entities":
+        scores |= choice_scores(table)
+    rows, is_error = data.is_measured, data.is_error[data.is_measured]
+    groups = pd.factorize(table["context"].map(normalized_text))[0][rows]
+    quality = found.label_quality()[rows]
+    bins = reliability(quality, is_error)
+    is_issue = found.issues.sort_values("index")["is_issue"].to_numpy()
+    return {
+        "way": way.title, "checkpoint": way.checkpoint, "num_splits": way.num_splits, "recipe": way.recipe,
+        "scores": {name: _measures(score[rows], is_error, groups, data.kind) for name, score in scores.items()},
+        "reliability": bins, "expected_calibration_error": expected_calibration_error(bins),
+        "learned": found.learned, "estimated_wrong_of_all": found.estimated_wrong,
+        "sum_of_doubt": float((1 - quality).sum()),
+        "flagged": int(is_issue[rows].sum()), "flagged_errors": int(is_issue[rows][is_error].sum()),
+        "suggestions": suggestions(found, data) if data.kind == "annotators" else None,
+        "token_average_precision": token_average_precision(table),
+        "training_seconds": record["seconds"], "scoring_seconds": scoring_seconds,
+    }  # fmt: skip
+
+
+def _measures(score: np.ndarray, is_error: np.ndarray, groups: np.ndarray, kind: str) -> dict:
+    found = {
+        **measured(score, is_error),
+        "average_precision_interval": average_precision_interval(score, is_error, groups),
+        "precision_at_10": precision_at(score, is_error, 10),
+        "precision_at_50": precision_at(score, is_error, 50),
+    }
+    if kind == "entities":
+        found["trapezoidal_auprc"] = trapezoidal_auprc(score, is_error)
+    return found
+
+
+def suggestions(found: LabelErrors, data: RealData) -> dict[str, dict]:
+    """Return how many suggestions for the errors hit an answer of the others: of all, and of the confident ones.
+
+    A suggestion is exact if it has the words of such an answer, and close if their token F1 is at least 0.5.
+    """
+    errors = found.issues[(data.is_error & data.is_measured)[found.issues["index"]]]
+    counted = {}
+    for name, rows in (
+        ("of_all", errors),
+        ("of_confident", errors[errors["suggestion_confidence"] >= CONFIDENT_SUGGESTION]),
+    ):
+        pairs = [
+            [(text, data.examples[index]["context"][slice(*span)]) for span in data.other_answers[index]]
+            for index, text in zip(rows["index"], rows["suggested_answer"], strict=True)
+        ]
+        counted[name] = {
+            "errors": len(rows),
+            "exact": sum(any(answer_words(text) == answer_words(other) for text, other in row) for row in pairs),
+            "close": sum(any(token_f1(text, other) >= AGREEING_F1 for text, other in row) for row in pairs),
+        }
+    return counted
+
+
+def summary(path: Path, command: str, data: RealData, runs: list[dict]) -> dict:
+    """Return what was measured on a file, as it is written."""
+    return {
+        "file": path.name, "command": command, "kind": data.kind, "num_examples": len(data.examples),
+        "num_contexts": len({normalized_text(example["context"]) for example in data.examples}),
+        "num_left_out_as_read": data.num_read, "num_measured": int(data.is_measured.sum()),
+        "num_errors": int(data.is_error[data.is_measured].sum()), "resampled": UNIT[data.kind], "runs": runs,
+    }  # fmt: skip
+
+
+def markdown(found: dict) -> str:
+    """Return the tables of what was measured."""
+    chance = found["num_errors"] / found["num_measured"]
+    lines = [
+        f"# Real label errors: {found['file']}", "", f"`{found['command']}`", "",
+        f"{found['num_examples']:,} examples on {found['num_contexts']:,} contexts, {found['num_measured']:,} of them "
+        f"measured, {found['num_errors']} of those wrong: a random order has an AP of {chance:.3f}. "
+        f"{found['num_left_out_as_read']:,} examples were left out because the reader was trained on their contexts. "
+        f"In brackets the 95 % bootstrap interval of AP over {found['resampled']}.", "",
+    ]  # fmt: skip
+    has_auprc = found["kind"] == "entities"
+    auprc = ["trapezoidal AUPRC"] if has_auprc else []
+    header = ["way", "score", "AP", *auprc, "AUROC", "P at 10", "P at 50", "P at n"]
+    rows = []
+    for run in found["runs"]:
+        for name, of_score in run["scores"].items():
+            low, high = of_score["average_precision_interval"]
+            rows.append(
+                [run["way"], name, f"{of_score['average_precision']:.3f} ({low:.3f} to {high:.3f})",
+                 *([f"{of_score['trapezoidal_auprc']:.3f}"] if has_auprc else []), f"{of_score['auroc']:.3f}",
+                 *(number(of_score[name]) for name in ("precision_at_10", "precision_at_50", "precision_at_errors"))]
+            )  # fmt: skip
+    lines += [
+        *markdown_table(header, rows),
+        "",
+        "P at n: precision among as many of the worst as there are errors.",
+        "",
+    ]
+    header = ["way", "token AP of the folds", "training and prediction", "scoring", "estimated wrong, of all examples",
+              "sum of 1 − `label_quality`, of those measured", "wrong", "flagged", "of these wrong", "ECE"]  # fmt: skip
+    rows = [
+        [run["way"], _token_aps(run), f"{run['training_seconds']:.0f} s", f"{run['scoring_seconds']:.0f} s",
+         str(run["estimated_wrong_of_all"]), f"{run['sum_of_doubt']:.1f}", str(found["num_errors"]),
+         str(run["flagged"]), str(run["flagged_errors"]), f"{run['expected_calibration_error']:.3f}"]
+        for run in found["runs"]
+    ]  # fmt: skip
+    lines += [*markdown_table(header, rows), "", "ECE: expected calibration error of `label_quality`, in ten bins.", ""]
+    header = ["way", "`label_quality`", "examples", "mean", "share right"]
+    rows = [
+        [run["way"], f"{of_bin['from']:.1f} to {of_bin['to']:.1f}", str(of_bin["examples"]),
+         f"{of_bin['mean_quality']:.2f}", f"{of_bin['share_right']:.2f}"]
+        for run in found["runs"] for of_bin in run["reliability"]
+    ]  # fmt: skip
+    lines += markdown_table(header, rows)
+    if found["kind"] == "annotators":
+        header = ["way", "suggestions for errors", "number", "exactly an answer of the others", "token F1 at least 0.5"]
+        names = {"of_all": "all", "of_confident": f"confidence at least {CONFIDENT_SUGGESTION}"}
+        rows = [
+            [run["way"], title, *(str(run["suggestions"][name][count]) for count in ("errors", "exact", "close"))]
+            for run in found["runs"] for name, title in names.items()
+        ]  # fmt: skip
+        lines += ["", *markdown_table(header, rows)]
+    return "\n".join([*lines, ""])
+
+
+def _token_aps(run: dict) -> str:
+    of_classes = run["token_average_precision"]
+    texts = {name: ", ".join(map(number, values)) for name, values in of_classes.items()}
+    return "; ".join(f"{name} {text}" if len(texts) > 1 else text for name, text in texts.items())
+
+
+def plot(found: dict, path: Path) -> None:
+    """Plot the AP of each score with its interval, a colour a way, and the reliability of `label_quality`."""
+    runs, names = found["runs"], list(found["runs"][0]["scores"])
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(12, 1.2 + 0.62 * len(names)), layout="constrained", width_ratios=[2, 1]
+    )
+    height = 0.8 / len(runs)
+    for position, run in enumerate(runs):
+        values = [run["scores"][name]["average_precision"] for name in names]
+        low, high = np.array([run["scores"][name]["average_precision_interval"] for name in names]).T
+        y = np.arange(len(names)) + (position - (len(runs) - 1) / 2) * height
+        errors = np.maximum([values - low, high - values], 0)
+        left.barh(y, values, 0.9 * height, xerr=errors, label=run["way"], capsize=2, error_kw={"linewidth": 0.8})
+        bins = [of_bin for of_bin in run["reliability"] if of_bin["examples"] >= 5]
+        x = [of_bin["mean_quality"] for of_bin in bins]
+        right.plot(x, [of_bin["share_right"] for of_bin in bins], "o-", label=run["way"])
+    chance = found["num_errors"] / found["num_measured"]
+    left.axvline(chance, color="black", linestyle=":", linewidth=1, label="random order")
+    left.set_yticks(range(len(names)), [name.replace("`", "") for name in names])
+    left.invert_yaxis()
+    left.set(xlabel=f"average precision, 95 % interval over {found['resampled']}", xlim=(0, 1))
+    left.set_title(f"{found['file']}: {found['num_errors']} of {found['num_measured']} wrong")
+    left.grid(alpha=0.3, axis="x")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=len(runs) + 1)
+    right.plot([0, 1], [0, 1], color="black", linestyle=":", linewidth=1)
+    right.set(xlabel="label_quality, mean of a bin", ylabel="share of right labels", xlim=(0, 1), ylim=(0, 1))
+    right.set_title("Reliability (bins of 5 or more)")
+    right.grid(alpha=0.3)
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+    plt.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", type=Path, help=".json (several annotators), .tsv (entities) or .jsonlines (QED)")
+    parser.add_argument("--num_examples", type=int, help="examples, whole paragraphs spread through the file; else all")
+    parser.add_argument("--ways", nargs="+", choices=list(WAYS), help="else all that the data allows")
+    parser.add_argument("--train_on", type=Path, help="of entities: train on this CoNLL file instead of in folds")
+    parser.add_argument("--num_train_epochs", type=float, help="instead of the recipe's")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only_finished", action="store_true", help="train nothing: report the runs that are there")
+    parser.add_argument("--work", type=Path, default=WORK, help="where finished runs are kept")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+
+    data = read(arguments.dataset, arguments.num_examples)
+    arguments.results.mkdir(parents=True, exist_ok=True)
+    stem, runs, predict = arguments.dataset.stem, [], out_of_fold_predictions
+    if arguments.train_on:
+        if data.kind != "entities":
+            parser.error(f"--train_on: expected a data set of entities (.tsv), found {arguments.dataset.name}")
+        stem, predict = f"{stem}_trained_elsewhere", trained_on(read_conll(arguments.train_on))
+    command = f"python -m benchmarks.label_errors.real {arguments.dataset.name}"
+    options = {"num_examples": arguments.num_examples, "num_train_epochs": arguments.num_train_epochs}
+    options["train_on"] = arguments.train_on and arguments.train_on.name
+    command += "".join(f" --{name} {value}" for name, value in options.items() if value is not None)
+    for name in arguments.ways or WAYS_OF_KIND[data.kind]:
+        way = way_of(name, arguments.num_train_epochs)
+        if arguments.train_on:
+            way = replace(way, title=f"trained on {arguments.train_on.name}")
+        folder = finished_run(
+            arguments.work, data.examples, f"{stem}-{name}", way, seed=arguments.seed, label_map=data.label_map,
+            answers=data.answers, predict=predict, train=not arguments.only_finished,
+        )  # fmt: skip
+        if folder is None:
+            continue
+        runs.append(evaluate(data, way, folder))
+        found, results = summary(arguments.dataset, command, data, runs), arguments.results / f"real_{stem}"
+        write_file(f"{results}.json", json.dumps(found, indent=1))
+        write_file(f"{results}.md", markdown(found))
+        plot(found, Path(f"{results}.png"))
+    if runs:
+        print(markdown(found))
+
+
+if __name__ == "__main__":
+    main()
