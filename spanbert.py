@@ -39,6 +39,14 @@ never changes `qa`, so each fold of a cross-validation starts from the same mode
 from span_label_errors.model.network import BertForSpanClassification
 from span_label_errors.model.predictions import SpanPrediction
 from span_label_errors.model.qa import QA
-from span_label_errors.model.trainer import EMBEDDED_RECIPE, QATrainer, TrainingReport
+from span_label_errors.model.trainer import BACKBONE_RECIPE, EMBEDDED_RECIPE, QATrainer, TrainingReport
 
-__all__ = ["EMBEDDED_RECIPE", "QA", "BertForSpanClassification", "QATrainer", "SpanPrediction", "TrainingReport"]
+__all__ = [
+    "BACKBONE_RECIPE",
+    "EMBEDDED_RECIPE",
+    "QA",
+    "BertForSpanClassification",
+    "QATrainer",
+    "SpanPrediction",
+    "TrainingReport",
+]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 _COMMANDS = {
     "audit": "check the outputs of a run and the folds that they come from",
     "fold": "make one fold, with one process or several",
+    "reader": "train a model that reads, to start from or to judge with",
     "notebooks": "copy the two notebooks into your own folder",
 }
 

@@ -34,6 +34,12 @@ def demo_folder() -> Path:
     return root / "data" if root else _PACKAGE / "demo_data"
 
 
+def reader_folder() -> Path:
+    """Return the folder of the embedded reader, which a wheel has inside the package."""
+    root = clone_root()
+    return root / "data" / "reader" if root else _PACKAGE / "reader"
+
+
 def notebooks_folder() -> Path:
     """Return the folder of the notebooks, which a wheel has inside the package."""
     root = clone_root()

@@ -91,6 +91,12 @@ def bar(share: float, width: int = 20) -> str:
     return f"{'█' * full}{'░' * (width - full)} {share:4.0%}"
 
 
+def training_progress(title: str, step: int, num_steps: int, loss: float | None) -> str:
+    """Say how far a training is; its step, steps and loss are those of `QATrainer.train`'s `on_step`."""
+    latest = "" if loss is None else f" · loss {loss:.4f}"
+    return f"{title} · training {bar(step / num_steps)} step {step} of {num_steps}{latest}"
+
+
 def _notebook_display():
     """Return a display handle if this runs in a Jupyter kernel, else None."""
     # IPython is looked up, not imported: where it is not loaded, this is no notebook.

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet
 
-import spanbert
 from span_label_errors.cross_validation import trainers as fold_trainer
 from span_label_errors.cross_validation.metrics import evaluate_predictions
 from span_label_errors.cross_validation.out_of_fold import OutOfFold, out_of_fold_predictions
@@ -18,7 +17,7 @@ from span_label_errors.cross_validation.store import code_fingerprint, data_fing
 from span_label_errors.files import new_folder
 from span_label_errors.results.write import out_of_fold_table
 from span_label_errors.spans.text import normalized_text
-from spanbert import QA, QATrainer
+from spanbert import BACKBONE_RECIPE, EMBEDDED_RECIPE, QA, QATrainer
 
 BENCHMARKS = Path(__file__).resolve().parents[1]
 WORK, RESULTS = BENCHMARKS / "runs", BENCHMARKS / "results"
@@ -36,17 +35,16 @@ class Way:
     recipe: dict  # arguments of `QATrainer.train`
 
 
-# Made on use, from the recipes that belong to the checkpoints.
-WAYS: dict[str, Callable[[], Way]] = {
-    "scratch": lambda: Way("from scratch, 3 folds", "embedded-backbone", 3, spanbert.BACKBONE_RECIPE),
-    "as_it_is": lambda: Way("reader as it is", "embedded", 0, {}),
-    "in_folds": lambda: Way("reader in 3 folds", "embedded", 3, spanbert.EMBEDDED_RECIPE),
+WAYS = {
+    "scratch": Way("from scratch, 3 folds", "embedded-backbone", 3, BACKBONE_RECIPE),
+    "as_it_is": Way("reader as it is", "embedded", 0, {}),
+    "in_folds": Way("reader in 3 folds", "embedded", 3, EMBEDDED_RECIPE),
 }
 
 
 def way_of(name: str, num_train_epochs: float | None = None) -> Way:
     """Return a way by its name, with another number of epochs if one is given and the way trains at all."""
-    way = WAYS[name]()
+    way = WAYS[name]
     if num_train_epochs is None or not way.num_splits:
         return way
     return Way(way.title, way.checkpoint, way.num_splits, {**way.recipe, "num_train_epochs": num_train_epochs})

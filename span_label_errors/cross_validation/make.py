@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from span_label_errors.cross_validation import trainers
-from span_label_errors.cross_validation.metrics import evaluate_predictions
+from span_label_errors.cross_validation.metrics import described, evaluate_predictions
 from span_label_errors.cross_validation.store import (
     MODEL_FOLDER,
     TRAINING_FILE,
@@ -32,7 +32,7 @@ from span_label_errors.model.qa import QA
 from span_label_errors.model.trainer import QATrainer
 from span_label_errors.model.training_states import TrainingStates
 from span_label_errors.model.windows import QuestionCutWarning
-from span_label_errors.progress import bar, limited
+from span_label_errors.progress import bar, limited, training_progress
 
 
 @dataclass(frozen=True)
@@ -135,8 +135,7 @@ class FoldMaking:
         return limited(self.progress)
 
     def _show_step(self, step: int, num_steps: int, loss: float | None) -> None:
-        latest = "" if loss is None else f" · loss {loss:.4f}"
-        self._show(f"{self.plan.title} · training {bar(step / num_steps)} step {step} of {num_steps}{latest}")
+        self._show(training_progress(self.plan.title, step, num_steps, loss))
 
     def _show_predicted(self, share: float) -> None:
         self._show(f"{self.plan.title} · predicting {bar(share)}")
@@ -219,11 +218,7 @@ class FoldMaking:
 
 
 def _describe(report: dict) -> str:
-    metrics = [
-        f"{class_name}: exact match {of_class['exact_match']:.0f} %, F1 {of_class['f1']:.0f} %"
-        for class_name, of_class in report["metrics"]["classes"].items()
-    ]
-    found = f"loss {report['metrics']['loss']:.4f}, {'; '.join(metrics)}"
+    found = described(report["metrics"])
     num_predicted = len(report["validation_indices"])
     if not report["train_indices"]:
         return f"the checkpoint as it is predicted {num_predicted} examples: {found}"

@@ -42,6 +42,15 @@ def evaluate_predictions(
     return {"loss": float(log_loss(labels.ravel(), probs.ravel().astype(np.float64))), "classes": classes}
 
 
+def described(metrics: dict) -> str:
+    """Say what `evaluate_predictions` found, in a line."""
+    of_classes = [
+        f"{class_name}: exact match {of_class['exact_match']:.0f} %, F1 {of_class['f1']:.0f} %"
+        for class_name, of_class in metrics["classes"].items()
+    ]
+    return f"loss {metrics['loss']:.4f}, {'; '.join(of_classes)}"
+
+
 def _exact_match_and_f1(
     examples: Sequence[dict], predictions: Sequence[SpanPrediction], label_map: dict[str, int], class_name: str
 ) -> dict[str, float]:

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Sequence
 from pathlib import Path
 
-from span_label_errors.model.checkpoints import EMBEDDED_BACKBONE, read_seen_contexts, weight_files
+from span_label_errors.model.checkpoints import EMBEDDED, read_seen_contexts, weight_files
 from span_label_errors.model.qa import QA
 from span_label_errors.model.trainer import QATrainer, prepare_training
 
@@ -45,7 +45,7 @@ def description(trainer) -> dict:
         )
     names = ("model_path", "label_map", "max_length", "doc_stride", "answers", "seed", "revision", "precision")
     qa = {name: getattr(trainer.qa, name) for name in names}
-    if qa["model_path"] != EMBEDDED_BACKBONE and Path(qa["model_path"]).exists():
+    if qa["model_path"] not in EMBEDDED and Path(qa["model_path"]).exists():
         # The other process may have another working directory.
         qa["model_path"] = str(Path(qa["model_path"]).absolute())
     return {"qa": qa, "max_seq_length": trainer.max_seq_length, "label_map": trainer.label_map}

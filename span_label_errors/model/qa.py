@@ -7,9 +7,10 @@ import numpy as np
 import torch
 
 from span_label_errors.model.checkpoints import (
-    EMBEDDED_BACKBONE,
+    EMBEDDED_READER,
     check_same_labels,
     fingerprint,
+    has_head,
     load_tokenizer,
     read_settings,
     resolve_checkpoint,
@@ -40,10 +41,11 @@ class QA:
     Parameters
     ----------
     model_path : str or Path
-        `"embedded"`, the folder of a checkpoint or of something that `QATrainer` wrote, or a name on
-        the Hugging Face Hub.
+        `"embedded"` (a model that has learned to read English), `"embedded-backbone"` (the encoder below it), the
+        folder of a checkpoint, of a reader or of something that `QATrainer` wrote, or a name on the Hugging Face Hub.
     label_map : dict, optional
-        Name of each class to its column; that of the checkpoint, or `{"O": 0, "ANS": 1}`.
+        Name of each class to its column; that of the checkpoint, or `{"O": 0, "ANS": 1}`. For other classes than a
+        reader's own, its encoder gets a new head.
     max_length : int, optional
         Tokens of a window; what the model was trained with, or 384 (less if the model has fewer
         positions).
@@ -53,7 +55,7 @@ class QA:
     answers : {"first", "all"}, optional
         Which of several answers label tokens; what the model was trained with, or `"first"`.
     seed : int
-        Initialises the head of a checkpoint that has none.
+        Initialises a head that the checkpoint does not have.
     revision : str, optional
         Branch, tag or commit on the Hub.
     precision : {"auto", "float32", "bfloat16"}
@@ -67,7 +69,7 @@ class QA:
 
     def __init__(
         self,
-        model_path: str | Path = EMBEDDED_BACKBONE,
+        model_path: str | Path = EMBEDDED_READER,
         *,
         label_map: dict[str, int] | None = None,
         max_length: int | None = None,
@@ -81,7 +83,7 @@ class QA:
             raise ValueError(f"precision: expected one of {', '.join(map(repr, PRECISIONS))}, found {precision!r}")
         self.model_path, self.revision = str(model_path), revision
         self.checkpoint = resolve_checkpoint(model_path, revision)
-        self.fingerprint = fingerprint(self.checkpoint.path)
+        self.fingerprint = fingerprint(self.checkpoint)
         if label_map is None:
             label_map = self.checkpoint.label_map or DEFAULT_LABEL_MAP
         self.label_map = check_label_map(label_map)
@@ -107,8 +109,8 @@ class QA:
 
     @property
     def has_head(self) -> bool:
-        """Whether the checkpoint was trained to find spans of the classes, so that it can predict as it is."""
-        return self.checkpoint.label_map is not None
+        """Whether the checkpoint was trained for the classes of `label_map`, so that it can predict them as it is."""
+        return has_head(self.checkpoint, self.label_map)
 
     @property
     def model(self) -> BertForSpanClassification:

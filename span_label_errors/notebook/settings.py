@@ -26,7 +26,7 @@ from span_label_errors.cross_validation.splits import GROUP_BY, check_num_splits
 from span_label_errors.data.hub import local_path
 from span_label_errors.data.sources import DEMO_ERRORS_PATH, DEMO_SOURCE, FILE_SUFFIXES, describe, read_known_errors
 from span_label_errors.files import check_writable, clone_root, project_root
-from span_label_errors.model.checkpoints import EMBEDDED_BACKBONE
+from span_label_errors.model.checkpoints import EMBEDDED
 from span_label_errors.model.qa import PRECISIONS
 from span_label_errors.model.training_loop import check_training_arguments
 from span_label_errors.model.windows import check_window_size
@@ -40,7 +40,7 @@ _SET_ELSEWHERE = {
     "bf16": "precision",
     "use_cpu": "CUDA_VISIBLE_DEVICES of the environment",
 }
-_EMBEDDED = (DEMO_SOURCE, EMBEDDED_BACKBONE)
+_EMBEDDED = (DEMO_SOURCE, *EMBEDDED)
 
 
 class ParameterError(ValueError):
@@ -185,7 +185,7 @@ class TrainingParameters(_Parameters):
     )
     num_train_epochs: _Number = _field(4, "passes over the training examples of a fold", gt=0)
     learning_rate: _Number = _field(3e-4, "highest learning rate of the encoder", gt=0)
-    head_learning_rate: _OptionalNumber = _field(1e-2, "that of the new head; None for the same", gt=0)
+    head_learning_rate: _OptionalNumber = _field(1e-2, "that of a new head; None for the same", gt=0)
     warmup_steps: _Number = _field(0.1, "steps of rising learning rate; below 1, a share of all steps", ge=0)
     batch_size: int = _field(8, "windows per training step", ge=1)
     frozen_layers: int = _field(2, "keep the embeddings and this many lowest layers as they are; 0 trains all", ge=0)

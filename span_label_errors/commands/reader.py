@@ -1,0 +1,235 @@
+"""The `reader` command: train a model that reads, from question-answering data that you name.
+
+    python -m span_label_errors reader train.json more.json --output my_reader
+
+A reader is trained once, on right answers, and then judges other data: as it is (`num_splits=0`), or as the start of
+the folds. `model_checkpoint` and `QA` take its folder. It holds what training has changed in the base, and
+`reader.json`: files, recipe, versions, and how well it reads the articles that were held out.
+
+Run again after an interruption, the command goes on from the last saved state. On one machine the same command gives
+the same bytes.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from safetensors.torch import save_file
+
+from span_label_errors.cross_validation import trainers
+from span_label_errors.cross_validation.metrics import described, evaluate_predictions
+from span_label_errors.cross_validation.store import (
+    code_fingerprint,
+    data_fingerprint,
+    fold_key,
+    lock_file,
+    unfinished_folder,
+)
+from span_label_errors.data.diet import held_out_articles, with_agreed_answer
+from span_label_errors.data.squad import load_squad
+from span_label_errors.files import check_writable, exclusive, file_sha256, new_folder
+from span_label_errors.model.checkpoints import (
+    DELTA_FILE,
+    EMBEDDED_BACKBONE,
+    LABEL_MAP_FILE,
+    READER_FILE,
+    SEEN_CONTEXTS_FILE,
+    SETTINGS_FILE,
+    read_reader,
+)
+from span_label_errors.model.deltas import delta_between
+from span_label_errors.model.qa import PRECISIONS, QA
+from span_label_errors.model.trainer import READER_RECIPE, QATrainer, context_hash
+from span_label_errors.model.training_states import TrainingStates
+from span_label_errors.notebook.settings import source_path
+from span_label_errors.progress import ProgressLine, bar, limited, training_progress
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of the diet, in two parts: what is read, and what is held out to measure on."""
+
+    file: Path
+    read: list[dict]
+    held_out: list[dict]
+
+    def facts(self) -> dict:
+        """Return what `reader.json` says of the file."""
+        answered = sum(bool(example["answers"]["text"]) for example in self.read)
+        return {
+            "file": self.file.name,
+            "sha256": file_sha256(self.file),
+            "questions_read": len(self.read),
+            "of_them_unanswerable": len(self.read) - answered,
+            "contexts_read": len({example["context"] for example in self.read}),
+            "questions_held_out": len(self.held_out),
+        }
+
+
+def read_sources(files: Sequence[str], share_held_out: float, on_invalid: str = "raise") -> list[Source]:
+    """Load files, hold articles out, and leave out of what is read every context that is held out in any file."""
+    loaded = [list(load_squad(file, on_invalid=on_invalid)) for file in files]
+    is_held_out = [held_out_articles(examples, share_held_out) for examples in loaded]
+    held_out = [
+        [example for example, held in zip(examples, of_file, strict=True) if held]
+        for examples, of_file in zip(loaded, is_held_out, strict=True)
+    ]
+    unread = {context_hash(example["context"]) for examples in held_out for example in examples}
+    return [
+        Source(
+            Path(file),
+            [with_agreed_answer(example) for example in examples if context_hash(example["context"]) not in unread],
+            of_file,
+        )
+        for file, examples, of_file in zip(files, loaded, held_out, strict=True)
+    ]
+
+
+def make_reader(
+    sources: Sequence[Source], output: Path, base: QA, start: QA, *, seed: int = 0, recipe: dict = READER_RECIPE
+) -> dict:
+    """Train a reader, write its folder, and return the content of its `reader.json`.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+    output : Path
+        Gets the reader. States of an unfinished training lie beside it.
+    base : QA
+        The checkpoint without a head whose weights the reader is stored against.
+    start : QA
+        What training starts from: the same, or a reader that was made from it.
+    seed : int
+    recipe : dict
+        Arguments of `QATrainer.train`.
+    """
+    examples = [example for source in sources for example in source.read]
+    trainer = QATrainer(start, start.max_length, start.label_map)
+    facts = {
+        "trained_from": start.model_path,
+        "sources": [source.facts() for source in sources],
+        "recipe": recipe,
+        "seed": seed,
+        "precision": start.precision,
+        "max_length": start.max_length,
+        "code": code_fingerprint(),
+    }
+    key = fold_key({**facts, "data": data_fingerprint(examples), "trainer": trainers.settings(trainer)})
+    check_writable(output.parent)
+    unfinished, progress = unfinished_folder(output), ProgressLine()
+    show = limited(progress.update)
+    with exclusive(lock_file(output), print):
+        states = TrainingStates(unfinished, key, print)
+        report = trainer.train(
+            examples, unfinished / "model", seed=seed, states=states, **recipe,
+            on_step=lambda *step: show(training_progress("reader", *step)),
+        )  # fmt: skip
+        with new_folder(output) as folder:
+            record = save_reader(folder, trainer.load(report.output_dir), base)
+            record |= {**facts, "loss_history": report.loss_history}
+            # Read back from the files, so that what is measured is what was written.
+            reader = QA(folder, precision=start.precision)
+            record["held_out"] = {source.file.name: _measured(reader, source, show) for source in sources}
+            _write_record(folder, record)
+        progress.update("")
+        shutil.rmtree(unfinished)
+    return record
+
+
+def save_reader(folder: Path, trained: QA, base: QA) -> dict:
+    """Write what training has changed in the weights of a base to an empty folder.
+
+    Returns
+    -------
+    dict
+        The content of `reader.json` that loading needs.
+    """
+    save_file(delta_between(base.model.state_dict(), trained.model.state_dict()), folder / DELTA_FILE)
+    for name in (LABEL_MAP_FILE, SETTINGS_FILE, SEEN_CONTEXTS_FILE):
+        shutil.copyfile(trained.checkpoint.path / name, folder / name)
+    record = {
+        "base": base.model_path,
+        "base_revision": base.revision,
+        "base_sha256": base.fingerprint,
+        "delta_sha256": file_sha256(folder / DELTA_FILE),
+    }
+    _write_record(folder, record)
+    return record
+
+
+def _write_record(folder: Path, record: dict) -> None:
+    (folder / READER_FILE).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _measured(reader: QA, source: Source, show: Callable[[str], None]) -> dict | None:
+    """Return how well a reader finds the answers that were held out of a file; None if none were."""
+    if not source.held_out:
+        return None
+    predicted = reader.predictions(source.held_out, on_batch=lambda share: show(f"{source.file.name} · {bar(share)}"))
+    predictions = [prediction.context_only() for prediction in predicted]
+    return evaluate_predictions(source.held_out, predictions, reader.label_map)
+
+
+def _base_of(start: QA) -> QA:
+    """Return the checkpoint without a head that a training starts from, through a reader or not."""
+    if start.checkpoint.reader is not None:
+        record = read_reader(start.checkpoint.reader)
+        return QA(record["base"], revision=record["base_revision"])
+    if start.has_head:
+        raise ValueError(
+            f"--start: expected a checkpoint without a head, or a reader, found {start.model_path!r}, a model that "
+            "QATrainer trained; name the checkpoint that it was trained from"
+        )
+    return start
+
+
+def _recipe(text: str) -> dict:
+    """Return the reader's recipe with what a command line changes in it."""
+    changes = yaml.safe_load(text)
+    if not isinstance(changes, dict):
+        raise ValueError(f"--recipe: expected YAML such as 'num_train_epochs: 2', found {text!r}")
+    return {**READER_RECIPE, **changes}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train the reader that the command line names; return 0, or 1 if its arguments or files will not do."""
+    parser = argparse.ArgumentParser(prog="span-label-errors reader", description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "sources", nargs="+", metavar="FILE", help="right answers to learn from, as load_squad reads them"
+    )
+    parser.add_argument("--output", required=True, help="the folder that gets the reader")
+    parser.add_argument(
+        "--start", default=EMBEDDED_BACKBONE, help="a checkpoint without a head, or a reader to train on"
+    )
+    parser.add_argument("--start_revision", help="branch, tag or commit of it on the Hub")
+    parser.add_argument("--max_length", type=int, help="tokens of a window, question included")
+    parser.add_argument("--held_out", type=float, default=0.1, help="about this share of articles is not read")
+    parser.add_argument("--recipe", default="{}", metavar="YAML", help="other arguments of QATrainer.train")
+    parser.add_argument(
+        "--on_invalid", choices=("raise", "drop"), default="raise", help="what to do with invalid examples"
+    )
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of matrix products")
+    parser.add_argument("--seed", type=int, default=0, help="everything random is derived from it")
+    options = parser.parse_args(arguments)
+    try:
+        if not 0 <= options.held_out < 1:
+            raise ValueError(f"--held_out: expected a share from 0 to below 1, found {options.held_out}")
+        sources = read_sources(options.sources, options.held_out, options.on_invalid)
+        start = QA(
+            source_path(options.start), revision=options.start_revision, max_length=options.max_length,
+            seed=options.seed, precision=options.precision,
+        )  # fmt: skip
+        output, base, recipe = Path(options.output).absolute(), _base_of(start), _recipe(options.recipe)
+        record = make_reader(sources, output, base, start, seed=options.seed, recipe=recipe)
+    except (ValueError, OSError, yaml.YAMLError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{options.output}: {(output / DELTA_FILE).stat().st_size / 1e6:.1f} MB, to be used as model_checkpoint")
+    for name, metrics in record["held_out"].items():
+        print(f"{name}: {described(metrics) if metrics else 'nothing held out'}")
+    return 0

@@ -1,0 +1,46 @@
+"""What a reader is trained on: one answer a question, and no article that it is measured on."""
+
+import hashlib
+from collections.abc import Sequence
+
+from span_label_errors.spans.text import Span, answers_of
+
+
+def held_out_articles(examples: Sequence[dict], share: float) -> list[bool]:
+    """Return for each example whether its article is held out.
+
+    The hash of the title decides, so that an article's part does not depend on what else there is. Where all examples
+    have one title, contexts take the place of articles.
+
+    Parameters
+    ----------
+    examples : sequence of dict
+        In the SQuAD schema.
+    share : float
+        About this part of the articles is held out, from 0 to below 1.
+    """
+    of = "title" if len({example["title"] for example in examples}) > 1 else "context"
+    return [_fraction(example[of]) < share for example in examples]
+
+
+def _fraction(text: str) -> float:
+    """Return a number from 0 to below 1 that a text always has, and texts have evenly."""
+    return int(hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8], 16) / 2**32
+
+
+def with_agreed_answer(example: dict) -> dict:
+    """Return an example with the one of its answers that agrees most with the others, the first of equals.
+
+    Two answers agree by the share of characters that they have in common (2 × common / sum of the lengths).
+    """
+    spans = answers_of(example)
+    if len(spans) < 2:
+        return example
+    agreements = [sum(_agreement(span, other) for other in spans) for span in spans]
+    agreed = agreements.index(max(agreements))
+    return {**example, "answers": {name: [values[agreed]] for name, values in example["answers"].items()}}
+
+
+def _agreement(one: Span, other: Span) -> float:
+    common = max(0, min(one[1], other[1]) - max(one[0], other[0]))
+    return 2 * common / (one[1] - one[0] + other[1] - other[0])
