@@ -20,6 +20,7 @@ import pandas as pd
 from span_label_errors.cross_validation.out_of_fold import out_of_fold_predictions
 from span_label_errors.files import write_file
 from span_label_errors.model.checkpoints import read_seen_contexts, resolve_checkpoint
+from span_label_errors.model.qa import PRECISIONS
 from span_label_errors.quality.label_errors import LabelErrors, find_label_errors
 from span_label_errors.review.marks import CONFIDENT_SUGGESTION
 from span_label_errors.spans.text import normalized_text
@@ -41,8 +42,8 @@ from .report import markdown_table, number
 from .runs import RESULTS, TABLE_FILE, WAYS, WORK, Way, finished_run, read_record, spread, trained_on, way_of
 
 READER = "embedded"
-# The reader's head knows one class of spans, so other classes are learned from the backbone.
-WAYS_OF_KIND = {"annotators": list(WAYS), "explanations": list(WAYS), "entities": ["scratch"]}
+# The reader's head knows one class of spans: for others it cannot predict as it is, and its encoder gets a new head.
+WAYS_OF_KIND = {"annotators": list(WAYS), "explanations": list(WAYS), "entities": ["scratch", "in_folds"]}
 UNIT = {"annotators": "paragraphs", "explanations": "paragraphs", "entities": "sentences"}
 
 
@@ -233,6 +234,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), help="else all that the data allows")
     parser.add_argument("--train_on", type=Path, help="of entities: train on this CoNLL file instead of in folds")
     parser.add_argument("--num_train_epochs", type=float, help="instead of the recipe's")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of matrix products")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only_finished", action="store_true", help="train nothing: report the runs that are there")
     parser.add_argument("--work", type=Path, default=WORK, help="where finished runs are kept")
@@ -248,6 +250,8 @@ def main() -> None:
         stem, predict = f"{stem}_trained_elsewhere", trained_on(read_conll(arguments.train_on))
     command = f"python -m benchmarks.label_errors.real {arguments.dataset.name}"
     options = {"num_examples": arguments.num_examples, "num_train_epochs": arguments.num_train_epochs}
+    if arguments.precision != "auto":
+        options["precision"] = arguments.precision
     options["train_on"] = arguments.train_on and arguments.train_on.name
     command += "".join(f" --{name} {value}" for name, value in options.items() if value is not None)
     for name in arguments.ways or WAYS_OF_KIND[data.kind]:
@@ -256,7 +260,7 @@ def main() -> None:
             way = replace(way, title=f"trained on {arguments.train_on.name}")
         folder = finished_run(
             arguments.work, data.examples, f"{stem}-{name}", way, seed=arguments.seed, label_map=data.label_map,
-            answers=data.answers, predict=predict, train=not arguments.only_finished,
+            answers=data.answers, precision=arguments.precision, predict=predict, train=not arguments.only_finished,
         )  # fmt: skip
         if folder is None:
             continue

@@ -74,6 +74,7 @@ def finished_run(
     seed: int = 0,
     label_map: dict[str, int],
     answers: str = "first",
+    precision: str = "auto",
     predict: Predict = out_of_fold_predictions,
     train: bool = True,
 ) -> Path | None:
@@ -82,7 +83,7 @@ def finished_run(
     It holds `out_of_fold.parquet` and `record.json`, and is keyed by the data, the code and everything else that makes
     it.
     """
-    qa = QA(way.checkpoint, label_map=label_map, answers=answers)
+    qa = QA(way.checkpoint, label_map=label_map, answers=answers, precision=precision)
     trainer = QATrainer(qa, qa.max_length, label_map)
     key = fold_key(
         {"data": data_fingerprint(examples), "trainer": fold_trainer.settings(trainer), "training": way.recipe,
