@@ -4,25 +4,33 @@ A `QA` is a model with its tokenizer. It reads an example as `[CLS] question [SE
 of these T tokens a probability for each of the K classes. The labels come from the example's answers:
 
 >>> from span_label_errors import load_squad
->>> example = load_squad("demo")[4]
+>>> example = load_squad("demo")[8]
 >>> example["question"], example["answers"]
-('In what year did Skłodowska move to France?', {'text': ['1891'], 'answer_start': [444]})
+('Which country is polonium named after?', {'text': ['Poland'], 'answer_start': [378]})
 >>> label_map = {"O": 0, "ANS": 1}
 >>> qa = QA("embedded", label_map=label_map)  # or a folder, or "bert-base-cased" on the Hub
 >>> pred_probs, tokens, labels = qa.predict(example)  # a SpanPrediction
 >>> pred_probs.shape, len(tokens), labels.shape  # (T, K), T, (T, K)
-((129, 2), 129, (129, 2))
+((127, 2), 127, (127, 2))
 
-Only context tokens are trained on, so cut at the first `[SEP]`, as `SpanPrediction.context_only` does:
+Only context tokens have labels that mean something, so cut at the first `[SEP]`, as `SpanPrediction.context_only` does:
 
 >>> context = slice(tokens.index("[SEP]") + 1, -1)
 >>> tokens[context] == qa.predict(example).context_only().tokens
 True
 >>> [token for token, label in zip(tokens[context], labels[context]) if label[label_map["ANS"]]]
-['1891']
+['Poland']
 
-The head of `qa` is new: its probabilities mean nothing yet. A `QATrainer` trains a copy, and saves it in a folder. It
-never changes `qa`, so each fold of a cross-validation starts from the same model:
+The embedded model is a reader: it was trained on other data, and finds the answer as it is. A checkpoint such as
+"bert-base-cased" has no head yet, and its probabilities mean nothing before it is trained:
+
+>>> qa.has_head
+True
+>>> tokens[context][pred_probs[context, label_map["ANS"]].argmax()]
+'Poland'
+
+A `QATrainer` trains a copy, and saves it in a folder. It never changes `qa`, so each fold of a cross-validation starts
+from the same model:
 
 >>> import tempfile
 >>> trainer = QATrainer(qa, max_seq_length=384, label_map=label_map)
@@ -33,7 +41,7 @@ never changes `qa`, so each fold of a cross-validation starts from the same mode
 >>> report.num_windows  # longer contexts take several windows
 8
 >>> tokens[pred_probs[:, label_map["ANS"]].argmax()]
-'1891'
+'Poland'
 """
 
 from span_label_errors.model.network import BertForSpanClassification
