@@ -132,6 +132,12 @@ def _resolve_reader(folder: Path) -> Checkpoint:
                 f"{what}: expected SHA-256 {expected}, as {folder / READER_FILE} says, found {found}; "
                 "take base and reader as they were when the reader was made"
             )
+    for name in (SETTINGS_FILE, SEEN_CONTEXTS_FILE):
+        # Without the contexts that it has read, no leak would be noticed.
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"{folder / name}: expected a file of the reader, found no such file; copy the reader again"
+            )
     label_map = _read_json(folder / LABEL_MAP_FILE, "the label map that QATrainer writes")
     return replace(base, reader=folder, label_map=label_map)
 
