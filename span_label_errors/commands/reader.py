@@ -147,6 +147,8 @@ def make_reader(
     if not examples:
         raise ValueError("expected questions to read, found all of them held out; hold out less, or name more files")
     trainer = QATrainer(start, start.max_length, start.label_map)
+    # One example shows whether the arguments will do, before anything is written.
+    trainers.check(trainer, examples[:1], recipe)
     facts = {
         "trained_from": start.model_path,
         "sources": [source.facts() for source in sources],
@@ -246,14 +248,19 @@ def _base_of(start: QA) -> QA:
 
 def _recipe(text: str) -> dict:
     """Return the reader's recipe with what a command line changes in it."""
-    changes = yaml.safe_load(text)
+    try:
+        changes = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"--recipe: expected YAML such as 'num_train_epochs: 2', found {text!r}; {error}") from error
     if not isinstance(changes, dict) or not all(isinstance(name, str) for name in changes):
         raise ValueError(f"--recipe: expected YAML such as 'num_train_epochs: 2', found {text!r}")
     for name, value in changes.items():
         if name in _NOT_OF_A_RECIPE:
             raise ValueError(f"--recipe: expected arguments that shape the training, found {name}; leave it out")
-        if not isinstance(value, _RECIPE_NUMBERS.get(name, object)):
-            raise ValueError(f"--recipe: {name}: expected a number, such as 2 or 1.0e-4, found {value!r}")
+        kind = _RECIPE_NUMBERS.get(name, object)
+        if not isinstance(value, kind):
+            expected = "a whole number" if kind is int else "a number, such as 2 or 1.0e-4"
+            raise ValueError(f"--recipe: {name}: expected {expected}, found {value!r}")
     return {**READER_RECIPE, **changes}
 
 
@@ -280,6 +287,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if not 0 <= options.held_out < 1:
             raise ValueError(f"--held_out: expected a share from 0 to below 1, found {options.held_out}")
+        if not 0 <= options.seed < 2**32:
+            raise ValueError(f"--seed: expected a whole number from 0 to {2**32 - 1}, found {options.seed}")
         sources = read_sources(options.sources, options.held_out, options.on_invalid)
         start = QA(
             source_path(options.start), revision=options.start_revision, max_length=options.max_length,
@@ -287,7 +296,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )  # fmt: skip
         output, base, recipe = Path(options.output).absolute(), _base_of(start), _recipe(options.recipe)
         record = make_reader(sources, output, base, start, seed=options.seed, recipe=recipe)
-    except (FloatingPointError, ValueError, OSError, yaml.YAMLError) as error:
+    except (FloatingPointError, ValueError, OSError) as error:
         print("\n".join([str(error), *getattr(error, "__notes__", [])]), file=sys.stderr)
         return 1
     print(f"{options.output}: {(output / DELTA_FILE).stat().st_size / 1e6:.1f} MB, to be used as model_checkpoint")
