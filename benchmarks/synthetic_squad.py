@@ -115,7 +115,7 @@ def write_untrained_bert(folder: Path, **sizes: int) -> list[str]:
 
     from span_label_errors.model.checkpoints import load_tokenizer, resolve_checkpoint
 
-    tokenizer = load_tokenizer(resolve_checkpoint("embedded"))
+    tokenizer = load_tokenizer(resolve_checkpoint("embedded-backbone"))
     torch.manual_seed(0)
     BertModel(BertConfig(vocab_size=len(tokenizer), **sizes), add_pooling_layer=False).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -9,7 +9,7 @@ pair. Each of the three commands brings its own part of `--results`/throughput_*
 prints its tables.
 
 What is compared: the older recipe pads every example to 384 tokens and predicts one at a time ("not padded": at its own
-length). Ours trains by `EMBEDDED_RECIPE`, embeddings and lowest layers frozen, no dropout; "equal work" freezes nothing
+length). Ours trains by `BACKBONE_RECIPE`, embeddings and lowest layers frozen, no dropout; "equal work" freezes nothing
 and has the checkpoint's dropout. All read the same examples, which fit into one window, and make the same number of
 optimizer steps. The clock runs over the call that a user waits for; imports, the tokenizer and, for prediction, the
 weights are loaded before it starts.
@@ -57,11 +57,11 @@ from span_label_errors.data.sources import DEMO_SOURCE
 from span_label_errors.data.squad import load_squad
 from span_label_errors.files import new_folder, write_file
 from span_label_errors.model.qa import PRECISIONS
-from spanbert import EMBEDDED_RECIPE
+from spanbert import BACKBONE_RECIPE
 
 HERE = Path(__file__).resolve().parent
 SYNTHETIC, RANDOM_BASE = "synthetic", "bert-base-random"
-OLDER_LEARNING_RATES = (5e-5, EMBEDDED_RECIPE["learning_rate"])
+OLDER_LEARNING_RATES = (5e-5, BACKBONE_RECIPE["learning_rate"])
 MATRICES = {"cpu": (2048, "float32"), "cuda": (8192, "bfloat16")}
 TRAINING, PREDICTION = (OLDER, OURS, EQUAL_WORK), (OLDER, OLDER_SHORT, OURS)
 STAGES = ("train", "predict", "gather and write")
@@ -163,7 +163,7 @@ def compare(arguments: argparse.Namespace, pieces: Pieces, save: Callable[[dict]
     trainer = our_trainer(pieces.shared)
     examples, data = fitting(arguments, trainer)
     found = {
-        "data": data, "parameters": parameter_counts(trainer.qa.checkpoint.path, EMBEDDED_RECIPE["frozen_layers"]),
+        "data": data, "parameters": parameter_counts(trainer.qa.checkpoint.path, BACKBONE_RECIPE["frozen_layers"]),
         "matrix": "{0} × {0} ({1})".format(*MATRICES[pieces.device]), "pairs": [], "pipelines": [], "start_up": [],
     }  # fmt: skip
     for number in range(arguments.pairs):
@@ -195,7 +195,7 @@ def measure_curve(arguments: argparse.Namespace, pieces: Pieces, save: Callable[
 def measure_accuracy(arguments: argparse.Namespace, pieces: Pieces, save: Callable[[dict], None]) -> None:
     """Measure both recipes on held-out examples."""
     examples, runs = list(load_squad(arguments.dataset)), []
-    recipes = [(OURS, EMBEDDED_RECIPE["learning_rate"]), *((OLDER, rate) for rate in OLDER_LEARNING_RATES)]
+    recipes = [(OURS, BACKBONE_RECIPE["learning_rate"]), *((OLDER, rate) for rate in OLDER_LEARNING_RATES)]
     for fold in range(NUM_SPLITS):
         of_fold = {}
         for who, rate in recipes:
@@ -342,7 +342,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--pipeline-pairs", type=int, default=1)
     made.add_argument("--start-ups", type=int, default=5)
     made.add_argument(
-        "--model", default="embedded", help=f"embedded, a folder, or {RANDOM_BASE}: its speed is the same"
+        "--model",
+        default="embedded-backbone",
+        help=f"a checkpoint, or {RANDOM_BASE}: its speed is the same",
     )
     made.add_argument("--batch-size", type=int, default=8)
     made.add_argument("--precision", choices=PRECISIONS, default="auto", help="of ours; see QA")
@@ -364,7 +366,7 @@ def main(words: list[str] | None = None) -> None:
     if arguments.dataset is None:
         arguments.dataset = DEMO_SOURCE if part == "accuracy" else SYNTHETIC
     if arguments.epochs is None:
-        arguments.epochs = 1 if part == "comparison" else EMBEDDED_RECIPE["num_train_epochs"]
+        arguments.epochs = 1 if part == "comparison" else BACKBONE_RECIPE["num_train_epochs"]
     arguments.work.mkdir(parents=True, exist_ok=True)
     arguments.results.mkdir(parents=True, exist_ok=True)
     told = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "precision")}

@@ -75,10 +75,10 @@ def matrix_piece(spec: dict) -> dict:
 
 def recipe_of(spec: dict) -> dict:
     """Return the arguments of `QATrainer.train`."""
-    from spanbert import EMBEDDED_RECIPE
+    from spanbert import BACKBONE_RECIPE
 
     recipe = {
-        **EMBEDDED_RECIPE, "num_train_epochs": spec["epochs"], "per_device_train_batch_size": spec["batch_size"]
+        **BACKBONE_RECIPE, "num_train_epochs": spec["epochs"], "per_device_train_batch_size": spec["batch_size"]
     }  # fmt: skip
     if spec.get("who") == EQUAL_WORK:
         recipe |= {"frozen_layers": 0, "dropout": None}

@@ -114,12 +114,12 @@ def tiny_tokenizer(tiny_bert):
 
 @pytest.fixture(scope="session")
 def embedded_tokenizer():
-    return AutoTokenizer.from_pretrained(resolve_checkpoint("embedded").path)
+    return AutoTokenizer.from_pretrained(resolve_checkpoint("embedded-backbone").path)
 
 
 @pytest.fixture(scope="session", params=["tiny", "embedded"])
 def tokenizer(request):
-    """The tokenizer of the tiny model, then that of the embedded one."""
+    """The tokenizer of the tiny model, then that of the embedded backbone."""
     return request.getfixturevalue(f"{request.param}_tokenizer")
 
 

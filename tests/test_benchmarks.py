@@ -52,7 +52,7 @@ def test_real_label_errors(tiny_bert, tmp_path, monkeypatch, capsys):
     file = tmp_path / "questions.json"
     file.write_text(json.dumps(squad_document(examples)), encoding="utf-8")
     benchmark, measures, runs = (module_of(f"label_errors.{name}") for name in ("real", "measures", "runs"))
-    monkeypatch.setitem(runs.WAYS, "scratch", lambda: runs.Way("tiny", str(tiny_bert), 3, {"learning_rate": 1e-3}))
+    monkeypatch.setitem(runs.WAYS, "scratch", runs.Way("tiny", str(tiny_bert), 3, {"learning_rate": 1e-3}))
     monkeypatch.setattr(measures, "NUM_RESAMPLES", 20)
     folders = ["--work", tmp_path / "work", "--results", tmp_path, "--ways", "scratch", "--num_train_epochs", 1]
     run_main(benchmark, monkeypatch, file, *folders)
@@ -103,7 +103,7 @@ def test_real_label_errors_of_entities(tiny_bert, tmp_path, monkeypatch):
     file = tmp_path / "news.tsv"
     file.write_text("\n".join(lines), encoding="utf-8")
     benchmark, measures, runs = (module_of(f"label_errors.{name}") for name in ("real", "measures", "runs"))
-    monkeypatch.setitem(runs.WAYS, "scratch", lambda: runs.Way("tiny", str(tiny_bert), 3, {"num_train_epochs": 1}))
+    monkeypatch.setitem(runs.WAYS, "scratch", runs.Way("tiny", str(tiny_bert), 3, {"num_train_epochs": 1}))
     monkeypatch.setattr(measures, "NUM_RESAMPLES", 20)
     with pytest.warns(QuestionCutWarning):  # the tiny model's windows are small
         run_main(benchmark, monkeypatch, file, "--work", tmp_path / "work", "--results", tmp_path)
@@ -142,7 +142,7 @@ def test_real_data_needs_right_and_wrong_labels(tmp_path, answers):
 
 def test_number_of_epochs_changes_only_ways_that_train(monkeypatch):
     runs = module_of("label_errors.runs")
-    monkeypatch.setitem(runs.WAYS, "scratch", lambda: runs.Way("tiny", "folder", 3, {"dropout": 0.0}))
+    monkeypatch.setitem(runs.WAYS, "scratch", runs.Way("tiny", "folder", 3, {"dropout": 0.0}))
     assert runs.way_of("scratch", 2.0).recipe == {"dropout": 0.0, "num_train_epochs": 2.0}
     assert runs.way_of("scratch").recipe == {"dropout": 0.0}
     untrained = runs.way_of("as_it_is", 2.0)

@@ -31,6 +31,8 @@ from span_label_errors.cross_validation.store import (
     unfinished_folder,
 )
 from span_label_errors.data.diet import held_out_articles, with_agreed_answer
+from span_label_errors.data.hub import local_path
+from span_label_errors.data.sources import FILE_SUFFIXES
 from span_label_errors.data.squad import load_squad
 from span_label_errors.files import check_writable, exclusive, file_sha256, new_folder
 from span_label_errors.model.checkpoints import (
@@ -41,6 +43,7 @@ from span_label_errors.model.checkpoints import (
     SEEN_CONTEXTS_FILE,
     SETTINGS_FILE,
     read_reader,
+    read_seen_contexts,
 )
 from span_label_errors.model.deltas import delta_between
 from span_label_errors.model.qa import PRECISIONS, QA
@@ -48,6 +51,13 @@ from span_label_errors.model.trainer import READER_RECIPE, QATrainer, context_ha
 from span_label_errors.model.training_states import TrainingStates
 from span_label_errors.notebook.settings import source_path
 from span_label_errors.progress import ProgressLine, bar, limited, training_progress
+
+_FILES = {READER_FILE, DELTA_FILE, LABEL_MAP_FILE, SETTINGS_FILE, SEEN_CONTEXTS_FILE}
+_RECIPE_NUMBERS = {
+    "num_train_epochs": int | float, "head_learning_rate": int | float | None, "frozen_layers": int,
+    "dropout": int | float | None,
+}  # fmt: skip
+_NOT_OF_A_RECIPE = ("dataset", "output_dir", "seed", "on_step", "states")
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,24 @@ class Source:
 
 
 def read_sources(files: Sequence[str], share_held_out: float, on_invalid: str = "raise") -> list[Source]:
-    """Load files, hold articles out, and leave out of what is read every context that is held out in any file."""
+    """Load files, hold articles out, and leave out of what is read every context that is held out in any file.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `load_squad`, and if something is no file, or two files have one name, by which `reader.json` tells them
+        apart.
+    """
+    paths = [local_path(file) for file in files]
+    for path in paths:
+        if not path.is_file():
+            found = "a folder" if path.is_dir() else "no such file"
+            raise FileNotFoundError(
+                f"{path}: expected a file ({', '.join(FILE_SUFFIXES)}), found {found}; save other data as one, such as "
+                'load_squad("squad").to_json("squad.jsonl")'
+            )
+        if [other.name for other in paths].count(path.name) > 1:
+            raise ValueError(f"expected files of different names, found {path.name} more than once; rename one")
     loaded = [list(load_squad(file, on_invalid=on_invalid)) for file in files]
     is_held_out = [held_out_articles(examples, share_held_out) for examples in loaded]
     held_out = [
@@ -82,11 +109,11 @@ def read_sources(files: Sequence[str], share_held_out: float, on_invalid: str = 
     unread = {context_hash(example["context"]) for examples in held_out for example in examples}
     return [
         Source(
-            Path(file),
+            path,
             [with_agreed_answer(example) for example in examples if context_hash(example["context"]) not in unread],
             of_file,
         )
-        for file, examples, of_file in zip(files, loaded, held_out, strict=True)
+        for path, examples, of_file in zip(paths, loaded, held_out, strict=True)
     ]
 
 
@@ -107,9 +134,21 @@ def make_reader(
     seed : int
     recipe : dict
         Arguments of `QATrainer.train`.
+
+    Raises
+    ------
+    FileExistsError
+        If `output` holds anything but a reader, or what training starts from.
+    FloatingPointError, OSError, ValueError
+        As `QATrainer.train`, and if nothing is left to read.
     """
+    _check_output(output, (base, start))
     examples = [example for source in sources for example in source.read]
+    if not examples:
+        raise ValueError("expected questions to read, found all of them held out; hold out less, or name more files")
     trainer = QATrainer(start, start.max_length, start.label_map)
+    # One example shows whether the arguments will do, before anything is written.
+    trainers.check(trainer, examples[:1], recipe)
     facts = {
         "trained_from": start.model_path,
         "sources": [source.facts() for source in sources],
@@ -141,6 +180,20 @@ def make_reader(
     return record
 
 
+def _check_output(output: Path, starts: Sequence[QA]) -> None:
+    """Raise FileExistsError if a reader must not take the place of what is there."""
+    if output.resolve() in {path for qa in starts for path in (qa.checkpoint.path, qa.checkpoint.reader)}:
+        raise FileExistsError(f"{output}: this is the checkpoint that training starts from; choose another --output")
+    if output.exists() and not output.is_dir():
+        raise FileExistsError(f"{output}: expected a folder, or nothing there, found a file; choose another --output")
+    others = sorted({file.name for file in output.iterdir()} - _FILES) if output.exists() else []
+    if others:
+        raise FileExistsError(
+            f"{output}: expected an empty folder or a reader, which would be replaced, found {', '.join(others[:5])}; "
+            "move them away, or choose another --output"
+        )
+
+
 def save_reader(folder: Path, trained: QA, base: QA) -> dict:
     """Write what training has changed in the weights of a base to an empty folder.
 
@@ -167,12 +220,17 @@ def _write_record(folder: Path, record: dict) -> None:
 
 
 def _measured(reader: QA, source: Source, show: Callable[[str], None]) -> dict | None:
-    """Return how well a reader finds the answers that were held out of a file; None if none were."""
-    if not source.held_out:
+    """Return how well a reader finds the answers that were held out of a file; None if none were.
+
+    What was held out now, a reader that training started from may have read.
+    """
+    seen = read_seen_contexts(reader.checkpoint)
+    unseen = [example for example in source.held_out if context_hash(example["context"]) not in seen]
+    if not unseen:
         return None
-    predicted = reader.predictions(source.held_out, on_batch=lambda share: show(f"{source.file.name} · {bar(share)}"))
+    predicted = reader.predictions(unseen, on_batch=lambda share: show(f"{source.file.name} · {bar(share)}"))
     predictions = [prediction.context_only() for prediction in predicted]
-    return evaluate_predictions(source.held_out, predictions, reader.label_map)
+    return evaluate_predictions(unseen, predictions, reader.label_map)
 
 
 def _base_of(start: QA) -> QA:
@@ -190,9 +248,19 @@ def _base_of(start: QA) -> QA:
 
 def _recipe(text: str) -> dict:
     """Return the reader's recipe with what a command line changes in it."""
-    changes = yaml.safe_load(text)
-    if not isinstance(changes, dict):
+    try:
+        changes = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"--recipe: expected YAML such as 'num_train_epochs: 2', found {text!r}; {error}") from error
+    if not isinstance(changes, dict) or not all(isinstance(name, str) for name in changes):
         raise ValueError(f"--recipe: expected YAML such as 'num_train_epochs: 2', found {text!r}")
+    for name, value in changes.items():
+        if name in _NOT_OF_A_RECIPE:
+            raise ValueError(f"--recipe: expected arguments that shape the training, found {name}; leave it out")
+        kind = _RECIPE_NUMBERS.get(name, object)
+        if not isinstance(value, kind):
+            expected = "a whole number" if kind is int else "a number, such as 2 or 1.0e-4"
+            raise ValueError(f"--recipe: {name}: expected {expected}, found {value!r}")
     return {**READER_RECIPE, **changes}
 
 
@@ -219,6 +287,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if not 0 <= options.held_out < 1:
             raise ValueError(f"--held_out: expected a share from 0 to below 1, found {options.held_out}")
+        if not 0 <= options.seed < 2**32:
+            raise ValueError(f"--seed: expected a whole number from 0 to {2**32 - 1}, found {options.seed}")
         sources = read_sources(options.sources, options.held_out, options.on_invalid)
         start = QA(
             source_path(options.start), revision=options.start_revision, max_length=options.max_length,
@@ -226,8 +296,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )  # fmt: skip
         output, base, recipe = Path(options.output).absolute(), _base_of(start), _recipe(options.recipe)
         record = make_reader(sources, output, base, start, seed=options.seed, recipe=recipe)
-    except (ValueError, OSError, yaml.YAMLError) as error:
-        print(error, file=sys.stderr)
+    except (FloatingPointError, ValueError, OSError) as error:
+        print("\n".join([str(error), *getattr(error, "__notes__", [])]), file=sys.stderr)
         return 1
     print(f"{options.output}: {(output / DELTA_FILE).stat().st_size / 1e6:.1f} MB, to be used as model_checkpoint")
     for name, metrics in record["held_out"].items():

@@ -74,6 +74,11 @@ def resolve_checkpoint(model_path: str | Path, revision: str | None = None) -> C
     path = _find_folder(str(model_path), revision)
     if (path / READER_FILE).is_file():
         return _resolve_reader(path)
+    return _resolve_model(path, str(model_path))
+
+
+def _resolve_model(path: Path, name: str) -> Checkpoint:
+    """Check a folder that is a whole model; `name` is what it was asked for by."""
     config = _read_json(path / "config.json", "a model's configuration")
     if config.get("model_type") != "bert":
         raise ValueError(f"{path}: expected a BERT checkpoint (model_type 'bert'), found {config.get('model_type')!r}")
@@ -88,7 +93,7 @@ def resolve_checkpoint(model_path: str | Path, revision: str | None = None) -> C
         raise ValueError(
             f"{path}: expected a checkpoint without a head, or one that QATrainer wrote; found a head for other labels "
             f"({config.get('architectures')}, {list(checked.id2label.values())}). To start from its encoder alone: "
-            f"transformers.BertModel.from_pretrained({str(model_path)!r}).save_pretrained(NEW_FOLDER), "
+            f"transformers.BertModel.from_pretrained({name!r}).save_pretrained(NEW_FOLDER), "
             "and copy the tokenizer's files there"
         )
     return Checkpoint(
@@ -104,7 +109,13 @@ def _resolve_reader(folder: Path) -> Checkpoint:
     """Find the base that a reader names, and check that base and delta are the ones that it was made of."""
     record = read_reader(folder)
     try:
-        base = resolve_checkpoint(record["base"], record["base_revision"])
+        base_path = _find_folder(record["base"], record["base_revision"])
+        if (base_path / READER_FILE).is_file():
+            raise ValueError(
+                f"{folder / READER_FILE}: expected a base that is a whole checkpoint, found {record['base']!r}, which "
+                "is a reader; make the reader again"
+            )
+        base = _resolve_model(base_path, record["base"])
     except (FileNotFoundError, ConnectionError) as error:
         error.add_note(f"{folder / READER_FILE} names it as the checkpoint that the reader was trained from")
         raise
@@ -120,6 +131,12 @@ def _resolve_reader(folder: Path) -> Checkpoint:
             raise ValueError(
                 f"{what}: expected SHA-256 {expected}, as {folder / READER_FILE} says, found {found}; "
                 "take base and reader as they were when the reader was made"
+            )
+    for name in (SETTINGS_FILE, SEEN_CONTEXTS_FILE):
+        # Without the contexts that it has read, no leak would be noticed.
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"{folder / name}: expected a file of the reader, found no such file; copy the reader again"
             )
     label_map = _read_json(folder / LABEL_MAP_FILE, "the label map that QATrainer writes")
     return replace(base, reader=folder, label_map=label_map)
@@ -137,13 +154,15 @@ def _delta_sha256(folder: Path) -> str:
 def read_reader(folder: Path) -> dict:
     """Return the record of a reader, with the fields that loading it needs as they must be."""
     record = _read_json(folder / READER_FILE, "the record of a reader")
-    types = {"base": str, "base_sha256": str, "delta_sha256": str}
-    if {name: type(record.get(name)) for name in types} != types:
+    record = {"base_revision": None, **record}
+    texts = ("base", "base_sha256", "delta_sha256")
+    revision = record["base_revision"]
+    if not all(isinstance(record.get(name), str) for name in texts) or not isinstance(revision, str | None):
         raise ValueError(
-            f"{folder / READER_FILE}: expected the texts {', '.join(types)}, found "
-            f"{ {name: record.get(name) for name in types} }; make the reader again"
+            f"{folder / READER_FILE}: expected the texts {', '.join(texts)}, and base_revision as a text or "
+            f"null, found { {name: record.get(name) for name in (*texts, 'base_revision')} }; make the reader again"
         )
-    return {"base_revision": None, **record}
+    return record
 
 
 def _check_config(path: Path, config: dict, tensor_names: set[str]) -> BertConfig:

@@ -55,10 +55,16 @@ def add_delta(network: nn.Module, file: Path, leave_out: Collection[str] = ()) -
         delta = load_file(file)
     except SafetensorError as error:
         raise ValueError(f"{file}: expected a complete safetensors file; {error}; copy the reader again") from error
+    if not delta.keys() >= HEAD_TENSORS:
+        raise ValueError(
+            f"{file}: expected the head of the trained network ({', '.join(sorted(HEAD_TENSORS))}) among the tensors, "
+            "found none; make the reader again"
+        )
     weights = network.state_dict()
     for stored_name, tensor in delta.items():
         name = stored_name.removesuffix(_PACKED)
-        if stored_name.endswith(_SCALES) or name in leave_out:
+        is_read_with_its_levels = stored_name.removesuffix(_SCALES) + _PACKED in delta
+        if (stored_name.endswith(_SCALES) and is_read_with_its_levels) or name in leave_out:
             continue
         try:
             if stored_name.endswith(_PACKED):
@@ -82,9 +88,16 @@ def packed(difference: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         Two weights a byte, the first in the low bits; the last block is filled up with zeros.
     scales : Tensor of shape (blocks, 1), float16
         The step between two levels of a block.
+
+    Raises
+    ------
+    ValueError
+        If a difference is too large for a step in float16, or not finite.
     """
     blocks = nn.functional.pad(difference.float().flatten(), (0, -difference.numel() % _BLOCK)).reshape(-1, _BLOCK)
     scales = (blocks.abs().amax(dim=1, keepdim=True) / _LARGEST).half()
+    if not scales.isfinite().all():
+        raise ValueError(f"expected differences that a step in float16 can tell, found {difference.abs().max().item()}")
     # What is too small for a step in float16 has not changed.
     steps = torch.where(scales > 0, scales.float(), torch.inf)
     levels = ((blocks / steps).round().clamp(-_LARGEST, _LARGEST) + _LARGEST).to(torch.uint8)
@@ -92,6 +105,17 @@ def packed(difference: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def unpacked(nibbles: torch.Tensor, scales: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-    """Return what `packed` rounded a matrix of this shape to, float32."""
+    """Return what `packed` rounded a matrix of this shape to, float32.
+
+    Raises
+    ------
+    ValueError
+        If `packed` makes no such tensors of a matrix of this shape.
+    """
+    num_blocks = -(-shape.numel() // _BLOCK)
+    expected = [((num_blocks, _BLOCK // 2), torch.uint8), ((num_blocks, 1), torch.float16)]
+    found = [(tuple(tensor.shape), tensor.dtype) for tensor in (nibbles, scales)]
+    if found != expected:
+        raise ValueError(f"levels and scales {found} instead of {expected}")
     levels = torch.stack([nibbles & 15, nibbles >> 4], dim=-1).flatten(1)
     return ((levels.float() - _LARGEST) * scales.float()).flatten()[: shape.numel()].reshape(shape)

@@ -121,7 +121,7 @@ def load_network(
     not_finite = non_finite_weights(network)
     if not_finite:
         raise ValueError(
-            f"{checkpoint.path}: expected finite weights, found NaN or infinity in {not_finite}; "
+            f"{checkpoint.training_folder}: expected finite weights, found NaN or infinity in {not_finite}; "
             "take another checkpoint"
         )
     return network

@@ -177,14 +177,16 @@ class TrainingParameters(_Parameters):
     label_map: _LabelMap = _field(DEFAULT_LABEL_MAP, "class names and columns; O is needed, span classes are free")
 
     # model and training
-    model_checkpoint: _Source = _field("embedded", '"embedded", a folder, or a BERT on the Hub ("bert-base-cased")')
+    model_checkpoint: _Source = _field(
+        "embedded", '"embedded" (reads English), "embedded-backbone", a folder, or a BERT on the Hub'
+    )
     model_revision: _Revision | None = _field(None, "branch, tag or commit of a checkpoint on the Hub")
     max_length: int = _field(384, "tokens of a window, question included; longer contexts take several windows", ge=5)
     doc_stride: int | None = _field(
         None, "context tokens that neighbouring windows share; None for a third of a window", ge=0
     )
-    num_train_epochs: _Number = _field(4, "passes over the training examples of a fold", gt=0)
-    learning_rate: _Number = _field(3e-4, "highest learning rate of the encoder", gt=0)
+    num_train_epochs: _Number = _field(2, "passes over the training examples of a fold", gt=0)
+    learning_rate: _Number = _field(1e-4, "highest learning rate of the encoder", gt=0)
     head_learning_rate: _OptionalNumber = _field(1e-2, "that of a new head; None for the same", gt=0)
     warmup_steps: _Number = _field(0.1, "steps of rising learning rate; below 1, a share of all steps", ge=0)
     batch_size: int = _field(8, "windows per training step", ge=1)

@@ -99,7 +99,10 @@ def test_described_trainer_is_made_again(tiny_bert, tmp_path, monkeypatch):
     again = fold_trainer.from_description(described)
     assert fold_trainer.settings(again) == fold_trainer.settings(trainer)
     assert (fold_trainer.description(again), again.qa.seed) == (described, 3)
-    assert fold_trainer.description(QATrainer(QA("embedded"), 48, LABEL_MAP))["qa"]["model_path"] == "embedded"
+    for name in ("embedded", "embedded-backbone"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path)
+        assert fold_trainer.description(QATrainer(QA(name), 48, LABEL_MAP))["qa"]["model_path"] == name
 
 
 def test_only_missing_folds_are_made(dummy, tmp_path, places, monkeypatch):

