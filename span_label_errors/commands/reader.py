@@ -142,7 +142,7 @@ def make_reader(
     FloatingPointError, OSError, ValueError
         As `QATrainer.train`, and if nothing is left to read.
     """
-    _check_output(output, (base, start))
+    _check_output(output, start)
     examples = [example for source in sources for example in source.read]
     if not examples:
         raise ValueError("expected questions to read, found all of them held out; hold out less, or name more files")
@@ -180,9 +180,9 @@ def make_reader(
     return record
 
 
-def _check_output(output: Path, starts: Sequence[QA]) -> None:
+def _check_output(output: Path, start: QA) -> None:
     """Raise FileExistsError if a reader must not take the place of what is there."""
-    if output.resolve() in {path for qa in starts for path in (qa.checkpoint.path, qa.checkpoint.reader)}:
+    if output.resolve() in (start.checkpoint.path, start.checkpoint.reader):
         raise FileExistsError(f"{output}: this is the checkpoint that training starts from; choose another --output")
     if output.exists() and not output.is_dir():
         raise FileExistsError(f"{output}: expected a folder, or nothing there, found a file; choose another --output")
