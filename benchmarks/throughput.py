@@ -36,7 +36,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from label_errors.label_error_detection import spread
+from label_errors.runs import spread
 from synthetic_squad import vocabulary_of, write_squad, write_untrained_bert
 from throughput_pieces import (
     EQUAL_WORK,
@@ -107,7 +107,8 @@ def order_of(pair: int, names: Sequence[str]) -> list[str]:
 def examples_of(arguments: argparse.Namespace, tokenizer, count: int) -> list[dict]:
     """Return examples of the data set, spread over its paragraphs, or as many made-up ones."""
     if arguments.dataset != SYNTHETIC:
-        return spread(list(load_squad(arguments.dataset)), count)
+        examples = list(load_squad(arguments.dataset))
+        return [examples[example_index] for example_index in spread(examples, count)]
     with tempfile.TemporaryDirectory(dir=arguments.work) as folder:
         write_squad(Path(folder) / "squad.json", count, vocabulary_of(tokenizer))
         return list(load_squad(Path(folder) / "squad.json"))
@@ -123,7 +124,7 @@ def fitting(arguments: argparse.Namespace, trainer) -> tuple[list[dict], dict]:
             f"--examples: expected at least {arguments.examples} examples of {arguments.dataset} that fit into "
             f"{MAX_LENGTH} tokens, found {len(fit)}; ask for fewer"
         )
-    examples = spread(fit, arguments.examples)
+    examples = [fit[example_index] for example_index in spread(fit, arguments.examples)]
     lengths = num_tokens(trainer, examples)
     return examples, {
         "examples": len(examples), "paragraphs": len({example["context"] for example in examples}),

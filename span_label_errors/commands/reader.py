@@ -12,6 +12,7 @@ the same bytes.
 
 import argparse
 import json
+import math
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -37,6 +38,7 @@ from span_label_errors.data.squad import load_squad
 from span_label_errors.files import check_writable, exclusive, file_sha256, new_folder
 from span_label_errors.model.checkpoints import (
     DELTA_FILE,
+    EMBEDDED,
     EMBEDDED_BACKBONE,
     LABEL_MAP_FILE,
     READER_FILE,
@@ -142,7 +144,7 @@ def make_reader(
     FloatingPointError, OSError, ValueError
         As `QATrainer.train`, and if nothing is left to read.
     """
-    _check_output(output, (base, start))
+    _check_output(output, start)
     examples = [example for source in sources for example in source.read]
     if not examples:
         raise ValueError("expected questions to read, found all of them held out; hold out less, or name more files")
@@ -180,9 +182,9 @@ def make_reader(
     return record
 
 
-def _check_output(output: Path, starts: Sequence[QA]) -> None:
+def _check_output(output: Path, start: QA) -> None:
     """Raise FileExistsError if a reader must not take the place of what is there."""
-    if output.resolve() in {path for qa in starts for path in (qa.checkpoint.path, qa.checkpoint.reader)}:
+    if output.resolve() in (start.checkpoint.path, start.checkpoint.reader):
         raise FileExistsError(f"{output}: this is the checkpoint that training starts from; choose another --output")
     if output.exists() and not output.is_dir():
         raise FileExistsError(f"{output}: expected a folder, or nothing there, found a file; choose another --output")
@@ -258,7 +260,7 @@ def _recipe(text: str) -> dict:
         if name in _NOT_OF_A_RECIPE:
             raise ValueError(f"--recipe: expected arguments that shape the training, found {name}; leave it out")
         kind = _RECIPE_NUMBERS.get(name, object)
-        if not isinstance(value, kind):
+        if not isinstance(value, kind) or value in (math.inf, -math.inf):
             expected = "a whole number" if kind is int else "a number, such as 2 or 1.0e-4"
             raise ValueError(f"--recipe: {name}: expected {expected}, found {value!r}")
     return {**READER_RECIPE, **changes}
@@ -289,9 +291,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ValueError(f"--held_out: expected a share from 0 to below 1, found {options.held_out}")
         if not 0 <= options.seed < 2**32:
             raise ValueError(f"--seed: expected a whole number from 0 to {2**32 - 1}, found {options.seed}")
+        start_path = source_path(options.start)
+        if options.start_revision is not None and (start_path in EMBEDDED or Path(start_path).is_absolute()):
+            raise ValueError(
+                f"--start_revision: expected none, since {options.start} is not on the Hub, found "
+                f"{options.start_revision}; leave it out"
+            )
         sources = read_sources(options.sources, options.held_out, options.on_invalid)
         start = QA(
-            source_path(options.start), revision=options.start_revision, max_length=options.max_length,
+            start_path, revision=options.start_revision, max_length=options.max_length,
             seed=options.seed, precision=options.precision,
         )  # fmt: skip
         output, base, recipe = Path(options.output).absolute(), _base_of(start), _recipe(options.recipe)

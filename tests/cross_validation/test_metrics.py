@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import make_example
 
-from span_label_errors.cross_validation.metrics import evaluate_predictions
+from span_label_errors.cross_validation.metrics import described, evaluate_predictions
 from span_label_errors.model.predictions import SpanPrediction
 
 LABEL_MAP = {"O": 0, "ANS": 1}
@@ -60,3 +60,12 @@ def test_exact_match_and_f1_count_as_squad_does(context, answers, probs, exact_m
     example = make_example("a", context, "?", *answers)
     metrics = evaluate_predictions([example], [predict(context, probs, set())], LABEL_MAP)["classes"]["ANS"]
     assert (metrics["exact_match"], metrics["f1"]) == pytest.approx((exact_match, f1))
+
+
+def test_metrics_are_described_in_a_line_for_all_classes():
+    metrics = {
+        "loss": 0.25,
+        "classes": {"PER": {"exact_match": 50.0, "f1": 66.67}, "LOC": {"exact_match": 0.0, "f1": 9.4}},
+    }
+    expected = "loss 0.2500, PER: exact match 50 %, F1 67 %; LOC: exact match 0 %, F1 9 %"
+    assert described(metrics) == expected
