@@ -19,8 +19,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import yaml
 from safetensors.torch import save_file
+from scipy.optimize import minimize_scalar
+from scipy.special import log_expit, logit
 
 from span_label_errors.cross_validation import trainers
 from span_label_errors.cross_validation.metrics import described, evaluate_predictions
@@ -40,6 +43,7 @@ from span_label_errors.model.checkpoints import (
     DELTA_FILE,
     EMBEDDED,
     EMBEDDED_BACKBONE,
+    HEAD_TENSORS,
     LABEL_MAP_FILE,
     READER_FILE,
     SEEN_CONTEXTS_FILE,
@@ -53,12 +57,15 @@ from span_label_errors.model.trainer import READER_RECIPE, QATrainer, context_ha
 from span_label_errors.model.training_states import TrainingStates
 from span_label_errors.notebook.settings import source_path
 from span_label_errors.progress import ProgressLine, bar, limited, training_progress
+from span_label_errors.spans.alignment import span_classes
 
 _FILES = {READER_FILE, DELTA_FILE, LABEL_MAP_FILE, SETTINGS_FILE, SEEN_CONTEXTS_FILE}
 _RECIPE_NUMBERS = {
     "num_train_epochs": int | float, "head_learning_rate": int | float | None, "frozen_layers": int,
     "dropout": int | float | None,
 }  # fmt: skip
+_TEMPERATURES = (0.25, 4.0)
+_SMALLEST = 1e-6
 _NOT_OF_A_RECIPE = ("dataset", "output_dir", "seed", "on_step", "states")
 
 
@@ -170,9 +177,11 @@ def make_reader(
             examples, unfinished / "model", seed=seed, states=states, **recipe,
             on_step=lambda *step: show(training_progress("reader", *step)),
         )  # fmt: skip
+        trained = trainer.load(report.output_dir)
+        temperature = temperature_of(trained, [example for source in sources for example in source.held_out], show)
         with new_folder(output) as folder:
-            record = save_reader(folder, trainer.load(report.output_dir), base)
-            record |= {**facts, "loss_history": report.loss_history}
+            record = save_reader(folder, trained, base, temperature)
+            record |= {**facts, "temperature": temperature, "loss_history": report.loss_history}
             # Read back from the files, so that what is measured is what was written.
             reader = QA(folder, precision=start.precision)
             record["held_out"] = {source.file.name: _measured(reader, source, show) for source in sources}
@@ -196,15 +205,40 @@ def _check_output(output: Path, start: QA) -> None:
         )
 
 
-def save_reader(folder: Path, trained: QA, base: QA) -> dict:
+def temperature_of(trained: QA, held_out: Sequence[dict], show: Callable[[str], None]) -> float:
+    """Return by what to divide the logits of a model, so that its probabilities on what was held out are likeliest.
+
+    A model that was trained on many questions is too sure of itself; see Guo et al. (2017, "On Calibration of Modern
+    Neural Networks", arXiv 1706.04599). It is 1 if nothing was held out.
+    """
+    if not held_out:
+        return 1.0
+    predicted = trained.predictions(held_out, on_batch=lambda share: show(f"calibrating · {bar(share)}"))
+    contexts = [prediction.context_only() for prediction in predicted]
+    # Span classes only: O is never labelled.
+    columns = [trained.label_map[name] for name in span_classes(trained.label_map)]
+    probs = np.concatenate([context.pred_probs[:, columns] for context in contexts]).astype(np.float64)
+    labels = np.concatenate([context.labels[:, columns] for context in contexts])
+    logits = logit(probs.clip(_SMALLEST, 1 - _SMALLEST))
+
+    def loss(temperature: float) -> float:
+        return -log_expit(np.where(labels, logits, -logits) / temperature).mean()
+
+    return round(float(minimize_scalar(loss, bounds=_TEMPERATURES, method="bounded").x), 4)
+
+
+def save_reader(folder: Path, trained: QA, base: QA, temperature: float = 1.0) -> dict:
     """Write what training has changed in the weights of a base to an empty folder.
+
+    The head is divided by `temperature`, and with it all logits.
 
     Returns
     -------
     dict
         The content of `reader.json` that loading needs.
     """
-    save_file(delta_between(base.model.state_dict(), trained.model.state_dict()), folder / DELTA_FILE)
+    delta = delta_between(base.model.state_dict(), trained.model.state_dict())
+    save_file(delta | {name: delta[name] / temperature for name in HEAD_TENSORS}, folder / DELTA_FILE)
     for name in (LABEL_MAP_FILE, SETTINGS_FILE, SEEN_CONTEXTS_FILE):
         shutil.copyfile(trained.checkpoint.path / name, folder / name)
     record = {
