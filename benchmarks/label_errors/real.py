@@ -43,7 +43,8 @@ from .runs import RESULTS, TABLE_FILE, WAYS, WORK, Way, finished_run, read_recor
 
 READER = "embedded"
 # The reader's head knows one class of spans: for others it cannot predict as it is, and its encoder gets a new head.
-WAYS_OF_KIND = {"annotators": list(WAYS), "explanations": list(WAYS), "entities": ["scratch", "in_folds"]}
+_OF_QUESTIONS = ["scratch", "as_it_is", "in_folds"]
+WAYS_OF_KIND = {"annotators": _OF_QUESTIONS, "explanations": _OF_QUESTIONS, "entities": ["scratch", "new_head"]}
 UNIT = {"annotators": "paragraphs", "explanations": "paragraphs", "entities": "sentences"}
 
 

@@ -39,6 +39,8 @@ WAYS = {
     "scratch": Way("from scratch, 3 folds", "embedded-backbone", 3, BACKBONE_RECIPE),
     "as_it_is": Way("reader as it is", "embedded", 0, {}),
     "in_folds": Way("reader in 3 folds", "embedded", 3, EMBEDDED_RECIPE),
+    # Of other classes than the reader's.
+    "new_head": Way("reader with a new head in 3 folds", "embedded", 3, BACKBONE_RECIPE),
 }
 
 
