@@ -73,7 +73,8 @@ def main() -> None:
         data = read_real(path)
         examples, label_map, answers, ways = data.examples, data.label_map, data.answers, WAYS_OF_KIND[data.kind]
     else:
-        examples, label_map, answers, ways = list(load_squad(path)), DEFAULT_LABEL_MAP, "first", WAYS_OF_KIND["annotators"]
+        examples, label_map, answers = list(load_squad(path)), DEFAULT_LABEL_MAP, "first"
+        ways = WAYS_OF_KIND["annotators"]
     counts = " ".join(map(str, arguments.num_examples))
     command = f"python -m benchmarks.label_errors.sizes {path.name} --num_examples {counts}"
     command += "" if arguments.precision == "auto" else f" --precision {arguments.precision}"

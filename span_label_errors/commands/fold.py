@@ -99,7 +99,8 @@ def make_fold(parameters: TrainingParameters, fold_index: int) -> None:
     qa = QA(**parameters.qa_options())
     trainer = QATrainer(qa, parameters.max_length, parameters.label_map)
     splits = make_splits(examples, **parameters.split_options())
-    plans = plan_folds(examples, trainer, splits, parameters.seed, parameters.folds_dir, parameters.train_options())
+    training = parameters.train_options(qa)
+    plans = plan_folds(examples, trainer, splits, parameters.seed, parameters.folds_dir, training)
     plan, group = plans[fold_index], None
     if torch.distributed.is_initialized():
         # A group of its own, since the first process may have to wait for another run on the same fold.

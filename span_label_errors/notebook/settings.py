@@ -27,7 +27,8 @@ from span_label_errors.data.hub import local_path
 from span_label_errors.data.sources import DEMO_ERRORS_PATH, DEMO_SOURCE, FILE_SUFFIXES, describe, read_known_errors
 from span_label_errors.files import check_writable, clone_root, project_root
 from span_label_errors.model.checkpoints import EMBEDDED
-from span_label_errors.model.qa import PRECISIONS
+from span_label_errors.model.qa import PRECISIONS, QA
+from span_label_errors.model.trainer import recipe_for
 from span_label_errors.model.training_loop import check_training_arguments
 from span_label_errors.model.windows import check_window_size
 from span_label_errors.spans.alignment import DEFAULT_LABEL_MAP, check_label_map
@@ -185,8 +186,12 @@ class TrainingParameters(_Parameters):
     doc_stride: int | None = _field(
         None, "context tokens that neighbouring windows share; None for a third of a window", ge=0
     )
-    num_train_epochs: _Number = _field(2, "passes over the training examples of a fold", gt=0)
-    learning_rate: _Number = _field(1e-4, "highest learning rate of the encoder", gt=0)
+    num_train_epochs: _OptionalNumber = _field(
+        None, "passes over the examples; None: 1 from a trained head, 4 with a new one", gt=0
+    )
+    learning_rate: _OptionalNumber = _field(
+        None, "highest of the encoder; None: 1e-4 from a trained head, 3e-4 with a new one", gt=0
+    )
     head_learning_rate: _OptionalNumber = _field(1e-2, "that of a new head; None for the same", gt=0)
     warmup_steps: _Number = _field(0.1, "steps of rising learning rate; below 1, a share of all steps", ge=0)
     batch_size: int = _field(8, "windows per training step", ge=1)
@@ -257,15 +262,18 @@ class TrainingParameters(_Parameters):
         """Return where `out_of_fold_predictions` makes folds, and how many at once."""
         return self.model_dump(include={"n_jobs", "threads_per_fold", "parallel_backend"})
 
-    def train_options(self) -> dict:
-        """Return what `spanbert.QATrainer.train` takes."""
+    def train_options(self, qa: QA) -> dict:
+        """Return what `spanbert.QATrainer.train` takes; where a parameter is None, what suits the start of training."""
         rates = {"learning_rate", "head_learning_rate", "warmup_steps"}
         options = self.model_dump(include={"num_train_epochs", "frozen_layers", "dropout", *rates})
+        for name in ("num_train_epochs", "learning_rate"):
+            if options[name] is None:
+                options[name] = recipe_for(qa)[name]
         return {**options, "per_device_train_batch_size": self.batch_size, **self.training_arguments}
 
-    def trial_options(self) -> dict:
+    def trial_options(self, qa: QA) -> dict:
         """Return the same, with the seed, for one pass over a few examples."""
-        return {**self.train_options(), "num_train_epochs": 1, "max_steps": -1, "seed": self.seed}
+        return {**self.train_options(qa), "num_train_epochs": 1, "max_steps": -1, "seed": self.seed}
 
 
 class ReviewParameters(_Parameters):

@@ -19,7 +19,7 @@ from span_label_errors.notebook.settings import (
     TrainingParameters,
     source_path,
 )
-from spanbert import EMBEDDED_RECIPE
+from spanbert import BACKBONE_RECIPE, EMBEDDED_RECIPE, QA
 
 NOTEBOOKS = {
     TrainingParameters: ROOT / "notebooks" / "span_categorizer_training.ipynb",
@@ -109,8 +109,22 @@ def test_signatures_have_the_defaults_of_the_model(function, options):
     assert {name: signature[name].default for name in options} == options
 
 
-def test_defaults_are_the_embedded_recipe():
-    assert TrainingParameters.from_values({}).train_options() == EMBEDDED_RECIPE
+@pytest.mark.parametrize(
+    ("checkpoint", "label_map", "recipe"),
+    [
+        ("embedded", {"O": 0, "ANS": 1}, EMBEDDED_RECIPE),
+        ("embedded", {"O": 0, "PER": 1, "ORG": 2}, BACKBONE_RECIPE),
+        ("embedded-backbone", {"O": 0, "ANS": 1}, BACKBONE_RECIPE),
+    ],
+)
+def test_defaults_are_the_recipe_of_a_trained_head_or_of_a_new_one(checkpoint, label_map, recipe):
+    found = TrainingParameters.from_values({"model_checkpoint": checkpoint, "label_map": label_map})
+    assert found.train_options(QA(**found.qa_options())) == recipe
+
+
+def test_given_epochs_and_rate_hold_for_any_head():
+    found = TrainingParameters.from_values({"num_train_epochs": 7, "learning_rate": 0.5})
+    assert found.train_options(QA("embedded")) == {**EMBEDDED_RECIPE, "num_train_epochs": 7, "learning_rate": 0.5}
 
 
 # What is accepted
@@ -318,8 +332,8 @@ def test_options_of_each_call():
     assert found.split_options() == {"num_splits": 4, "group_by": "context", "shuffle": True, "seed": 9}
     assert found.pool_options() == {"n_jobs": 2, "threads_per_fold": None, "parallel_backend": None}
     training = {**EMBEDDED_RECIPE, "per_device_train_batch_size": 5, "weight_decay": 0.3}
-    assert found.train_options() == {**training, "max_steps": 50}
-    assert found.trial_options() == {**training, "max_steps": -1, "num_train_epochs": 1, "seed": 9}
+    assert found.train_options(QA("embedded")) == {**training, "max_steps": 50}
+    assert found.trial_options(QA("embedded")) == {**training, "max_steps": -1, "num_train_epochs": 1, "seed": 9}
 
 
 def test_known_errors_are_those_listed_or_those_of_the_demo(tmp_path):
