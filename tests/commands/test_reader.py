@@ -13,6 +13,7 @@ from span_label_errors.commands import reader as command
 from span_label_errors.cross_validation.metrics import evaluate_predictions
 from span_label_errors.data.diet import held_out_articles
 from span_label_errors.model.checkpoints import read_seen_contexts, resolve_checkpoint
+from span_label_errors.model.predictions import SpanPrediction
 from span_label_errors.model.trainer import context_hash
 from span_label_errors.model.training_states import TrainingStates
 from spanbert import QA, QATrainer
@@ -363,3 +364,40 @@ def test_training_that_diverges_is_reported(run, questions, tmp_path, capsys):
     assert run(questions, "--held_out", 0, recipe=recipe) == 1
     assert "finite" in capsys.readouterr().err
     assert not (tmp_path / "reader").exists()
+
+
+# The temperature
+
+
+class Predicting:
+    """Predicts 0.9 for each of four tokens, of which three are labelled; question tokens say the contrary."""
+
+    label_map = {"O": 0, "ANS": 1}  # noqa: RUF012
+
+    def predictions(self, examples, on_batch):
+        probs = np.tile(np.array([0.1, 0.9], dtype=np.float32), (6, 1))
+        labels, is_context = np.array([0, 0, 1, 1, 1, 0]), np.array([False, False, True, True, True, True])
+        offsets = np.arange(6)
+        for _ in examples:
+            yield SpanPrediction(
+                probs, ["a"] * 6, np.stack([0 * labels, labels], axis=1), offsets, offsets + 1, is_context
+            )
+
+
+def test_temperature_makes_the_held_out_labels_likeliest():
+    # log(0.9 / 0.1) = 2 log 3 becomes log(0.75 / 0.25) = log 3.
+    assert command.temperature_of(Predicting(), [{}, {}], lambda text: None) == pytest.approx(2, abs=1e-3)
+
+
+def test_nothing_held_out_leaves_the_logits():
+    assert command.temperature_of(Predicting(), [], lambda text: None) == 1
+
+
+def test_head_is_divided_by_the_temperature(tiny_bert, examples, tmp_path):
+    base = QA(tiny_bert, max_length=48)
+    QATrainer(base, 48, base.label_map).train(examples, tmp_path / "model", 1, learning_rate=1e-3)
+    trained = QA(tmp_path / "model")
+    (tmp_path / "reader").mkdir()
+    command.save_reader(tmp_path / "reader", trained, base, temperature=2.0)
+    halved, head = QA(tmp_path / "reader").model.classifier, trained.model.classifier
+    assert (halved.weight * 2).equal(head.weight) and (halved.bias * 2).equal(head.bias)
