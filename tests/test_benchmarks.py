@@ -103,13 +103,16 @@ def test_real_label_errors_of_entities(tiny_bert, tmp_path, monkeypatch):
     file = tmp_path / "news.tsv"
     file.write_text("\n".join(lines), encoding="utf-8")
     benchmark, measures, runs = (module_of(f"label_errors.{name}") for name in ("real", "measures", "runs"))
-    monkeypatch.setitem(runs.WAYS, "scratch", runs.Way("tiny", str(tiny_bert), 3, {"num_train_epochs": 1}))
+    for name, epochs in (("scratch", 1), ("new_head", 2)):
+        way = runs.Way(name, str(tiny_bert), 3, {"num_train_epochs": epochs})
+        monkeypatch.setitem(runs.WAYS, name, way)
     monkeypatch.setattr(measures, "NUM_RESAMPLES", 20)
     with pytest.warns(QuestionCutWarning):  # the tiny model's windows are small
         run_main(benchmark, monkeypatch, file, "--work", tmp_path / "work", "--results", tmp_path)
     found = json.loads((tmp_path / "real_news.json").read_text(encoding="utf-8"))
     assert (found["num_measured"], found["num_errors"], found["resampled"]) == (15, 5, "sentences")
-    (run,) = found["runs"]
+    run, other = found["runs"]
+    assert (run["way"], other["way"]) == ("scratch", "new_head")
     # What needs one given answer has nothing to say of a sentence.
     assert list(run["scores"]) == [measures.LOWEST_TOKEN, measures.SOFTMIN, measures.EXPECTED_F1, measures.OURS]
     assert all(0 < of_score["trapezoidal_auprc"] <= 1 for of_score in run["scores"].values())
@@ -124,7 +127,7 @@ def test_real_label_errors_of_entities(tiny_bert, tmp_path, monkeypatch):
         run_main(benchmark, monkeypatch, file, "--work", tmp_path / "work", "--results", tmp_path, "--train_on", others)
     found = json.loads((tmp_path / "real_news_trained_elsewhere.json").read_text(encoding="utf-8"))
     assert (found["num_measured"], found["num_errors"]) == (15, 5)
-    assert found["runs"][0]["way"] == "trained on train.txt"
+    assert found["runs"][0]["way"] == f"{tiny_bert}, trained on train.txt"
     # One model predicts all.
     assert [len(of_folds) for of_folds in found["runs"][0]["token_average_precision"].values()] == [1] * 4
 

@@ -258,7 +258,7 @@ def main() -> None:
     for name in arguments.ways or WAYS_OF_KIND[data.kind]:
         way = way_of(name, arguments.num_train_epochs)
         if arguments.train_on:
-            way = replace(way, title=f"trained on {arguments.train_on.name}")
+            way = replace(way, title=f"{way.checkpoint}, trained on {arguments.train_on.name}")
         folder = finished_run(
             arguments.work, data.examples, f"{stem}-{name}", way, seed=arguments.seed, label_map=data.label_map,
             answers=data.answers, precision=arguments.precision, predict=predict, train=not arguments.only_finished,
