@@ -114,8 +114,8 @@ class QATrainer:
         if not qa.has_head:
             raise ValueError(
                 f"{qa.model_path}: expected a trained checkpoint, found one without a head for the classes "
-                f"{', '.join(self.label_map)}; train folds with num_splits=3, or use a checkpoint that QATrainer "
-                'trained, such as model_checkpoint="embedded"'
+                f"{', '.join(self.label_map)}; train folds with num_splits=3, or name a checkpoint that was trained "
+                'for them (model_checkpoint="embedded" has O and ANS)'
             )
         self._check_unchanged()
         return QA(
