@@ -178,7 +178,8 @@ def make_reader(
             on_step=lambda *step: show(training_progress("reader", *step)),
         )  # fmt: skip
         trained = trainer.load(report.output_dir)
-        temperature = temperature_of(trained, [example for source in sources for example in source.held_out], show)
+        unread = [example for source in sources for example in _unread(trained, source)]
+        temperature = temperature_of(trained, unread, show)
         with new_folder(output) as folder:
             record = save_reader(folder, trained, base, temperature)
             record |= {**facts, "temperature": temperature, "loss_history": report.loss_history}
@@ -255,18 +256,20 @@ def _write_record(folder: Path, record: dict) -> None:
     (folder / READER_FILE).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _measured(reader: QA, source: Source, show: Callable[[str], None]) -> dict | None:
-    """Return how well a reader finds the answers that were held out of a file; None if none were.
+def _unread(model: QA, source: Source) -> list[dict]:
+    """Return what was held out of a file, without what a reader that training started from has read."""
+    seen = read_seen_contexts(model.checkpoint)
+    return [example for example in source.held_out if context_hash(example["context"]) not in seen]
 
-    What was held out now, a reader that training started from may have read.
-    """
-    seen = read_seen_contexts(reader.checkpoint)
-    unseen = [example for example in source.held_out if context_hash(example["context"]) not in seen]
-    if not unseen:
+
+def _measured(reader: QA, source: Source, show: Callable[[str], None]) -> dict | None:
+    """Return how well a reader finds the answers that were held out of a file; None if none were."""
+    unread = _unread(reader, source)
+    if not unread:
         return None
-    predicted = reader.predictions(unseen, on_batch=lambda share: show(f"{source.file.name} · {bar(share)}"))
+    predicted = reader.predictions(unread, on_batch=lambda share: show(f"{source.file.name} · {bar(share)}"))
     predictions = [prediction.context_only() for prediction in predicted]
-    return evaluate_predictions(unseen, predictions, reader.label_map)
+    return evaluate_predictions(unread, predictions, reader.label_map)
 
 
 def _base_of(start: QA) -> QA:

@@ -223,13 +223,18 @@ def test_reader_trained_from_a_reader_has_the_same_base_and_all_that_both_have_r
     assert np.abs(found - expected).max() < 0.01
 
 
-def test_what_the_first_reader_has_read_measures_no_second_one(made, run, questions, tmp_path):
-    """A larger share holds out articles that the first one read."""
+def test_what_the_first_reader_has_read_measures_no_second_one(made, run, questions, tmp_path, monkeypatch):
+    """A larger share holds out articles that the first one read: they neither measure nor calibrate."""
+    calibrated_on = []
+    monkeypatch.setattr(
+        command, "temperature_of", lambda trained, held_out, show: calibrated_on.extend(held_out) or 1.0
+    )
     held_out = [example for example in twelve_examples() if example["title"] == HELD_OUT]
     examples = twelve_examples()
     now = [example for example, held in zip(examples, held_out_articles(examples, LARGER_SHARE), strict=True) if held]
     assert len(held_out) < len(now) < len(examples)
     assert run(questions, "--held_out", LARGER_SHARE, start=made) == 0
+    assert [example["id"] for example in calibrated_on] == [example["id"] for example in held_out]
     qa = QA(tmp_path / "reader")
     predictions = [prediction.context_only() for prediction in qa.predict_batch(held_out)]
     expected = json.loads(json.dumps(evaluate_predictions(held_out, predictions, qa.label_map)))
