@@ -26,12 +26,12 @@ from span_label_errors.data.squad import load_squad
 from span_label_errors.files import write_file
 from span_label_errors.quality.label_errors import find_label_errors
 from span_label_errors.quality.mistakes import MISTAKES
-from spanbert import QA, QATrainer
+from spanbert import QATrainer
 
 from .measures import LOWEST_TOKEN, OURS, choice_scores, measured, probability_scores
 from .planting import KINDS, MIX, PlantedError, plant_errors
 from .report import markdown_table, number
-from .runs import RESULTS, TABLE_FILE, WAYS, WORK, finished_run, read_record, spread, way_of
+from .runs import RESULTS, TABLE_FILE, WAYS_OF_QUESTIONS, WORK, finished_run, read_record, spread, way_of
 
 SHARE = 0.1
 LABEL_MAP = {"O": 0, "ANS": 1}
@@ -75,7 +75,7 @@ def leaky_predictions(
         metrics = evaluate_predictions(held_out, of_fold, trainer.label_map)
         seconds = {"train": time.perf_counter() - started}  # predictions included
         reports.append({"metrics": metrics, "trainer": fold_trainer.settings(trainer), "seconds": seconds})
-        trainer = QATrainer(QA(model), trainer.max_seq_length, trainer.label_map)
+        trainer = QATrainer(trainer.load(model), trainer.max_seq_length, trainer.label_map)
     return OutOfFold(predictions, fold, splits, reports, trainer.label_map)
 
 
@@ -236,7 +236,7 @@ def main() -> None:
         "--leaky_kinds", nargs="*", choices=[MIX, *KINDS], help="else mix and moved, if folds are trained"
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--way", choices=list(WAYS), default=DEFAULT_WAY, help="where models start")
+    parser.add_argument("--way", choices=WAYS_OF_QUESTIONS, default=DEFAULT_WAY, help="where models start")
     parser.add_argument("--num_train_epochs", type=float, help="instead of the recipe's")
     parser.add_argument("--only_finished", action="store_true", help="train nothing: report the runs that are there")
     parser.add_argument("--work", type=Path, default=WORK, help="where finished runs are kept")
@@ -256,8 +256,9 @@ def main() -> None:
     name = Path(arguments.dataset).stem + ("" if arguments.way == DEFAULT_WAY else f"_{arguments.way}")
     command = (
         f"python -m benchmarks.label_errors.label_error_detection --dataset {Path(arguments.dataset).name} "
-        f"--num_examples {arguments.num_examples} --way {arguments.way}"
-    )
+        f"--num_examples {arguments.num_examples} --way {arguments.way} --seeds {' '.join(map(str, arguments.seeds))}"
+        f" --leaky_kinds {' '.join(leaky_kinds)}"
+    ).rstrip()
     predict_of = {FRESH: out_of_fold_predictions, LEAKY: leaky_predictions}
     runs = []
     for kind, folds, seed in wanted:

@@ -39,12 +39,25 @@ from .measures import (
 )
 from .real_data import AGREEING_F1, RealData, answer_words, read_conll, read_real, token_f1
 from .report import markdown_table, number
-from .runs import RESULTS, TABLE_FILE, WAYS, WORK, Way, finished_run, read_record, spread, trained_on, way_of
+from .runs import (
+    RESULTS,
+    TABLE_FILE,
+    WAYS,
+    WAYS_OF_ENTITIES,
+    WAYS_OF_QUESTIONS,
+    WORK,
+    Way,
+    finished_run,
+    read_record,
+    spread,
+    trained_on,
+    way_of,
+)
 
 READER = "embedded"
-# The reader's head knows one class of spans: for others it cannot predict as it is, and its encoder gets a new head.
-_OF_QUESTIONS = ["scratch", "as_it_is", "in_folds"]
-WAYS_OF_KIND = {"annotators": _OF_QUESTIONS, "explanations": _OF_QUESTIONS, "entities": ["scratch", "new_head"]}
+WAYS_OF_KIND = {
+    "annotators": WAYS_OF_QUESTIONS, "explanations": WAYS_OF_QUESTIONS, "entities": WAYS_OF_ENTITIES,
+}  # fmt: skip
 UNIT = {"annotators": "paragraphs", "explanations": "paragraphs", "entities": "sentences"}
 
 

@@ -39,9 +39,10 @@ WAYS = {
     "scratch": Way("from scratch, 3 folds", "embedded-backbone", 3, BACKBONE_RECIPE),
     "as_it_is": Way("reader as it is", "embedded", 0, {}),
     "in_folds": Way("reader in 3 folds", "embedded", 3, EMBEDDED_RECIPE),
-    # Of other classes than the reader's.
     "new_head": Way("reader with a new head in 3 folds", "embedded", 3, BACKBONE_RECIPE),
 }
+# The reader's head knows one class of spans: for others it cannot predict as it is, and its encoder gets a new head.
+WAYS_OF_QUESTIONS, WAYS_OF_ENTITIES = ("scratch", "as_it_is", "in_folds"), ("scratch", "new_head")
 
 
 def way_of(name: str, num_train_epochs: float | None = None) -> Way:

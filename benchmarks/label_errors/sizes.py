@@ -12,32 +12,31 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import average_precision_score
 
 from span_label_errors.data.squad import load_squad
 from span_label_errors.files import write_file
 from span_label_errors.model.qa import PRECISIONS
-from span_label_errors.results.read import span_classes_of
 from span_label_errors.spans.alignment import DEFAULT_LABEL_MAP
 
-from .real import WAYS_OF_KIND
+from .measures import token_average_precision
 from .real_data import read_real
 from .report import markdown_table
-from .runs import RESULTS, TABLE_FILE, WAYS, WORK, finished_run, read_record, spread
+from .runs import (
+    RESULTS,
+    TABLE_FILE,
+    WAYS,
+    WAYS_OF_ENTITIES,
+    WAYS_OF_QUESTIONS,
+    WORK,
+    finished_run,
+    read_record,
+    spread,
+)
 
 
 def token_ap(table: pd.DataFrame) -> float:
     """Return the average precision of the out-of-fold tokens of all folds together, the mean of the span classes."""
-    return float(
-        np.mean(
-            [
-                average_precision_score(
-                    *(np.concatenate(list(table[f"{part}_{name}"])) for part in ("labels", "pred_probs"))
-                )
-                for name in span_classes_of(table)
-            ]
-        )
-    )
+    return float(np.mean([of_class for (of_class,) in token_average_precision(table.assign(fold=0)).values()]))
 
 
 def markdown(name: str, command: str, rows: list[dict]) -> str:
@@ -71,10 +70,10 @@ def main() -> None:
     path, rows = arguments.dataset, []
     if path.suffix == ".tsv":
         data = read_real(path)
-        examples, label_map, answers, ways = data.examples, data.label_map, data.answers, WAYS_OF_KIND[data.kind]
+        examples, label_map, answers, ways = data.examples, data.label_map, data.answers, WAYS_OF_ENTITIES
     else:
         examples, label_map, answers = list(load_squad(path)), DEFAULT_LABEL_MAP, "first"
-        ways = WAYS_OF_KIND["annotators"]
+        ways = WAYS_OF_QUESTIONS
     counts = " ".join(map(str, arguments.num_examples))
     command = f"python -m benchmarks.label_errors.sizes {path.name} --num_examples {counts}"
     command += "" if arguments.precision == "auto" else f" --precision {arguments.precision}"
