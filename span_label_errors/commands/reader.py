@@ -43,11 +43,9 @@ from span_label_errors.model.checkpoints import (
     DELTA_FILE,
     EMBEDDED,
     EMBEDDED_BACKBONE,
+    FILES_OF_READER,
     HEAD_TENSORS,
-    LABEL_MAP_FILE,
     READER_FILE,
-    SEEN_CONTEXTS_FILE,
-    SETTINGS_FILE,
     read_reader,
     read_seen_contexts,
 )
@@ -59,7 +57,6 @@ from span_label_errors.notebook.settings import source_path
 from span_label_errors.progress import ProgressLine, bar, limited, training_progress
 from span_label_errors.spans.alignment import span_classes
 
-_FILES = {READER_FILE, DELTA_FILE, LABEL_MAP_FILE, SETTINGS_FILE, SEEN_CONTEXTS_FILE}
 _RECIPE_NUMBERS = {
     "num_train_epochs": int | float, "head_learning_rate": int | float | None, "frozen_layers": int,
     "dropout": int | float | None,
@@ -198,7 +195,9 @@ def _check_output(output: Path, start: QA) -> None:
         raise FileExistsError(f"{output}: this is the checkpoint that training starts from; choose another --output")
     if output.exists() and not output.is_dir():
         raise FileExistsError(f"{output}: expected a folder, or nothing there, found a file; choose another --output")
-    others = sorted({file.name for file in output.iterdir()} - _FILES) if output.exists() else []
+    others = (
+        sorted({file.name for file in output.iterdir()} - {READER_FILE, *FILES_OF_READER}) if output.exists() else []
+    )
     if others:
         raise FileExistsError(
             f"{output}: expected an empty folder or a reader, which would be replaced, found {', '.join(others[:5])}; "
@@ -240,13 +239,14 @@ def save_reader(folder: Path, trained: QA, base: QA, temperature: float = 1.0) -
     """
     delta = delta_between(base.model.state_dict(), trained.model.state_dict())
     save_file(delta | {name: delta[name] / temperature for name in HEAD_TENSORS}, folder / DELTA_FILE)
-    for name in (LABEL_MAP_FILE, SETTINGS_FILE, SEEN_CONTEXTS_FILE):
-        shutil.copyfile(trained.checkpoint.path / name, folder / name)
+    for name in FILES_OF_READER:
+        if name != DELTA_FILE:
+            shutil.copyfile(trained.checkpoint.path / name, folder / name)
     record = {
         "base": base.model_path,
         "base_revision": base.revision,
         "base_sha256": base.fingerprint,
-        "delta_sha256": file_sha256(folder / DELTA_FILE),
+        "files": {name: file_sha256(folder / name) for name in FILES_OF_READER},
     }
     _write_record(folder, record)
     return record

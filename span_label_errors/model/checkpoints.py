@@ -27,6 +27,7 @@ LABEL_MAP_FILE = "label_map.json"
 SETTINGS_FILE = "spanbert.json"
 SEEN_CONTEXTS_FILE = "seen_contexts.json"
 READER_FILE, DELTA_FILE = "reader.json", "delta.safetensors"
+FILES_OF_READER = (DELTA_FILE, LABEL_MAP_FILE, SETTINGS_FILE, SEEN_CONTEXTS_FILE)  # `reader.json` lists their SHA-256
 SENTENCE_ENCODER_FILE = "modules.json"  # written by sentence-transformers
 _HUB_FILES = ["config.json", "*.safetensors", "model.safetensors.index.json", "tokenizer*.json", "vocab.txt",
               "special_tokens_map.json", "added_tokens.json", SENTENCE_ENCODER_FILE, LABEL_MAP_FILE,
@@ -123,44 +124,37 @@ def _resolve_reader(folder: Path) -> Checkpoint:
         raise ValueError(
             f"{folder / READER_FILE}: expected a base without a span head, found {record['base']!r}, which has one"
         )
-    for what, expected, found in (
-        (f"the base {record['base']!r}", record["base_sha256"], fingerprint(base)),
-        (f"{folder / DELTA_FILE}", record["delta_sha256"], _delta_sha256(folder)),
-    ):
-        if found != expected:
+    found = fingerprint(base)
+    if found != record["base_sha256"]:
+        raise ValueError(
+            f"the base {record['base']!r}: expected SHA-256 {record['base_sha256']}, as {folder / READER_FILE} says, "
+            f"found {found}; take it as it was when the reader was made"
+        )
+    # Weights of another reader would read wrong, and without all contexts that it has read no leak would be noticed.
+    for name, expected in record["files"].items():
+        file = folder / name
+        if not file.is_file():
+            raise FileNotFoundError(f"{file}: expected a file of the reader, found no such file; copy the reader again")
+        if file_sha256(file) != expected:
             raise ValueError(
-                f"{what}: expected SHA-256 {expected}, as {folder / READER_FILE} says, found {found}; "
-                "take base and reader as they were when the reader was made"
-            )
-    for name in (SETTINGS_FILE, SEEN_CONTEXTS_FILE):
-        # Without the contexts that it has read, no leak would be noticed.
-        if not (folder / name).is_file():
-            raise FileNotFoundError(
-                f"{folder / name}: expected a file of the reader, found no such file; copy the reader again"
+                f"{file}: expected SHA-256 {expected}, as {READER_FILE} says, found {file_sha256(file)}; "
+                "copy the reader again"
             )
     label_map = _read_json(folder / LABEL_MAP_FILE, "the label map that QATrainer writes")
     return replace(base, reader=folder, label_map=label_map)
 
 
-def _delta_sha256(folder: Path) -> str:
-    try:
-        return file_sha256(folder / DELTA_FILE)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"{folder / DELTA_FILE}: expected what the reader's training has changed, found no such file"
-        ) from error
-
-
 def read_reader(folder: Path) -> dict:
     """Return the record of a reader, with the fields that loading it needs as they must be."""
-    record = _read_json(folder / READER_FILE, "the record of a reader")
-    record = {"base_revision": None, **record}
-    texts = ("base", "base_sha256", "delta_sha256")
-    revision = record["base_revision"]
-    if not all(isinstance(record.get(name), str) for name in texts) or not isinstance(revision, str | None):
+    record = {"base_revision": None, **_read_json(folder / READER_FILE, "the record of a reader")}
+    kinds = {"base": str, "base_revision": str | None, "base_sha256": str, "files": dict}
+    wrong = [name for name, kind in kinds.items() if not isinstance(record.get(name), kind)]
+    files = record.get("files")
+    if wrong or files.keys() != set(FILES_OF_READER) or not all(isinstance(sha, str) for sha in files.values()):
         raise ValueError(
-            f"{folder / READER_FILE}: expected the texts {', '.join(texts)}, and base_revision as a text or "
-            f"null, found { {name: record.get(name) for name in (*texts, 'base_revision')} }; make the reader again"
+            f"{folder / READER_FILE}: expected the texts base and base_sha256, base_revision as a text or null, and "
+            f"files with the SHA-256 of {', '.join(FILES_OF_READER)}, found "
+            f"{ {name: record.get(name) for name in kinds} }; make the reader again"
         )
     return record
 

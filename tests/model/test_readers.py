@@ -45,10 +45,15 @@ def change_record(reader: Path, **changes: object) -> None:
     (reader / "reader.json").write_text(json.dumps(record), encoding="utf-8")
 
 
+def list_files(reader: Path) -> None:
+    """Let the record list the files as they are."""
+    change_record(reader, files={name: file_sha256(reader / name) for name in FILES - {"reader.json"}})
+
+
 def change_delta(reader: Path, **changes: torch.Tensor) -> None:
     """Change the delta, and the record with it."""
     save_file({**load_file(reader / "delta.safetensors"), **changes}, reader / "delta.safetensors")
-    change_record(reader, delta_sha256=file_sha256(reader / "delta.safetensors"))
+    list_files(reader)
 
 
 # What it is
@@ -97,6 +102,7 @@ def test_fingerprint_is_of_base_delta_and_label_map(reader, base, tmp_path):
     (elsewhere / "README.md").write_text("A card.", encoding="utf-8")
     assert fingerprint(resolve_checkpoint(elsewhere)) == before
     (elsewhere / "label_map.json").write_text(json.dumps({"O": 1, "ANS": 0}), encoding="utf-8")
+    list_files(elsewhere)
     assert fingerprint(resolve_checkpoint(elsewhere)) != before
     change_delta(reader, **{"classifier.bias": torch.zeros(2)})
     assert fingerprint(resolve_checkpoint(reader)) != before
@@ -121,7 +127,7 @@ def name_a_reader_as_base(reader: Path) -> None:
 
 
 REFUSED = {
-    "damaged delta": (damage_delta, ValueError, r"delta\.safetensors: expected SHA-256 .*, found .*; take base and"),
+    "damaged delta": (damage_delta, ValueError, r"delta\.safetensors: expected SHA-256 .*, found .*; copy the reader"),
     "changed base": (damage_base, ValueError, r"the base '.*base': expected SHA-256 .*, as .*reader\.json says, found"),
     "itself as base": (name_a_reader_as_base, ValueError, r"expected a base that is a whole .* is a reader"),
     **{
@@ -131,11 +137,16 @@ REFUSED = {
     **{
         f"{name} is {value!r}": (
             lambda reader, name=name, value=value: change_record(reader, **{name: value}), ValueError,
-            r"reader\.json: expected the texts base, base_sha256, delta_sha256, .*make the reader again",
+            r"reader\.json: expected the texts base and base_sha256, .*make the reader again",
         )
-        for name, value in (("base", None), ("base", "left out"), ("base_sha256", 7), ("delta_sha256", ["a"]),
+        for name, value in (("base", None), ("base", "left out"), ("base_sha256", 7), ("files", ["a"]), ("files", {}),
+                            ("files", "left out"), ("files", dict.fromkeys(FILES - {"reader.json"}, 7)),
                             ("base_revision", 7))
     },
+    "shortened list of what it has read": (
+        lambda reader: (reader / "seen_contexts.json").write_text("[]"), ValueError,
+        r"seen_contexts\.json: expected SHA-256 .*, as reader\.json says, found .*copy the reader again",
+    ),
     "no record": (lambda reader: (reader / "reader.json").write_text("{"), ValueError, "record of a reader as JSON"),
     "a list": (lambda reader: (reader / "reader.json").write_text("[]"), ValueError, "the record .* found list"),
 }  # fmt: skip
@@ -221,6 +232,22 @@ def test_reader_that_changes_under_the_trainer_is_noticed(reader, examples, tmp_
         trainer.train(examples, tmp_path / "model", 1, **FAST)
 
 
+@pytest.mark.parametrize(
+    ("label_map", "lines"),
+    [({"O": 0, "ANSWER": 1}, 1), (LABEL_MAP, 0)],
+)
+def test_cross_validation_says_that_a_renamed_class_gets_a_new_head(reader, examples, tmp_path, label_map, lines):
+    (name,) = set(label_map) - {"O"}
+    for example in examples:
+        example["answers"]["label"] = [name] * len(example["answers"]["text"])
+    logged = []
+    trainer = QATrainer(QA(reader, label_map=label_map, max_length=48, doc_stride=8), 48, label_map)
+    out_of_fold_predictions(examples, trainer, num_splits=2, folds_dir=tmp_path / "folds", log=logged.append, **FAST)
+    said = [line for line in logged if "its head is for" in line]
+    assert len(said) == lines
+    assert all(line.endswith(f"for {LABEL_MAP}; a new one is trained for {label_map}") for line in said)
+
+
 # The embedded one
 
 
@@ -241,6 +268,7 @@ def test_embedded_reader_is_refused_for_data_that_it_has_read(tmp_path, monkeypa
     reader = Path(shutil.copytree(resolve_checkpoint("embedded").training_folder, tmp_path / "reader"))
     read = [*json.loads((reader / "seen_contexts.json").read_text()), context_hash(" the RIVER was\nby the book.")]
     (reader / "seen_contexts.json").write_text(json.dumps(read), encoding="utf-8")
+    list_files(reader)
     monkeypatch.setattr(checkpoints, "reader_folder", lambda: reader)
     others = [make_example(str(number), f"In {number}.", "When?", str(number)) for number in range(2, 8)]
     with pytest.raises(LeakError, match=r"embedded was trained on 1 of its contexts.*\"embedded-backbone\""):
