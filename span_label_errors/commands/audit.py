@@ -94,7 +94,10 @@ def audit(outputs_dir: str | Path, folds_dir: str | Path | None = None) -> Itera
     except (ValueError, OSError) as error:
         raise AuditError(str(error)) from error
     except (KeyError, TypeError, IndexError, AttributeError) as error:
-        raise AuditError(f"expected the files of a run, found one of another form ({error!r})") from error
+        raise AuditError(
+            f"expected the files of a run, found one of another form ({error!r}); "
+            "if an older version made them, run the training notebook again"
+        ) from error
 
 
 def _expect(holds: bool, text: str) -> None:
@@ -203,7 +206,12 @@ def _check_splits(run: _Run) -> str:
         expected[split.validation_indices] = fold_index
     for example_index in np.flatnonzero(run.table["fold"] != expected):
         raise AuditError(f"{run.where(example_index)}: expected fold {expected[example_index]}, which held it out")
-    seed = (run.record.get("parameters") or {}).get("seed")
+    parameters = run.record.get("parameters") or {}
+    seed, num_made = parameters.get("seed"), len(folds) if run.is_trained else 0
+    num_splits = parameters.get("num_splits", num_made)
+    _expect(
+        num_splits == num_made, f"run.json: expected {num_made} as num_splits, as its folds are, found {num_splits}"
+    )
     if not run.is_trained:
         _expect(folds[0]["seed"] is None, f"run.json: expected no seed without training, found {folds[0]['seed']}")
         return "nothing was trained: one checkpoint predicted each example once"

@@ -7,7 +7,7 @@ give it another folder when its code changes.
 """
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from span_label_errors.model.checkpoints import EMBEDDED, read_seen_contexts, weight_files
@@ -77,6 +77,15 @@ def check_start(trainer) -> None:
             f"{type(trainer).__name__}; train folds with it, such as num_splits=3"
         )
     trainer.start()
+
+
+def log_new_head(trainer, log: Callable[[str], None]) -> None:
+    """Say so if a reader's trained head is left behind, since the classes have other names or columns."""
+    if isinstance(trainer, QATrainer) and trainer.qa.checkpoint.reader is not None and not trainer.qa.has_head:
+        log(
+            f"{trainer.qa.model_path}: its head is for {trainer.qa.checkpoint.label_map}; a new one is trained for "
+            f"{trainer.label_map}"
+        )
 
 
 def check(trainer, examples: Sequence[dict], training: dict) -> None:

@@ -383,6 +383,11 @@ WRONG_WITHOUT_TRAINING = {
         "fold 0: the group of example 0 is held out and trained on"),
     "a seed of a training": (lambda run: change_record(run, lambda record: record["folds"][0].update(seed=1)),
         "run.json: expected no seed without training, found 1"),
+    "another number of splits": (
+        lambda run: change_record(run, lambda record: record["parameters"].update(num_splits=3)),
+        "run.json: expected 0 as num_splits, as its folds are, found 3"),
+    "a record of an older version": (lambda run: change_record(run, lambda record: record["folds"][0].pop("training")),
+        r"found one of another form \(KeyError\(.training.\)\); if an older .*, run the training notebook again"),
     "weights of its own": (
         lambda run: change_fold(
             run, lambda report, folder, predictions: (folder / "model.safetensors").write_bytes(b""), 0),
