@@ -31,11 +31,20 @@ def learned_prior(tables: list[pd.DataFrame]) -> ChoicePrior:
         judges = [Judge(table, prior=prior) for table in tables]
         alternatives = [features for judge in judges for features in judge.alternatives]
         importance = np.concatenate([judge.importance / len(judge.importance) for judge in judges])
-        deviation = np.concatenate(alternatives).std(axis=0)
-        scale = np.where(deviation > 0, np.maximum(deviation, 0.1), 1.0)
+        scale = deviations(np.concatenate(alternatives))
         found = fit_choice(alternatives, importance, ChoicePrior(np.zeros(len(FEATURES)), scale), PENALTY)
         prior = ChoicePrior(found, scale)
     return prior
+
+
+def deviations(features: np.ndarray) -> np.ndarray:
+    """Return how much each feature varies among the rows that it is about; 1 if it does not vary there."""
+    is_no_answer = features[:, COLUMN["no_answer"]] == 1
+    found = features[~is_no_answer].std(axis=0)
+    if is_no_answer.any():
+        found[COLUMN["highest_logit"]] = features[is_no_answer, COLUMN["highest_logit"]].std()
+    # A rare mark is as much of a difference as a frequent one.
+    return np.where(found > 0, np.maximum(found, 0.1), 1.0)
 
 
 def main() -> None:

@@ -106,7 +106,7 @@ class ContextText:
         return TextSpans(self, char_start, char_end)
 
     def is_inside_word(self, borders: np.ndarray) -> np.ndarray:
-        """Return whether the places before these characters are inside a word or a number, of the shape of `borders`."""
+        """Return whether the places before these characters are inside a word, of the shape of `borders`."""
         different, which = np.unique(borders, return_inverse=True)
         inside = [cuts_word(self.context, (border, border)) for border in different.tolist()]
         return np.array(inside, dtype=bool)[which]

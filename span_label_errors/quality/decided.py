@@ -91,9 +91,7 @@ def known_examples(table: pd.DataFrame, decisions: Iterable[Decision]) -> dict[i
 
 def _known(table: pd.DataFrame, index: int, decision: Decision) -> KnownExample | None:
     columns = (table[name].iloc[index] for name in ("given_answer", "given_start", "given_label"))
-    given = {
-        ((int(start), int(start) + len(text)), name): text for text, start, name in zip(*columns, strict=True)
-    }
+    given = {((int(start), int(start) + len(text)), name): text for text, start, name in zip(*columns, strict=True)}
     under_review = _spans(decision.given, given, table["context"].iloc[index])
     correct = _spans(decision.correct, given, table["context"].iloc[index])
     if under_review is None or correct is None:

@@ -45,9 +45,9 @@ FEATURES = {
     "share_of_names": ("few of its words are names or numbers", "most of its words are names or numbers"),
     # Begins or ends inside a word.
     "cuts_word": ("", "it begins or ends inside a word"),
-    # Of "no answer", for which all others are 0: 1, and the logarithm of P(no token is labelled).
+    # Of "no answer", for which all others are 0: 1, and the highest logit of a token.
     "no_answer": ("", ""),
-    "log_no_token": ("", "the model finds an answer"),
+    "highest_logit": ("", "the model finds a likely token"),
 }
 COLUMN = {name: column for column, name in enumerate(FEATURES)}
 # Beside the first and the last token stands nothing, which no model doubts.
@@ -71,7 +71,7 @@ class QuestionFeatures:
     ):
         self.text = text
         self._char_start, self._char_end = np.asarray(char_start), np.asarray(char_end)
-        probs = self._probs = np.clip(np.asarray(probs, dtype=np.float64), _SMALLEST, 1 - _SMALLEST)
+        probs = np.clip(np.asarray(probs, dtype=np.float64), _SMALLEST, 1 - _SMALLEST)
         self._logits = np.log(probs / (1 - probs))
         self._sum_of_probs = np.concatenate([[0.0], np.cumsum(probs)])
         self._best_f1 = expected_f1_of_spans(probs).max()
@@ -99,7 +99,7 @@ class QuestionFeatures:
         known["overlap_with_other_answer"] = np.zeros(len(spans.num_words))
         if other_answers is not None:
             known["overlap_with_other_answer"] = spans.word_f1(other_answers).max(axis=0)
-        known["no_answer"] = known["log_no_token"] = np.zeros(len(spans.num_words))
+        known["no_answer"] = known["highest_logit"] = np.zeros(len(spans.num_words))
         return np.column_stack([known[name] for name in FEATURES])
 
     def of_no_answer(self, char_start: int, char_end: int) -> np.ndarray:
@@ -109,7 +109,7 @@ class QuestionFeatures:
         (start,), (end,) = ranges_touched(
             self._char_start, self._char_end, np.array([char_start]), np.array([char_end])
         )
-        features[0, COLUMN["log_no_token"]] = np.log1p(-self._probs[start:end]).sum()
+        features[0, COLUMN["highest_logit"]] = self._logits[start:end].max()
         return features
 
     def _token_features(self, spans: TextSpans) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from span_label_errors.quality.checks import CHECKS, failed_checks
 from span_label_errors.quality.decided import CORRECTED, NO_ANSWER, Decision, known_examples
@@ -46,9 +47,9 @@ class LabelErrors:
         `given_start` (the worst of the example's given answers; empty without one), `suggested_answer`,
         `suggested_start` and `suggestion_confidence` (what is right instead, with its probability, where that is high
         enough; `"[no answer]"` if nothing is), `reason` (of a quality below 0.9: the likeliest kind of mistake, in
-        words), `evidence` (what speaks for the suggestion against the given answer, and failed checks, joined by
-        `"; "`), `checks` (names of the checks of the text that fail), `decision` (`"confirmed"`, `"corrected"` or empty)
-        and `fold`. Offsets are characters of the context.
+        words), `evidence` (failed checks, and what speaks for another answer, joined by `"; "`), `checks` (names of
+        the checks of the text that fail), `decision` (`"confirmed"`, `"corrected"` or empty) and `fold`. Offsets are
+        characters of the context.
     estimated_wrong : float or None
         How many examples are wrong: the sum of 1 - `label_quality`. None if there is too little to learn from.
     """
@@ -115,11 +116,13 @@ def find_label_errors(
         raise ValueError(f"expected a threshold from 0 to 1, found {threshold}")
     _check(table)
     known = known_examples(table, decisions)
-    judge = Judge(table, known, seed=seed)
     verdicts: dict[int, dict[str, list[_Verdict]]] = defaultdict(lambda: defaultdict(list))
-    for judged in judge.judged():
-        given = judged.site.given
-        verdicts[given.example_index][given.class_name].append(_verdict(judged))
+    # The arrays are small: threads would only wait for each other, and their number would change the last digits.
+    with threadpool_limits(1):
+        judge = Judge(table, known, seed=seed)
+        for judged in judge.judged():
+            given = judged.site.given
+            verdicts[given.example_index][given.class_name].append(_verdict(judged))
     quality = np.array([_quality(verdicts[index], judge.sites.labels_every_span) for index in range(len(table))])
     worst = [
         min((verdict for of_class in verdicts[index].values() for verdict in of_class), key=lambda found: found.quality)
@@ -130,8 +133,8 @@ def find_label_errors(
     if not has_enough:
         warnings.warn(
             f"expected at least {MIN_ANSWERS} answers on more than one paragraph to learn from, found "
-            f"{judge.num_answers} on {judge.num_paragraphs}: the number of wrong ones is not estimated, and only certain "
-            "issues are flagged; check the ranking from the top, or judge these examples together with more of their kind",
+            f"{judge.num_answers} on {judge.num_paragraphs}: the number of wrong ones is not estimated, and only "
+            "certain issues are flagged; check the ranking from the top, or judge these examples together with others",
             FewAnswersWarning,
             stacklevel=2,
         )
@@ -241,7 +244,9 @@ def _issues(
             "question": table["question"].to_numpy(),
             "given_answer": [_text(context, span, "") for context, span in zip(contexts, given, strict=True)],
             "given_start": _starts(given),
-            "suggested_answer": [_text(context, span, NO_ANSWER) for context, span in zip(contexts, instead, strict=True)],
+            "suggested_answer": [
+                _text(context, span, NO_ANSWER) for context, span in zip(contexts, instead, strict=True)
+            ],
             "suggested_start": _starts(instead),
             "suggestion_confidence": [verdict.confidence for verdict in worst],
             "reason": [verdict.reason for verdict in worst],

@@ -25,8 +25,8 @@ class Kind:
     reason : str
         In words, about the given answer.
     likelihood : callable
-        Takes a `Site` and the choice (S,); returns P(given answer | right answer), shape (S,), for each candidate as the
-        right answer.
+        Takes a `Site` and the choice (S,); returns P(given answer | right answer) for each candidate as the right
+        answer, shape (S,).
     """
 
     share: float
@@ -59,24 +59,30 @@ def _swapped(site: Site, choice: np.ndarray) -> np.ndarray:
 
 def _cut_short(site: Site, choice: np.ndarray) -> np.ndarray:
     """The right answer without some words at one end."""
-    contains = site.contains_given & site.shares_border
-    return contains / (2 * np.maximum(site.num_words - 1, 1))
+    more = site.num_words > site.num_words[site.given_row]
+    shares_border = (site.spans == site.given.span).any(axis=1)
+    return (site.contains_given & more & shares_border) / (2 * np.maximum(site.num_words - 1, 1))
 
 
 def _too_long(site: Site, choice: np.ndarray) -> np.ndarray:
     """The right answer with more words before or behind it, rather few than many."""
-    extra = np.maximum(site.num_words[site.given_row] - site.num_words, 1)
-    return site.within_given / (extra * (extra + 1) * _HARMONIC)
+    (start, end), (given_start, given_end) = site.spans.T, site.given.span
+    extra = site.num_words[site.given_row] - site.num_words
+    is_within = (start >= given_start) & (end <= given_end) & (extra > 0)
+    return is_within / (extra.clip(1) * (extra.clip(1) + 1) * _HARMONIC)
 
 
 def _other_place(site: Site, choice: np.ndarray) -> np.ndarray:
     """The same text, where it is not the answer."""
-    return site.same_text / max(site.same_text.sum(), 1)
+    (start, end), same = site.given.span, np.zeros(len(choice), dtype=bool)
+    for row in np.flatnonzero((np.diff(site.spans)[:, 0] == end - start) & ~site.overlap_given).tolist():
+        same[row] = site.text[slice(*site.spans[row])].casefold() == site.text[start:end].casefold()
+    return same / max(same.sum(), 1)
 
 
 def _inside_word(site: Site, choice: np.ndarray) -> np.ndarray:
     """A part of the right answer that begins or ends inside a word."""
-    return site.cuts_word * site.contains_given / (2 * site.num_characters)
+    return site.cuts_word * site.contains_given / (2 * np.diff(site.spans)[:, 0])
 
 
 # The sum of 1 / x for the extra words that are thinkable.

@@ -39,9 +39,9 @@ class JudgeRecipe:
     """
 
     share_wrong: float = 0.06
-    strength: float = 150.0
+    strength: float = 300.0
     kinds: tuple[str, ...] = tuple(KINDS)
-    penalty: float = 15.0
+    penalty: float = 10.0
     rounds: int = 3
     num_parts: int = 5
 
@@ -149,8 +149,9 @@ class Judge:
         for row, site in chain(self._learned.items(), self.sites.of(unknown)):
             choice, joint = self._joint(row, site)
             posterior = joint * self.shares[:, None]
-            posterior /= posterior.sum()
-            yield Judged(row, site, choice, posterior, self.recipe.kinds, self._weights[self._model[row]])
+            yield Judged(
+                row, site, choice, posterior / posterior.sum(), self.recipe.kinds, self._weights[self._model[row]]
+            )
 
     def _first_shares(self) -> np.ndarray:
         shares = np.array([KINDS[name].share for name in self.recipe.kinds])
@@ -163,30 +164,25 @@ class Judge:
         ]
         is_known = np.array([site.is_known for site in self._learned.values()])
         of_model = np.array([self._model[row] for row in rows])
-        importance = np.ones(len(rows))
+        cuts_word = np.array([site.cuts_word for site in self._learned.values()])
+        importance = np.where(cuts_word & ~is_known, 0.0, 1.0)
         for _ in range(self.recipe.rounds):
             for fold, part in sorted(set(self._model)):
                 # Of the same fold: the networks of other folds have trained on the answers that are judged.
                 others = np.flatnonzero((of_model[:, 0] == fold) & (of_model[:, 1] != part))
                 choices = [alternatives[position] for position in others]
-                self._weights[fold, part] = fit_choice(
-                    choices, importance[others], self._prior, self.recipe.penalty
-                )
-            evidence = np.array([self._evidence(row, site) for row, site in self._learned.items()])
+                self._weights[fold, part] = fit_choice(choices, importance[others], self._prior, self.recipe.penalty)
+            evidence = np.array([self._joint(row, site)[1].sum(axis=1) for row, site in self._learned.items()])
             self.shares = fitted_shares(evidence, self._first_shares(), self.recipe.strength)
             right = evidence[:, 0] * self.shares[0] / (evidence @ self.shares)
             # A wrong answer teaches nothing about right ones; what a reviewer said is certain.
-            importance = np.where(is_known, 1.0, right)
+            importance = np.select([is_known, cuts_word], [1.0, 0.0], right)
         return alternatives, importance
 
     def _joint(self, row: int, site: Site) -> tuple[np.ndarray, np.ndarray]:
         """Return the choice (S,), and P(candidate is right, given answer) of each kind, (K + 1, S)."""
         choice = np.exp(log_choice(site.features, self._weights[self._model[row]]))
         return choice, joint_probabilities(site, choice, self.recipe.kinds)
-
-    def _evidence(self, row: int, site: Site) -> np.ndarray:
-        """Return how likely the given answer is without a mistake and by each kind, shape (K + 1,)."""
-        return self._joint(row, site)[1].sum(axis=1)
 
 
 def fitted_shares(evidence: np.ndarray, prior: np.ndarray, strength: float, num_steps: int = 300) -> np.ndarray:

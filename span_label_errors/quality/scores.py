@@ -41,7 +41,7 @@ def span_label_quality(labels: Sequence, pred_probs: Sequence) -> np.ndarray:
 
 
 def checked_examples(labels: Sequence, pred_probs: Sequence) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the labels and probabilities of each example as arrays of shape (C, K), as `span_label_quality` wants them.
+    """Return labels and probabilities of each example as arrays of shape (C, K), as `span_label_quality` wants them.
 
     Raises
     ------

@@ -40,7 +40,7 @@ class GivenAnswer(NamedTuple):
 class Site:
     """A given answer, and S candidates for the right one in its place.
 
-    The candidates are the likeliest spans by the prior choice, the given answer, and "no answer" where the data have it.
+    The candidates are the likeliest spans by the prior choice, the given answer, and "no answer" if the data have it.
     """
 
     given: GivenAnswer
@@ -80,34 +80,6 @@ class Site:
         """Whether each candidate is the given answer and more, shape (S,)."""
         (start, end), (given_start, given_end) = self.spans.T, self.given.span
         return (start <= given_start) & (end >= given_end) & (end - start > given_end - given_start)
-
-    @cached_property
-    def within_given(self) -> np.ndarray:
-        """Whether each candidate is a part of the given answer with fewer words, shape (S,)."""
-        (start, end), (given_start, given_end) = self.spans.T, self.given.span
-        fewer = self.num_words < self.num_words[self.given_row]
-        return (start >= given_start) & (end <= given_end) & fewer & ~self.cuts_word
-
-    @cached_property
-    def shares_border(self) -> np.ndarray:
-        """Whether each candidate has more words than the given answer, and begins or ends with it, shape (S,)."""
-        more = self.num_words > self.num_words[self.given_row]
-        return (self.spans == self.given.span).any(axis=1) & more & (not self.cuts_word)
-
-    @cached_property
-    def same_text(self) -> np.ndarray:
-        """Whether each candidate has the text of the given answer in another place, shape (S,)."""
-        start, end = self.given.span
-        given_text, same = self.text[start:end].casefold(), np.zeros(len(self.spans), dtype=bool)
-        if end > 0:
-            for row in np.flatnonzero((np.diff(self.spans)[:, 0] == end - start) & ~self.overlap_given).tolist():
-                same[row] = self.text[slice(*self.spans[row])].casefold() == given_text
-        return same
-
-    @property
-    def num_characters(self) -> np.ndarray:
-        """The length of each candidate, shape (S,)."""
-        return self.spans[:, 1] - self.spans[:, 0]
 
 
 class Sites:
@@ -232,9 +204,7 @@ class Sites:
             chance_of_other_answer=(given.span in others) / max(len(others), 1),
         )
 
-    def _likeliest(
-        self, features: np.ndarray, spans: np.ndarray, given: GivenAnswer, wanted: list[int]
-    ) -> np.ndarray:
+    def _likeliest(self, features: np.ndarray, spans: np.ndarray, given: GivenAnswer, wanted: list[int]) -> np.ndarray:
         """Return the rows of the candidates to keep, in their order."""
         utility = features @ self._prior
         is_kept = (spans == NO_SPAN).all(axis=1)
