@@ -212,17 +212,17 @@ def test_scores_by_the_choice_by_hand():
 
 def test_bootstrap_draws_whole_groups():
     measures = module_of("label_errors.measures")
-    is_error = np.array([True, False, True, False, False])
-    samples = measures.resampled(is_error, np.array([7, 7, 9, 9, 4]), seed=1)
+    is_error, groups = np.array([True, False, True, True, False]), np.array([7, 7, 9, 9, 4])
+    samples = measures.resampled(is_error, groups, seed=1)
     assert samples.shape == (1000, 5)
-    assert np.array_equal(samples, measures.resampled(is_error, np.array([7, 7, 9, 9, 4]), seed=1))
+    assert np.array_equal(samples, measures.resampled(is_error, groups, seed=1))
     assert (samples[:, 0] == samples[:, 1]).all()
     assert (samples[:, 2] == samples[:, 3]).all()
     assert (samples[:, [0, 2, 4]].sum(axis=1) == 3).all()  # as many groups as there are
-    # One of three groups thrice without an error is drawn again.
-    assert samples[:, 4].max() == 2
-    # Of 27 ways to draw three times, the 26 that measure something draw a group 27 times in all.
-    assert samples[:, 0].mean() == pytest.approx(27 / 26, abs=0.1)
+    # Three times the group of errors, or of right labels, measures nothing and is drawn again.
+    assert samples.max(axis=0).tolist() == [3, 3, 2, 2, 2]
+    # Of 27 ways to draw three times, the 25 others draw the first group 27 times in all.
+    assert samples[:, 0].mean() == pytest.approx(27 / 25, abs=0.1)
 
 
 def test_measures_of_resamples_by_hand():
