@@ -227,9 +227,10 @@ def plot(found: dict, path: Path) -> None:
             y = np.arange(len(names)) + (position - (len(runs) - 1) / 2) * height
             errors = np.maximum([values - low, high - values], 0)
             axes.barh(y, values, 0.9 * height, xerr=errors, label=run["way"], capsize=2, error_kw={"linewidth": 0.8})
-        axes.set_yticks(range(len(names)), [name.replace("`", "") for name in names] if axes is left else [])
         axes.invert_yaxis()
         axes.grid(alpha=0.3, axis="x")
+    left.set_yticks(range(len(names)), [name.replace("`", "") for name in names])
+    middle.set_yticks([])
     chance = found["num_errors"] / found["num_measured"]
     left.axvline(chance, color="black", linestyle=":", linewidth=1, label="random order")
     left.set(xlabel=f"average precision, 95 % interval over {found['resampled']}", xlim=(0, 1))
