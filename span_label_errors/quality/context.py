@@ -7,20 +7,16 @@ computed once per paragraph.
 import itertools
 import math
 import re
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
 
 import numpy as np
 
-from span_label_errors.spans.text import Span, cuts_word, sentence_numbers, stem, word_spans
+from span_label_errors.spans.text import cuts_word, sentence_numbers, stem, word_spans
 
-MAX_CANDIDATE_WORDS = 12
 # A word's closeness falls to 1 / e over this many words.
 _REACH = 8.0
-# Of words that a context repeats without end, the nearest places are enough.
-_MAX_PLACES = 100
 
 
 class WordRarity:
@@ -80,7 +76,6 @@ class ContextText:
         words = word_spans(context) or [(0, len(context))]
         self.word_start, self.word_end = np.array(words).T
         self.stems = stems(context) or [stem(context)]
-        self._sequences_of, self._sequences = -1, []  # of the word that was looked at last, by length
         self.positions_of: dict[str, list[int]] = {}
         for position, word in enumerate(self.stems):
             self.positions_of.setdefault(word, []).append(position)
@@ -92,14 +87,29 @@ class ContextText:
         self.follows = np.array([False, *(not gap.strip() for gap in gaps), False])
         self.marks = np.array([match.start() for match in re.finditer(r"[,;:.!?]\s", context)], dtype=np.int64)
 
-    @cached_property
-    def candidates(self) -> "TextSpans":
-        """Every span of whole words within a sentence, of up to `MAX_CANDIDATE_WORDS` words."""
+    def spans_within_sentences(self, max_words: int, *, cut_words: bool) -> "TextSpans":
+        """Return every span of up to `max_words` words within a sentence.
+
+        They are of whole words; with `cut_words`, they end behind any character of their last word.
+        """
         position = np.arange(len(self.stems))
-        count = np.minimum(np.searchsorted(self.sentence, self.sentence, side="right") - position, MAX_CANDIDATE_WORDS)
+        # The words of each sentence are a range, so are the last words that are possible for a first one.
+        behind = np.minimum(np.searchsorted(self.sentence, self.sentence, side="right"), position + max_words)
+        count = behind - position
         first = np.repeat(position, count)
         last = first + np.arange(len(first)) - np.repeat(np.cumsum(count) - count, count)
-        return TextSpans(self, self.word_start[first], self.word_end[last])
+        char_start, char_end = self.word_start[first], self.word_end[last]
+        if cut_words:
+            length = (self.word_end - self.word_start)[last]
+            dropped = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
+            char_start, char_end = np.repeat(char_start, length), np.repeat(char_end, length) - dropped
+        return TextSpans(self, char_start, char_end)
+
+    def is_inside_word(self, borders: np.ndarray) -> np.ndarray:
+        """Return whether the places before these characters are inside a word or a number, of the shape of `borders`."""
+        different, which = np.unique(borders, return_inverse=True)
+        inside = [cuts_word(self.context, (border, border)) for border in different.tolist()]
+        return np.array(inside, dtype=bool)[which]
 
     def nearness(self, weights: dict[str, float]) -> np.ndarray:
         """Return how near the words of a question, as weights by stem, stand to each word of the context, shape (W,).
@@ -115,35 +125,6 @@ class ContextText:
                 distance = np.minimum(position - where[behind - 1], where[behind] - position)
                 nearness += weights[word] / total * np.exp(-distance / _REACH)
         return nearness
-
-    def other_places(self, word_start: int, word_end: int) -> list[int]:
-        """Return the positions where the same sequence of stems begins again, without touching this one."""
-        length = word_end - word_start
-        return [
-            position
-            for position in self._same_sequence(word_start, length)
-            if position + length <= word_start or position >= word_end
-        ]
-
-    def _same_sequence(self, word_start: int, length: int) -> list[int]:
-        """Return where the stems that begin at a word stand, itself included; the nearest of many."""
-        if self._sequences_of != word_start:
-            positions = self.positions_of[self.stems[word_start]]
-            here = bisect_left(positions, word_start)
-            self._sequences_of = word_start
-            self._sequences = [positions[max(0, here - _MAX_PLACES) : here + _MAX_PLACES]]
-        # A longer sequence stands only where the shorter one does; spans that begin at a word follow each other.
-        while len(self._sequences) < length:
-            offset = len(self._sequences)
-            next_stem = self.stems[word_start + offset]
-            self._sequences.append(
-                [
-                    position
-                    for position in self._sequences[-1]
-                    if position + offset < len(self.stems) and self.stems[position + offset] == next_stem
-                ]
-            )
-        return self._sequences[length - 1]
 
 
 class TextSpans:
@@ -161,11 +142,6 @@ class TextSpans:
         self.text, self.char_start, self.char_end = text, char_start, char_end
         self.word_start, self.word_end = ranges_touched(text.word_start, text.word_end, char_start, char_end)
         self.num_words = self.word_end - self.word_start
-
-    @cached_property
-    def pairs(self) -> list[Span]:
-        """The spans as (char_start, char_end)."""
-        return list(zip(self.char_start.tolist(), self.char_end.tolist(), strict=True))
 
     def highest_of_words(self, values: np.ndarray) -> np.ndarray:
         """Return the highest of each span's words, from values of shape (W,)."""
@@ -187,7 +163,6 @@ class TextSpans:
         is_name = np.concatenate([[False], text.is_name, [False]])
         first_mark = np.append(text.marks, len(text.context))[np.searchsorted(text.marks, self.char_start)]
         return {
-            "num_words": np.log(self.num_words),
             "rarity_of_first_word": text.rarities[word_start],
             "rarity_of_last_word": text.rarities[last],
             "mean_rarity": self.sum_of_words(text.rarities) / self.num_words,
@@ -200,33 +175,11 @@ class TextSpans:
             # The white space behind the mark is within the span as well.
             "mark_inside": first_mark + 1 < self.char_end,
             "share_of_names": self.sum_of_words(text.is_name) / self.num_words,
-            "cuts_word": np.array([cuts_word(text.context, span) for span in self.pairs], dtype=bool),
+            "cuts_word": text.is_inside_word(self.char_start) | text.is_inside_word(self.char_end),
         }
 
-    @cached_property
-    def other_places(self) -> tuple[np.ndarray, np.ndarray, "TextSpans"]:
-        """Where the words of spans stand again.
-
-        Returns
-        -------
-        rows : ndarray of shape (R,), int64
-            The spans that have another place.
-        begins : ndarray of shape (R,), int64
-            Where the places of each begin among all places.
-        places : TextSpans
-        """
-        text = self.text
-        positions = list(map(text.other_places, self.word_start.tolist(), self.word_end.tolist()))
-        counts = np.array([len(of_span) for of_span in positions])
-        rows = np.flatnonzero(counts)
-        first = np.array([position for of_span in positions for position in of_span], dtype=np.int64)
-        last = first + np.repeat(self.num_words, counts) - 1
-        places = TextSpans(text, text.word_start[first], text.word_end[last])
-        return rows, (np.cumsum(counts) - counts)[rows], places
-
-    def overlap(self, span: Span) -> np.ndarray:
-        """Return the word-level F1 of each span with another span, shape (S,)."""
-        ends = np.array([span[0]]), np.array([span[1]])
-        first, last = ranges_touched(self.text.word_start, self.text.word_end, *ends)
+    def word_f1(self, others: "TextSpans") -> np.ndarray:
+        """Return the word-level F1 of each span with each of O others on the same context, shape (O, S)."""
+        first, last = others.word_start[:, None], others.word_end[:, None]
         shared = np.minimum(self.word_end, last) - np.maximum(self.word_start, first)
         return 2 * shared.clip(min=0) / (self.num_words + last - first)

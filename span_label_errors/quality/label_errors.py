@@ -1,38 +1,36 @@
-"""Label quality of given answers: how likely each is right, what the answer is instead, and where to cut the list."""
+"""Label errors of a data set: how likely each label is right, why it may not be, and what would be right instead."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, logit
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from span_label_errors.quality.answer_model import AnswerModel
-from span_label_errors.quality.candidates import AnswerFeatures, Candidates, GivenAnswer
-from span_label_errors.quality.checks import failed_checks
-from span_label_errors.quality.held_out import MIN_ANSWERS, HeldOutModels
-from span_label_errors.quality.mistakes import MISTAKES
-from span_label_errors.quality.reasons import NO_ANSWER, joined, reasons_of_model
-from span_label_errors.quality.scores import span_label_quality
+from span_label_errors.quality.checks import CHECKS, failed_checks
+from span_label_errors.quality.decided import CORRECTED, NO_ANSWER, Decision, known_examples
+from span_label_errors.quality.features import FEATURES
+from span_label_errors.quality.mistakes import KINDS
+from span_label_errors.quality.posterior import Judge, Judged
+from span_label_errors.quality.scores import checked_examples
+from span_label_errors.quality.sites import NO_SPAN
 from span_label_errors.results.read import span_classes_of
-from span_label_errors.spans.expected_f1 import best_span, expected_f1_share
-from span_label_errors.spans.text import Span
 
-# Shares of the planted mistakes that are looked for among the given answers.
-_TAILS = (0.3, 0.4, 0.5)
-_SMALLEST = 1e-6
-# Of better answers, the reasons are their failed checks only.
+# Fewer answers than this, or one paragraph, say nothing about how many of them are wrong.
+MIN_ANSWERS = 50
+THRESHOLD = 0.5
+# A suggestion must be at least this likely.
+_DESERVED = 0.4
+# Of better labels, nothing is held against them.
 _SUSPICIOUS = 0.9
-# A check that is certain, and by how much it divides the odds that the answer is right.
-_CERTAIN_CHECK, _ODDS_DIVISOR = "cut_word", 10.0
+_MAX_EVIDENCE = 3
+# What does not halve the odds of being right is no evidence.
+_WEAKEST = -0.69
 
 
 class FewAnswersWarning(UserWarning):
-    """Too few answers to learn from, so label quality comes from the probabilities alone."""
+    """Too few answers to learn from: the ranking is what was learned elsewhere, and nothing is estimated."""
 
 
 @dataclass(frozen=True)
@@ -42,23 +40,21 @@ class LabelErrors:
     Attributes
     ----------
     issues : DataFrame
-        One row per example, worst first: `rank` (from 1), `index` (of the example in the data set), `id`,
-        `label_quality` (0 to 1; the probability that the given answer is right, as far as the estimate of the
-        share of wrong ones holds), `is_issue` (the estimated number of wrong ones, and all answers that cut a
-        word), `question`, `given_answer` and `given_start` (the worst of the example's given answers; empty
-        without one), `suggested_answer`, `suggested_start`, `suggestion_confidence` (the probability that an
-        annotator marks this span), `checks` (names of the checks of the text that fail), `reasons` (up to three,
-        in words, joined by `"; "`: failed checks, and what the models hold against an answer of a quality below
-        0.9) and `fold`. Offsets are characters of the context.
-    estimated_wrong : int
-        How many examples are estimated to be wrong.
-    learned : bool
-        Whether there were enough answers to learn from; otherwise the probabilities alone decide.
+        One row per example, worst first, those that reviewers have decided on last: `rank` (from 1), `index` (of the
+        example in the data set), `id`, `label_quality` (0 to 1: the probability that the given label is right),
+        `is_issue` (whether that is below the threshold, and nobody has decided), `question`, `given_answer` and
+        `given_start` (the worst of the example's given answers; empty without one), `suggested_answer`,
+        `suggested_start` and `suggestion_confidence` (what is right instead, with its probability, where that is high
+        enough; `"[no answer]"` if nothing is), `reason` (of a quality below 0.9: the likeliest kind of mistake, in
+        words), `evidence` (what speaks for the suggestion against the given answer, and failed checks, joined by
+        `"; "`), `checks` (names of the checks of the text that fail), `decision` (`"confirmed"`, `"corrected"` or empty)
+        and `fold`. Offsets are characters of the context.
+    estimated_wrong : float or None
+        How many examples are wrong: the sum of 1 - `label_quality`. None if there is too little to learn from.
     """
 
     issues: pd.DataFrame
-    estimated_wrong: int
-    learned: bool
+    estimated_wrong: float | None
 
     def label_quality(self) -> np.ndarray:
         """Return the label quality of the n examples in the order of the data set, shape (n,)."""
@@ -66,35 +62,36 @@ class LabelErrors:
 
 
 @dataclass(frozen=True)
-class _AnswerScore:
-    """How likely one given answer is right, what it could be instead, and why."""
+class _Verdict:
+    """What is said about one given answer."""
 
-    log_odds: float  # of being right, before the share of wrong ones is known
-    suggestion: Span | None
-    confidence: float
-    reasons: Sequence[str] = ()  # the strongest first
+    quality: float
+    given: tuple[int, int]
+    instead: tuple[int, int] | None = None
+    confidence: float = np.nan
+    reason: str = ""
+    evidence: tuple[str, ...] = ()
+    is_certain: bool = False  # the text alone tells
 
 
 def find_label_errors(
-    table: pd.DataFrame, *, seed: int = 0, mistakes: Mapping[str, Callable] = MISTAKES
+    table: pd.DataFrame, *, threshold: float = THRESHOLD, decisions: Iterable[Decision] = (), seed: int = 0
 ) -> LabelErrors:
-    """Rank examples by how suspicious their given answers are, and suggest other answers.
+    """Rank examples by how likely their given labels are right, with a reason and a suggestion where they are not.
 
-    Models learn from the data set itself what makes an answer suspicious. Nobody has marked which answers are wrong,
-    but most are right, and mistakes of known kinds can be planted in their places. The models tell given answers
-    from planted mistakes, and from the other spans of the context, by the features of `features.FEATURES`:
-    out-of-fold probabilities, words of the question, form of the span. Each answer is scored by models that have
-    learned from other paragraphs only.
+    Everything follows from one posterior; `span_label_errors.quality` explains it. It learns from the data set itself.
+    Each answer is judged by what was learned from other paragraphs of its fold only.
 
     Parameters
     ----------
     table : DataFrame
         `out_of_fold.parquet` as read by pandas: one row per example.
+    threshold : float
+        Labels of a lower quality are issues.
+    decisions : iterable of Decision
+        What reviewers have decided about these examples, in this round or in earlier ones.
     seed : int
-        Of the planted mistakes. The same table and seed give the same ranking.
-    mistakes : mapping
-        Kinds of mistake to learn from, as `mistakes.MISTAKES`: each a function of context, answer span and
-        the spans of other answers on the context, that returns wrong spans.
+        Of what is drawn at random. The same table and seed give the same ranking.
 
     Returns
     -------
@@ -103,46 +100,50 @@ def find_label_errors(
     Raises
     ------
     ValueError
-        If a column is missing, or labels and probabilities are not as `span_label_quality` wants them.
+        If a column is missing, labels and probabilities are not as `span_label_quality` wants them, or the threshold is
+        not between 0 and 1.
 
     Warns
     -----
     FewAnswersWarning
-        If mistakes can be planted for fewer than `MIN_ANSWERS` answers, or on one paragraph only. Then
-        `label_quality` is `span_label_quality` (with the odds of answers that cut a word divided, as always), and
-        the suggestion is the span of the highest expected F1.
+        If there are fewer than `MIN_ANSWERS` answers, or one paragraph only. Then nothing is estimated, and an issue is
+        only what the text alone tells: an answer that begins or ends inside a word.
+    UserWarning
+        If decisions fit no example.
     """
-    quality = _quality_of_probabilities(table)
-    models = HeldOutModels(AnswerFeatures(table, seed, mistakes))
-    given_answers = models.features.given_answers
-    if models.has_enough:
-        answer_scores, share_wrong = _score_by_models(models)
-    else:
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"expected a threshold from 0 to 1, found {threshold}")
+    _check(table)
+    known = known_examples(table, decisions)
+    judge = Judge(table, known, seed=seed)
+    verdicts: dict[int, dict[str, list[_Verdict]]] = defaultdict(lambda: defaultdict(list))
+    for judged in judge.judged():
+        given = judged.site.given
+        verdicts[given.example_index][given.class_name].append(_verdict(judged))
+    quality = np.array([_quality(verdicts[index], judge.sites.labels_every_span) for index in range(len(table))])
+    worst = [
+        min((verdict for of_class in verdicts[index].values() for verdict in of_class), key=lambda found: found.quality)
+        for index in range(len(table))
+    ]
+    has_enough = judge.num_answers >= MIN_ANSWERS and judge.num_paragraphs > 1
+    is_issue = quality < threshold
+    if not has_enough:
         warnings.warn(
             f"expected at least {MIN_ANSWERS} answers on more than one paragraph to learn from, found "
-            f"{models.num_answers} on {models.num_paragraphs}; label_quality comes from the probabilities alone",
+            f"{judge.num_answers} on {judge.num_paragraphs}: the number of wrong ones is not estimated, and only certain "
+            "issues are flagged; check the ranking from the top, or judge these examples together with more of their kind",
             FewAnswersWarning,
             stacklevel=2,
         )
-        answer_scores = [_score_by_probabilities(given, table.iloc[given.example_index]) for given in given_answers]
-        share_wrong = float((quality < 0.5).mean())
-
-    # The worst answer of each example stands for it.
-    worst: dict[int, int] = {}
-    for row in np.argsort([answer_score.log_odds for answer_score in answer_scores], kind="stable").tolist():
-        worst.setdefault(given_answers[row].example_index, row)
-    rows = [worst[example_index] for example_index in range(len(table))]
-    given, answer_scores = [given_answers[row].span for row in rows], [answer_scores[row] for row in rows]
-    if models.has_enough:
-        quality = expit(np.array([answer_score.log_odds for answer_score in answer_scores]) + logit(1 - share_wrong))
-    estimated_wrong = round(share_wrong * len(table))
-    return LabelErrors(
-        _issues(table, quality, given, answer_scores, estimated_wrong), estimated_wrong, models.has_enough
-    )
+        is_issue &= np.array([verdict.is_certain for verdict in worst])
+    decided = [known[index].decision if index in known else "" for index in range(len(table))]
+    # What reviewers decided is certain.
+    quality = np.select([np.array(decided) == CORRECTED, np.array(decided) != ""], [0.0, 1.0], quality)
+    issues = _issues(table, quality, is_issue, worst, decided)
+    return LabelErrors(issues, float((1 - quality).sum()) if has_enough else None)
 
 
-def _quality_of_probabilities(table: pd.DataFrame) -> np.ndarray:
-    """Check a table, and return `span_label_quality` of its examples, shape (n,)."""
+def _check(table: pd.DataFrame) -> None:
     classes = span_classes_of(table)
     needed = ["id", "title", "question", "context", "given_answer", "given_start", "given_label", "fold", "char_start"]
     needed += ["char_end", *(f"labels_{name}" for name in classes)]
@@ -155,108 +156,69 @@ def _quality_of_probabilities(table: pd.DataFrame) -> np.ndarray:
     if not len(table):
         raise ValueError("expected at least one example, found none")
     for name in classes:
-        for row, (labels, tokens) in enumerate(zip(table[f"labels_{name}"], table["char_start"], strict=True)):
-            if len(labels) != len(tokens):
-                raise ValueError(f"example {row}: expected {len(tokens)} labels, one a token, found {len(labels)}")
-    of_classes = [span_label_quality(list(table[f"labels_{n}"]), list(table[f"pred_probs_{n}"])) for n in classes]
-    return np.min(of_classes, axis=0)
+        labels = list(table[f"labels_{name}"])
+        checked_examples(labels, list(table[f"pred_probs_{name}"]))
+        for row, (of_example, tokens) in enumerate(zip(labels, table["char_start"], strict=True)):
+            if len(of_example) != len(tokens):
+                raise ValueError(f"example {row}: expected {len(tokens)} labels, one a token, found {len(of_example)}")
 
 
-def _score_by_models(models: HeldOutModels) -> tuple[list[_AnswerScore], float]:
-    """Score each given answer by the model that has learned from the other parts; estimate the share of wrong ones."""
-    is_span = np.array([given.span is not None for given in models.features.given_answers])
-    log_odds, no_answer = np.empty(len(is_span)), np.empty((len(is_span), 3))
-    suggestions: list[tuple[Span, float]] = [((0, 0), 0.0)] * len(is_span)
-    reasons = [[NO_ANSWER]] * len(is_span)
-    for row, model, candidates, choice in models.judged():
-        likeliest = int(np.argmax(choice))
-        suggestions[row] = candidates.spans[likeliest], float(choice[likeliest])
-        if is_span[row]:
-            log_odds[row] = model.log_odds(candidates.given, candidates.features)[0]
-            reasons[row] = reasons_of_model(model.explain(candidates.given[0]))
-        if not is_span.all():
-            no_answer[row] = _features_of_no_answer(model, candidates)
-    if not is_span.all():
-        log_odds[~is_span] = _log_odds_of_no_answer(no_answer, is_span, models.part)
-    share_wrong = estimated_share_wrong(log_odds[is_span], _log_odds_of_mistakes(models), models.training.kinds)
-    answer_scores = [
-        _AnswerScore(odds, *suggestion, against)
-        for odds, suggestion, against in zip(log_odds.tolist(), suggestions, reasons, strict=True)
-    ]
-    # Neither none nor most of a data set: a prior of 0 would leave nothing to rank by.
-    return answer_scores, float(np.clip(share_wrong, 0.5 / len(answer_scores), 0.5))
+def _quality(verdicts: dict[str, list[_Verdict]], labels_every_span: dict[str, bool]) -> float:
+    """Return the probability that an example's label is right, from those of its given answers.
 
-
-def _features_of_no_answer(model: AnswerModel, candidates: Candidates) -> np.ndarray:
-    """Return what speaks for "no answer": how likely no token is labelled, and how good the best candidate is."""
-    none = np.log1p(-candidates.probs).sum()
-    share = expected_f1_share(np.zeros(len(candidates.probs)), candidates.probs)
-    best = model.log_odds(candidates.features, candidates.features).max()
-    return np.array([none, np.log(max(share, _SMALLEST)), -best])
-
-
-def _log_odds_of_no_answer(no_answer: np.ndarray, is_span: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """Score "no answer": where it is wrong, the features look like those of the examples that have an answer."""
-    log_odds = np.empty(len(no_answer))
-    for number in np.unique(part[~is_span]):
-        others, held_out = part != number, part == number
-        if min(is_span[others].sum(), (~is_span[others]).sum()) < MIN_ANSWERS:
-            share = np.exp(no_answer[held_out, 1])
-            log_odds[held_out] = logit(share.clip(_SMALLEST, 1 - _SMALLEST))
-            continue
-        model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
-        model.fit(no_answer[others], ~is_span[others])
-        log_odds[held_out] = model.decision_function(no_answer[held_out])
-    return log_odds[~is_span]
-
-
-def _log_odds_of_mistakes(models: HeldOutModels) -> np.ndarray:
-    training, log_odds = models.training, np.empty(len(models.training.mistakes))
-    for answer in np.unique(training.mistake_of):
-        rows = np.flatnonzero(training.mistake_of == answer)
-        model = models.models[models.part_of_training[answer]]
-        log_odds[rows] = model.log_odds(training.mistakes[rows], training.compared[answer])
-    return log_odds
-
-
-def estimated_share_wrong(given: np.ndarray, mistakes: np.ndarray, kinds: np.ndarray) -> float:
-    """Estimate which share of the given answers is wrong, from how many look like mistakes.
-
-    `given` has the log-odds of U answers, shape (U,); `mistakes` and `kinds` have those of M planted mistakes and the
-    names of their kinds, shape (M,).
-
-    If half of the planted mistakes score below a threshold, then so should half of the wrong answers: twice the
-    share of given answers below it bounds the share of wrong ones (Elkan and Noto, 2008, "Learning classifiers
-    from only positive and unlabeled data", for labels of the other sign). Right answers below it make that too
-    high, and wrong ones that look better than planted mistakes too low; the mean over some thresholds is taken.
+    Where every span is labelled, all of them must be right. Other answers of one example say the same in other ways.
     """
-    _, kind_of, counts = np.unique(kinds, return_inverse=True, return_counts=True)
-    order = np.argsort(mistakes)
-    share_below = np.cumsum(1 / counts[kind_of][order]) / len(counts)
-    thresholds = [mistakes[order][np.searchsorted(share_below, tail)] for tail in _TAILS]
-    return float(np.mean([(given <= limit).mean() / tail for limit, tail in zip(thresholds, _TAILS, strict=True)]))
+    of_classes = [
+        np.prod([verdict.quality for verdict in of_class])
+        if labels_every_span[name]
+        else min(verdict.quality for verdict in of_class)
+        for name, of_class in verdicts.items()
+    ]
+    return float(np.prod(of_classes))
 
 
-def _score_by_probabilities(given: GivenAnswer, example: pd.Series) -> _AnswerScore:
-    probs = np.asarray(example[f"pred_probs_{given.class_name}"], dtype=np.float64)
-    share = expected_f1_share(np.asarray(example[f"labels_{given.class_name}"]), probs)
-    log_odds = float(logit(np.clip(share, _SMALLEST, 1 - _SMALLEST)))
-    best = best_span(probs)
-    if best is None:
-        return _AnswerScore(log_odds, None, float(np.prod(1 - probs)))
-    span = (int(example["char_start"][best[0]]), int(example["char_end"][best[1] - 1]))
-    return _AnswerScore(log_odds, span, float(probs[slice(*best)].mean()))
+def _verdict(judged: Judged) -> _Verdict:
+    site, quality, instead = judged.site, judged.quality, judged.instead
+    likeliest = int(instead.argmax())
+    of_kinds = judged.posterior[1:].sum(axis=1)
+    confidence = float(instead[likeliest])
+    if quality >= _SUSPICIOUS:
+        return _Verdict(quality, site.given.span)
+    return _Verdict(
+        quality=quality,
+        given=site.given.span,
+        instead=tuple(site.spans[likeliest].tolist()) if confidence >= _DESERVED else None,
+        confidence=confidence if confidence >= _DESERVED else np.nan,
+        reason=_reason(judged, judged.kinds[int(of_kinds.argmax())], likeliest),
+        evidence=_evidence(judged, likeliest),
+        is_certain=site.cuts_word,
+    )
+
+
+def _reason(judged: Judged, kind: str, likeliest: int) -> str:
+    if judged.site.given.span == NO_SPAN:
+        return "a span of the context looks like an answer"
+    if tuple(judged.site.spans[likeliest]) == NO_SPAN:
+        return "no answer expected"
+    return KINDS[kind].reason
+
+
+def _evidence(judged: Judged, likeliest: int) -> tuple[str, ...]:
+    """Return what makes another candidate likelier than the given answer in the choice, strongest first."""
+    site = judged.site
+    difference = site.features[site.given_row] - site.features[likeliest]
+    strength: dict[str, float] = {}
+    for words, of_feature, term in zip(FEATURES.values(), difference, difference * judged.weights, strict=True):
+        words_against = words[int(of_feature > 0)]
+        if words_against:
+            strength[words_against] = strength.get(words_against, 0.0) + float(term)
+    return tuple(sorted((words for words in strength if strength[words] <= _WEAKEST), key=strength.get))
 
 
 def _issues(
-    table: pd.DataFrame,
-    quality: np.ndarray,
-    given: list[Span | None],
-    answer_scores: list[_AnswerScore],
-    estimated_wrong: int,
+    table: pd.DataFrame, quality: np.ndarray, is_issue: np.ndarray, worst: list[_Verdict], decided: list[str]
 ) -> pd.DataFrame:
     contexts = table["context"].tolist()
-    suggested = [answer_score.suggestion for answer_score in answer_scores]
     examples = [
         {
             "question": row.question,
@@ -266,35 +228,40 @@ def _issues(
         for row in table.itertuples()
     ]
     checks = failed_checks(examples)
-    is_certain = np.array([_CERTAIN_CHECK in names for names in checks])
-    # Certainty has no odds to divide.
-    divided = expit(logit(quality.clip(_SMALLEST, 1 - _SMALLEST)) - np.log(_ODDS_DIVISOR))
-    quality = np.where(is_certain, divided, quality)
-    reasons = [
-        joined(names, answer_score.reasons if score < _SUSPICIOUS else ())
-        for names, answer_score, score in zip(checks, answer_scores, quality, strict=True)
+    given, instead = [verdict.given for verdict in worst], [verdict.instead for verdict in worst]
+    evidence = [
+        [CHECKS[name] for name in names] + list(verdict.evidence) for names, verdict in zip(checks, worst, strict=True)
     ]
     issues = pd.DataFrame(
         {
             "index": np.arange(len(table)),
             "id": table["id"].to_numpy(),
             "label_quality": quality,
-            "is_issue": is_certain,
+            "is_issue": is_issue & (np.array(decided) == ""),
             "question": table["question"].to_numpy(),
-            "given_answer": [_text(context, span) for context, span in zip(contexts, given, strict=True)],
-            "given_start": pd.array([span[0] if span else None for span in given], dtype="Int64"),
-            "suggested_answer": [_text(context, span) for context, span in zip(contexts, suggested, strict=True)],
-            "suggested_start": pd.array([span[0] if span else None for span in suggested], dtype="Int64"),
-            "suggestion_confidence": [answer_score.confidence for answer_score in answer_scores],
+            "given_answer": [_text(context, span, "") for context, span in zip(contexts, given, strict=True)],
+            "given_start": _starts(given),
+            "suggested_answer": [_text(context, span, NO_ANSWER) for context, span in zip(contexts, instead, strict=True)],
+            "suggested_start": _starts(instead),
+            "suggestion_confidence": [verdict.confidence for verdict in worst],
+            "reason": [verdict.reason for verdict in worst],
+            "evidence": ["; ".join(list(dict.fromkeys(each))[:_MAX_EVIDENCE]) for each in evidence],
             "checks": ["; ".join(names) for names in checks],
-            "reasons": reasons,
+            "decision": decided,
             "fold": table["fold"].to_numpy(),
         }
-    ).sort_values("label_quality", kind="stable", ignore_index=True)
+    )
+    issues["is_decided"] = issues["decision"] != ""
+    issues = issues.sort_values(["is_decided", "label_quality"], kind="stable", ignore_index=True)
     issues.insert(0, "rank", np.arange(1, len(table) + 1))
-    issues["is_issue"] |= issues["rank"] <= estimated_wrong
-    return issues
+    return issues.drop(columns="is_decided")
 
 
-def _text(context: str, span: Span | None) -> str:
-    return context[slice(*span)] if span else ""
+def _text(context: str, span: tuple[int, int] | None, of_no_span: str) -> str:
+    if span is None:
+        return ""
+    return of_no_span if span == NO_SPAN else context[slice(*span)]
+
+
+def _starts(spans: list[tuple[int, int] | None]) -> pd.arrays.IntegerArray:
+    return pd.array([None if span in (None, NO_SPAN) else span[0] for span in spans], dtype="Int64")

@@ -1,77 +1,123 @@
-"""Wrong answers of known kinds: what an annotator could have marked by mistake.
+"""How annotators go wrong: for each kind of mistake, how likely the right answer would have become the given one."""
 
-Spans are moved, cut and grown by whole words, so that every planted answer labels other tokens than the
-right one, whatever the tokenizer.
-"""
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import re
-from collections.abc import Callable, Iterable, Sequence
+import numpy as np
 
-from span_label_errors.spans.text import Span, cuts_word, is_whole_words, normalized_text, overlaps, word_spans
+from span_label_errors.quality.sites import Site
 
-MAX_EXTRA_WORDS = 8
-
-
-def moved(context: str, answer: Span, others: Sequence[Span] = ()) -> list[Span]:
-    """Return the spans of as many words as the answer that do not touch it or repeat its text."""
-    words = word_spans(context)
-    length = max(1, len(_words_of(words, answer)))
-    spans = [(words[i][0], words[i + length - 1][1]) for i in range(len(words) - length + 1)]
-    return _elsewhere(context, spans, answer)
+# A distractor attracts with its own probability of being right to this power: the more even, the more at random.
+FLATTENING = 0.3
+# Of right answers that are cut inside a word, where few answers of the data are.
+_RIGHT_BUT_CUT = 1e-4
+_TINY = 1e-12
 
 
-def swapped(context: str, answer: Span, others: Sequence[Span] = ()) -> list[Span]:
-    """Return the answers of other questions on the paragraph that do not touch this one or repeat its text."""
-    return _elsewhere(context, dict.fromkeys(others), answer)
+@dataclass(frozen=True)
+class Kind:
+    """A kind of mistake.
+
+    Attributes
+    ----------
+    share : float
+        Its share of all mistakes, as long as the data say nothing else.
+    reason : str
+        In words, about the given answer.
+    likelihood : callable
+        Takes a `Site` and the choice (S,); returns P(given answer | right answer), shape (S,), for each candidate as the
+        right answer.
+    """
+
+    share: float
+    reason: str
+    likelihood: Callable[[Site, np.ndarray], np.ndarray]
 
 
-def cut_short(context: str, answer: Span, others: Sequence[Span] = ()) -> list[Span]:
-    """Return the answer without some words at its beginning or its end."""
-    words = _words_of(word_spans(context), answer)
-    heads = [(words[0][0], word[1]) for word in words[:-1]]
-    tails = [(word[0], words[-1][1]) for word in words[1:]]
-    return heads + tails
+def _distractor(site: Site, choice: np.ndarray) -> np.ndarray:
+    """Something else of the context looked like the answer.
+
+    The place is drawn by the flattened choice from those that share no character with the right answer; how the span
+    is marked there, by the choice itself.
+    """
+    flat = choice**FLATTENING
+    flat /= flat.sum()
+    here = site.overlap_given
+    place = flat[here].sum() / np.maximum(1 - site.overlapping_mass(flat), _TINY)
+    return ~here * place * choice[site.given_row] / max(choice[here].sum(), _TINY)
 
 
-def too_long(context: str, answer: Span, others: Sequence[Span] = ()) -> list[Span]:
-    """Return the answer with 2 to `MAX_EXTRA_WORDS` more words, before it, after it or on both sides."""
-    words = word_spans(context)
-    before = [start for start, end in words if end <= answer[0]]
-    after = [end for start, end in words if start >= answer[1]]
-    return [
-        (before[-num_before] if num_before else answer[0], after[num_after - 1] if num_after else answer[1])
-        for num_before in range(min(MAX_EXTRA_WORDS, len(before)) + 1)
-        for num_after in range(min(MAX_EXTRA_WORDS, len(after)) + 1)
-        if 2 <= num_before + num_after <= MAX_EXTRA_WORDS
-    ]
+def _anywhere(site: Site, choice: np.ndarray) -> np.ndarray:
+    """Any span of the context, as long as answers are."""
+    return ~site.overlap_given * site.chance
 
 
-def wrong_occurrence(context: str, answer: Span, others: Sequence[Span] = ()) -> list[Span]:
-    """Return where else the answer's text stands, as whole words."""
-    text = re.escape(context[slice(*answer)].strip())
-    spans = [match.span(1) for match in re.finditer(f"(?=({text}))", context, re.IGNORECASE)]
-    return [span for span in spans if is_whole_words(context, span) and not overlaps(span, answer)]
+def _swapped(site: Site, choice: np.ndarray) -> np.ndarray:
+    """The answer of another question on the context."""
+    return ~site.overlap_given * site.chance_of_other_answer
 
 
-def cut_inside_word(context: str, answer: Span, others: Sequence[Span] = ()) -> list[Span]:
-    """Return the parts of the answer that begin or end inside one of its words or numbers."""
-    start, end = answer
-    parts = [(start, border) for border in range(start + 1, end)] + [(border, end) for border in range(start + 1, end)]
-    return [part for part in parts if cuts_word(context, part)]
+def _cut_short(site: Site, choice: np.ndarray) -> np.ndarray:
+    """The right answer without some words at one end."""
+    contains = site.contains_given & site.shares_border
+    return contains / (2 * np.maximum(site.num_words - 1, 1))
 
 
-# Kinds that label other tokens than the right answer; the last can label the same, where a token is a whole word.
-KINDS: dict[str, Callable[..., list[Span]]] = {
-    function.__name__: function for function in (moved, swapped, cut_short, too_long, wrong_occurrence)
+def _too_long(site: Site, choice: np.ndarray) -> np.ndarray:
+    """The right answer with more words before or behind it, rather few than many."""
+    extra = np.maximum(site.num_words[site.given_row] - site.num_words, 1)
+    return site.within_given / (extra * (extra + 1) * _HARMONIC)
+
+
+def _other_place(site: Site, choice: np.ndarray) -> np.ndarray:
+    """The same text, where it is not the answer."""
+    return site.same_text / max(site.same_text.sum(), 1)
+
+
+def _inside_word(site: Site, choice: np.ndarray) -> np.ndarray:
+    """A part of the right answer that begins or ends inside a word."""
+    return site.cuts_word * site.contains_given / (2 * site.num_characters)
+
+
+# The sum of 1 / x for the extra words that are thinkable.
+_HARMONIC = (1 / np.arange(1, 51)).sum()
+
+KINDS = {
+    "distractor": Kind(0.43, "another place answers the question", _distractor),
+    "anywhere": Kind(0.10, "does not look like an answer", _anywhere),
+    "swapped": Kind(0.15, "answers another question on the context", _swapped),
+    "cut_short": Kind(0.12, "probably cut short", _cut_short),
+    "too_long": Kind(0.12, "probably too long", _too_long),
+    "other_place": Kind(0.05, "the same words elsewhere answer the question", _other_place),
+    "inside_word": Kind(0.03, "begins or ends inside a word", _inside_word),
 }
-MISTAKES = {**KINDS, "cut_inside_word": cut_inside_word}
 
 
-def _words_of(words: Sequence[Span], span: Span) -> list[Span]:
-    return [word for word in words if overlaps(word, span)]
+def joint_probabilities(site: Site, choice: np.ndarray, kinds: tuple[str, ...]) -> np.ndarray:
+    """Return P(candidate is right, and the given answer was marked), without and with each kind of mistake.
 
+    Parameters
+    ----------
+    site : Site
+    choice : ndarray of shape (S,)
+        The probability of each candidate to be the right answer.
+    kinds : tuple of str, length K
+        Names of `KINDS`.
 
-def _elsewhere(context: str, spans: Iterable[Span], answer: Span) -> list[Span]:
-    """Return the spans that do not touch the answer or repeat its text."""
-    text = normalized_text(context[slice(*answer)])
-    return [span for span in spans if not overlaps(span, answer) and normalized_text(context[slice(*span)]) != text]
+    Returns
+    -------
+    ndarray of shape (K + 1, S)
+        The first row is for no mistake: it is zero but for the given answer.
+    """
+    joint = np.zeros((len(kinds) + 1, len(choice)))
+    for row, name in enumerate(kinds, start=1):
+        # Where few answers cut a word, nothing but a slip inside one does.
+        if not site.cuts_word or name == "inside_word":
+            joint[row] = choice * KINDS[name].likelihood(site, choice)
+    right = _RIGHT_BUT_CUT * choice @ _inside_word(site, choice) if site.cuts_word else choice[site.given_row]
+    joint[0, site.given_row] = max(right, _TINY)
+    if site.is_known:
+        joint[:, np.arange(len(choice)) != site.right_row] = 0.0
+        if not joint.any():
+            joint[1:, site.right_row] = _TINY  # a mistake of no known kind
+    return joint

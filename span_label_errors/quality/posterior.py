@@ -1,0 +1,237 @@
+"""The one posterior that everything the judge says follows from."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import GroupKFold
+
+from span_label_errors.quality.choice import ChoicePrior, fit_choice, log_choice, read_prior
+from span_label_errors.quality.decided import KnownExample
+from span_label_errors.quality.mistakes import KINDS, joint_probabilities
+from span_label_errors.quality.sites import NO_SPAN, Site, Sites
+
+# More answers teach the few weights nothing new, but would have to be held in memory.
+MAX_LEARNED = 5000
+ALTERNATIVES = 100
+
+
+@dataclass(frozen=True)
+class JudgeRecipe:
+    """What the judge assumes before it sees data.
+
+    Attributes
+    ----------
+    share_wrong : float
+        The share of wrong answers, as far as the data say nothing else.
+    strength : float
+        How many answers that assumption outweighs, the shares of the kinds of mistakes included.
+    kinds : tuple of str
+        The kinds of mistakes, names of `mistakes.KINDS`.
+    penalty : float
+        How strongly the choice is pulled towards its prior; see `fit_choice`.
+    rounds : int
+        How often the choice is fitted, with the posterior of the last time as weights.
+    num_parts : int
+        Into how many parts the paragraphs of a fold are split.
+    """
+
+    share_wrong: float = 0.06
+    strength: float = 150.0
+    kinds: tuple[str, ...] = tuple(KINDS)
+    penalty: float = 15.0
+    rounds: int = 3
+    num_parts: int = 5
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the judge thinks of one given answer.
+
+    Attributes
+    ----------
+    row : int
+        In `Judge.sites.given_answers`.
+    site : Site
+    choice : ndarray of shape (S,)
+        The probability of each candidate to be the right answer, before the given one is looked at.
+    posterior : ndarray of shape (K + 1, S)
+        The probability that a candidate is right and that the given answer came of it without a mistake (first row)
+        or by a mistake of each kind; the sum is 1.
+    kinds : tuple of str, length K
+        The names of the kinds.
+    weights : ndarray of shape (F,)
+        Of the features, in the choice.
+    """
+
+    row: int
+    site: Site
+    choice: np.ndarray
+    posterior: np.ndarray
+    kinds: tuple[str, ...]
+    weights: np.ndarray
+
+    @property
+    def quality(self) -> float:
+        """The probability that the given answer is right."""
+        return float(self.posterior[0, self.site.given_row])
+
+    @property
+    def instead(self) -> np.ndarray:
+        """The probability that each candidate is right and the given answer wrong, shape (S,)."""
+        return self.posterior[1:].sum(axis=0)
+
+
+class Judge:
+    """Learns from a data set what its right answers look like, and how often which mistakes were made.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `out_of_fold.parquet` as read by pandas: one row per example.
+    known : mapping of int to KnownExample
+        By example index, what reviewers have decided.
+    seed : int
+        Of the alternatives and, in large data sets, of the answers to learn from.
+    recipe : JudgeRecipe or None
+    prior : ChoicePrior or None
+        Else `read_prior()`.
+
+    Attributes
+    ----------
+    sites : Sites
+    shares : ndarray of shape (K + 1,)
+        The share of right answers, and of each kind of mistake.
+    alternatives : list of ndarray of shape (A, F)
+        Of the L answers learned from, the features of what is taken for right and, below it, of other candidates.
+    importance : ndarray of shape (L,)
+        The probability that each of them is right.
+    num_answers, num_paragraphs : int
+        How many given spans there are to learn from, on how many paragraphs.
+    """
+
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        known: Mapping[int, KnownExample] | None = None,
+        *,
+        seed: int = 0,
+        recipe: JudgeRecipe | None = None,
+        prior: ChoicePrior | None = None,
+    ):
+        self.recipe = recipe or JudgeRecipe()
+        self._prior = prior or read_prior()
+        known = known or {}
+        self.sites = Sites(table, self._prior.weights)
+        given_answers = self.sites.given_answers
+        is_span = [given.span != NO_SPAN for given in given_answers]
+        self.num_answers = int(np.sum(is_span))
+        self.num_paragraphs = len({given.paragraph for given in given_answers if given.span != NO_SPAN})
+        self._model = _models_of(self.sites, self.recipe.num_parts)
+        self.sites.right_answers = {
+            row: known[given.example_index].right_answer(given)
+            for row, given in enumerate(given_answers)
+            if given.example_index in known
+        }
+        rows = np.arange(len(given_answers))
+        if len(rows) > MAX_LEARNED:
+            rows = np.sort(np.random.default_rng(seed).choice(rows, MAX_LEARNED, replace=False))
+        self._learned = dict(self.sites.of(rows))
+        self._weights: dict[tuple[int, int], np.ndarray] = {}
+        self.shares = self._first_shares()
+        self.alternatives, self.importance = self._learn(seed)
+
+    def judged(self) -> Iterator[Judged]:
+        """Yield what is thought of every given answer, context by context."""
+        unknown = np.array([row for row in range(len(self.sites.given_answers)) if row not in self._learned], dtype=int)
+        for row, site in chain(self._learned.items(), self.sites.of(unknown)):
+            choice, joint = self._joint(row, site)
+            posterior = joint * self.shares[:, None]
+            posterior /= posterior.sum()
+            yield Judged(row, site, choice, posterior, self.recipe.kinds, self._weights[self._model[row]])
+
+    def _first_shares(self) -> np.ndarray:
+        shares = np.array([KINDS[name].share for name in self.recipe.kinds])
+        return np.concatenate([[1 - self.recipe.share_wrong], self.recipe.share_wrong * shares / shares.sum()])
+
+    def _learn(self, seed: int) -> tuple[list[np.ndarray], np.ndarray]:
+        rows = list(self._learned)
+        alternatives = [
+            _with_alternatives(site, np.random.default_rng([seed, row])) for row, site in self._learned.items()
+        ]
+        is_known = np.array([site.is_known for site in self._learned.values()])
+        of_model = np.array([self._model[row] for row in rows])
+        importance = np.ones(len(rows))
+        for _ in range(self.recipe.rounds):
+            for fold, part in sorted(set(self._model)):
+                # Of the same fold: the networks of other folds have trained on the answers that are judged.
+                others = np.flatnonzero((of_model[:, 0] == fold) & (of_model[:, 1] != part))
+                choices = [alternatives[position] for position in others]
+                self._weights[fold, part] = fit_choice(
+                    choices, importance[others], self._prior, self.recipe.penalty
+                )
+            evidence = np.array([self._evidence(row, site) for row, site in self._learned.items()])
+            self.shares = fitted_shares(evidence, self._first_shares(), self.recipe.strength)
+            right = evidence[:, 0] * self.shares[0] / (evidence @ self.shares)
+            # A wrong answer teaches nothing about right ones; what a reviewer said is certain.
+            importance = np.where(is_known, 1.0, right)
+        return alternatives, importance
+
+    def _joint(self, row: int, site: Site) -> tuple[np.ndarray, np.ndarray]:
+        """Return the choice (S,), and P(candidate is right, given answer) of each kind, (K + 1, S)."""
+        choice = np.exp(log_choice(site.features, self._weights[self._model[row]]))
+        return choice, joint_probabilities(site, choice, self.recipe.kinds)
+
+    def _evidence(self, row: int, site: Site) -> np.ndarray:
+        """Return how likely the given answer is without a mistake and by each kind, shape (K + 1,)."""
+        return self._joint(row, site)[1].sum(axis=1)
+
+
+def fitted_shares(evidence: np.ndarray, prior: np.ndarray, strength: float, num_steps: int = 300) -> np.ndarray:
+    """Return the shares of right answers and of each kind of mistake, by expectation maximisation.
+
+    Dempster, Laird and Rubin (1977), "Maximum likelihood from incomplete data via the EM algorithm", with a Dirichlet
+    prior of `strength` answers.
+
+    Parameters
+    ----------
+    evidence : ndarray of shape (N, K + 1)
+        How likely each given answer is without a mistake, and by each kind.
+    prior : ndarray of shape (K + 1,)
+        The shares before any answer is seen.
+    strength : float
+    num_steps : int
+
+    Returns
+    -------
+    ndarray of shape (K + 1,)
+    """
+    shares = prior
+    for _ in range(num_steps):
+        posterior = evidence * shares
+        counts = (posterior / posterior.sum(axis=1, keepdims=True)).sum(axis=0)
+        shares = (counts + strength * prior) / (len(evidence) + strength)
+    return shares
+
+
+def _models_of(sites: Sites, num_parts: int) -> list[tuple[int, int]]:
+    """Return the fold of each given answer and the part of it: its model learns from the fold's other parts.
+
+    No paragraph is in two parts of a fold. A fold of one paragraph has one part, so that its model is the prior.
+    """
+    paragraph, part = np.array([given.paragraph for given in sites.given_answers]), np.zeros(len(sites.fold), dtype=int)
+    for fold in np.unique(sites.fold):
+        rows = np.flatnonzero(sites.fold == fold)
+        count = min(num_parts, len(np.unique(paragraph[rows])))
+        if count > 1:
+            for number, (_, held_out) in enumerate(GroupKFold(count).split(rows, groups=paragraph[rows])):
+                part[rows[held_out]] = number
+    return list(zip(sites.fold.tolist(), part.tolist(), strict=True))
+
+
+def _with_alternatives(site: Site, rng: np.random.Generator) -> np.ndarray:
+    """Return the features of the answer that is taken for right, and of some alternatives below it."""
+    others = rng.permutation(len(site.features))[:ALTERNATIVES]
+    return site.features[[site.right_row, *others[others != site.right_row]]]

@@ -1,0 +1,275 @@
+"""The places of a data set where an answer was given, and the candidates for the right one at each."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from span_label_errors.quality.context import ContextText, TextSpans, WordRarity
+from span_label_errors.quality.features import QuestionFeatures
+from span_label_errors.results.read import span_classes_of
+from span_label_errors.spans.text import Span, cuts_word, normalized_text, overlaps, word_spans
+
+# Stands for "no answer" among spans: it shares a character with none but itself.
+NO_SPAN = (-2, -1)
+# Candidates are as long as all but this share of the data's own answers.
+_LONGER = 0.02
+_MAX_WORDS = 60
+# If more of the given answers cut a word, that is how the data are, and no mistake.
+FEW_CUT_WORDS = 0.2
+# A class of which this share of the labelled examples has several answers apart from each other labels every span.
+_SEVERAL = 0.2
+# Of the many spans of a context, the best by the prior choice, and those that share a character with the given answer.
+_BEST, _BEST_BESIDE_GIVEN = 400, 100
+
+
+class GivenAnswer(NamedTuple):
+    """A given answer, or "no answer" for a class that an example has no answer of."""
+
+    example_index: int
+    class_name: str
+    span: Span  # NO_SPAN for no answer
+    paragraph: int  # spellings of a context that differ in case or white space are one paragraph
+
+
+@dataclass(frozen=True)
+class Site:
+    """A given answer, and S candidates for the right one in its place.
+
+    The candidates are the likeliest spans by the prior choice, the given answer, and "no answer" where the data have it.
+    """
+
+    given: GivenAnswer
+    text: str  # the context
+    spans: np.ndarray  # (S, 2) int64 characters; `NO_SPAN` for no answer
+    features: np.ndarray  # (S, F)
+    num_words: np.ndarray  # (S,)
+    given_row: int
+    right_row: int  # what a reviewer said is right; else the given answer
+    is_known: bool  # whether a reviewer said so
+    cuts_word: bool  # whether the given answer cuts a word, in data that seldom do
+    chance: float  # of the given answer, if any span were marked that is as long as answers are
+    chance_of_other_answer: float  # if any of the other questions' answers were marked
+
+    def __post_init__(self):
+        start, end = self.spans.T
+        by_end, by_start = np.argsort(end, kind="stable"), np.argsort(start, kind="stable")
+        # What the mass of overlapping candidates is the rest of: those that end before, and those that begin behind.
+        object.__setattr__(self, "_by_end", by_end)
+        object.__setattr__(self, "_by_start", by_start)
+        object.__setattr__(self, "_num_before", np.searchsorted(end[by_end], start, side="right"))
+        object.__setattr__(self, "_num_not_behind", np.searchsorted(start[by_start], end, side="left"))
+
+    def overlapping_mass(self, mass: np.ndarray) -> np.ndarray:
+        """Return, for each candidate, the mass of all that share a character with it, shape (S,), itself included."""
+        before = np.concatenate([[0.0], np.cumsum(mass[self._by_end])])[self._num_before]
+        not_behind = np.concatenate([[0.0], np.cumsum(mass[self._by_start])])[self._num_not_behind]
+        return np.maximum(not_behind - before, mass)
+
+    @cached_property
+    def overlap_given(self) -> np.ndarray:
+        """Whether each candidate shares a character with the given answer, shape (S,)."""
+        return overlaps(tuple(self.spans.T), self.given.span)
+
+    @cached_property
+    def contains_given(self) -> np.ndarray:
+        """Whether each candidate is the given answer and more, shape (S,)."""
+        (start, end), (given_start, given_end) = self.spans.T, self.given.span
+        return (start <= given_start) & (end >= given_end) & (end - start > given_end - given_start)
+
+    @cached_property
+    def within_given(self) -> np.ndarray:
+        """Whether each candidate is a part of the given answer with fewer words, shape (S,)."""
+        (start, end), (given_start, given_end) = self.spans.T, self.given.span
+        fewer = self.num_words < self.num_words[self.given_row]
+        return (start >= given_start) & (end <= given_end) & fewer & ~self.cuts_word
+
+    @cached_property
+    def shares_border(self) -> np.ndarray:
+        """Whether each candidate has more words than the given answer, and begins or ends with it, shape (S,)."""
+        more = self.num_words > self.num_words[self.given_row]
+        return (self.spans == self.given.span).any(axis=1) & more & (not self.cuts_word)
+
+    @cached_property
+    def same_text(self) -> np.ndarray:
+        """Whether each candidate has the text of the given answer in another place, shape (S,)."""
+        start, end = self.given.span
+        given_text, same = self.text[start:end].casefold(), np.zeros(len(self.spans), dtype=bool)
+        if end > 0:
+            for row in np.flatnonzero((np.diff(self.spans)[:, 0] == end - start) & ~self.overlap_given).tolist():
+                same[row] = self.text[slice(*self.spans[row])].casefold() == given_text
+        return same
+
+    @property
+    def num_characters(self) -> np.ndarray:
+        """The length of each candidate, shape (S,)."""
+        return self.spans[:, 1] - self.spans[:, 0]
+
+
+class Sites:
+    """The sites of a data set, made context by context when they are needed.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `out_of_fold.parquet` as read by pandas: one row per example.
+    prior : ndarray of shape (F,)
+        The weights by which the likeliest candidates are found.
+
+    Attributes
+    ----------
+    given_answers : list of GivenAnswer, length N
+        In the order of the table.
+    fold : ndarray of shape (N,)
+        The fold of each, whose model predicted the probabilities.
+    right_answers : dict
+        By row of `given_answers`, what a reviewer said is right there.
+    labels_every_span : dict
+        By class, whether its examples have several answers, each of which is a site of its own.
+    """
+
+    def __init__(self, table: pd.DataFrame, prior: np.ndarray):
+        self._prior, classes = prior, span_classes_of(table)
+        # Columns are looked up row by row, for which a table is slow.
+        wanted = ["question", "context", "char_start", "char_end", *(f"pred_probs_{name}" for name in classes)]
+        self._columns = {name: table[name].to_numpy(dtype=object) for name in wanted}
+        self._rarity = WordRarity(table["context"])
+        answers = _answers(table, classes)
+        self.labels_every_span = {name: len(classes) > 1 or _is_plural(answers, name) for name in classes}
+        paragraphs = pd.factorize(table["context"].map(normalized_text))[0].tolist()
+        self.given_answers = []
+        for (example_index, name), spans in answers.items():
+            # Where every span is labelled, "nothing else" is a label too.
+            given = [*spans, NO_SPAN] if self.labels_every_span[name] or not spans else spans
+            self.given_answers += [GivenAnswer(example_index, name, span, paragraphs[example_index]) for span in given]
+        self.fold = table["fold"].to_numpy()[[given.example_index for given in self.given_answers]]
+        self.right_answers: dict[int, Span] = {}
+        self._answers = answers
+        self._has_no_answer = {given.class_name for given in self.given_answers if given.span == NO_SPAN}
+        num_words, cut = self._lengths()
+        self._max_words = int(min(np.quantile(num_words, 1 - _LONGER), _MAX_WORDS)) if len(num_words) else 1
+        self._cut_words = bool(len(cut) and np.mean(cut) > FEW_CUT_WORDS)
+        # As if each length had been seen once in twenty answers that nobody gave.
+        lengths = np.bincount(np.minimum(num_words, _MAX_WORDS), minlength=_MAX_WORDS + 1) + 0.05
+        self._share_of_length = lengths / lengths.sum()
+
+    def __iter__(self) -> Iterator[tuple[int, Site]]:
+        return self.of(range(len(self.given_answers)))
+
+    def of(self, rows: "range | np.ndarray") -> Iterator[tuple[int, Site]]:
+        """Yield the sites of these rows in `given_answers`, with their rows, context by context."""
+        wanted = set(np.asarray(rows).tolist())
+        # Not by paragraph: other spellings of it have other offsets.
+        rows_of: dict[str, list[int]] = defaultdict(list)
+        for row, given in enumerate(self.given_answers):
+            rows_of[self._columns["context"][given.example_index]].append(row)
+        for context, of_context in rows_of.items():
+            if not wanted.isdisjoint(of_context):
+                text = ContextText(context, self._rarity)
+                candidates = text.spans_within_sentences(self._max_words, cut_words=self._cut_words)
+                for row in of_context:
+                    if row in wanted:
+                        yield row, self._site(row, of_context, text, candidates)
+
+    def _lengths(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the number of words of each given span, and whether it cuts a word."""
+        num_words, cut = [], []
+        for given in self.given_answers:
+            if given.span != NO_SPAN:
+                context = self._columns["context"][given.example_index]
+                num_words.append(max(1, sum(overlaps(word, given.span) for word in word_spans(context))))
+                cut.append(cuts_word(context, given.span))
+        return np.array(num_words, dtype=np.int64), np.array(cut, dtype=bool)
+
+    def _site(self, row: int, of_context: list[int], text: ContextText, candidates: TextSpans) -> Site:
+        given = self.given_answers[row]
+        right = self.right_answers.get(row, given.span)
+        own_answers = self._answers[given.example_index, given.class_name]
+        if self.labels_every_span[given.class_name]:
+            taken = np.zeros(len(candidates.char_start), dtype=bool)
+            for answer in own_answers:
+                taken |= overlaps((candidates.char_start, candidates.char_end), answer)
+            here = overlaps((candidates.char_start, candidates.char_end), given.span)
+            chosen = ~taken if given.span == NO_SPAN else here
+            candidates = TextSpans(text, candidates.char_start[chosen], candidates.char_end[chosen])
+        question = self._question_features(given, own_answers, text)
+        others = {self.given_answers[other][:3] for other in of_context}
+        others = {
+            span for example_index, class_name, span in others
+            if example_index != given.example_index and class_name == given.class_name and span != NO_SPAN
+        }  # fmt: skip
+        other_answers = TextSpans(text, *np.array(sorted(others)).T) if others else None
+        features = question.of(candidates, other_answers)
+        spans, num_words = np.column_stack([candidates.char_start, candidates.char_end]), candidates.num_words
+        for span in dict.fromkeys([given.span, right]):
+            if span != NO_SPAN and not (spans == span).all(axis=1).any():
+                alone = TextSpans(text, *np.array([span]).T)
+                features = np.vstack([features, question.of(alone, other_answers)])
+                spans, num_words = np.vstack([spans, span]), np.append(num_words, alone.num_words)
+        if given.class_name in self._has_no_answer or right == NO_SPAN:
+            is_one_span = self.labels_every_span[given.class_name] and given.span != NO_SPAN
+            region = given.span if is_one_span else (0, len(text.context))
+            features = np.vstack([features, question.of_no_answer(*region)])
+            spans, num_words = np.vstack([spans, NO_SPAN]), np.append(num_words, 0)
+        (given_row,), (right_row,) = (np.flatnonzero((spans == span).all(axis=1)) for span in (given.span, right))
+        length = int(num_words[given_row])
+        kept = self._likeliest(features, spans, given, [given_row, right_row])
+        return Site(
+            given=given,
+            text=text.context,
+            spans=spans[kept],
+            features=features[kept],
+            num_words=num_words[kept],
+            given_row=int(np.searchsorted(kept, given_row)),
+            right_row=int(np.searchsorted(kept, right_row)),
+            is_known=row in self.right_answers,
+            cuts_word=not self._cut_words and given.span != NO_SPAN and cuts_word(text.context, given.span),
+            chance=float(self._share_of_length[min(length, _MAX_WORDS)] / (num_words[kept] == length).sum()),
+            chance_of_other_answer=(given.span in others) / max(len(others), 1),
+        )
+
+    def _likeliest(
+        self, features: np.ndarray, spans: np.ndarray, given: GivenAnswer, wanted: list[int]
+    ) -> np.ndarray:
+        """Return the rows of the candidates to keep, in their order."""
+        utility = features @ self._prior
+        is_kept = (spans == NO_SPAN).all(axis=1)
+        is_kept[wanted] = True
+        is_kept[np.argsort(-utility, kind="stable")[:_BEST]] = True
+        here = np.flatnonzero(overlaps(tuple(spans.T), given.span))
+        is_kept[here[np.argsort(-utility[here], kind="stable")[:_BEST_BESIDE_GIVEN]]] = True
+        return np.flatnonzero(is_kept)
+
+    def _question_features(self, given: GivenAnswer, own_answers: list[Span], text: ContextText) -> QuestionFeatures:
+        names = ("question", "char_start", "char_end", f"pred_probs_{given.class_name}")
+        question, char_start, char_end, probs = (self._columns[name][given.example_index] for name in names)
+        char_start, char_end, probs = np.asarray(char_start), np.asarray(char_end), np.array(probs, dtype=np.float64)
+        # Several answers of an example do not compete: where the others stand, the probabilities of this one are low.
+        for answer in own_answers:
+            if answer != given.span:
+                touched = overlaps((char_start, char_end), answer) & ~overlaps((char_start, char_end), given.span)
+                probs[touched] = probs.min()
+        return QuestionFeatures(question, text, char_start, char_end, probs)
+
+
+def _answers(table: pd.DataFrame, classes: list[str]) -> dict[tuple[int, str], list[Span]]:
+    """Return the different given spans of each example and class."""
+    answers = {}
+    rows = zip(table["given_answer"], table["given_start"], table["given_label"], strict=True)
+    for example_index, (texts, starts, names) in enumerate(rows):
+        spans = defaultdict(list)
+        for text, start, name in zip(texts, starts, names, strict=True):
+            spans[name].append((int(start), int(start) + len(text)))
+        answers |= {(example_index, name): list(dict.fromkeys(spans[name])) for name in classes}
+    return answers
+
+
+def _is_plural(answers: dict[tuple[int, str], list[Span]], class_name: str) -> bool:
+    """Return whether many labelled examples have two answers of a class that share no character."""
+    of_class = [spans for (_, name), spans in answers.items() if name == class_name and spans]
+    apart = [not all(overlaps(spans[0], span) for span in spans) for spans in of_class]
+    return bool(apart) and np.mean(apart) >= _SEVERAL
