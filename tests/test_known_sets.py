@@ -14,6 +14,9 @@ from span_label_errors.quality.decided import Answer, Decision
 from span_label_errors.quality.label_errors import find_label_errors
 from span_label_errors.spans.text import answers_of
 
+# Thirty answers are enough to see that everything is measured.
+pytestmark = pytest.mark.filterwarnings("ignore::span_label_errors.quality.label_errors.FewAnswersWarning")
+
 CONTEXT = "Anna met Bo in Rome."
 ANNA, BO, ROME = (0, 4), (9, 11), (15, 19)
 

@@ -25,7 +25,7 @@ from span_label_errors.data.sources import DEMO_ERRORS_PATH, DEMO_SOURCE, read_k
 from span_label_errors.data.squad import load_squad
 from span_label_errors.files import write_file
 from span_label_errors.quality.label_errors import find_label_errors
-from span_label_errors.quality.posterior import judge
+from span_label_errors.quality.posterior import Judge
 from spanbert import QATrainer
 
 from .measures import AP, AUROC, measured
@@ -98,7 +98,7 @@ def evaluate(folder: Path, name: str, folds: str, seed: int, examples: list[dict
     started = time.perf_counter()
     found = find_label_errors(table)
     scoring_seconds = time.perf_counter() - started
-    scores = {OURS: found.label_quality(), **probability_scores(table), **choice_scores(judge(table))}
+    scores = {OURS: found.label_quality(), **probability_scores(table), **choice_scores(Judge(table).judged())}
     right = [example["answers"] for example in examples]
     of_errors = found.issues[is_error[found.issues["index"]]]
     exact = [

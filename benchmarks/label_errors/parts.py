@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from span_label_errors.files import write_file
-from span_label_errors.quality.posterior import JudgeRecipe, judge
+from span_label_errors.quality.posterior import Judge, JudgeRecipe
 from span_label_errors.spans.text import normalized_text
 
 from .known_sets import KnownSet, add_arguments, command_of, finished_tables
@@ -28,7 +28,11 @@ AS_IT_IS = "as it is"
 # What differs from `JudgeRecipe()`; each kind of mistake left out comes on top.
 VARIANTS: dict[str, dict] = {
     AS_IT_IS: {},
-    "choice fitted once": {"rounds": 1},
+    "choice as elsewhere, not fitted": {"penalty": 1e9},
+    "choice without what was learned elsewhere": {"penalty": 1e-3},
+    "choice fitted once, all answers taken for right": {"rounds": 1},
+    "shares as assumed, not fitted": {"strength": 1e9},
+    "shares fitted, nothing assumed": {"strength": 1.0},
 }
 
 
@@ -43,9 +47,9 @@ def recipes() -> dict[str, JudgeRecipe]:
 
 
 def label_quality(table: pd.DataFrame, recipe: JudgeRecipe) -> np.ndarray:
-    """Return the quality of each example by a recipe, shape (n,): that of its worst site."""
-    judgement = judge(table, recipe=recipe)
-    return lowest_of_example(judgement.quality, [site.example_index for site in judgement.sites])
+    """Return the quality of each example by a recipe, shape (n,): that of its worst given answer."""
+    judged = [(found.quality, found.site.given.example_index) for found in Judge(table, recipe=recipe).judged()]
+    return lowest_of_example(*map(list, zip(*judged, strict=True)))
 
 
 def evaluate(table: pd.DataFrame, known: KnownSet, variants: dict[str, JudgeRecipe]) -> dict:

@@ -22,7 +22,7 @@ from span_label_errors.files import write_file
 from span_label_errors.model.checkpoints import read_seen_contexts, resolve_checkpoint
 from span_label_errors.model.qa import PRECISIONS
 from span_label_errors.quality.label_errors import LabelErrors, find_label_errors
-from span_label_errors.quality.posterior import judge
+from span_label_errors.quality.posterior import Judge
 from span_label_errors.spans.text import normalized_text
 
 from .measures import (
@@ -82,7 +82,7 @@ def evaluate(data: RealData, way: Way, folder: Path) -> dict:
     found = find_label_errors(table)
     scoring_seconds = time.perf_counter() - started
     rows, is_error = data.is_measured, data.is_error[data.is_measured]
-    scores = {OURS: found.label_quality(), **probability_scores(table), **choice_scores(judge(table))}
+    scores = {OURS: found.label_quality(), **probability_scores(table), **choice_scores(Judge(table).judged())}
     scores = {name: score[rows] for name, score in scores.items()}
     groups = pd.factorize(table["context"].map(normalized_text))[0][rows]
     intervals, differences = compared(scores, is_error, groups, OURS)

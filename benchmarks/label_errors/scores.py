@@ -1,10 +1,12 @@
 """Scores of given labels from the same probabilities, which `label_quality` is compared with; low is suspicious."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 from cleanlab.experimental.span_classification import get_label_quality_scores
 
-from span_label_errors.quality.posterior import Judgement
+from span_label_errors.quality.posterior import Judged
 from span_label_errors.quality.scores import span_label_quality
 from span_label_errors.results.read import span_classes_of
 from span_label_errors.spans.text import Span, overlaps
@@ -13,7 +15,6 @@ LOWEST_TOKEN, SOFTMIN = "cleanlab: lowest token", "cleanlab: softmin"
 MEAN, EXPECTED_F1 = "mean P(span)", "expected F1 (`span_label_quality`)"
 CHOICE_F1, CHOICE_OVERLAP = "choice: expected character F1", "choice: P(overlap)"
 OURS = "`label_quality` (ours)"
-NO_SPAN = (-1, -1)  # among the candidates of a `Judgement`: there is no answer
 
 
 def probability_scores(table: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -39,41 +40,34 @@ def probability_scores(table: pd.DataFrame) -> dict[str, np.ndarray]:
     return scores
 
 
-def choice_scores(judgement: Judgement) -> dict[str, np.ndarray]:
-    """Return scores of each example by the probabilities of the candidates before the given answer is seen, shape (n,).
+def choice_scores(judged: Iterable[Judged]) -> dict[str, np.ndarray]:
+    """Return scores of each example by how likely each candidate was to be right before the given answer was seen.
 
     They are the expected character F1 of the given answer with the right one, and the probability that both share a
-    character; of "no answer", the probability that there is none. The lowest of an example's sites stands for it.
-    Empty if there was too little to learn a choice from.
+    character, each of shape (n,); of "no answer", the probability that there is none. The lowest of an example's given
+    answers stands for it.
     """
-    if not len(judgement.choice):
-        return {}
-    shared = [shared_f1(site.given, site.spans) for site in judgement.sites]
-    f1 = [choice @ of_site for choice, of_site in zip(judgement.choice, shared, strict=True)]
-    overlap = [choice @ (of_site > 0) for choice, of_site in zip(judgement.choice, shared, strict=True)]
-    example_index = [site.example_index for site in judgement.sites]
-    return {
-        CHOICE_F1: lowest_of_example(np.array(f1), example_index),
-        CHOICE_OVERLAP: lowest_of_example(np.array(overlap), example_index),
-    }
+    example_index, f1, overlap = [], [], []
+    for of_answer in judged:
+        shared = character_f1(of_answer.site.given.span, of_answer.site.spans)
+        example_index.append(of_answer.site.given.example_index)
+        f1.append(of_answer.choice @ shared)
+        overlap.append(of_answer.choice @ (shared > 0))
+    return {CHOICE_F1: lowest_of_example(f1, example_index), CHOICE_OVERLAP: lowest_of_example(overlap, example_index)}
 
 
-def lowest_of_example(scores: np.ndarray, example_index: list[int]) -> np.ndarray:
-    """Return the lowest score of each of n examples, shape (n,), all of which have one."""
+def lowest_of_example(scores: list[float], example_index: list[int]) -> np.ndarray:
+    """Return the lowest score of each of n examples, all of which have one, shape (n,)."""
     lowest = np.full(max(example_index) + 1, np.inf)
     np.minimum.at(lowest, example_index, scores)
     return lowest
 
 
-def shared_f1(given: Span | None, spans: np.ndarray) -> np.ndarray:
-    """Return the F1 of a given answer with each of S candidates, shape (S,): of characters, or of being none at all."""
-    if given is None:
-        return (spans == NO_SPAN).all(axis=1).astype(float)
-    return character_f1(given, spans)
-
-
 def character_f1(span: Span, others: np.ndarray) -> np.ndarray:
-    """Return the F1 of the characters that a span shares with each of S others of shape (S, 2), shape (S,)."""
+    """Return the F1 of the characters that a span shares with each of S others of shape (S, 2), shape (S,).
+
+    "No answer" (`NO_SPAN`) stands before all contexts: it shares a character with itself only.
+    """
     start, end = np.asarray(others).T
     shared = (np.minimum(end, span[1]) - np.maximum(start, span[0])) * overlaps((start, end), span)
     return 2 * shared / (end - start + span[1] - span[0])
