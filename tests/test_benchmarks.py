@@ -13,7 +13,6 @@ from span_label_errors.data.squad import load_squad
 from span_label_errors.model.windows import QuestionCutWarning
 from span_label_errors.quality.sites import NO_SPAN, GivenAnswer
 
-
 # Thirty answers are enough to see that everything is measured.
 few_answers = pytest.mark.filterwarnings("ignore::span_label_errors.quality.label_errors.FewAnswersWarning")
 

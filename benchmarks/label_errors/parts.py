@@ -28,10 +28,10 @@ AS_IT_IS = "as it is"
 # What differs from `JudgeRecipe()`; each kind of mistake left out comes on top.
 VARIANTS: dict[str, dict] = {
     AS_IT_IS: {},
-    "choice as elsewhere, not fitted": {"penalty": 1e9},
-    "choice without what was learned elsewhere": {"penalty": 1e-3},
+    "choice as elsewhere, not fitted": {"penalty": 1e6},
+    "choice hardly held to what was learned elsewhere": {"penalty": 0.1},
     "choice fitted once, all answers taken for right": {"rounds": 1},
-    "shares as assumed, not fitted": {"strength": 1e9},
+    "shares as assumed, not fitted": {"strength": 1e6},
     "shares fitted, nothing assumed": {"strength": 1.0},
 }
 
