@@ -24,9 +24,9 @@ from span_label_errors.quality.label_errors import LabelErrors, find_label_error
 from span_label_errors.spans.text import Span
 
 from .known_sets import KnownSet, add_arguments, command_of, finished_tables
-from .label_error_detection import DEFAULT_WAY
 from .measures import AP, AUROC, measured
 from .report import markdown_table, number
+from .runs import with_way
 
 ROUND = 10
 REPORTED = (0, 10, 30, 100)
@@ -176,7 +176,7 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.results.mkdir(parents=True, exist_ok=True)
     command, sets = command_of("decisions", arguments), []
-    results = arguments.results / ("decisions" + ("" if arguments.way == DEFAULT_WAY else f"_{arguments.way}"))
+    results = arguments.results / with_way("decisions", arguments.way)
     for known, table in finished_tables(arguments):
         started = time.perf_counter()
         rounds = reviewed(table, known)

@@ -17,10 +17,10 @@ from span_label_errors.model.qa import PRECISIONS
 from span_label_errors.spans.text import Span, answers_of
 
 from . import real
-from .label_error_detection import DEFAULT_WAY, FRESH, LABEL_MAP, SHARE, clean_examples
+from .label_error_detection import FRESH, LABEL_MAP, SHARE, clean_examples
 from .planting import KINDS, MIX, plant_errors
 from .real_data import RealData
-from .runs import RESULTS, TABLE_FILE, WAYS_OF_QUESTIONS, WORK, finished_run, way_of
+from .runs import DEFAULT_WAY, RESULTS, TABLE_FILE, WAYS_OF_QUESTIONS, WORK, finished_run, way_of, with_way
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,8 @@ def planted_set(path: Path, kind: str, num_examples: int | None, way: str, seed:
     """Return right examples of a file, some of which get an error of this kind."""
     clean = clean_examples(str(path), num_examples)
     examples, _ = plant_errors(clean, kind, SHARE, seed)
-    name = path.stem + ("" if way == DEFAULT_WAY else f"_{way}")
-    right = [answers_of(example) for example in clean]
-    return KnownSet(f"{path.name}, planted: {kind}", f"{name}-{kind}-{FRESH}", examples, right)
+    run = f"{with_way(path.stem, way)}-{kind}-{FRESH}"
+    return KnownSet(f"{path.name}, planted: {kind}", run, examples, [answers_of(example) for example in clean])
 
 
 def people_set(path: Path, num_examples: int | None, way: str) -> KnownSet:

@@ -31,12 +31,22 @@ from spanbert import QATrainer
 from .measures import AP, AUROC, measured
 from .planting import KINDS, MIX, PlantedError, plant_errors
 from .report import markdown_table, number
-from .runs import RESULTS, TABLE_FILE, WAYS_OF_QUESTIONS, WORK, finished_run, read_record, spread, way_of
+from .runs import (
+    DEFAULT_WAY,
+    RESULTS,
+    TABLE_FILE,
+    WAYS_OF_QUESTIONS,
+    WORK,
+    finished_run,
+    read_record,
+    spread,
+    way_of,
+    with_way,
+)
 from .scores import LOWEST_TOKEN, OURS, choice_scores, probability_scores
 
 SHARE = 0.1
 LABEL_MAP = {"O": 0, "ANS": 1}
-DEFAULT_WAY = "in_folds"
 FRESH, LEAKY = "fresh", "leaky"
 METRICS = (AP, AUROC, "precision_at_errors", "recall_in_worst_tenth")
 SUMMARY = (
@@ -236,7 +246,7 @@ def main() -> None:
     wanted = [(kind, FRESH, seed) for seed in arguments.seeds for kind in arguments.kinds]
     wanted += [(kind, LEAKY, seed) for seed in arguments.seeds for kind in leaky_kinds]
     arguments.results.mkdir(parents=True, exist_ok=True)
-    name = Path(arguments.dataset).stem + ("" if arguments.way == DEFAULT_WAY else f"_{arguments.way}")
+    name = with_way(Path(arguments.dataset).stem, arguments.way)
     command = (
         f"python -m benchmarks.label_errors.label_error_detection --dataset {Path(arguments.dataset).name} "
         f"--num_examples {arguments.num_examples} --way {arguments.way} --seeds {' '.join(map(str, arguments.seeds))}"

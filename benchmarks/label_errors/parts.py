@@ -19,9 +19,9 @@ from span_label_errors.quality.posterior import Judge, JudgeRecipe
 from span_label_errors.spans.text import normalized_text
 
 from .known_sets import KnownSet, add_arguments, command_of, finished_tables
-from .label_error_detection import DEFAULT_WAY
 from .measures import AP, AUROC, calibration, compared, measured
 from .report import markdown_table, number, with_interval
+from .runs import with_way
 from .scores import lowest_of_example
 
 AS_IT_IS = "as it is"
@@ -110,7 +110,7 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.results.mkdir(parents=True, exist_ok=True)
     command, sets = command_of("parts", arguments), []
-    results = arguments.results / ("parts" + ("" if arguments.way == DEFAULT_WAY else f"_{arguments.way}"))
+    results = arguments.results / with_way("parts", arguments.way)
     for known, table in finished_tables(arguments):
         sets.append(evaluate(table, known, recipes()))
         write_file(f"{results}.json", json.dumps({"command": command, "sets": sets}, indent=1))
