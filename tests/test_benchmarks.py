@@ -3,15 +3,18 @@
 import importlib
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 from conftest import ROOT, make_example, squad_document, twelve_examples
 
 from span_label_errors.data.squad import load_squad
 from span_label_errors.model.windows import QuestionCutWarning
-from span_label_errors.quality.label_errors import find_label_errors
+from span_label_errors.quality.sites import NO_SPAN, GivenAnswer
+
+# Thirty answers are enough to see that everything is measured.
+few_answers = pytest.mark.filterwarnings("ignore::span_label_errors.quality.label_errors.FewAnswersWarning")
 
 
 def module_of(name: str):
@@ -34,7 +37,7 @@ def test_label_errors(tmp_path, monkeypatch, capsys):
     fresh, leaky = json.loads((tmp_path / "label_error_detection_demo.json").read_text(encoding="utf-8"))
     assert (fresh["folds"], leaky["folds"], fresh["num_examples"], fresh["num_errors"]) == ("fresh", "leaky", 20, 2)
     assert (tmp_path / "label_error_detection_demo.png").is_file()
-    assert "ours, never shown this kind" in capsys.readouterr().out
+    assert "scoring of an example" in capsys.readouterr().out
     monkeypatch.setattr(benchmark.QATrainer, "train", None)  # finished runs are not trained again
     run_main(benchmark, monkeypatch, *run, "--leaky_kinds", *folders)
 
@@ -42,6 +45,7 @@ def test_label_errors(tmp_path, monkeypatch, capsys):
 NAMES = "Carla David Elena Felix Greta Hugo Irene Jonas Karin Lukas Maria Nils Olga Peter Rosa".split()
 
 
+@few_answers
 def test_real_label_errors(tiny_bert, tmp_path, monkeypatch, capsys):
     examples = []
     for number, name in enumerate(NAMES):
@@ -51,7 +55,8 @@ def test_real_label_errors(tiny_bert, tmp_path, monkeypatch, capsys):
         examples.append(make_example(f"{number}b", context, "Who left?", *[f"{name} Dahl"] * 2))
     file = tmp_path / "questions.json"
     file.write_text(json.dumps(squad_document(examples)), encoding="utf-8")
-    benchmark, measures, runs = (module_of(f"label_errors.{name}") for name in ("real", "measures", "runs"))
+    modules = (module_of(f"label_errors.{name}") for name in ("real", "measures", "runs", "scores"))
+    benchmark, measures, runs, scores = modules
     monkeypatch.setitem(runs.WAYS, "scratch", runs.Way("tiny", str(tiny_bert), 3, {"learning_rate": 1e-3}))
     monkeypatch.setattr(measures, "NUM_RESAMPLES", 20)
     folders = ["--work", tmp_path / "work", "--results", tmp_path, "--ways", "scratch", "--num_train_epochs", 1]
@@ -62,39 +67,35 @@ def test_real_label_errors(tiny_bert, tmp_path, monkeypatch, capsys):
     assert [found[name] for name in counts] == [30, 15, 15, 5, 0, "questions.json"]
     (run,) = found["runs"]
     assert run["recipe"] == {"learning_rate": 1e-3, "num_train_epochs": 1.0}
-    assert list(run["scores"]) == [
-        measures.LOWEST_TOKEN, measures.SOFTMIN, measures.MEAN, measures.EXPECTED_F1, measures.OURS,
-        measures.CHOICE_F1, measures.CHOICE_OVERLAP,
-    ]  # fmt: skip
+    names = [scores.LOWEST_TOKEN, scores.SOFTMIN, scores.MEAN, scores.EXPECTED_F1, scores.CHOICE_F1,
+             scores.CHOICE_OVERLAP]  # fmt: skip
+    assert list(run["scores"]) == [scores.OURS, *names]
     for of_score in run["scores"].values():
-        low, high = of_score["average_precision_interval"]
-        assert 0 < low <= high <= 1
+        for low, high in of_score["intervals"].values():
+            assert 0 <= low <= high <= 1
         assert of_score["precision_at_50"] is None
+    assert list(run["differences"]) == names
+    ours = run["scores"][scores.OURS]
+    for name, difference in run["differences"].items():
+        for measure in ("average_precision", "auroc"):
+            expected = ours[measure] - run["scores"][name][measure]
+            assert difference[measure]["difference"] == pytest.approx(expected)
+    assert run["sum_of_doubt_by_errors"] == pytest.approx(run["sum_of_doubt"] / 5)
+    milliseconds = 1000 * run["scoring_seconds"] / 30
+    assert run["scoring_milliseconds_per_example"] == pytest.approx(milliseconds)
     assert sum(of_bin["examples"] for of_bin in run["reliability"]) == 15
-    assert run["suggestions"]["of_all"]["errors"] == 5
+    assert list(run["suggestions"]) == ["number", "for_errors", "exact", "close"]
     assert len(run["token_average_precision"]["ANS"]) == 3
     text = (tmp_path / "real_questions.md").read_text(encoding="utf-8")
     assert "15 of them measured, 5 of those wrong: a random order has an AP of 0.333" in text
     assert text in capsys.readouterr().out
     assert (tmp_path / "real_questions.png").is_file()
 
-    table = pd.read_parquet(next((tmp_path / "work").glob("*/out_of_fold.parquet")))
-    choice = measures.choice_scores(table)
-    f1, overlap = choice[measures.CHOICE_F1], choice[measures.CHOICE_OVERLAP]
-    assert ((f1 > 0) & (f1 < overlap) & (overlap <= 1 + 1e-9)).all()
-    issues = find_label_errors(table).issues.sort_values("index")
-    given_end = issues["given_start"] + issues["given_answer"].str.len()
-    suggested_end = issues["suggested_start"] + issues["suggested_answer"].str.len()
-    overlapping = (issues["suggested_start"] < given_end) & (issues["given_start"] < suggested_end)
-    confidence = issues["suggestion_confidence"].to_numpy()
-    # The likeliest candidate counts on its side.
-    assert np.where(overlapping, overlap >= confidence - 1e-9, overlap <= 1 - confidence + 1e-9).all()
-    assert overlapping.any()
-
     monkeypatch.setattr(runs.QATrainer, "train", None)  # finished runs are not trained again
     run_main(benchmark, monkeypatch, file, *folders)
 
 
+@few_answers
 def test_real_label_errors_of_entities(tiny_bert, tmp_path, monkeypatch):
     lines = []
     for number, name in enumerate(NAMES):
@@ -102,7 +103,8 @@ def test_real_label_errors_of_entities(tiny_bert, tmp_path, monkeypatch):
         lines += [f"{name}\tB-PER\tB-PER", "left\tO\tO", f"Rome\tB-LOC\tB-{given}", f"{number}\tO\tO", ""]
     file = tmp_path / "news.tsv"
     file.write_text("\n".join(lines), encoding="utf-8")
-    benchmark, measures, runs = (module_of(f"label_errors.{name}") for name in ("real", "measures", "runs"))
+    modules = (module_of(f"label_errors.{name}") for name in ("real", "measures", "runs", "scores"))
+    benchmark, measures, runs, scores = modules
     for name, epochs in (("scratch", 1), ("new_head", 2)):
         way = runs.Way(name, str(tiny_bert), 3, {"num_train_epochs": epochs})
         monkeypatch.setitem(runs.WAYS, name, way)
@@ -113,8 +115,9 @@ def test_real_label_errors_of_entities(tiny_bert, tmp_path, monkeypatch):
     assert (found["num_measured"], found["num_errors"], found["resampled"]) == (15, 5, "sentences")
     run, other = found["runs"]
     assert (run["way"], other["way"]) == ("scratch", "new_head")
-    # What needs one given answer has nothing to say of a sentence.
-    assert list(run["scores"]) == [measures.LOWEST_TOKEN, measures.SOFTMIN, measures.EXPECTED_F1, measures.OURS]
+    # A mean over the given tokens has nothing to say of a sentence without any.
+    assert scores.MEAN not in run["scores"]
+    assert {scores.LOWEST_TOKEN, scores.OURS, scores.CHOICE_F1} < set(run["scores"])
     assert all(0 < of_score["trapezoidal_auprc"] <= 1 for of_score in run["scores"].values())
     assert run["suggestions"] is None
     assert list(run["token_average_precision"]) == ["PER", "LOC", "ORG", "MISC"]
@@ -185,22 +188,89 @@ def test_measures_of_a_label_quality_by_hand():
     # Precision and recall, from the worst: (1, 1/2), (1/2, 1/2), (2/3, 1); and (1, 0) for none.
     expected = 1 / 2 * 1 + 1 / 2 * (1 / 2 + 2 / 3) / 2
     assert measures.trapezoidal_auprc(quality, is_error) == pytest.approx(expected)
+    found = measures.calibration(quality, is_error)
+    assert (found["reliability"], found["expected_calibration_error"]) == (bins, pytest.approx(0.84 / 5))
+    # Doubts of 0.95, 0.85, 0.89, 0.05 and 0, for two errors.
+    assert (found["sum_of_doubt"], found["sum_of_doubt_by_errors"]) == (pytest.approx(2.74), pytest.approx(1.37))
+
+
+def test_scores_by_the_choice_by_hand():
+    scores = module_of("label_errors.scores")
     np.testing.assert_allclose(
-        measures.character_f1((2, 6), [(0, 2), (0, 4), (2, 6), (3, 5), (5, 9)]), [0, 4 / 8, 1, 4 / 6, 2 / 8]
+        scores.character_f1((2, 6), [(0, 2), (0, 4), (2, 6), (3, 5), (5, 9)]), [0, 4 / 8, 1, 4 / 6, 2 / 8]
     )
 
+    def judged(example_index, given, spans, choice):
+        site = SimpleNamespace(given=GivenAnswer(example_index, "ANS", given, 0), spans=np.array(spans))
+        return SimpleNamespace(site=site, choice=np.array(choice))
 
-def test_interval_of_average_precision_draws_whole_groups():
-    interval = module_of("label_errors.measures").average_precision_interval
-    score, is_error = np.array([0.1, 0.2, 0.3, 0.4]), np.array([False, True, False, True])
-    # In one group, every resample is the data itself: (1/2 + 2/4) / 2.
-    assert interval(score, is_error, np.zeros(4, int)) == (0.5, 0.5)
-    # Either group twice, or both once: 1/2 in all three.
-    assert interval(score, is_error, np.array([7, 7, 9, 9])) == (0.5, 0.5)
-    low, high = interval(score, is_error, np.arange(4), seed=1)
-    assert (low, high) == interval(score, is_error, np.arange(4), seed=1)
-    # Best: errors alone were drawn, or stand first. Worst: one error, behind three others.
-    assert (low, high) == (0.25, 1.0)
+    found = scores.choice_scores([
+        judged(1, (2, 6), [(2, 6), (0, 4), (6, 8), NO_SPAN], [0.2, 0.1, 0.4, 0.3]),
+        judged(0, (0, 4), [(0, 4), (8, 9)], [0.9, 0.1]),
+        judged(1, NO_SPAN, [(2, 6), NO_SPAN], [0.6, 0.4]),
+        judged(2, NO_SPAN, [(2, 6), NO_SPAN], [0.2, 0.8]),
+    ])  # fmt: skip
+    # The lowest of an example's given answers: of example 1, the first; of "no answer", how likely there is none.
+    np.testing.assert_allclose(found[scores.CHOICE_F1], [0.9, 0.2 + 0.1 * 4 / 8, 0.8])
+    np.testing.assert_allclose(found[scores.CHOICE_OVERLAP], [0.9, 0.2 + 0.1, 0.8])
+
+
+def test_bootstrap_draws_whole_groups():
+    measures = module_of("label_errors.measures")
+    is_error, groups = np.array([True, False, True, True, False]), np.array([7, 7, 9, 9, 4])
+    samples = measures.resampled(is_error, groups, seed=1)
+    assert samples.shape == (1000, 5)
+    assert np.array_equal(samples, measures.resampled(is_error, groups, seed=1))
+    assert (samples[:, 0] == samples[:, 1]).all()
+    assert (samples[:, 2] == samples[:, 3]).all()
+    assert (samples[:, [0, 2, 4]].sum(axis=1) == 3).all()  # as many groups as there are
+    # Three times the group of errors, or of right labels, measures nothing and is drawn again.
+    assert samples.max(axis=0).tolist() == [3, 3, 2, 2, 2]
+    # Of 27 ways to draw three times, the 25 others draw the first group 27 times in all.
+    assert samples[:, 0].mean() == pytest.approx(27 / 25, abs=0.1)
+
+
+def test_measures_of_resamples_by_hand():
+    measures = module_of("label_errors.measures")
+    is_error = np.array([True, False, False, True])
+    score = np.array([0.1, 0.2, 0.4, 0.4])
+    found = measures.weighted_measures(score, is_error, np.array([[1, 1, 1, 1], [2, 1, 0, 1], [0, 2, 1, 3]]))
+    # Found in the order: error; right one; then one of each at once.
+    expected = [(1 + 2 / 4) / 2, (2 * 1 + 1 * 3 / 4) / 3, 3 / 6]
+    np.testing.assert_allclose(found["average_precision"], expected)
+    # Of all pairs of an error and a right one, those in order and half of those at once.
+    np.testing.assert_allclose(found["auroc"], [(2 + 0.5) / 4, 2 / 3, (0 + 3 * 0.5) / 9])
+
+
+def test_scores_are_compared_on_the_same_resamples(monkeypatch):
+    measures = module_of("label_errors.measures")
+    monkeypatch.setattr(measures, "NUM_RESAMPLES", 50)
+    is_error = np.array([True, False, False, True, False, True])
+    ours = np.array([0.1, 0.2, 0.7, 0.8, 0.5, 0.3])
+    scores = {"ours": ours, "the same order": ours / 2, "reversed": -ours}
+    intervals, differences = measures.compared(scores, is_error, np.arange(6), "ours")
+    assert intervals["ours"] == intervals["the same order"]
+    (low, high), (other_low, other_high) = intervals["ours"]["auroc"], intervals["reversed"]["auroc"]
+    assert low < high
+    # A reversed order has the pairs that ours has not.
+    assert (other_low, other_high) == (pytest.approx(1 - high), pytest.approx(1 - low))
+    assert list(differences) == ["the same order", "reversed"]
+    # Not the difference of two intervals: a score is never better than itself.
+    assert differences["the same order"]["auroc"] == {"difference": 0, "interval": (0, 0)}
+    # Of nine pairs, five are in order: 0.1 before all three, 0.3 before two, 0.8 before none.
+    found = differences["reversed"]["auroc"]
+    assert found["difference"] == pytest.approx(5 / 9 - 4 / 9)
+    assert found["interval"] == (pytest.approx(2 * low - 1), pytest.approx(2 * high - 1))
+    # In order: error, right, error, right, right, error; reversed: error, right, right, error, right, error.
+    expected = (1 + 2 / 3 + 3 / 6) / 3 - (1 + 2 / 4 + 3 / 6) / 3
+    assert differences["reversed"]["average_precision"]["difference"] == pytest.approx(expected)
+
+
+def test_numbers_in_tables():
+    report = module_of("label_errors.report")
+    assert [report.number(value) for value in (None, float("nan"), 0.126)] == ["–", "–", "0.13"]
+    assert report.with_interval(0.5, (0.25, 0.75)) == "0.500 (0.250 to 0.750)"
+    assert report.with_interval(0.5, (-0.25, 0.75), sign="+") == "+0.500 (-0.250 to +0.750)"
 
 
 @pytest.mark.slow

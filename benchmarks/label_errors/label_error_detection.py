@@ -25,23 +25,33 @@ from span_label_errors.data.sources import DEMO_ERRORS_PATH, DEMO_SOURCE, read_k
 from span_label_errors.data.squad import load_squad
 from span_label_errors.files import write_file
 from span_label_errors.quality.label_errors import find_label_errors
-from span_label_errors.quality.mistakes import MISTAKES
+from span_label_errors.quality.posterior import Judge
 from spanbert import QATrainer
 
-from .measures import LOWEST_TOKEN, OURS, choice_scores, measured, probability_scores
+from .measures import AP, AUROC, measured
 from .planting import KINDS, MIX, PlantedError, plant_errors
 from .report import markdown_table, number
-from .runs import RESULTS, TABLE_FILE, WAYS_OF_QUESTIONS, WORK, finished_run, read_record, spread, way_of
+from .runs import (
+    DEFAULT_WAY,
+    RESULTS,
+    TABLE_FILE,
+    WAYS_OF_QUESTIONS,
+    WORK,
+    finished_run,
+    read_record,
+    spread,
+    way_of,
+    with_way,
+)
+from .scores import LOWEST_TOKEN, OURS, choice_scores, probability_scores
 
 SHARE = 0.1
 LABEL_MAP = {"O": 0, "ANS": 1}
-DEFAULT_WAY = "in_folds"
 FRESH, LEAKY = "fresh", "leaky"
-NEVER_SHOWN = "ours, never shown this kind"
-METRICS = ("average_precision", "auroc", "precision_at_errors", "recall_in_worst_tenth")
+METRICS = (AP, AUROC, "precision_at_errors", "recall_in_worst_tenth")
 SUMMARY = (
-    "num_examples", "num_errors", "loss", "token_average_precision", "estimated_wrong", "suggestion_is_right",
-    "training_seconds", "scoring_seconds",
+    "num_examples", "num_errors", "loss", "token_average_precision", "estimated_wrong", "suggested",
+    "suggestion_is_right", "training_seconds", "scoring_seconds", "scoring_milliseconds_per_example",
 )  # fmt: skip
 
 
@@ -79,28 +89,14 @@ def leaky_predictions(
     return OutOfFold(predictions, fold, splits, reports, trainer.label_map)
 
 
-def scores_of(table: pd.DataFrame) -> tuple[dict[str, np.ndarray], pd.DataFrame, int]:
-    """Return each score of each example (low is suspicious), our ranking, and our estimate of the number of errors."""
-    ours = find_label_errors(table)
-    scores = {**probability_scores(table), **choice_scores(table), OURS: ours.label_quality()}
-    return scores, ours.issues, ours.estimated_wrong
-
-
-def never_shown(table: pd.DataFrame, kind: str) -> np.ndarray:
-    """Return our label quality where the judge has learned from all kinds of mistake but the one of this name."""
-    others = {name: function for name, function in MISTAKES.items() if name != kind}
-    return find_label_errors(table, mistakes=others).label_quality()
-
-
-def by_kind(scores: dict[str, np.ndarray], left_out: dict[str, np.ndarray], errors: list[PlantedError]) -> dict:
-    """Measure, for each kind in a mix, how well its errors are found among the right answers."""
+def by_kind(scores: dict[str, np.ndarray], errors: list[PlantedError]) -> dict:
+    """Measure, for each kind among the errors, how well its errors are found among the right answers."""
     kind_of = {error.example_index: error.kind for error in errors}
-    found = {}
-    for kind, score_left_out in left_out.items():
-        rows = [row for row in range(len(score_left_out)) if kind_of.get(row, kind) == kind]
+    num_examples, found = len(next(iter(scores.values()))), {}
+    for kind in (kind for kind in KINDS if kind in kind_of.values()):
+        rows = [row for row in range(num_examples) if kind_of.get(row, kind) == kind]
         is_error = np.array([row in kind_of for row in rows])
-        of_kind = {**scores, NEVER_SHOWN: score_left_out}
-        found[kind] = {name: measured(score[rows], is_error) for name, score in of_kind.items()}
+        found[kind] = {name: measured(score[rows], is_error) for name, score in scores.items()}
     return found
 
 
@@ -110,17 +106,11 @@ def evaluate(folder: Path, name: str, folds: str, seed: int, examples: list[dict
     is_error = np.zeros(len(table), dtype=bool)
     is_error[[error.example_index for error in errors]] = True
     started = time.perf_counter()
-    scores, issues, estimated_wrong = scores_of(table)
+    found = find_label_errors(table)
     scoring_seconds = time.perf_counter() - started
-    planted_kinds = [kind for kind in KINDS if any(error.kind == kind for error in errors)]
-    left_out = {kind: never_shown(table, kind) for kind in planted_kinds}
-    of_kinds = by_kind(scores, left_out, errors)
-    if name in left_out:
-        scores[NEVER_SHOWN] = left_out[name]
-    else:
-        scores |= {f"ours, never shown {kind.replace('_', ' ')}": score for kind, score in left_out.items()}
+    scores = {OURS: found.label_quality(), **probability_scores(table), **choice_scores(Judge(table).judged())}
     right = [example["answers"] for example in examples]
-    of_errors = issues[is_error[issues["index"]]]
+    of_errors = found.issues[is_error[found.issues["index"]]]
     exact = [
         (text, start) == (right[i]["text"][0], right[i]["answer_start"][0])
         for i, text, start in zip(
@@ -131,11 +121,12 @@ def evaluate(folder: Path, name: str, folds: str, seed: int, examples: list[dict
     return {
         "kind": name, "folds": folds, "seed": seed, "num_examples": len(table), "num_errors": len(errors),
         "scores": {score: measured(values, is_error) for score, values in scores.items()},
-        "estimated_wrong": estimated_wrong, "suggestion_is_right": float(np.mean(exact)),
+        "estimated_wrong": found.estimated_wrong,
+        "suggested": float((of_errors["suggested_answer"] != "").mean()), "suggestion_is_right": float(np.mean(exact)),
         "loss": [metrics["loss"] for metrics in record["metrics"]],
         "token_average_precision": [metrics["classes"]["ANS"]["average_precision"] for metrics in record["metrics"]],
         "training_seconds": record["seconds"], "scoring_seconds": scoring_seconds,
-        "by_kind": of_kinds,
+        "scoring_milliseconds_per_example": 1000 * scoring_seconds / len(table), "by_kind": by_kind(scores, errors),
         "errors": [asdict(error) for error in errors],
     }  # fmt: skip
 
@@ -153,20 +144,22 @@ def table_of(runs: list[dict]) -> pd.DataFrame:
 def by_kind_table(runs: list[dict]) -> pd.DataFrame:
     """Return one row per folds, kind in the mix and score: its average precision for the kind's errors, over seeds."""
     rows = [
-        (run["folds"], kind, score, values["average_precision"])
+        (run["folds"], kind, score, values[AP])
         for run in runs
         if run["kind"] == MIX
         for kind, scores in run["by_kind"].items()
         for score, values in scores.items()
     ]
-    columns = ["folds", "kind", "score", "average_precision"]
+    columns = ["folds", "kind", "score", AP]
     return pd.DataFrame(rows, columns=columns).groupby(columns[:3], sort=False).agg(["mean", "std", "count"])
 
 
 def summary_of(runs: list[dict]) -> pd.DataFrame:
     """Return one row per kind and folds: means over the seeds of what does not depend on a score."""
     rows = pd.DataFrame(
-        {name: np.mean(run[name]) for name in SUMMARY} | {"kind": run["kind"], "folds": run["folds"], "seeds": 1}
+        # Too little to learn from leaves no estimate.
+        {name: np.nan if run[name] is None else np.mean(run[name]) for name in SUMMARY}
+        | {"kind": run["kind"], "folds": run["folds"], "seeds": 1}
         for run in runs
     )
     grouped = rows.groupby(["kind", "folds"], sort=False)
@@ -189,17 +182,19 @@ def markdown(command: str, runs: list[dict]) -> str:
         "", "P at n: precision among as many of the worst as there are errors. R in 10 %: share of the errors among "
         "the worst tenth.", "", "The errors of each kind in the mix, among the right answers:", "",
     ]  # fmt: skip
-    of_kinds = by_kind_table(runs)["average_precision"]
+    of_kinds = by_kind_table(runs)[AP]
     lines += markdown_table(
         ["folds", "kind", "score", "AP"], [[*key, _mean_and_std(row)] for key, row in of_kinds.iterrows()]
     )
     summary = summary_of(runs)
     rows = [
         [*key, f"{row['seeds']:.0f}", number(row["loss"], 3), number(row["token_average_precision"]),
-         number(row["num_errors"], 0), number(row["estimated_wrong"], 0), number(row["suggestion_is_right"])]
+         number(row["num_errors"], 0), number(row["estimated_wrong"], 0), number(row["suggested"]),
+         number(row["suggestion_is_right"]), f"{row['scoring_milliseconds_per_example']:.1f} ms"]
         for key, row in summary.iterrows()
     ]  # fmt: skip
-    header = ["kind", "folds", "seeds", "loss", "token AP", "errors", "estimated wrong", "suggestion exactly right"]
+    header = ["kind", "folds", "seeds", "loss", "token AP", "errors", "estimated wrong", "errors with a suggestion",
+              "with the right answer as suggestion", "scoring of an example"]  # fmt: skip
     return "\n".join([*lines, "", *markdown_table(header, rows), ""])
 
 
@@ -209,9 +204,7 @@ def _mean_and_std(row: pd.Series) -> str:
 
 def plot(runs: list[dict], path: Path) -> None:
     """Plot the average precision of each score by kind of error, for fresh folds."""
-    table = table_of([run for run in runs if run["folds"] == FRESH])["average_precision"].reset_index()
-    # Of a mix, each kind left out in turn stands in the tables.
-    table = table[~table["score"].str.startswith("ours, never shown ") | (table["score"] == NEVER_SHOWN)]
+    table = table_of([run for run in runs if run["folds"] == FRESH])[AP].reset_index()
     kinds, scores = list(dict.fromkeys(table["kind"])), list(dict.fromkeys(table["score"]))
     figure, axes = plt.subplots(figsize=(13, 5), layout="constrained")
     width = 0.85 / len(scores)
@@ -253,7 +246,7 @@ def main() -> None:
     wanted = [(kind, FRESH, seed) for seed in arguments.seeds for kind in arguments.kinds]
     wanted += [(kind, LEAKY, seed) for seed in arguments.seeds for kind in leaky_kinds]
     arguments.results.mkdir(parents=True, exist_ok=True)
-    name = Path(arguments.dataset).stem + ("" if arguments.way == DEFAULT_WAY else f"_{arguments.way}")
+    name = with_way(Path(arguments.dataset).stem, arguments.way)
     command = (
         f"python -m benchmarks.label_errors.label_error_detection --dataset {Path(arguments.dataset).name} "
         f"--num_examples {arguments.num_examples} --way {arguments.way} --seeds {' '.join(map(str, arguments.seeds))}"
@@ -272,8 +265,7 @@ def main() -> None:
         runs.append(evaluate(folder, kind, folds, seed, clean, errors))
         of_run = runs[-1]["scores"]
         print(
-            f"{kind}, {folds} folds, seed {seed}: AP {of_run[OURS]['average_precision']:.2f}, "
-            f"cleanlab {of_run[LOWEST_TOKEN]['average_precision']:.2f}",
+            f"{kind}, {folds} folds, seed {seed}: AP {of_run[OURS][AP]:.2f}, cleanlab {of_run[LOWEST_TOKEN][AP]:.2f}",
             flush=True,
         )
         runs_by_kind = sorted(runs, key=lambda run: ([MIX, *KINDS].index(run["kind"]), run["folds"], run["seed"]))

@@ -1,79 +1,23 @@
-"""Scores of given labels from the same probabilities, and how well a score finds the wrong ones."""
+"""How well a score finds the wrong labels, how sure that is, and whether a label quality is a probability."""
 
 import numpy as np
 import pandas as pd
-from cleanlab.experimental.span_classification import get_label_quality_scores
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_auc_score
 
-from span_label_errors.quality.candidates import AnswerFeatures
-from span_label_errors.quality.held_out import HeldOutModels
-from span_label_errors.quality.scores import span_label_quality
 from span_label_errors.results.read import span_classes_of
-from span_label_errors.spans.text import Span, overlaps
 
-LOWEST_TOKEN, SOFTMIN = "cleanlab: lowest token", "cleanlab: softmin"
-MEAN, EXPECTED_F1 = "mean P(span)", "expected F1 (`span_label_quality`)"
-CHOICE_F1, CHOICE_OVERLAP = "choice model: expected character F1", "choice model: P(overlap)"
-OURS = "`label_quality` (ours)"
+AP, AUROC = "average_precision", "auroc"
 NUM_BINS = 10
 NUM_RESAMPLES = 1000
-
-
-def probability_scores(table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return scores of each example by its probabilities alone, each of shape (n,); low is suspicious.
-
-    Of several span classes, the lowest score stands for the example: a missed span, or a wrong class, shows in the
-    column of its class. The mean over the given span's tokens has nothing to say of an example without a given span,
-    and is left out where there is more than one class.
-    """
-    classes = span_classes_of(table)
-    columns = [(list(table[f"labels_{name}"]), list(table[f"pred_probs_{name}"])) for name in classes]
-    softmin = {"sentence_score_method": "softmin"}  # cleanlab's temperature: 0.05
-    scores = {
-        LOWEST_TOKEN: np.min([get_label_quality_scores(*column)[0] for column in columns], axis=0),
-        SOFTMIN: np.min([get_label_quality_scores(*column, **softmin)[0] for column in columns], axis=0),
-    }
-    if len(classes) == 1:
-        # Without a given span there is no token to average; such examples are not measured.
-        scores[MEAN] = np.array(
-            [probs[labels == 1].mean() if labels.any() else 1.0 for labels, probs in zip(*columns[0], strict=True)]
-        )
-    scores[EXPECTED_F1] = np.min([span_label_quality(*column) for column in columns], axis=0)
-    return scores
-
-
-def choice_scores(table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return scores of each example by the choice model's candidate probabilities alone, each of shape (n,).
-
-    They are the expected character F1 of the given answer with the right one, and the probability that both share a
-    character. Empty if there are too few answers to learn a choice from; 1 for an example without a given answer.
-    """
-    models = HeldOutModels(AnswerFeatures(table))
-    if not models.has_enough:
-        return {}
-    f1, overlap = np.ones(len(table)), np.ones(len(table))
-    for row, _, candidates, choice in models.judged():
-        given = models.features.given_answers[row]
-        if given.span is not None:
-            shared = character_f1(given.span, candidates.spans)
-            f1[given.example_index] = min(f1[given.example_index], choice @ shared)
-            overlap[given.example_index] = min(overlap[given.example_index], choice @ (shared > 0))
-    return {CHOICE_F1: f1, CHOICE_OVERLAP: overlap}
-
-
-def character_f1(span: Span, others: list[Span]) -> np.ndarray:
-    """Return the F1 of the characters that a span shares with each of S others, shape (S,)."""
-    start, end = np.array(others).T
-    shared = (np.minimum(end, span[1]) - np.maximum(start, span[0])) * overlaps((start, end), span)
-    return 2 * shared / (end - start + span[1] - span[0])
+INTERVAL = (2.5, 97.5)  # percentiles
 
 
 def measured(score: np.ndarray, is_error: np.ndarray) -> dict[str, float]:
     """Return how well the lowest scores find the errors."""
     worst_first = is_error[np.argsort(score, kind="stable")]
     return {
-        "average_precision": float(average_precision_score(is_error, -score)),
-        "auroc": float(roc_auc_score(is_error, -score)),
+        AP: float(average_precision_score(is_error, -score)),
+        AUROC: float(roc_auc_score(is_error, -score)),
         "precision_at_errors": float(worst_first[: is_error.sum()].mean()),
         "recall_in_worst_tenth": float(worst_first[: round(len(score) / 10)].sum() / is_error.sum()),
     }
@@ -92,22 +36,75 @@ def trapezoidal_auprc(score: np.ndarray, is_error: np.ndarray) -> float:
     return float(auc(recall, precision))
 
 
-def average_precision_interval(
-    score: np.ndarray, is_error: np.ndarray, groups: np.ndarray, seed: int = 0
-) -> tuple[float, float]:
-    """Return the 95 % bootstrap interval of the average precision.
+def resampled(is_error: np.ndarray, groups: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Return how often each of n examples is in each of R bootstrap samples, shape (R, n), int64.
 
     Whole groups are drawn with replacement, since questions on one paragraph are not independent; `groups` has the
-    number of each example's group, shape (n,). Resamples without an error have no average precision, and are drawn
-    again.
+    number of each example's group, shape (n,). Samples without both right and wrong labels measure nothing, and are
+    drawn again.
     """
     rng, (names, group) = np.random.default_rng(seed), np.unique(groups, return_inverse=True)
-    found = []
-    while len(found) < NUM_RESAMPLES:
-        weight = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))[group]
-        if weight[is_error].any():
-            found.append(average_precision_score(is_error, -score, sample_weight=weight))
-    low, high = np.percentile(found, [2.5, 97.5])
+    samples = []
+    while len(samples) < NUM_RESAMPLES:
+        weights = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))[group]
+        if weights[is_error].any() and weights[~is_error].any():
+            samples.append(weights)
+    return np.array(samples)
+
+
+def weighted_measures(score: np.ndarray, is_error: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Return average precision and AUROC where examples count as often as `weights` (R, n) say, each of shape (R,)."""
+    order = np.argsort(score, kind="stable")
+    # There is no order among equal scores: they are found together.
+    last = np.flatnonzero(np.append(np.diff(score[order]), 1))
+    of_all, wrong = (np.cumsum(counts[:, order], axis=1)[:, last] for counts in (weights, weights * is_error))
+    right = of_all - wrong
+    newly_wrong, newly_right = np.diff(wrong, axis=1, prepend=0), np.diff(right, axis=1, prepend=0)
+    num_wrong, num_right = wrong[:, -1], right[:, -1]
+    return {
+        AP: (newly_wrong * wrong / np.maximum(of_all, 1)).sum(axis=1) / num_wrong,
+        # Pairs of a right and a wrong label in this order; half of those of one score.
+        AUROC: (newly_right * (wrong - newly_wrong / 2)).sum(axis=1) / (num_wrong * num_right),
+    }
+
+
+def compared(
+    scores: dict[str, np.ndarray], is_error: np.ndarray, groups: np.ndarray, ours: str, seed: int = 0
+) -> tuple[dict[str, dict], dict[str, dict]]:
+    """Return 95 % bootstrap intervals of average precision and AUROC, and how far `ours` is above each other score.
+
+    All scores are measured on the same samples (see `resampled`), so that the interval of a difference is that of a
+    paired comparison.
+
+    Returns
+    -------
+    intervals : dict
+        `(low, high)` of each score and measure.
+    differences : dict
+        Of each other score and measure, `difference` on the data as they are, and its `interval`.
+    """
+    samples = resampled(is_error, groups, seed)
+    as_it_is = np.ones((1, len(is_error)), dtype=np.int64)
+    found = {name: weighted_measures(score, is_error, samples) for name, score in scores.items()}
+    points = {name: weighted_measures(score, is_error, as_it_is) for name, score in scores.items()}
+    intervals = {name: {measure: interval(of[measure]) for measure in (AP, AUROC)} for name, of in found.items()}
+    differences = {
+        name: {
+            measure: {
+                "difference": float((points[ours][measure] - points[name][measure])[0]),
+                "interval": interval(found[ours][measure] - found[name][measure]),
+            }
+            for measure in (AP, AUROC)
+        }
+        for name in scores
+        if name != ours
+    }
+    return intervals, differences
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """Return the bounds of the middle 95 % of bootstrap samples."""
+    low, high = np.percentile(values, INTERVAL)
     return float(low), float(high)
 
 
@@ -127,6 +124,15 @@ def expected_calibration_error(bins: list[dict]) -> float:
     """Return the mean distance of quality and share of right labels over the bins, each as its examples weigh."""
     distances = [abs(of_bin["mean_quality"] - of_bin["share_right"]) for of_bin in bins]
     return float(np.average(distances, weights=[of_bin["examples"] for of_bin in bins]))
+
+
+def calibration(quality: np.ndarray, is_error: np.ndarray) -> dict:
+    """Return how near a label quality is to a probability: by its bins, and by the number of errors it expects."""
+    bins, sum_of_doubt = reliability(quality, is_error), float((1 - quality).sum())
+    return {
+        "reliability": bins, "expected_calibration_error": expected_calibration_error(bins),
+        "sum_of_doubt": sum_of_doubt, "sum_of_doubt_by_errors": sum_of_doubt / int(is_error.sum()),
+    }  # fmt: skip
 
 
 def token_average_precision(table: pd.DataFrame) -> dict[str, list[float | None]]:

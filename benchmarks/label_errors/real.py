@@ -22,23 +22,21 @@ from span_label_errors.files import write_file
 from span_label_errors.model.checkpoints import read_seen_contexts, resolve_checkpoint
 from span_label_errors.model.qa import PRECISIONS
 from span_label_errors.quality.label_errors import LabelErrors, find_label_errors
-from span_label_errors.review.marks import CONFIDENT_SUGGESTION
+from span_label_errors.quality.posterior import Judge
 from span_label_errors.spans.text import normalized_text
 
 from .measures import (
-    OURS,
-    average_precision_interval,
-    choice_scores,
-    expected_calibration_error,
+    AP,
+    AUROC,
+    calibration,
+    compared,
     measured,
     precision_at,
-    probability_scores,
-    reliability,
     token_average_precision,
     trapezoidal_auprc,
 )
 from .real_data import AGREEING_F1, RealData, answer_words, read_conll, read_real, token_f1
-from .report import markdown_table, number
+from .report import markdown_table, number, with_interval
 from .runs import (
     RESULTS,
     TABLE_FILE,
@@ -53,6 +51,7 @@ from .runs import (
     trained_on,
     way_of,
 )
+from .scores import OURS, choice_scores, probability_scores
 
 READER = "embedded"
 WAYS_OF_KIND = {
@@ -82,31 +81,31 @@ def evaluate(data: RealData, way: Way, folder: Path) -> dict:
     started = time.perf_counter()
     found = find_label_errors(table)
     scoring_seconds = time.perf_counter() - started
-    scores = probability_scores(table) | {OURS: found.label_quality()}
-    if data.kind != "entities":
-        scores |= choice_scores(table)
     rows, is_error = data.is_measured, data.is_error[data.is_measured]
+    scores = {OURS: found.label_quality(), **probability_scores(table), **choice_scores(Judge(table).judged())}
+    scores = {name: score[rows] for name, score in scores.items()}
     groups = pd.factorize(table["context"].map(normalized_text))[0][rows]
-    quality = found.label_quality()[rows]
-    bins = reliability(quality, is_error)
+    intervals, differences = compared(scores, is_error, groups, OURS)
     is_issue = found.issues.sort_values("index")["is_issue"].to_numpy()
     return {
         "way": way.title, "checkpoint": way.checkpoint, "num_splits": way.num_splits, "recipe": way.recipe,
-        "scores": {name: _measures(score[rows], is_error, groups, data.kind) for name, score in scores.items()},
-        "reliability": bins, "expected_calibration_error": expected_calibration_error(bins),
-        "learned": found.learned, "estimated_wrong_of_all": found.estimated_wrong,
-        "sum_of_doubt": float((1 - quality).sum()),
+        "scores": {
+            name: {**_measures(score, is_error, data.kind), "intervals": intervals[name]}
+            for name, score in scores.items()
+        },
+        "differences": differences, **calibration(scores[OURS], is_error),
+        "estimated_wrong_of_all": found.estimated_wrong,
         "flagged": int(is_issue[rows].sum()), "flagged_errors": int(is_issue[rows][is_error].sum()),
         "suggestions": suggestions(found, data) if data.kind == "annotators" else None,
         "token_average_precision": token_average_precision(table),
         "training_seconds": record["seconds"], "scoring_seconds": scoring_seconds,
+        "scoring_milliseconds_per_example": 1000 * scoring_seconds / len(table),
     }  # fmt: skip
 
 
-def _measures(score: np.ndarray, is_error: np.ndarray, groups: np.ndarray, kind: str) -> dict:
+def _measures(score: np.ndarray, is_error: np.ndarray, kind: str) -> dict:
     found = {
         **measured(score, is_error),
-        "average_precision_interval": average_precision_interval(score, is_error, groups),
         "precision_at_10": precision_at(score, is_error, 10),
         "precision_at_50": precision_at(score, is_error, 50),
     }
@@ -115,27 +114,27 @@ def _measures(score: np.ndarray, is_error: np.ndarray, groups: np.ndarray, kind:
     return found
 
 
-def suggestions(found: LabelErrors, data: RealData) -> dict[str, dict]:
-    """Return how many suggestions for the errors hit an answer of the others: of all, and of the confident ones.
+def suggestions(found: LabelErrors, data: RealData) -> dict[str, int]:
+    """Return how many answers get a suggestion, how many errors do, and how many of these hit an answer of the others.
 
-    A suggestion is exact if it has the words of such an answer, and close if their token F1 is at least 0.5.
+    A suggestion is exact if it has the words of such an answer, and close if their token F1 is at least 0.5. Only
+    examples that are measured count. All of them have an answer, so that "no answer" is neither.
     """
-    errors = found.issues[(data.is_error & data.is_measured)[found.issues["index"]]]
-    counted = {}
-    for name, rows in (
-        ("of_all", errors),
-        ("of_confident", errors[errors["suggestion_confidence"] >= CONFIDENT_SUGGESTION]),
-    ):
-        pairs = [
-            [(text, data.examples[index]["context"][slice(*span)]) for span in data.other_answers[index]]
-            for index, text in zip(rows["index"], rows["suggested_answer"], strict=True)
-        ]
-        counted[name] = {
-            "errors": len(rows),
-            "exact": sum(any(answer_words(text) == answer_words(other) for text, other in row) for row in pairs),
-            "close": sum(any(token_f1(text, other) >= AGREEING_F1 for text, other in row) for row in pairs),
-        }
-    return counted
+    issues = found.issues[data.is_measured[found.issues["index"]]]
+    issues = issues[issues["suggested_answer"] != ""]
+    of_errors = issues[data.is_error[issues["index"]]]
+    pairs = [
+        [(text, data.examples[index]["context"][slice(*span)]) for span in data.other_answers[index]]
+        for index, text, start in zip(
+            of_errors["index"], of_errors["suggested_answer"], of_errors["suggested_start"], strict=True
+        )
+        if not pd.isna(start)
+    ]
+    return {
+        "number": len(issues), "for_errors": len(of_errors),
+        "exact": sum(any(answer_words(text) == answer_words(other) for text, other in row) for row in pairs),
+        "close": sum(any(token_f1(text, other) >= AGREEING_F1 for text, other in row) for row in pairs),
+    }  # fmt: skip
 
 
 def summary(path: Path, command: str, data: RealData, runs: list[dict]) -> dict:
@@ -156,32 +155,19 @@ def markdown(found: dict) -> str:
         f"{found['num_examples']:,} examples on {found['num_contexts']:,} contexts, {found['num_measured']:,} of them "
         f"measured, {found['num_errors']} of those wrong: a random order has an AP of {chance:.3f}. "
         f"{found['num_left_out_as_read']:,} examples were left out because the reader was trained on their contexts. "
-        f"In brackets the 95 % bootstrap interval of AP over {found['resampled']}.", "",
+        f"In brackets 95 % bootstrap intervals over {found['resampled']}.", "",
     ]  # fmt: skip
-    has_auprc = found["kind"] == "entities"
-    auprc = ["trapezoidal AUPRC"] if has_auprc else []
-    header = ["way", "score", "AP", *auprc, "AUROC", "P at 10", "P at 50", "P at n"]
-    rows = []
-    for run in found["runs"]:
-        for name, of_score in run["scores"].items():
-            low, high = of_score["average_precision_interval"]
-            rows.append(
-                [run["way"], name, f"{of_score['average_precision']:.3f} ({low:.3f} to {high:.3f})",
-                 *([f"{of_score['trapezoidal_auprc']:.3f}"] if has_auprc else []), f"{of_score['auroc']:.3f}",
-                 *(number(of_score[name]) for name in ("precision_at_10", "precision_at_50", "precision_at_errors"))]
-            )  # fmt: skip
-    lines += [
-        *markdown_table(header, rows),
-        "",
-        "P at n: precision among as many of the worst as there are errors.",
-        "",
-    ]
-    header = ["way", "token AP of the folds", "training and prediction", "scoring", "estimated wrong, of all examples",
-              "sum of 1 − `label_quality`, of those measured", "wrong", "flagged", "of these wrong", "ECE"]  # fmt: skip
+    lines += [*_table_of_scores(found), "", "P at n: precision among as many of the worst as there are errors.", "",
+              f"How far {OURS} is above each other score, both on the same resamples:", "",
+              *_table_of_differences(found["runs"]), ""]  # fmt: skip
+    header = ["way", "token AP of the folds", "training and prediction", "scoring", "an example",
+              "estimated wrong, of all examples", "sum of 1 − `label_quality`, of those measured", "wrong", "ratio",
+              "flagged", "of these wrong", "ECE"]  # fmt: skip
     rows = [
-        [run["way"], _token_aps(run), f"{run['training_seconds']:.0f} s", f"{run['scoring_seconds']:.0f} s",
-         str(run["estimated_wrong_of_all"]), f"{run['sum_of_doubt']:.1f}", str(found["num_errors"]),
-         str(run["flagged"]), str(run["flagged_errors"]), f"{run['expected_calibration_error']:.3f}"]
+        [run["way"], _token_aps(run), f"{run['training_seconds']:.0f} s", f"{run['scoring_seconds']:.1f} s",
+         f"{run['scoring_milliseconds_per_example']:.1f} ms", number(run["estimated_wrong_of_all"], 1),
+         number(run["sum_of_doubt"], 1), str(found["num_errors"]), number(run["sum_of_doubt_by_errors"]),
+         str(run["flagged"]), str(run["flagged_errors"]), number(run["expected_calibration_error"], 3)]
         for run in found["runs"]
     ]  # fmt: skip
     lines += [*markdown_table(header, rows), "", "ECE: expected calibration error of `label_quality`, in ten bins.", ""]
@@ -193,14 +179,32 @@ def markdown(found: dict) -> str:
     ]  # fmt: skip
     lines += markdown_table(header, rows)
     if found["kind"] == "annotators":
-        header = ["way", "suggestions for errors", "number", "exactly an answer of the others", "token F1 at least 0.5"]
-        names = {"of_all": "all", "of_confident": f"confidence at least {CONFIDENT_SUGGESTION}"}
-        rows = [
-            [run["way"], title, *(str(run["suggestions"][name][count]) for count in ("errors", "exact", "close"))]
-            for run in found["runs"] for name, title in names.items()
-        ]  # fmt: skip
+        header = ["way", "suggestions", "for errors", "exactly an answer of the others", "token F1 at least 0.5"]
+        rows = [[run["way"], *map(str, run["suggestions"].values())] for run in found["runs"]]
         lines += ["", *markdown_table(header, rows)]
     return "\n".join([*lines, ""])
+
+
+def _table_of_scores(found: dict) -> list[str]:
+    has_auprc = found["kind"] == "entities"
+    auprc = ["trapezoidal AUPRC"] if has_auprc else []
+    rows = [
+        [run["way"], name, with_interval(of_score[AP], of_score["intervals"][AP]),
+         *([f"{of_score['trapezoidal_auprc']:.3f}"] if has_auprc else []),
+         with_interval(of_score[AUROC], of_score["intervals"][AUROC]),
+         *(number(of_score[name]) for name in ("precision_at_10", "precision_at_50", "precision_at_errors"))]
+        for run in found["runs"] for name, of_score in run["scores"].items()
+    ]  # fmt: skip
+    return markdown_table(["way", "score", "AP", *auprc, "AUROC", "P at 10", "P at 50", "P at n"], rows)
+
+
+def _table_of_differences(runs: list[dict]) -> list[str]:
+    rows = [
+        [run["way"], name, *(with_interval(*of_score[measure].values(), sign="+") for measure in (AP, AUROC))]
+        for run in runs
+        for name, of_score in run["differences"].items()
+    ]
+    return markdown_table(["way", "score", "AP", "AUROC"], rows)
 
 
 def _token_aps(run: dict) -> str:
@@ -210,29 +214,33 @@ def _token_aps(run: dict) -> str:
 
 
 def plot(found: dict, path: Path) -> None:
-    """Plot the AP of each score with its interval, a colour a way, and the reliability of `label_quality`."""
+    """Plot AP and AUROC of each score with their intervals, a colour a way, and the reliability of `label_quality`."""
     runs, names = found["runs"], list(found["runs"][0]["scores"])
-    figure, (left, right) = plt.subplots(
-        1, 2, figsize=(12, 1.2 + 0.62 * len(names)), layout="constrained", width_ratios=[2, 1]
+    figure, (left, middle, right) = plt.subplots(
+        1, 3, figsize=(15, 1.2 + 0.62 * len(names)), layout="constrained", width_ratios=[2, 2, 1.5]
     )
     height = 0.8 / len(runs)
-    for position, run in enumerate(runs):
-        values = [run["scores"][name]["average_precision"] for name in names]
-        low, high = np.array([run["scores"][name]["average_precision_interval"] for name in names]).T
-        y = np.arange(len(names)) + (position - (len(runs) - 1) / 2) * height
-        errors = np.maximum([values - low, high - values], 0)
-        left.barh(y, values, 0.9 * height, xerr=errors, label=run["way"], capsize=2, error_kw={"linewidth": 0.8})
+    for axes, measure in ((left, AP), (middle, AUROC)):
+        for position, run in enumerate(runs):
+            values = [run["scores"][name][measure] for name in names]
+            low, high = np.array([run["scores"][name]["intervals"][measure] for name in names]).T
+            y = np.arange(len(names)) + (position - (len(runs) - 1) / 2) * height
+            errors = np.maximum([values - low, high - values], 0)
+            axes.barh(y, values, 0.9 * height, xerr=errors, label=run["way"], capsize=2, error_kw={"linewidth": 0.8})
+        axes.invert_yaxis()
+        axes.grid(alpha=0.3, axis="x")
+    left.set_yticks(range(len(names)), [name.replace("`", "") for name in names])
+    middle.set_yticks([])
+    chance = found["num_errors"] / found["num_measured"]
+    left.axvline(chance, color="black", linestyle=":", linewidth=1, label="random order")
+    left.set(xlabel=f"average precision, 95 % interval over {found['resampled']}", xlim=(0, 1))
+    left.set_title(f"{found['file']}: {found['num_errors']} of {found['num_measured']} wrong")
+    middle.set(xlabel="AUROC (a random order: 0.5)", xlim=(0.5, 1))
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=len(runs) + 1)
+    for run in runs:
         bins = [of_bin for of_bin in run["reliability"] if of_bin["examples"] >= 5]
         x = [of_bin["mean_quality"] for of_bin in bins]
         right.plot(x, [of_bin["share_right"] for of_bin in bins], "o-", label=run["way"])
-    chance = found["num_errors"] / found["num_measured"]
-    left.axvline(chance, color="black", linestyle=":", linewidth=1, label="random order")
-    left.set_yticks(range(len(names)), [name.replace("`", "") for name in names])
-    left.invert_yaxis()
-    left.set(xlabel=f"average precision, 95 % interval over {found['resampled']}", xlim=(0, 1))
-    left.set_title(f"{found['file']}: {found['num_errors']} of {found['num_measured']} wrong")
-    left.grid(alpha=0.3, axis="x")
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=len(runs) + 1)
     right.plot([0, 1], [0, 1], color="black", linestyle=":", linewidth=1)
     right.set(xlabel="label_quality, mean of a bin", ylabel="share of right labels", xlim=(0, 1), ylim=(0, 1))
     right.set_title("Reliability (bins of 5 or more)")

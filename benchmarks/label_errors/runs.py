@@ -43,6 +43,7 @@ WAYS = {
 }
 # The reader's head knows one class of spans: for others it cannot predict as it is, and its encoder gets a new head.
 WAYS_OF_QUESTIONS, WAYS_OF_ENTITIES = ("scratch", "as_it_is", "in_folds"), ("scratch", "new_head")
+DEFAULT_WAY = "in_folds"
 
 
 def way_of(name: str, num_train_epochs: float | None = None) -> Way:
@@ -51,6 +52,11 @@ def way_of(name: str, num_train_epochs: float | None = None) -> Way:
     if num_train_epochs is None or not way.num_splits:
         return way
     return Way(way.title, way.checkpoint, way.num_splits, {**way.recipe, "num_train_epochs": num_train_epochs})
+
+
+def with_way(name: str, way: str) -> str:
+    """Return the name of a run or result with that of its way, unless that is the default."""
+    return name if way == DEFAULT_WAY else f"{name}_{way}"
 
 
 def spread(examples: list[dict], num_examples: int | None) -> list[int]:
