@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
-
 from span_label_errors.quality.answer_model import (
     CHOICE_PENALTY,
     CHOICE_SHARE,

@@ -6,11 +6,11 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
+from span_label_errors.quality.candidates import AnswerFeatures, GivenAnswer
 from text_strategies import span_of, word_tokens
 
 from span_label_errors.quality import candidates as candidates_module
 from span_label_errors.quality import context as context_module
-from span_label_errors.quality.candidates import AnswerFeatures, GivenAnswer
 from span_label_errors.quality.context import ContextText, WordRarity
 from span_label_errors.quality.features import COLUMN, FEATURES, QuestionFeatures
 

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import logit
+from span_label_errors.quality.answer_model import AnswerModel
+from span_label_errors.quality.candidates import AnswerFeatures
 from text_strategies import span_of, word_tokens
 
 from span_label_errors.quality import held_out, label_errors
-from span_label_errors.quality.answer_model import AnswerModel
-from span_label_errors.quality.candidates import AnswerFeatures
 from span_label_errors.quality.label_errors import (
     FewAnswersWarning,
     LabelErrors,

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-
 from span_label_errors.quality.answer_model import Explanation
+from span_label_errors.quality.reasons import KINDS_IN_WORDS, joined, reasons_of_model
+
 from span_label_errors.quality.features import COLUMN, FEATURES
 from span_label_errors.quality.mistakes import MISTAKES
-from span_label_errors.quality.reasons import KINDS_IN_WORDS, joined, reasons_of_model
 
 UNLIKELY, LONG = "the model finds its tokens unlikely", "it is longer than most answers"
 
