@@ -2,7 +2,6 @@
 
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,19 +9,19 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from span_label_errors.quality.checks import CHECKS, failed_checks
-from span_label_errors.quality.decided import CORRECTED, NO_ANSWER, Decision, known_examples
 from span_label_errors.quality.features import FEATURES
 from span_label_errors.quality.mistakes import KINDS
 from span_label_errors.quality.posterior import Judge, Judged
 from span_label_errors.quality.scores import checked_examples
-from span_label_errors.quality.sites import NO_SPAN
+from span_label_errors.quality.sites import NO_SPAN, KnownAnswers
 from span_label_errors.results.read import span_classes_of
 
+NO_ANSWER = "[no answer]"
 # Fewer answers than this, or one paragraph, say nothing about how many of them are wrong.
 MIN_ANSWERS = 50
 THRESHOLD = 0.5
 # A suggestion must be at least this likely.
-_DESERVED = 0.4
+_DESERVED = 0.5
 # Of better labels, nothing is held against them.
 _SUSPICIOUS = 0.9
 _MAX_EVIDENCE = 3
@@ -76,7 +75,7 @@ class _Verdict:
 
 
 def find_label_errors(
-    table: pd.DataFrame, *, threshold: float = THRESHOLD, decisions: Iterable[Decision] = (), seed: int = 0
+    table: pd.DataFrame, *, threshold: float = THRESHOLD, known: KnownAnswers | None = None, seed: int = 0
 ) -> LabelErrors:
     """Rank examples by how likely their given labels are right, with a reason and a suggestion where they are not.
 
@@ -89,8 +88,9 @@ def find_label_errors(
         `out_of_fold.parquet` as read by pandas: one row per example.
     threshold : float
         Labels of a lower quality are issues.
-    decisions : iterable of Decision
-        What reviewers have decided about these examples, in this round or in earlier ones.
+    known : mapping or None
+        By example index, the right spans of each class, where reviewers have decided; `known_answers` makes it of
+        their decisions.
     seed : int
         Of what is drawn at random. The same table and seed give the same ranking.
 
@@ -109,13 +109,10 @@ def find_label_errors(
     FewAnswersWarning
         If there are fewer than `MIN_ANSWERS` answers, or one paragraph only. Then nothing is estimated, and an issue is
         only what the text alone tells: an answer that begins or ends inside a word.
-    UserWarning
-        If decisions fit no example.
     """
     if not 0 <= threshold <= 1:
         raise ValueError(f"expected a threshold from 0 to 1, found {threshold}")
     _check(table)
-    known = known_examples(table, decisions)
     verdicts: dict[int, dict[str, list[_Verdict]]] = defaultdict(lambda: defaultdict(list))
     # The arrays are small: threads would only wait for each other, and their number would change the last digits.
     with threadpool_limits(1):
@@ -139,9 +136,11 @@ def find_label_errors(
             stacklevel=2,
         )
         is_issue &= np.array([verdict.is_certain for verdict in worst])
-    decided = [known[index].decision if index in known else "" for index in range(len(table))]
     # What reviewers decided is certain.
-    quality = np.select([np.array(decided) == CORRECTED, np.array(decided) != ""], [0.0, 1.0], quality)
+    decided = np.full(len(table), "", dtype=object)
+    for index in known or {}:
+        quality[index] = round(quality[index])
+        decided[index] = "confirmed" if quality[index] else "corrected"
     issues = _issues(table, quality, is_issue, worst, decided)
     return LabelErrors(issues, float((1 - quality).sum()) if has_enough else None)
 
@@ -219,7 +218,7 @@ def _evidence(judged: Judged, likeliest: int) -> tuple[str, ...]:
 
 
 def _issues(
-    table: pd.DataFrame, quality: np.ndarray, is_issue: np.ndarray, worst: list[_Verdict], decided: list[str]
+    table: pd.DataFrame, quality: np.ndarray, is_issue: np.ndarray, worst: list[_Verdict], decided: np.ndarray
 ) -> pd.DataFrame:
     contexts = table["context"].tolist()
     examples = [
@@ -240,7 +239,7 @@ def _issues(
             "index": np.arange(len(table)),
             "id": table["id"].to_numpy(),
             "label_quality": quality,
-            "is_issue": is_issue & (np.array(decided) == ""),
+            "is_issue": is_issue & (decided == ""),
             "question": table["question"].to_numpy(),
             "given_answer": [_text(context, span, "") for context, span in zip(contexts, given, strict=True)],
             "given_start": _starts(given),

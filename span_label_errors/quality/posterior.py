@@ -1,6 +1,6 @@
 """The one posterior that everything the judge says follows from."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
@@ -9,9 +9,8 @@ import pandas as pd
 from sklearn.model_selection import GroupKFold
 
 from span_label_errors.quality.choice import ChoicePrior, fit_choice, log_choice, read_prior
-from span_label_errors.quality.decided import KnownExample
 from span_label_errors.quality.mistakes import KINDS, joint_probabilities
-from span_label_errors.quality.sites import NO_SPAN, Site, Sites
+from span_label_errors.quality.sites import NO_SPAN, KnownAnswers, Site, Sites
 
 # More answers teach the few weights nothing new, but would have to be held in memory.
 MAX_LEARNED = 5000
@@ -91,8 +90,8 @@ class Judge:
     ----------
     table : DataFrame
         `out_of_fold.parquet` as read by pandas: one row per example.
-    known : mapping of int to KnownExample
-        By example index, what reviewers have decided.
+    known : mapping or None
+        By example index, the right spans of each class, where reviewers have decided.
     seed : int
         Of the alternatives and, in large data sets, of the answers to learn from.
     recipe : JudgeRecipe or None
@@ -115,7 +114,7 @@ class Judge:
     def __init__(
         self,
         table: pd.DataFrame,
-        known: Mapping[int, KnownExample] | None = None,
+        known: KnownAnswers | None = None,
         *,
         seed: int = 0,
         recipe: JudgeRecipe | None = None,
@@ -123,18 +122,13 @@ class Judge:
     ):
         self.recipe = recipe or JudgeRecipe()
         self._prior = prior or read_prior()
-        known = known or {}
         self.sites = Sites(table, self._prior.weights)
         given_answers = self.sites.given_answers
         is_span = [given.span != NO_SPAN for given in given_answers]
         self.num_answers = int(np.sum(is_span))
         self.num_paragraphs = len({given.paragraph for given in given_answers if given.span != NO_SPAN})
         self._model = _models_of(self.sites, self.recipe.num_parts)
-        self.sites.right_answers = {
-            row: known[given.example_index].right_answer(given)
-            for row, given in enumerate(given_answers)
-            if given.example_index in known
-        }
+        self.sites.tell(known or {})
         rows = np.arange(len(given_answers))
         if len(rows) > MAX_LEARNED:
             rows = np.sort(np.random.default_rng(seed).choice(rows, MAX_LEARNED, replace=False))
