@@ -12,7 +12,7 @@ from span_label_errors.quality.checks import CHECKS, failed_checks
 from span_label_errors.quality.features import FEATURES
 from span_label_errors.quality.mistakes import KINDS
 from span_label_errors.quality.posterior import Judge, Judged
-from span_label_errors.quality.scores import checked_examples
+from span_label_errors.quality.scores import span_label_quality
 from span_label_errors.quality.sites import NO_SPAN, KnownAnswers
 from span_label_errors.results.read import span_classes_of
 
@@ -158,11 +158,10 @@ def _check(table: pd.DataFrame) -> None:
     if not len(table):
         raise ValueError("expected at least one example, found none")
     for name in classes:
-        labels = list(table[f"labels_{name}"])
-        checked_examples(labels, list(table[f"pred_probs_{name}"]))
-        for row, (of_example, tokens) in enumerate(zip(labels, table["char_start"], strict=True)):
-            if len(of_example) != len(tokens):
-                raise ValueError(f"example {row}: expected {len(tokens)} labels, one a token, found {len(of_example)}")
+        for row, (labels, tokens) in enumerate(zip(table[f"labels_{name}"], table["char_start"], strict=True)):
+            if len(labels) != len(tokens):
+                raise ValueError(f"example {row}: expected {len(tokens)} labels, one a token, found {len(labels)}")
+        span_label_quality(list(table[f"labels_{name}"]), list(table[f"pred_probs_{name}"]))  # raises on bad values
 
 
 def _quality(verdicts: dict[str, list[_Verdict]], labels_every_span: dict[str, bool]) -> float:

@@ -16,21 +16,11 @@ _TINY = 1e-12
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of mistake.
+    """A kind of mistake."""
 
-    Attributes
-    ----------
-    share : float
-        Its share of all mistakes, as long as the data say nothing else.
-    reason : str
-        In words, about the given answer.
-    likelihood : callable
-        Takes a `Site` and the choice (S,); returns P(given answer | right answer) for each candidate as the right
-        answer, shape (S,).
-    """
-
-    share: float
-    reason: str
+    share: float  # of all mistakes, as long as the data say nothing else
+    reason: str  # in words, about the given answer
+    # Of a `Site` and the choice (S,): P(given answer | right answer) for each candidate as the right answer, (S,).
     likelihood: Callable[[Site, np.ndarray], np.ndarray]
 
 

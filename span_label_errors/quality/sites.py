@@ -57,20 +57,20 @@ class Site:
     chance: float  # of the given answer, if any span were marked that is as long as answers are
     chance_of_other_answer: float  # if any of the other questions' answers were marked
 
-    def __post_init__(self):
-        start, end = self.spans.T
-        by_end, by_start = np.argsort(end, kind="stable"), np.argsort(start, kind="stable")
-        # What the mass of overlapping candidates is the rest of: those that end before, and those that begin behind.
-        object.__setattr__(self, "_by_end", by_end)
-        object.__setattr__(self, "_by_start", by_start)
-        object.__setattr__(self, "_num_before", np.searchsorted(end[by_end], start, side="right"))
-        object.__setattr__(self, "_num_not_behind", np.searchsorted(start[by_start], end, side="left"))
-
     def overlapping_mass(self, mass: np.ndarray) -> np.ndarray:
         """Return, for each candidate, the mass of all that share a character with it, shape (S,), itself included."""
-        before = np.concatenate([[0.0], np.cumsum(mass[self._by_end])])[self._num_before]
-        not_behind = np.concatenate([[0.0], np.cumsum(mass[self._by_start])])[self._num_not_behind]
+        (by_end, num_before), (by_start, num_not_behind) = self._borders
+        before = np.concatenate([[0.0], np.cumsum(mass[by_end])])[num_before]
+        not_behind = np.concatenate([[0.0], np.cumsum(mass[by_start])])[num_not_behind]
         return np.maximum(not_behind - before, mass)
+
+    @cached_property
+    def _borders(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+        """The candidates by end, how many of them end before each; by start, and how many do not begin behind it."""
+        start, end = self.spans.T
+        by_end, by_start = np.argsort(end, kind="stable"), np.argsort(start, kind="stable")
+        num_before = np.searchsorted(end[by_end], start, side="right")
+        return (by_end, num_before), (by_start, np.searchsorted(start[by_start], end, side="left"))
 
     @cached_property
     def overlap_given(self) -> np.ndarray:
