@@ -11,6 +11,8 @@ from span_label_errors.quality.sites import Site
 FLATTENING = 0.3
 # Of right answers that are cut inside a word, where few answers of the data are.
 _RIGHT_BUT_CUT = 1e-4
+# Of answers that are too long, the share that is not longer than all candidates; chosen by measurement.
+_AMONG_CANDIDATES = 0.5
 _TINY = 1e-12
 
 
@@ -55,11 +57,11 @@ def _cut_short(site: Site, choice: np.ndarray) -> np.ndarray:
 
 
 def _too_long(site: Site, choice: np.ndarray) -> np.ndarray:
-    """The right answer with more words before or behind it, rather few than many."""
+    """Any longer candidate that holds the right answer and two words more; one word is a matter of taste."""
     (start, end), (given_start, given_end) = site.spans.T, site.given.span
     extra = site.num_words[site.given_row] - site.num_words
-    is_within = (start >= given_start) & (end <= given_end) & (extra > 0)
-    return is_within / (extra.clip(1) * (extra.clip(1) + 1) * _HARMONIC)
+    is_within = (start >= given_start) & (end <= given_end) & (extra >= 2)
+    return _AMONG_CANDIDATES * is_within / np.maximum(site.num_containing, 1)
 
 
 def _other_place(site: Site, choice: np.ndarray) -> np.ndarray:
@@ -74,9 +76,6 @@ def _inside_word(site: Site, choice: np.ndarray) -> np.ndarray:
     """A part of the right answer that begins or ends inside a word."""
     return site.cuts_word * site.contains_given / (2 * np.diff(site.spans)[:, 0])
 
-
-# The sum of 1 / x for the extra words that are thinkable.
-_HARMONIC = (1 / np.arange(1, 51)).sum()
 
 KINDS = {
     "distractor": Kind(0.43, "another place answers the question", _distractor),
