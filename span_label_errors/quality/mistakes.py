@@ -58,10 +58,12 @@ def _cut_short(site: Site, choice: np.ndarray) -> np.ndarray:
 
 def _too_long(site: Site, choice: np.ndarray) -> np.ndarray:
     """Any longer candidate that holds the right answer and two words more; one word is a matter of taste."""
-    (start, end), (given_start, given_end) = site.spans.T, site.given.span
+    (start, end), (given_start, given_end), likelihood = site.spans.T, site.given.span, np.zeros(len(choice))
     extra = site.num_words[site.given_row] - site.num_words
-    is_within = (start >= given_start) & (end <= given_end) & (extra >= 2)
-    return _AMONG_CANDIDATES * is_within / np.maximum(site.num_containing, 1)
+    rows = np.flatnonzero((start >= given_start) & (end <= given_end) & (extra >= 2))
+    num_longer = ((start <= start[rows, None]) & (end >= end[rows, None])).sum(axis=1) - 1
+    likelihood[rows] = _AMONG_CANDIDATES / num_longer
+    return likelihood
 
 
 def _other_place(site: Site, choice: np.ndarray) -> np.ndarray:

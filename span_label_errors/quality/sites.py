@@ -83,12 +83,6 @@ class Site:
         (start, end), (given_start, given_end) = self.spans.T, self.given.span
         return (start <= given_start) & (end >= given_end) & (end - start > given_end - given_start)
 
-    @cached_property
-    def num_containing(self) -> np.ndarray:
-        """How many candidates are each candidate and more, shape (S,)."""
-        start, end = self.spans.T
-        return ((start[:, None] <= start) & (end[:, None] >= end)).sum(axis=0) - 1
-
 
 class Sites:
     """The sites of a data set, made context by context when they are needed.
