@@ -231,7 +231,10 @@ def _issues(
     checks = failed_checks(examples)
     given, instead = [verdict.given for verdict in worst], [verdict.instead for verdict in worst]
     evidence = [
-        [CHECKS[name] for name in names] + list(verdict.evidence) for names, verdict in zip(checks, worst, strict=True)
+        dict.fromkeys(
+            words for words in (*(CHECKS[name] for name in names), *verdict.evidence) if words != verdict.reason
+        )
+        for names, verdict in zip(checks, worst, strict=True)
     ]
     issues = pd.DataFrame(
         {
@@ -248,7 +251,7 @@ def _issues(
             "suggested_start": _starts(instead),
             "suggestion_confidence": [verdict.confidence for verdict in worst],
             "reason": [verdict.reason for verdict in worst],
-            "evidence": ["; ".join(list(dict.fromkeys(each))[:_MAX_EVIDENCE]) for each in evidence],
+            "evidence": ["; ".join(list(each)[:_MAX_EVIDENCE]) for each in evidence],
             "checks": ["; ".join(names) for names in checks],
             "decision": decided,
             "fold": table["fold"].to_numpy(),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from span_label_errors.quality.checks import CHECKS
 from span_label_errors.quality.sites import Site
 
 # A distractor attracts with its own probability of being right to this power: the more even, the more at random.
@@ -86,7 +87,7 @@ KINDS = {
     "cut_short": Kind(0.12, "probably cut short", _cut_short),
     "too_long": Kind(0.12, "probably too long", _too_long),
     "other_place": Kind(0.05, "the same words elsewhere answer the question", _other_place),
-    "inside_word": Kind(0.03, "begins or ends inside a word", _inside_word),
+    "inside_word": Kind(0.03, CHECKS["cut_word"], _inside_word),
 }
 
 
