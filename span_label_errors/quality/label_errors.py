@@ -257,10 +257,10 @@ def _issues(
             "fold": table["fold"].to_numpy(),
         }
     )
-    issues["is_decided"] = issues["decision"] != ""
-    issues = issues.sort_values(["is_decided", "label_quality"], kind="stable", ignore_index=True)
+    order = np.lexsort((quality, decided != ""))
+    issues = issues.iloc[order].reset_index(drop=True)
     issues.insert(0, "rank", np.arange(1, len(table) + 1))
-    return issues.drop(columns="is_decided")
+    return issues
 
 
 def _text(context: str, span: tuple[int, int] | None, of_no_span: str) -> str:
@@ -270,4 +270,4 @@ def _text(context: str, span: tuple[int, int] | None, of_no_span: str) -> str:
 
 
 def _starts(spans: list[tuple[int, int] | None]) -> pd.arrays.IntegerArray:
-    return pd.array([None if span in (None, NO_SPAN) else span[0] for span in spans], dtype="Int64")
+    return pd.array([span[0] if span and span != NO_SPAN else None for span in spans], dtype="Int64")

@@ -40,10 +40,7 @@ class GivenAnswer(NamedTuple):
 
 @dataclass(frozen=True)
 class Site:
-    """A given answer, and S candidates for the right one in its place.
-
-    The candidates are the likeliest spans by the prior choice, the given answer, and "no answer" if the data have it.
-    """
+    """A given answer, and S candidates for the right one: itself, the likeliest spans, "no answer" if the data have it."""
 
     given: GivenAnswer
     text: str  # the context
