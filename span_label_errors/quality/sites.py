@@ -40,7 +40,7 @@ class GivenAnswer(NamedTuple):
 
 @dataclass(frozen=True)
 class Site:
-    """A given answer, and S candidates for the right one: itself, the likeliest spans, "no answer" if the data have it."""
+    """A given answer, and S candidates for the right one: itself, likely spans, and "no answer" if the data have it."""
 
     given: GivenAnswer
     text: str  # the context
