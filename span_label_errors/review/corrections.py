@@ -13,7 +13,8 @@ from span_label_errors.data.sources import DEMO_PATH, DEMO_SOURCE
 from span_label_errors.data.squad import InvalidDatasetError, InvalidExample, load_squad
 from span_label_errors.data.squad_text import replace_answers
 from span_label_errors.files import check_writable, partial_folder, write_file
-from span_label_errors.review.marks import Answer, Decision, RefusedDecisionsError
+from span_label_errors.quality.decided import Answer, Decision
+from span_label_errors.review.marks import RefusedDecisionsError
 from span_label_errors.spans.text import occurrences, overlaps
 
 # How many places of a text are looked for, and named in a message.
