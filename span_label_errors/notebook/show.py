@@ -74,6 +74,13 @@ def show_context(
     return HTML(_panel(question, "".join(pieces), scale))
 
 
+def how_many_wrong(estimated_wrong: float | None, num_examples: int) -> str:
+    """Say in words how many examples are wrong, as `LabelErrors.estimated_wrong` has it."""
+    if estimated_wrong is None:
+        return "too few answers to estimate how many are wrong"
+    return f"about {estimated_wrong:.0f} of {num_examples} examples are estimated to be wrong"
+
+
 def show_answers(issues: pd.DataFrame, table: pd.DataFrame, count: int = 3) -> HTML:
     """Show the worst answers in their contexts: the given one underlined, the suggested one shaded, and why.
 
@@ -98,15 +105,9 @@ def show_answers(issues: pd.DataFrame, table: pd.DataFrame, count: int = 3) -> H
             suggested = shown_suggestion(issue["suggested_answer"])
             caption += f"; suggested: {suggested} (confidence {issue['suggestion_confidence']:.2f})"
         reason = why(issue["reason"], issue["evidence"])
+        below = [caption, f"Why: {reason}" if reason else ""]
         context = table["context"].iloc[issue["index"]]
-        panels.append(
-            _panel(
-                f"{issue['rank']}. {issue['question']}",
-                _marked(context, spans),
-                caption,
-                f"Why: {reason}" if reason else "",
-            )
-        )
+        panels.append(_panel(f"{issue['rank']}. {issue['question']}", _marked(context, spans), *below))
     return HTML("\n".join(panels))
 
 
@@ -115,16 +116,11 @@ def worst_answers(issues: pd.DataFrame, count: int = 10) -> pd.DataFrame:
 
     A suggestion that the context has no answer reads "no answer", as a given label without one does.
     """
-    worst = issues.head(count).set_index("rank")
-    return pd.DataFrame(
-        {
-            "label_quality": worst["label_quality"],
-            "question": worst["question"],
-            "given_answer": worst["given_answer"].replace("", "no answer"),
-            "suggested_answer": worst["suggested_answer"].map(shown_suggestion),
-            "reason": worst["reason"],
-            "evidence": worst["evidence"],
-        }
+    columns = ["label_quality", "question", "given_answer", "suggested_answer", "reason", "evidence"]
+    worst = issues.head(count).set_index("rank")[columns]
+    return worst.assign(
+        given_answer=worst["given_answer"].replace("", "no answer"),
+        suggested_answer=worst["suggested_answer"].map(shown_suggestion),
     )
 
 

@@ -97,6 +97,17 @@ def _review(row: NamedTuple, example: pd.Series, classes: list[str]) -> Review:
     return Review(row, example["title"], context, answers, given, suggested)
 
 
+def same_answer(answer: Answer, other: Answer) -> bool:
+    """Return whether two answers are one; a missing class matches every class."""
+    return answer[:2] == other[:2] and (not (answer.class_name and other.class_name) or answer[2] == other[2])
+
+
+def answer_entry(answer: Answer) -> dict:
+    """Return an answer as a SQuAD file has it, with `label` if it has a class."""
+    entry = {"text": answer.text, "answer_start": answer.char_start}
+    return entry if answer.class_name is None else {**entry, "label": answer.class_name}
+
+
 def _mismatch(row: NamedTuple, expected: str, found: object) -> ValueError:
     return ValueError(
         f"example {row.id!r}: expected {expected}, found {found!r}; take issues and table of the same run"
