@@ -17,6 +17,8 @@ _MODULE_OF = {
     "write_review_files": "review.write",
     "read_decisions": "review.decisions",
     "known_answers": "review.decided",
+    "kept_decisions": "review.kept_decisions",
+    "keep_decisions": "review.kept_decisions",
     "apply_decisions": "review.corrections",
 }
 __all__ = list(_MODULE_OF)
