@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from span_label_errors.files import write_file
-from span_label_errors.review.marks import Review, why, worst_reviews
+from span_label_errors.review.marks import Review, worst_reviews
 from span_label_errors.spans.text import Span, sentence_numbers
 
 _TEMPLATES = Path(__file__).resolve().parent
@@ -76,8 +76,7 @@ def _card(review: Review) -> dict:
         note += ", the given answer" if given.span == suggested.span else ", the same text in another place"
     return {
         "issue": issue, "title": review.title, "context": review.context, "confidence": confidence, "note": note,
-        "checks": [name for name in issue.checks.split("; ") if name], "why": why(issue.reason, issue.evidence),
-        "suggests_no_answer": review.suggests_no_answer,
+        "checks": [name for name in issue.checks.split("; ") if name], "suggests_no_answer": review.suggests_no_answer,
         "answers": {kind: [review.context[slice(*span)] for span in spans] for kind, spans in marks.items()},
         "stretches": [
             {"text": review.context[start:end], "pieces": _pieces(start, end, marks) if is_shown else None}
