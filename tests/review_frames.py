@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from span_label_errors.quality.decided import NO_ANSWER
+from span_label_errors.quality.label_errors import NO_ANSWER
 
 # The emoji are one character each, and two UTF-16 units.
 PARTY = "The 😀🎉 party\r\nwas in  Zürich, e\u0301t not in Oslo. It ended in Oslo."

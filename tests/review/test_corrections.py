@@ -12,9 +12,9 @@ from review_frames import make_frames
 
 from span_label_errors.data.sources import DEMO_PATH
 from span_label_errors.data.squad import load_squad
-from span_label_errors.quality.decided import Answer, Decision
 from span_label_errors.review import corrections
 from span_label_errors.review.corrections import apply_decisions
+from span_label_errors.review.decided import Answer, Decision
 from span_label_errors.review.decisions import read_decisions
 from span_label_errors.review.marks import RefusedDecisionsError
 from span_label_errors.review.spreadsheet import write_issues_csv

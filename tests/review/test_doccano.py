@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from review_frames import HOSTILE_ID, PARTY, three_reviews
 
-from span_label_errors.quality.decided import Answer, Decision
+from span_label_errors.review.decided import Answer, Decision
 from span_label_errors.review.decisions import read_decisions
 from span_label_errors.review.doccano import write_doccano
 from span_label_errors.review.marks import RefusedDecisionsError

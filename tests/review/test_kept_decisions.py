@@ -6,9 +6,9 @@ import pytest
 from review_frames import make_frames
 from small_runs import PARAMETERS, five_examples, one_class
 
-from span_label_errors.quality.decided import Answer, Decision
 from span_label_errors.quality.label_errors import LabelErrors
 from span_label_errors.results.write import write_outputs
+from span_label_errors.review.decided import Answer, Decision
 from span_label_errors.review.kept_decisions import keep_decisions, kept_decisions
 from span_label_errors.review.write import write_review_files
 

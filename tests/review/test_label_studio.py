@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 from review_frames import HOSTILE_ID, PARTY, make_frames, three_reviews
 
-from span_label_errors.quality.decided import Answer, Decision
+from span_label_errors.review.decided import Answer, Decision
 from span_label_errors.review.decisions import read_decisions
 from span_label_errors.review.label_studio import write_label_studio
 from span_label_errors.review.marks import RefusedDecisionsError

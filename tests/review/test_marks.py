@@ -3,7 +3,8 @@
 import pytest
 from review_frames import make_frames
 
-from span_label_errors.quality.decided import NO_ANSWER, Answer
+from span_label_errors.quality.label_errors import NO_ANSWER
+from span_label_errors.review.decided import Answer
 from span_label_errors.review.marks import shown_suggestion, why, worst_reviews
 
 EXAMPLE = {"context": "abcd", "given": [(0, 2)], "suggested": (1, 3)}
