@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from span_label_errors.quality.sites import NO_SPAN, GivenAnswer
+from span_label_errors.results.read import span_classes_of
 from span_label_errors.spans.text import Span, overlaps
 
 NO_ANSWER = "[no answer]"
@@ -91,10 +92,13 @@ def known_examples(table: pd.DataFrame, decisions: Iterable[Decision]) -> dict[i
 
 def _known(table: pd.DataFrame, index: int, decision: Decision) -> KnownExample | None:
     columns = (table[name].iloc[index] for name in ("given_answer", "given_start", "given_label"))
-    given = {((int(start), int(start) + len(text)), name): text for text, start, name in zip(*columns, strict=True)}
-    under_review = _spans(decision.given, given, table["context"].iloc[index])
-    correct = _spans(decision.correct, given, table["context"].iloc[index])
-    if under_review is None or correct is None:
+    given = [((int(start), int(start) + len(text)), name) for text, start, name in zip(*columns, strict=True)]
+    classes, context = {name for _, name in given} or set(span_classes_of(table)), table["context"].iloc[index]
+    under_review = _spans(decision.given, classes, context)
+    if under_review is None:
+        return None
+    correct = _spans(decision.correct, {name for _, name in under_review} or classes, context)
+    if correct is None:
         return None
     if correct == set(given) or (correct and correct <= set(given) and not under_review - correct):
         return KnownExample(CONFIRMED, tuple(given), tuple(given))
@@ -104,9 +108,9 @@ def _known(table: pd.DataFrame, index: int, decision: Decision) -> KnownExample 
     return None
 
 
-def _spans(answers: Iterable[Answer], given: dict, context: str) -> set[tuple[Span, str]] | None:
-    """Return answers as (span, class), or None if one does not stand in the context."""
-    classes = {name for _, name in given}
+def _spans(answers: Iterable[Answer], classes: set[str], context: str) -> set[tuple[Span, str]] | None:
+    """Return answers as (span, class), or None if one has no place in the context, or none of several classes."""
+    only_class = next(iter(classes)) if len(classes) == 1 else None
     found = set()
     for answer in answers:
         char_start = answer.char_start
@@ -115,7 +119,7 @@ def _spans(answers: Iterable[Answer], given: dict, context: str) -> set[tuple[Sp
             if char_start < 0 or context.find(answer.text, char_start + 1) >= 0:
                 return None
         span = (char_start, char_start + len(answer.text))
-        name = answer.class_name or next(iter(classes), None)
+        name = answer.class_name or only_class
         if context[slice(*span)] != answer.text or name is None:
             return None
         found.add((span, name))
