@@ -2,7 +2,8 @@
 
 import warnings
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -121,10 +122,7 @@ def find_label_errors(
             given = judged.site.given
             verdicts[given.example_index][given.class_name].append(_verdict(judged))
     quality = np.array([_quality(verdicts[index], judge.sites.labels_every_span) for index in range(len(table))])
-    worst = [
-        min((verdict for of_class in verdicts[index].values() for verdict in of_class), key=lambda found: found.quality)
-        for index in range(len(table))
-    ]
+    worst = [_worst(list(chain(*verdicts[index].values()))) for index in range(len(table))]
     has_enough = judge.num_answers >= MIN_ANSWERS and judge.num_paragraphs > 1
     is_issue = quality < threshold
     if not has_enough:
@@ -176,6 +174,13 @@ def _quality(verdicts: dict[str, list[_Verdict]], labels_every_span: dict[str, b
         for name, of_class in verdicts.items()
     ]
     return float(np.prod(of_classes))
+
+
+def _worst(verdicts: list[_Verdict]) -> _Verdict:
+    worst = min(verdicts, key=lambda verdict: verdict.quality)
+    # Taken over, "no answer" would remove the other answers of the example as well.
+    is_one_of_several = sum(verdict.given != NO_SPAN for verdict in verdicts) > 1
+    return replace(worst, instead=None, confidence=np.nan) if is_one_of_several and worst.instead == NO_SPAN else worst
 
 
 def _verdict(judged: Judged) -> _Verdict:

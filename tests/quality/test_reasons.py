@@ -1,52 +1,75 @@
-"""Reasons in words, worked out by hand."""
+"""Why a label may be wrong, on answers that went wrong in each of the ways."""
 
 import numpy as np
+import pandas as pd
 import pytest
-from span_label_errors.quality.answer_model import Explanation
-from span_label_errors.quality.reasons import KINDS_IN_WORDS, joined, reasons_of_model
+from answer_tables import answered_with, example, right_rows, touched
+from text_strategies import span_of
 
-from span_label_errors.quality.features import COLUMN, FEATURES
-from span_label_errors.quality.mistakes import MISTAKES
+from span_label_errors.quality.checks import CHECKS
+from span_label_errors.quality.features import FEATURES
+from span_label_errors.quality.label_errors import find_label_errors
 
-UNLIKELY, LONG = "the model finds its tokens unlikely", "it is longer than most answers"
-
-
-def reasons(kind: str | None = None, **features: tuple[float, float]) -> list[str]:
-    """Reasons where features have a (deviation, term), and the others are as usual."""
-    values = np.zeros((2, len(FEATURES)))
-    for name, pair in features.items():
-        values[:, COLUMN[name]] = pair
-    return reasons_of_model(Explanation(kind, *values))
-
-
-@pytest.mark.parametrize(
-    ("features", "expected"),
-    [
-        ({}, []),
-        ({"num_words": (1.5, -2.0)}, [LONG]),
-        ({"num_words": (-1.5, -2.0)}, ["it is shorter than most answers"]),
-        ({"num_words": (1.5, 2.0)}, []),  # speaks for it
-        ({"num_words": (1.5, -0.6)}, []),  # too weak
-        ({"mean_logit": (2.0, -2.0)}, []),  # nobody would take high probabilities for a reason
-        # The strongest first; what says the same adds up.
-        ({"num_words": (1.0, -1.0), "mean_logit": (-1.0, -2.0)}, [UNLIKELY, LONG]),
-        ({"num_words": (1.0, -1.0), "mean_logit": (-1.0, -0.6), "lowest_logit": (-2.0, -0.3)}, [LONG, UNLIKELY]),
-        ({"mean_logit": (-1.0, -2.0), "lowest_logit": (-1.0, 1.5)}, []),
-    ],
-)
-def test_reasons_by_hand(features, expected):
-    assert reasons(**features) == expected
+# By row: what is given instead of the right answer.
+WRONG = {
+    10: ("rich merchant", "another place answers the question"),
+    22: ("Hugo Berg", "answers another question on the context"),
+    30: ("Karin", "probably cut short"),
+    39: ("built by Nils Berg in 1891", "probably too long"),
+    48: ("Rosa Be", "begins or ends inside a word"),
+}
+SAME_WORDS = 60  # a row whose answer stands twice
 
 
-def test_kind_of_mistake_comes_first():
-    assert reasons("cut_short", num_words=(1.0, -9.0)) == ["looks cut short", LONG]
-    assert reasons("shuffled") == ["looks like the mistake 'shuffled'"]
-    assert set(KINDS_IN_WORDS) == set(MISTAKES)
+def sure_rows() -> list[dict]:
+    """All answers are right, and the model is sure of them."""
+    rows = right_rows()
+    for row in rows:
+        row["pred_probs_ANS"] = np.where(row["labels_ANS"], 0.999, 0.001)
+    context = (
+        "Vienna was a quiet place then, said the old guide of the castle in a low voice to all who came from afar. "
+        "Later Emil Voss opened his famous bakery in Vienna, and sold bread there."
+    )
+    first, second = span_of(context, "Vienna"), span_of(context, "Vienna", 1)
+    row = example(SAME_WORDS, "Where did Emil Voss open his famous bakery?", context, second, first)
+    return [*rows, {**row, "pred_probs_ANS": np.where(touched(row, second), 0.999, 0.001)}]
 
 
-def test_up_to_three_different_reasons_failed_checks_first():
-    assert joined([]) == ""
-    sentences = "the answer goes over the end of a sentence"
-    assert joined(["several_sentences"], ["a", "a", "b", "c"]) == f"{sentences}; a; b"
-    # The kind of mistake and the check say the same.
-    assert joined(["cut_word"], reasons("cut_inside_word")) == "the answer begins or ends inside a word or a number"
+@pytest.fixture(scope="module")
+def issues() -> pd.DataFrame:
+    rows = sure_rows()
+    for number, (text, _) in WRONG.items():
+        rows[number] = answered_with(rows[number], text)
+    return find_label_errors(pd.DataFrame(rows)).issues.set_index("index").sort_index()
+
+
+@pytest.mark.parametrize(("number", "reason"), [(number, reason) for number, (_, reason) in WRONG.items()])
+def test_reason_is_what_went_wrong(issues, number, reason):
+    assert issues.loc[number, "reason"] == reason
+
+
+def test_same_words_elsewhere_are_the_reason(issues):
+    line = issues.loc[SAME_WORDS]
+    assert line["reason"] == "the same words elsewhere answer the question"
+    assert line["checks"] == "nearer_occurrence"
+    # A check that fails comes first.
+    assert line["evidence"].split("; ")[0] == CHECKS["nearer_occurrence"]
+
+
+def test_nothing_is_held_against_good_answers(issues):
+    good = issues[issues["label_quality"] >= 0.9]
+    assert set(good.index) == set(range(60)) - set(WRONG)
+    assert (good[["reason", "evidence", "suggested_answer"]] == "").all(axis=None)
+
+
+def test_evidence_is_up_to_three_different_things(issues):
+    of_features = {words for pair in FEATURES.values() for words in pair if words}
+    for number in WRONG:
+        evidence = issues.loc[number, "evidence"].split("; ")
+        assert len(set(evidence)) == len(evidence) <= 3
+        assert set(evidence) <= of_features | set(CHECKS.values())
+    # The model is sure of another place.
+    assert "the model finds its tokens unlikely" in issues.loc[10, "evidence"].split("; ")
+    assert "a name or number goes on behind it" in issues.loc[30, "evidence"].split("; ")
+    assert issues.loc[48, "evidence"].split("; ")[0] == CHECKS["cut_word"]
+    assert issues.loc[48, "checks"] == "cut_word"
