@@ -177,7 +177,10 @@ class Sites:
         other_answers = TextSpans(text, *np.array(sorted(others)).T) if others else None
         features = question.of(candidates, other_answers)
         spans, num_words = np.column_stack([candidates.char_start, candidates.char_end]), candidates.num_words
-        for span in dict.fromkeys([given.span, right]):
+        is_cut = not self._cut_words and given.span != NO_SPAN and cuts_word(text.context, given.span)
+        # Else an answer that cuts a word, but is longer than candidates are, would have nothing to be a part of.
+        uncut = _without_cut_words(text.context, given.span) if is_cut else given.span
+        for span in dict.fromkeys([given.span, right, uncut]):
             if span != NO_SPAN and not (spans == span).all(axis=1).any():
                 alone = TextSpans(text, *np.array([span]).T)
                 features = np.vstack([features, question.of(alone, other_answers)])
@@ -187,9 +190,11 @@ class Sites:
             region = given.span if is_one_span else (0, len(text.context))
             features = np.vstack([features, question.of_no_answer(*region)])
             spans, num_words = np.vstack([spans, NO_SPAN]), np.append(num_words, 0)
-        (given_row,), (right_row,) = (np.flatnonzero((spans == span).all(axis=1)) for span in (given.span, right))
+        given_row, right_row, uncut_row = (
+            int(np.flatnonzero((spans == span).all(axis=1))[0]) for span in (given.span, right, uncut)
+        )
         length = int(num_words[given_row])
-        kept = self._likeliest(features, spans, given, [given_row, right_row])
+        kept = self._likeliest(features, spans, given, [given_row, right_row, uncut_row])
         return Site(
             given=given,
             text=text.context,
@@ -199,7 +204,7 @@ class Sites:
             given_row=int(np.searchsorted(kept, given_row)),
             right_row=int(np.searchsorted(kept, right_row)),
             is_known=row in self.right_answers,
-            cuts_word=not self._cut_words and given.span != NO_SPAN and cuts_word(text.context, given.span),
+            cuts_word=is_cut,
             chance=float(self._share_of_length[min(length, _MAX_WORDS)] / (num_words[kept] == length).sum()),
             chance_of_other_answer=(given.span in others) / max(len(others), 1),
         )
@@ -236,6 +241,16 @@ def _answers(table: pd.DataFrame, classes: list[str]) -> dict[tuple[int, str], l
             spans[name].append((int(start), int(start) + len(text)))
         answers |= {(example_index, name): list(dict.fromkeys(spans[name])) for name in classes}
     return answers
+
+
+def _without_cut_words(context: str, span: Span) -> Span:
+    """Return a span with the rest of the words that it cuts."""
+    start, end = span
+    while cuts_word(context, (start, start)):
+        start -= 1
+    while cuts_word(context, (end, end)):
+        end += 1
+    return start, end
 
 
 def _is_plural(answers: dict[tuple[int, str], list[Span]], class_name: str) -> bool:
