@@ -14,8 +14,8 @@ from small_runs import write_run
 
 from span_label_errors.data.sources import DEMO_ERRORS_PATH, read_known_errors
 from span_label_errors.data.squad import load_squad
-from span_label_errors.review.decided import Answer, Decision
 from span_label_errors.review.corrections import apply_decisions
+from span_label_errors.review.decided import Answer, Decision
 from span_label_errors.review.kept_decisions import keep_decisions
 
 pytestmark = pytest.mark.slow

@@ -5,8 +5,8 @@ import pytest
 from answer_tables import answered, answered_with, example
 from text_strategies import span_of
 
-from span_label_errors.quality.decided import CONFIRMED, CORRECTED, Answer, Decision, KnownExample, known_examples
 from span_label_errors.quality.sites import NO_SPAN, GivenAnswer
+from span_label_errors.review.decided import CONFIRMED, CORRECTED, Answer, Decision, KnownExample, known_examples
 
 CONTEXT = "Anna met Bo in Rome, and Bo left Anna in Oslo"
 ANNA, BO, ROME, OSLO = ((span_of(CONTEXT, text), "ANS") for text in ("Anna", "Bo", "Rome", "Oslo"))

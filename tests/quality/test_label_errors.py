@@ -19,8 +19,8 @@ from answer_tables import (
 )
 from text_strategies import span_of
 
-from span_label_errors.quality.decided import NO_ANSWER, Answer, Decision
-from span_label_errors.quality.label_errors import FewAnswersWarning, LabelErrors, find_label_errors
+from span_label_errors.quality.label_errors import NO_ANSWER, FewAnswersWarning, LabelErrors, find_label_errors
+from span_label_errors.review.decided import Answer, Decision
 
 COLUMNS = {
     "rank": "int64", "index": "int64", "id": "str", "label_quality": "float64", "is_issue": "bool",

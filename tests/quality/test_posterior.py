@@ -10,9 +10,9 @@ from text_strategies import span_of
 
 from span_label_errors.quality import posterior
 from span_label_errors.quality.choice import ChoicePrior
-from span_label_errors.quality.decided import CONFIRMED, CORRECTED, KnownExample
 from span_label_errors.quality.features import FEATURES
 from span_label_errors.quality.posterior import Judge, Judged, JudgeRecipe, fitted_shares
+from span_label_errors.review.decided import CONFIRMED, CORRECTED, KnownExample
 
 # Shares of mistakes
 
