@@ -31,7 +31,7 @@ def _distractor(site: Site, choice: np.ndarray) -> np.ndarray:
     """Something else of the context looked like the answer.
 
     The place is drawn by the flattened choice from those that share no character with the right answer; how the span
-    is marked there, by the choice itself.
+    is marked there, by the choice itself. Places overlap, so that this is a distribution only roughly.
     """
     flat = choice**FLATTENING
     flat /= flat.sum()

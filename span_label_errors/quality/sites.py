@@ -1,9 +1,10 @@
 """The places of a data set where an answer was given, and the candidates for the right one at each."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -137,9 +138,9 @@ class Sites:
                 here = [span for span in right if span == given] or [span for span in free if overlaps(span, given)]
                 self.right_answers[row] = (here or free or [NO_SPAN])[0]
 
-    def of(self, rows: np.ndarray) -> Iterator[tuple[int, Site]]:
+    def of(self, rows: Iterable[int]) -> Iterator[tuple[int, Site]]:
         """Yield the sites of these rows in `given_answers`, with their rows, context by context."""
-        wanted = set(rows.tolist())
+        wanted = set(rows)
         # Not by paragraph: other spellings of it have other offsets.
         rows_of: dict[str, list[int]] = defaultdict(list)
         for row, given in enumerate(self.given_answers):
@@ -261,5 +262,5 @@ def _without_cut_words(context: str, span: Span) -> Span:
 def _is_plural(answers: dict[tuple[int, str], list[Span]], class_name: str) -> bool:
     """Return whether many labelled examples have two answers of a class that share no character."""
     of_class = [spans for (_, name), spans in answers.items() if name == class_name and spans]
-    apart = [not all(overlaps(spans[0], span) for span in spans) for spans in of_class]
+    apart = [not all(overlaps(*pair) for pair in combinations(spans, 2)) for spans in of_class]
     return bool(apart) and np.mean(apart) >= _SEVERAL

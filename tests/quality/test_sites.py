@@ -1,6 +1,7 @@
 """The given answers of a data set and the candidates in their place, on tables small enough to read."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -37,8 +38,13 @@ def row(context: str, question: str = "q", probs=None, fold: int = 0, **answers:
     return made
 
 
+class AllSites(Sites):
+    def __iter__(self) -> Iterator[tuple[int, Site]]:
+        return self.of(range(len(self.given_answers)))
+
+
 def sites_of(*rows: dict, prior: np.ndarray = NO_PREFERENCE) -> Sites:
-    return Sites(pd.DataFrame(rows), prior)
+    return AllSites(pd.DataFrame(rows), prior)
 
 
 def spans(site: Site) -> list[tuple[int, int]]:
@@ -160,7 +166,9 @@ def test_where_every_span_is_labelled_candidates_stand_where_the_answer_does():
 
 def test_likeliest_candidates_are_kept_and_the_likeliest_beside_the_answer():
     rng = np.random.default_rng(0)
-    prior, probs = rng.normal(size=len(FEATURES)), rng.uniform(size=60).tolist()
+    prior, probs = rng.normal(size=len(FEATURES)), rng.uniform(0.2, 0.8, size=60).tolist()
+    # What shares a token with the answer is among the least likely.
+    prior[COLUMN["lowest_logit"]], probs[20:23] = 20.0, [0.01] * 3
     rows = [
         row(LONG, "w20 w50", probs, ANS="w30 w31 w32"),
         row(LONG, probs=probs, ANS=LONG[:119]),  # of 3 and 30 words: up to 29 are candidates
@@ -177,6 +185,7 @@ def test_likeliest_candidates_are_kept_and_the_likeliest_beside_the_answer():
     beside = [span for span in ranked if span[0] < end and start < span[1]]
     assert len(pairs) > 1000
     assert len(beside) > 200
+    assert not {*ranked[:400]} & {*beside}
     kept = {*ranked[:399], *beside[:100], (start, end), NO_SPAN}
     assert kept <= set(spans(site)) <= kept | {ranked[399]}  # "no answer" may be among the 400
     assert spans(site)[site.given_row] == (start, end)
