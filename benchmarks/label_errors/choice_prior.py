@@ -16,10 +16,12 @@ import pandas as pd
 from span_label_errors.files import write_file
 from span_label_errors.quality.choice import PRIOR_FILE, ChoicePrior, fit_choice
 from span_label_errors.quality.features import COLUMN, FEATURES
-from span_label_errors.quality.posterior import Judge
+from span_label_errors.quality.posterior import Judge, JudgeRecipe
 
 ROUNDS = 3
 PENALTY = 0.003
+# All spans are compared: the prior is what finds likely ones.
+RECIPE = JudgeRecipe(num_candidates=10**6)
 
 
 def learned_prior(tables: list[pd.DataFrame]) -> ChoicePrior:
@@ -28,7 +30,7 @@ def learned_prior(tables: list[pd.DataFrame]) -> ChoicePrior:
     weights[COLUMN["expected_f1"]] = 1.0
     prior = ChoicePrior(weights, np.ones(len(FEATURES)))
     for _ in range(ROUNDS):
-        judges = [Judge(table, prior=prior) for table in tables]
+        judges = [Judge(table, prior=prior, recipe=RECIPE) for table in tables]
         alternatives = [features for judge in judges for features in judge.alternatives]
         importance = np.concatenate([judge.importance / len(judge.importance) for judge in judges])
         scale = deviations(np.concatenate(alternatives))

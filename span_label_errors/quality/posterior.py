@@ -10,7 +10,7 @@ from sklearn.model_selection import GroupKFold
 
 from span_label_errors.quality.choice import ChoicePrior, fit_choice, log_choice, read_prior
 from span_label_errors.quality.mistakes import KINDS, joint_probabilities
-from span_label_errors.quality.sites import NO_SPAN, KnownAnswers, Site, Sites
+from span_label_errors.quality.sites import NO_SPAN, NUM_CANDIDATES, KnownAnswers, Site, Sites
 
 # More answers teach the few weights nothing new, but would have to be held in memory.
 MAX_LEARNED = 5000
@@ -26,6 +26,7 @@ class JudgeRecipe:
     kinds: tuple[str, ...] = tuple(KINDS)
     penalty: float = 10.0  # how strongly the choice is pulled towards its prior; see `fit_choice`
     rounds: int = 3  # how often the choice is fitted, with the posterior of the last time as weights
+    num_candidates: int = NUM_CANDIDATES  # see `Sites`
     num_parts: int = 5  # into which the paragraphs of a fold are split
 
 
@@ -91,7 +92,7 @@ class Judge:
     ):
         self.recipe = recipe or JudgeRecipe()
         self._prior = prior or read_prior()
-        self.sites = Sites(table, self._prior.weights)
+        self.sites = Sites(table, self._prior.weights, self.recipe.num_candidates)
         self.sites.tell(known or {})
         paragraphs = [given.paragraph for given in self.sites.given_answers if given.span != NO_SPAN]
         self.num_answers, self.num_paragraphs = len(paragraphs), len(set(paragraphs))

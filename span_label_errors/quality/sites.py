@@ -26,8 +26,8 @@ _MAX_WORDS = 60
 FEW_CUT_WORDS = 0.2
 # A class of which this share of the labelled examples has several answers apart from each other labels every span.
 _SEVERAL = 0.2
-# Of the many spans of a context, the best by the prior choice, and those that share a character with the given answer.
-_BEST, _BEST_BESIDE_GIVEN = 400, 100
+# Of the many spans of a context, so many of the likeliest are candidates, and a quarter as many beside the given answer.
+NUM_CANDIDATES = 400
 
 
 class GivenAnswer(NamedTuple):
@@ -102,8 +102,8 @@ class Sites:
         By class, whether its examples have several answers, each of which is a site of its own.
     """
 
-    def __init__(self, table: pd.DataFrame, prior: np.ndarray):
-        self._prior, classes = prior, span_classes_of(table)
+    def __init__(self, table: pd.DataFrame, prior: np.ndarray, num_candidates: int = NUM_CANDIDATES):
+        self._prior, self._num_candidates, classes = prior, num_candidates, span_classes_of(table)
         # Columns are looked up row by row, for which a table is slow.
         wanted = ["question", "context", "char_start", "char_end", *(f"pred_probs_{name}" for name in classes)]
         self._columns = {name: table[name].to_numpy(dtype=object) for name in wanted}
@@ -220,9 +220,9 @@ class Sites:
         utility = features @ self._prior
         is_kept = (spans == NO_SPAN).all(axis=1)
         is_kept[wanted] = True
-        is_kept[np.argsort(-utility, kind="stable")[:_BEST]] = True
+        is_kept[np.argsort(-utility, kind="stable")[: self._num_candidates]] = True
         here = np.flatnonzero(overlaps(tuple(spans.T), given.span))
-        is_kept[here[np.argsort(-utility[here], kind="stable")[:_BEST_BESIDE_GIVEN]]] = True
+        is_kept[here[np.argsort(-utility[here], kind="stable")[: self._num_candidates // 4]]] = True
         return np.flatnonzero(is_kept)
 
     def _question_features(self, given: GivenAnswer, own_answers: list[Span], text: ContextText) -> QuestionFeatures:
