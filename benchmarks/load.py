@@ -95,7 +95,7 @@ def run_label_errors_notebook(data: Path, outputs: Path) -> Stopwatch:
     """Do what the second notebook does, and decide about the worst answers."""
     from span_classification_tutorial_utils import find_token_issues, read_npz, token_quality_scores
     from span_label_errors.notebook import plots
-    from span_label_errors.quality.label_errors import find_label_errors
+    from span_label_errors.quality.label_errors import THRESHOLD, find_label_errors
     from span_label_errors.quality.scores import span_label_quality
     from span_label_errors.results.read import read_outputs
     from span_label_errors.review.corrections import apply_decisions
@@ -114,7 +114,7 @@ def run_label_errors_notebook(data: Path, outputs: Path) -> Stopwatch:
         found = find_label_errors(table)
     with watch.stage("span_label_quality and plots"):
         quality = span_label_quality(labels, pred_probs)
-        plots.plot_label_quality(found.issues)
+        plots.plot_label_quality(found.issues, THRESHOLD)
         plots.plot_rankings({"expected F1": quality, "ours": found.label_quality()}, np.arange(len(table)) % 100 == 0)
     with watch.stage("write_review_files"):
         write_review_files(outputs, found, table)

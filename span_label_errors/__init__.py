@@ -16,6 +16,9 @@ _MODULE_OF = {
     "span_label_quality": "quality.scores",
     "write_review_files": "review.write",
     "read_decisions": "review.decisions",
+    "known_answers": "review.decided",
+    "kept_decisions": "review.kept_decisions",
+    "keep_decisions": "review.kept_decisions",
     "apply_decisions": "review.corrections",
 }
 __all__ = list(_MODULE_OF)

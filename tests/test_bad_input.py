@@ -29,8 +29,9 @@ from span_label_errors.notebook.settings import ParameterError, TrainingParamete
 from span_label_errors.quality.scores import span_label_quality
 from span_label_errors.results.read import read_outputs
 from span_label_errors.review.corrections import apply_decisions
+from span_label_errors.review.decided import Answer, Decision
 from span_label_errors.review.decisions import read_decisions
-from span_label_errors.review.marks import Answer, Decision, RefusedDecisionsError
+from span_label_errors.review.marks import RefusedDecisionsError
 from spanbert import QA, QATrainer
 
 CONTEXT = "Łódź lies west of Warsaw; Warsaw lies on the Vistula."  # "Warsaw" at 18 and at 26

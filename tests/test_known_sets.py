@@ -10,7 +10,6 @@ import pytest
 from conftest import make_example, squad_document
 from label_errors import decisions, known_sets, measures, parts, runs
 
-from span_label_errors.quality.decided import Answer, Decision
 from span_label_errors.quality.label_errors import find_label_errors
 from span_label_errors.spans.text import answers_of
 
@@ -37,14 +36,6 @@ def table_of(examples: list[dict]) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def test_reviewer_confirms_corrects_and_says_that_there_is_no_answer():
-    (row,) = [row for _, row in table_of([example_on(0, BO)]).iterrows()]
-    given = (Answer("Bo", 9, "ANS"),)
-    assert decisions.decision_about(row, [BO]) == Decision("q0", given, given)
-    assert decisions.decision_about(row, [ROME]) == Decision("q0", given, (Answer("Rome", 15, "ANS"),))
-    assert decisions.decision_about(row, []) == Decision("q0", given, ())
-
-
 def test_state_after_decisions_by_hand():
     #                          decided      rest
     is_error = np.array([True, False, True, True, False, False])
@@ -69,25 +60,25 @@ def test_review_takes_the_worst_known_and_judges_again_after_ten():
     # The first list: 0, 1, 2, ... With decisions, the other way round. Of every third, nobody knows.
     examples = [example_on(number, BO) for number in range(36)]
     right = [None if number % 3 == 2 else [ROME] if number < 6 or number > 32 else [BO] for number in range(36)]
-    known = known_sets.KnownSet("made up", "run", examples, right)
+    known_set = known_sets.KnownSet("made up", "run", examples, right)
     seen = []
 
-    def find(table: pd.DataFrame, *, decisions: list[Decision]) -> SimpleNamespace:
-        seen.append([decision.id for decision in decisions])
+    def find(table: pd.DataFrame, *, known: dict[int, dict]) -> SimpleNamespace:
+        seen.append(known)
         quality = np.linspace(0.1, 0.8, 36)
-        if decisions:
+        if known:
             quality = quality[::-1]
         index = np.argsort(quality)
         # In any order: the rank counts.
         issues = pd.DataFrame({"rank": np.arange(36, 0, -1), "index": index[::-1]})
         return SimpleNamespace(issues=issues, label_quality=lambda: quality)
 
-    states = decisions.reviewed(table_of(examples), known, find)
+    states = decisions.reviewed(table_of(examples), known_set, find)
     first_ten = [0, 1, 3, 4, 6, 7, 9, 10, 12, 13]
     second_ten = [34, 33, 31, 30, 28, 27, 25, 24, 22, 21]
-    assert seen[0] == []
-    assert seen[1] == [f"q{number}" for number in first_ten]
-    assert seen[2] == [f"q{number}" for number in first_ten + second_ten]
+    assert seen[0] == {}
+    assert seen[1] == {number: {"ANS": [ROME] if number < 6 else [BO]} for number in first_ten}
+    assert list(seen[2]) == first_ten + second_ten
     # 24 are known.
     assert [len(ids) for ids in seen] == [0, 10, 20, 24]
     assert [of_round["decisions"] for of_round in states] == [0, 10, 20, 24]
@@ -95,7 +86,7 @@ def test_review_takes_the_worst_known_and_judges_again_after_ten():
     assert [of_round["found"] for of_round in states] == [0, 4, 6, 6]
     assert [of_round["found_by_first_list"] for of_round in states] == [0, 4, 4, 6]
     assert [of_round["errors_left"] for of_round in states] == [6, 2, 0, 0]
-    assert known.is_measured.sum() == 24
+    assert known_set.is_measured.sum() == 24
 
 
 def test_what_annotators_agree_on_is_right():

@@ -19,9 +19,7 @@ import numpy as np
 import pandas as pd
 
 from span_label_errors.files import write_file
-from span_label_errors.quality.decided import Answer, Decision
 from span_label_errors.quality.label_errors import LabelErrors, find_label_errors
-from span_label_errors.spans.text import Span
 
 from .known_sets import KnownSet, add_arguments, command_of, finished_tables
 from .measures import AP, AUROC, measured
@@ -31,16 +29,6 @@ from .runs import with_way
 ROUND = 10
 REPORTED = (0, 10, 30, 100)
 CLASS = "ANS"
-
-
-def decision_about(example: pd.Series, right: list[Span]) -> Decision:
-    """Return what a reviewer who knows the right answers decides about an example of `out_of_fold.parquet`."""
-    columns = (example[name] for name in ("given_answer", "given_start", "given_label"))
-    given = tuple(Answer(text, int(start), name) for text, start, name in zip(*columns, strict=True))
-    if [answer.span for answer in given] == right:
-        return Decision(example["id"], given, given)
-    context = example["context"]
-    return Decision(example["id"], given, tuple(Answer(context[slice(*span)], span[0], CLASS) for span in right))
 
 
 def reviewed(
@@ -62,10 +50,10 @@ def reviewed(
     list of dict
         See `state`; the last has as many decisions as `REPORTED` ends with, or as there are known answers.
     """
-    undecided, decisions, decided, states = known.is_measured, [], [], []
+    undecided, decided, states = known.is_measured, [], []
     first_ranking = first_quality = None
     while True:
-        found = find(table, decisions=decisions)
+        found = find(table, known={index: {CLASS: known.right[index]} for index in decided})
         ranking, quality = found.issues.sort_values("rank")["index"].to_numpy(), found.label_quality()
         if first_ranking is None:
             first_ranking, first_quality = ranking[undecided[ranking]], quality
@@ -73,7 +61,6 @@ def reviewed(
         coming = ranking[undecided[ranking]][: min(ROUND, REPORTED[-1] - len(decided))].tolist()
         if not coming:
             return states
-        decisions += [decision_about(table.iloc[index], known.right[index]) for index in coming]
         decided += coming
         undecided[coming] = False
 

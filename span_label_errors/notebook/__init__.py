@@ -6,7 +6,7 @@ _NAMES_OF_MODULE = {
     "duration": ["expected_duration"],
     "plots": ["plot_label_quality", "plot_losses", "plot_probabilities", "plot_rankings"],
     "settings": ["ReviewParameters", "TrainingParameters", "source_path"],
-    "show": ["compare_rankings", "how_predicted", "show_answers", "visible", "worst_answers"],
+    "show": ["compare_rankings", "how_many_wrong", "how_predicted", "show_answers", "visible", "worst_answers"],
     "token_issues": ["show_token_issues"],
 }
 

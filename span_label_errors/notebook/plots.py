@@ -63,16 +63,18 @@ def plot_probabilities(out_of_fold: "OutOfFold", class_name: str) -> Figure:
     return figure
 
 
-def plot_label_quality(issues: pd.DataFrame) -> Figure:
-    """Plot how the label quality of `LabelErrors.issues` is distributed, and where the list of issues is cut."""
+def plot_label_quality(issues: pd.DataFrame, threshold: float) -> Figure:
+    """Plot how the label quality of `LabelErrors.issues` is distributed, and the threshold below which it is an issue.
+
+    Examples that reviewers have decided on are left out: their quality is 0 or 1.
+    """
+    issues = issues[issues["decision"] == ""]
     figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
     bins = np.linspace(0, 1, 41)
     quality = [issues.loc[issues["is_issue"] == value, "label_quality"] for value in (True, False)]
     names = [f"{name} ({len(chosen):,})" for name, chosen in zip(("issues", "others"), quality, strict=True)]
     axes.hist(quality, bins, stacked=True, color=["tab:red", "tab:gray"], label=names)
-    by_rank = issues.loc[~issues["is_issue"], "label_quality"]
-    if len(by_rank):
-        axes.axvline(by_rank.min(), color="black", linestyle="--", linewidth=1, label="cut")
+    axes.axvline(threshold, color="black", linestyle="--", linewidth=1, label="threshold")
     # Good labels are many, and what matters are the few others.
     axes.set(yscale="log", xlabel="label quality", ylabel="examples", title="Low is suspicious")
     axes.legend()

@@ -6,6 +6,7 @@ A test compares the parameters cell of each notebook, and the table in the docum
 import ast
 import difflib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -280,6 +281,7 @@ class ReviewParameters(_Parameters):
     """The parameters of `find_label_errors_in_span_classification_dataset.ipynb`."""
 
     outputs_dir: _Folder = _field("outputs", "where the first notebook wrote its files; this one adds its own")
+    threshold: _Number = _field(0.5, "an answer whose label quality is below this is an issue", ge=0, le=1)
     worst: int = _field(100, "how many of the worst examples are exported for annotation tools", ge=1)
     seed: int = _field(0, "everything random is derived from it", ge=0, le=_LARGEST_SEED)
     known_errors: _File | None = _field(
@@ -293,6 +295,16 @@ class ReviewParameters(_Parameters):
         """Return the ids that `known_errors` lists, or those of the demo's errors if the data set is the demo."""
         file = self.known_errors or (DEMO_ERRORS_PATH if dataset == DEMO_SOURCE else None)
         return list(read_known_errors(file)) if file else []
+
+    def corrected_files(self, source: str) -> tuple[Path, Path]:
+        """Return where the corrected data set and the list of changes go: if the source is one of these, the next."""
+        outputs_dir, number = Path(self.outputs_dir), 1
+        path = Path(source)
+        if path.is_absolute() and path.resolve().parent == outputs_dir:
+            last_round = re.fullmatch(r"corrected(?:-([0-9]+))?\.json", path.resolve().name)
+            number = int(last_round[1] or 1) + 1 if last_round else 1
+        suffix = f"-{number}" if number > 1 else ""
+        return outputs_dir / f"corrected{suffix}.json", outputs_dir / f"changes{suffix}.json"
 
 
 def source_path(source: str) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from span_label_errors.review.marks import CONFIDENT_SUGGESTION
+from span_label_errors.review.marks import shown_suggestion, why
 
 if TYPE_CHECKING:
     from span_label_errors.model.predictions import SpanPrediction
@@ -74,6 +74,13 @@ def show_context(
     return HTML(_panel(question, "".join(pieces), scale))
 
 
+def how_many_wrong(estimated_wrong: float | None, num_examples: int) -> str:
+    """Say in words how many examples are wrong, as `LabelErrors.estimated_wrong` has it."""
+    if estimated_wrong is None:
+        return "too few answers to estimate how many are wrong"
+    return f"about {estimated_wrong:.0f} of {num_examples} examples are estimated to be wrong"
+
+
 def show_answers(issues: pd.DataFrame, table: pd.DataFrame, count: int = 3) -> HTML:
     """Show the worst answers in their contexts: the given one underlined, the suggested one shaded, and why.
 
@@ -82,33 +89,39 @@ def show_answers(issues: pd.DataFrame, table: pd.DataFrame, count: int = 3) -> H
     Parameters
     ----------
     issues : DataFrame
-        `LabelErrors.issues`, worst first. A suggestion of a confidence below `CONFIDENT_SUGGESTION` is not shown.
+        `LabelErrors.issues`, worst first.
     table : DataFrame
         `out_of_fold.parquet`, of the same examples.
     count : int
     """
     panels = []
-    for issue in _worst(issues, count).to_dict("records"):
+    for issue in issues.head(count).to_dict("records"):
         spans = {}
         for kind, style in (("given", _GIVEN), ("suggested", _SUGGESTED)):
-            if issue[f"{kind}_answer"]:
+            if pd.notna(issue[f"{kind}_start"]):
                 spans[style] = (issue[f"{kind}_start"], issue[f"{kind}_start"] + len(issue[f"{kind}_answer"]))
         caption = f"label quality {issue['label_quality']:.3f}; given: {issue['given_answer'] or 'no answer'}"
         if issue["suggested_answer"]:
-            caption += f"; suggested: {issue['suggested_answer']} (confidence {issue['suggestion_confidence']:.2f})"
-        why = f"Why: {issue['reasons']}" if issue["reasons"] else ""
+            suggested = shown_suggestion(issue["suggested_answer"])
+            caption += f"; suggested: {suggested} (confidence {issue['suggestion_confidence']:.2f})"
+        reason = why(issue["reason"], issue["evidence"])
+        below = [caption, f"Why: {reason}" if reason else ""]
         context = table["context"].iloc[issue["index"]]
-        panels.append(_panel(f"{issue['rank']}. {issue['question']}", _marked(context, spans), caption, why))
+        panels.append(_panel(f"{issue['rank']}. {issue['question']}", _marked(context, spans), *below))
     return HTML("\n".join(panels))
 
 
 def worst_answers(issues: pd.DataFrame, count: int = 10) -> pd.DataFrame:
-    """Return the worst answers as a table by `rank`: label quality, question, given and suggested answer, reasons.
+    """Return the worst answers as a table by `rank`: label quality, question, given and suggested answer, why.
 
-    As in `show_answers`, a suggestion of a confidence below `CONFIDENT_SUGGESTION` is left out.
+    A suggestion that the context has no answer reads "no answer", as a given label without one does.
     """
-    columns = ["label_quality", "question", "given_answer", "suggested_answer", "reasons"]
-    return _worst(issues, count).set_index("rank")[columns]
+    columns = ["label_quality", "question", "given_answer", "suggested_answer", "reason", "evidence"]
+    worst = issues.head(count).set_index("rank")[columns]
+    return worst.assign(
+        given_answer=worst["given_answer"].replace("", "no answer"),
+        suggested_answer=worst["suggested_answer"].map(shown_suggestion),
+    )
 
 
 def compare_rankings(token_quality: np.ndarray, label_quality: np.ndarray) -> str:
@@ -117,12 +130,6 @@ def compare_rankings(token_quality: np.ndarray, label_quality: np.ndarray) -> st
     worst = [set(np.argsort(score, kind="stable")[:tenth].tolist()) for score in (token_quality, label_quality)]
     correlation = pd.Series(token_quality).corr(pd.Series(label_quality), method="spearman")
     return f"{len(worst[0] & worst[1])} of the worst {tenth} are the same; rank correlation {correlation:.2f}"
-
-
-def _worst(issues: pd.DataFrame, count: int) -> pd.DataFrame:
-    worst = issues.head(count)
-    is_confident = worst["suggestion_confidence"] >= CONFIDENT_SUGGESTION
-    return worst.assign(suggested_answer=worst["suggested_answer"].where(is_confident, ""))
 
 
 def _marked(context: str, spans: dict[str, tuple[int, int]]) -> str:

@@ -1,1 +1,29 @@
-"""Score the given answers, say why one is suspicious, and suggest another; none of this loads torch."""
+"""How likely each given label is right, why it may not be, and what is right instead. None of this loads torch.
+
+Everything follows from one posterior. Take one given answer g in the place of an unknown right answer r. Candidates for
+r are the spans of the context that are as long as the data's answers, and "no answer" where the data have it.
+
+1. The choice p(r) is a conditional logit (`choice.py`): p(r) is proportional to exp(w f(r)) with the features f of
+   `features.py`: out-of-fold probabilities, words of the question, form of the span. The weights w are fitted to the
+   given answers of other paragraphs of the same fold, whose network has not seen g, and drawn by a ridge penalty to
+   weights learned from other data.
+2. An annotator marks the right answer, or makes a mistake of kind k, with shares s_0 and s_k. A mistake of kind k makes
+   g from r with probability P_k(g | r) (`mistakes.py`): something else that looks like the answer, any span, the answer
+   of another question, a part of r, more than r, the same text in another place, a cut inside a word.
+3. So P(g) = s_0 p(g) + sum_k s_k sum_r p(r) P_k(g | r), and by Bayes' rule (`posterior.py`)
+
+       label quality = P(g is right | g) = s_0 p(g) / P(g),
+       P(r is right, by mistake k | g) = s_k p(r) P_k(g | r) / P(g).
+
+   The shares maximise the product of all P(g), under a Dirichlet prior of 300 answers of which 6 % are wrong; EM finds
+   them. Then w is fitted again, each answer weighted by its label quality, so that wrong answers drop out of what is
+   learned; in all three times.
+
+The sum of 1 - label quality is the expected number of wrong labels. The reason is the likeliest kind k, the suggestion
+the likeliest r other than g, and its confidence P(r is right | g). Where a reviewer said what is right, all other r
+drop out.
+
+A mixture of what is right and how it is distorted is the model of Dawid and Skene (1979), "Maximum likelihood
+estimation of observer error-rates using the EM algorithm", for one annotator, and with a choice among spans in place of
+a few classes. What each part brings on errors that people made is measured in docs/results.md.
+"""

@@ -23,10 +23,10 @@ from span_label_errors.spans.text import (
 )
 
 CHECKS = {
-    "cut_word": "the answer begins or ends inside a word or a number",
-    "marks_at_edge": "the answer begins or ends with a space or punctuation that is not its own",
-    "nearer_occurrence": "the answer's text stands elsewhere in the context as well, clearly nearer to the question",
-    "several_sentences": "the answer goes over the end of a sentence",
+    "cut_word": "begins or ends inside a word or a number",
+    "marks_at_edge": "begins or ends with a space or punctuation that is not its own",
+    "nearer_occurrence": "the same text stands elsewhere in the context as well, clearly nearer to the question",
+    "several_sentences": "goes over the end of a sentence",
     "repeated_question": "the same question is asked again about the same context and answered otherwise",
 }
 

@@ -44,7 +44,7 @@ FEATURES = {
     # Capitalised words and numbers.
     "share_of_names": ("few of its words are names or numbers", "most of its words are names or numbers"),
     # Begins or ends inside a word.
-    "cuts_word": ("", "it begins or ends inside a word"),
+    "cuts_word": ("", "begins or ends inside a word or a number"),
     # Of "no answer", for which all others are 0: 1, and the highest logit of a token.
     "no_answer": ("", ""),
     "highest_logit": ("", "the model finds a likely token"),

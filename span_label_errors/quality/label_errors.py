@@ -2,7 +2,6 @@
 
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,19 +9,19 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from span_label_errors.quality.checks import CHECKS, failed_checks
-from span_label_errors.quality.decided import CORRECTED, NO_ANSWER, Decision, known_examples
 from span_label_errors.quality.features import FEATURES
 from span_label_errors.quality.mistakes import KINDS
 from span_label_errors.quality.posterior import Judge, Judged
-from span_label_errors.quality.scores import checked_examples
-from span_label_errors.quality.sites import NO_SPAN
+from span_label_errors.quality.scores import span_label_quality
+from span_label_errors.quality.sites import NO_SPAN, KnownAnswers
 from span_label_errors.results.read import span_classes_of
 
+NO_ANSWER = "[no answer]"
 # Fewer answers than this, or one paragraph, say nothing about how many of them are wrong.
 MIN_ANSWERS = 50
 THRESHOLD = 0.5
 # A suggestion must be at least this likely.
-_DESERVED = 0.4
+_DESERVED = 0.5
 # Of better labels, nothing is held against them.
 _SUSPICIOUS = 0.9
 _MAX_EVIDENCE = 3
@@ -76,7 +75,7 @@ class _Verdict:
 
 
 def find_label_errors(
-    table: pd.DataFrame, *, threshold: float = THRESHOLD, decisions: Iterable[Decision] = (), seed: int = 0
+    table: pd.DataFrame, *, threshold: float = THRESHOLD, known: KnownAnswers | None = None, seed: int = 0
 ) -> LabelErrors:
     """Rank examples by how likely their given labels are right, with a reason and a suggestion where they are not.
 
@@ -89,8 +88,9 @@ def find_label_errors(
         `out_of_fold.parquet` as read by pandas: one row per example.
     threshold : float
         Labels of a lower quality are issues.
-    decisions : iterable of Decision
-        What reviewers have decided about these examples, in this round or in earlier ones.
+    known : mapping or None
+        By example index, the right spans of each class, where reviewers have decided; `known_answers` makes it of
+        their decisions.
     seed : int
         Of what is drawn at random. The same table and seed give the same ranking.
 
@@ -109,13 +109,10 @@ def find_label_errors(
     FewAnswersWarning
         If there are fewer than `MIN_ANSWERS` answers, or one paragraph only. Then nothing is estimated, and an issue is
         only what the text alone tells: an answer that begins or ends inside a word.
-    UserWarning
-        If decisions fit no example.
     """
     if not 0 <= threshold <= 1:
         raise ValueError(f"expected a threshold from 0 to 1, found {threshold}")
     _check(table)
-    known = known_examples(table, decisions)
     verdicts: dict[int, dict[str, list[_Verdict]]] = defaultdict(lambda: defaultdict(list))
     # The arrays are small: threads would only wait for each other, and their number would change the last digits.
     with threadpool_limits(1):
@@ -136,9 +133,11 @@ def find_label_errors(
             stacklevel=2,
         )
         is_issue &= np.array([verdict.is_certain for verdict in worst])
-    decided = [known[index].decision if index in known else "" for index in range(len(table))]
     # What reviewers decided is certain.
-    quality = np.select([np.array(decided) == CORRECTED, np.array(decided) != ""], [0.0, 1.0], quality)
+    decided = np.full(len(table), "", dtype=object)
+    for index in known or {}:
+        quality[index] = round(quality[index])
+        decided[index] = "confirmed" if quality[index] else "corrected"
     issues = _issues(table, quality, is_issue, worst, decided)
     return LabelErrors(issues, float((1 - quality).sum()) if has_enough else None)
 
@@ -156,11 +155,10 @@ def _check(table: pd.DataFrame) -> None:
     if not len(table):
         raise ValueError("expected at least one example, found none")
     for name in classes:
-        labels = list(table[f"labels_{name}"])
-        checked_examples(labels, list(table[f"pred_probs_{name}"]))
-        for row, (of_example, tokens) in enumerate(zip(labels, table["char_start"], strict=True)):
-            if len(of_example) != len(tokens):
-                raise ValueError(f"example {row}: expected {len(tokens)} labels, one a token, found {len(of_example)}")
+        for row, (labels, tokens) in enumerate(zip(table[f"labels_{name}"], table["char_start"], strict=True)):
+            if len(labels) != len(tokens):
+                raise ValueError(f"example {row}: expected {len(tokens)} labels, one a token, found {len(labels)}")
+        span_label_quality(list(table[f"labels_{name}"]), list(table[f"pred_probs_{name}"]))  # raises on bad values
 
 
 def _quality(verdicts: dict[str, list[_Verdict]], labels_every_span: dict[str, bool]) -> float:
@@ -235,7 +233,7 @@ def _evidence(judged: Judged, likeliest: int) -> tuple[str, ...]:
 
 
 def _issues(
-    table: pd.DataFrame, quality: np.ndarray, is_issue: np.ndarray, worst: list[_Verdict], decided: list[str]
+    table: pd.DataFrame, quality: np.ndarray, is_issue: np.ndarray, worst: list[_Verdict], decided: np.ndarray
 ) -> pd.DataFrame:
     contexts = table["context"].tolist()
     examples = [
@@ -249,14 +247,17 @@ def _issues(
     checks = failed_checks(examples)
     given, instead = [verdict.given for verdict in worst], [verdict.instead for verdict in worst]
     evidence = [
-        [CHECKS[name] for name in names] + list(verdict.evidence) for names, verdict in zip(checks, worst, strict=True)
+        dict.fromkeys(
+            words for words in (*(CHECKS[name] for name in names), *verdict.evidence) if words != verdict.reason
+        )
+        for names, verdict in zip(checks, worst, strict=True)
     ]
     issues = pd.DataFrame(
         {
             "index": np.arange(len(table)),
             "id": table["id"].to_numpy(),
             "label_quality": quality,
-            "is_issue": is_issue & (np.array(decided) == ""),
+            "is_issue": is_issue & (decided == ""),
             "question": table["question"].to_numpy(),
             "given_answer": [_text(context, span, "") for context, span in zip(contexts, given, strict=True)],
             "given_start": _starts(given),
@@ -266,16 +267,16 @@ def _issues(
             "suggested_start": _starts(instead),
             "suggestion_confidence": [verdict.confidence for verdict in worst],
             "reason": [verdict.reason for verdict in worst],
-            "evidence": ["; ".join(list(dict.fromkeys(each))[:_MAX_EVIDENCE]) for each in evidence],
+            "evidence": ["; ".join(list(each)[:_MAX_EVIDENCE]) for each in evidence],
             "checks": ["; ".join(names) for names in checks],
             "decision": decided,
             "fold": table["fold"].to_numpy(),
         }
     )
-    issues["is_decided"] = issues["decision"] != ""
-    issues = issues.sort_values(["is_decided", "label_quality"], kind="stable", ignore_index=True)
+    order = np.lexsort((quality, decided != ""))
+    issues = issues.iloc[order].reset_index(drop=True)
     issues.insert(0, "rank", np.arange(1, len(table) + 1))
-    return issues.drop(columns="is_decided")
+    return issues
 
 
 def _text(context: str, span: tuple[int, int] | None, of_no_span: str) -> str:
@@ -285,4 +286,4 @@ def _text(context: str, span: tuple[int, int] | None, of_no_span: str) -> str:
 
 
 def _starts(spans: list[tuple[int, int] | None]) -> pd.arrays.IntegerArray:
-    return pd.array([None if span in (None, NO_SPAN) else span[0] for span in spans], dtype="Int64")
+    return pd.array([span[0] if span and span != NO_SPAN else None for span in spans], dtype="Int64")

@@ -5,32 +5,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from span_label_errors.quality.checks import CHECKS
 from span_label_errors.quality.sites import Site
 
 # A distractor attracts with its own probability of being right to this power: the more even, the more at random.
 FLATTENING = 0.3
 # Of right answers that are cut inside a word, where few answers of the data are.
 _RIGHT_BUT_CUT = 1e-4
+# Of answers that are too long, the share that is not longer than all candidates; chosen by measurement.
+_AMONG_CANDIDATES = 0.5
 _TINY = 1e-12
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of mistake.
+    """A kind of mistake."""
 
-    Attributes
-    ----------
-    share : float
-        Its share of all mistakes, as long as the data say nothing else.
-    reason : str
-        In words, about the given answer.
-    likelihood : callable
-        Takes a `Site` and the choice (S,); returns P(given answer | right answer) for each candidate as the right
-        answer, shape (S,).
-    """
-
-    share: float
-    reason: str
+    share: float  # of all mistakes, as long as the data say nothing else
+    reason: str  # in words, about the given answer
+    # Of a `Site` and the choice (S,): P(given answer | right answer) for each candidate as the right answer, (S,).
     likelihood: Callable[[Site, np.ndarray], np.ndarray]
 
 
@@ -65,11 +58,13 @@ def _cut_short(site: Site, choice: np.ndarray) -> np.ndarray:
 
 
 def _too_long(site: Site, choice: np.ndarray) -> np.ndarray:
-    """The right answer with more words before or behind it, rather few than many."""
-    (start, end), (given_start, given_end) = site.spans.T, site.given.span
+    """Any longer candidate that holds the right answer and two words more; one word is a matter of taste."""
+    (start, end), (given_start, given_end), likelihood = site.spans.T, site.given.span, np.zeros(len(choice))
     extra = site.num_words[site.given_row] - site.num_words
-    is_within = (start >= given_start) & (end <= given_end) & (extra > 0)
-    return is_within / (extra.clip(1) * (extra.clip(1) + 1) * _HARMONIC)
+    rows = np.flatnonzero((start >= given_start) & (end <= given_end) & (extra >= 2))
+    num_longer = ((start <= start[rows, None]) & (end >= end[rows, None])).sum(axis=1) - 1
+    likelihood[rows] = _AMONG_CANDIDATES / num_longer
+    return likelihood
 
 
 def _other_place(site: Site, choice: np.ndarray) -> np.ndarray:
@@ -85,9 +80,6 @@ def _inside_word(site: Site, choice: np.ndarray) -> np.ndarray:
     return site.cuts_word * site.contains_given / (2 * np.diff(site.spans)[:, 0])
 
 
-# The sum of 1 / x for the extra words that are thinkable.
-_HARMONIC = (1 / np.arange(1, 51)).sum()
-
 KINDS = {
     "distractor": Kind(0.43, "another place answers the question", _distractor),
     "anywhere": Kind(0.10, "does not look like an answer", _anywhere),
@@ -95,7 +87,7 @@ KINDS = {
     "cut_short": Kind(0.12, "probably cut short", _cut_short),
     "too_long": Kind(0.12, "probably too long", _too_long),
     "other_place": Kind(0.05, "the same words elsewhere answer the question", _other_place),
-    "inside_word": Kind(0.03, "begins or ends inside a word", _inside_word),
+    "inside_word": Kind(0.03, CHECKS["cut_word"], _inside_word),
 }
 
 

@@ -1,6 +1,6 @@
 """The one posterior that everything the judge says follows from."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
@@ -9,9 +9,8 @@ import pandas as pd
 from sklearn.model_selection import GroupKFold
 
 from span_label_errors.quality.choice import ChoicePrior, fit_choice, log_choice, read_prior
-from span_label_errors.quality.decided import KnownExample
 from span_label_errors.quality.mistakes import KINDS, joint_probabilities
-from span_label_errors.quality.sites import NO_SPAN, Site, Sites
+from span_label_errors.quality.sites import NO_SPAN, KnownAnswers, Site, Sites
 
 # More answers teach the few weights nothing new, but would have to be held in memory.
 MAX_LEARNED = 5000
@@ -20,58 +19,28 @@ ALTERNATIVES = 100
 
 @dataclass(frozen=True)
 class JudgeRecipe:
-    """What the judge assumes before it sees data.
+    """What the judge assumes before it sees data."""
 
-    Attributes
-    ----------
-    share_wrong : float
-        The share of wrong answers, as far as the data say nothing else.
-    strength : float
-        How many answers that assumption outweighs, the shares of the kinds of mistakes included.
-    kinds : tuple of str
-        The kinds of mistakes, names of `mistakes.KINDS`.
-    penalty : float
-        How strongly the choice is pulled towards its prior; see `fit_choice`.
-    rounds : int
-        How often the choice is fitted, with the posterior of the last time as weights.
-    num_parts : int
-        Into how many parts the paragraphs of a fold are split.
-    """
-
-    share_wrong: float = 0.06
-    strength: float = 300.0
+    share_wrong: float = 0.06  # the share of wrong answers, as far as the data say nothing else
+    strength: float = 300.0  # of how many answers that assumption has the weight, shares of kinds included
     kinds: tuple[str, ...] = tuple(KINDS)
-    penalty: float = 10.0
-    rounds: int = 3
-    num_parts: int = 5
+    penalty: float = 10.0  # how strongly the choice is pulled towards its prior; see `fit_choice`
+    rounds: int = 3  # how often the choice is fitted, with the posterior of the last time as weights
+    num_parts: int = 5  # into which the paragraphs of a fold are split
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What the judge thinks of one given answer.
+    """What the judge thinks of one given answer."""
 
-    Attributes
-    ----------
-    row : int
-        In `Judge.sites.given_answers`.
-    site : Site
-    choice : ndarray of shape (S,)
-        The probability of each candidate to be the right answer, before the given one is looked at.
-    posterior : ndarray of shape (K + 1, S)
-        The probability that a candidate is right and that the given answer came of it without a mistake (first row)
-        or by a mistake of each kind; the sum is 1.
-    kinds : tuple of str, length K
-        The names of the kinds.
-    weights : ndarray of shape (F,)
-        Of the features, in the choice.
-    """
-
-    row: int
+    row: int  # in `Judge.sites.given_answers`
     site: Site
-    choice: np.ndarray
-    posterior: np.ndarray
-    kinds: tuple[str, ...]
-    weights: np.ndarray
+    choice: np.ndarray  # (S,) P(candidate is right), before the given answer is looked at
+    posterior: (
+        np.ndarray
+    )  # (K + 1, S) P(candidate is right, and the given answer is it or came of mistake k); sums to 1
+    kinds: tuple[str, ...]  # K names
+    weights: np.ndarray  # (F,) of the features, in the choice
 
     @property
     def quality(self) -> float:
@@ -91,13 +60,12 @@ class Judge:
     ----------
     table : DataFrame
         `out_of_fold.parquet` as read by pandas: one row per example.
-    known : mapping of int to KnownExample
-        By example index, what reviewers have decided.
+    known : mapping or None
+        By example index, the right spans of each class, where reviewers have decided.
     seed : int
         Of the alternatives and, in large data sets, of the answers to learn from.
-    recipe : JudgeRecipe or None
-    prior : ChoicePrior or None
-        Else `read_prior()`.
+    recipe, prior : JudgeRecipe, ChoicePrior
+        Else the defaults, and `read_prior()`.
 
     Attributes
     ----------
@@ -115,7 +83,7 @@ class Judge:
     def __init__(
         self,
         table: pd.DataFrame,
-        known: Mapping[int, KnownExample] | None = None,
+        known: KnownAnswers | None = None,
         *,
         seed: int = 0,
         recipe: JudgeRecipe | None = None,
@@ -123,19 +91,12 @@ class Judge:
     ):
         self.recipe = recipe or JudgeRecipe()
         self._prior = prior or read_prior()
-        known = known or {}
         self.sites = Sites(table, self._prior.weights)
-        given_answers = self.sites.given_answers
-        is_span = [given.span != NO_SPAN for given in given_answers]
-        self.num_answers = int(np.sum(is_span))
-        self.num_paragraphs = len({given.paragraph for given in given_answers if given.span != NO_SPAN})
+        self.sites.tell(known or {})
+        paragraphs = [given.paragraph for given in self.sites.given_answers if given.span != NO_SPAN]
+        self.num_answers, self.num_paragraphs = len(paragraphs), len(set(paragraphs))
         self._model = _models_of(self.sites, self.recipe.num_parts)
-        self.sites.right_answers = {
-            row: known[given.example_index].right_answer(given)
-            for row, given in enumerate(given_answers)
-            if given.example_index in known
-        }
-        rows = np.arange(len(given_answers))
+        rows = np.arange(len(self.sites.given_answers))
         if len(rows) > MAX_LEARNED:
             rows = np.sort(np.random.default_rng(seed).choice(rows, MAX_LEARNED, replace=False))
         self._learned = dict(self.sites.of(rows))
@@ -147,11 +108,9 @@ class Judge:
         """Yield what is thought of every given answer, context by context."""
         unknown = np.array([row for row in range(len(self.sites.given_answers)) if row not in self._learned], dtype=int)
         for row, site in chain(self._learned.items(), self.sites.of(unknown)):
-            choice, joint = self._joint(row, site)
-            posterior = joint * self.shares[:, None]
-            yield Judged(
-                row, site, choice, posterior / posterior.sum(), self.recipe.kinds, self._weights[self._model[row]]
-            )
+            choice, posterior = self._joint(row, site)
+            posterior *= self.shares[:, None] / (self.shares @ posterior.sum(axis=1))
+            yield Judged(row, site, choice, posterior, self.recipe.kinds, self._weights[self._model[row]])
 
     def _first_shares(self) -> np.ndarray:
         shares = np.array([KINDS[name].share for name in self.recipe.kinds])
@@ -197,12 +156,6 @@ def fitted_shares(evidence: np.ndarray, prior: np.ndarray, strength: float, num_
         How likely each given answer is without a mistake, and by each kind.
     prior : ndarray of shape (K + 1,)
         The shares before any answer is seen.
-    strength : float
-    num_steps : int
-
-    Returns
-    -------
-    ndarray of shape (K + 1,)
     """
     shares = prior
     for _ in range(num_steps):

@@ -32,25 +32,14 @@ def span_label_quality(labels: Sequence, pred_probs: Sequence) -> np.ndarray:
         If lengths or shapes differ, an example has no token, or a value is no number or out of range; the
         message names the example's index.
     """
+    if len(labels) != len(pred_probs):
+        raise ValueError(f"expected as many pred_probs as labels ({len(labels)}), found {len(pred_probs)}")
     return np.array(
         [
             min(expected_f1_share(of_class, probs) for of_class, probs in zip(given.T, predicted.T, strict=True))
-            for given, predicted in checked_examples(labels, pred_probs)
+            for given, predicted in map(_checked, range(len(labels)), labels, pred_probs)
         ]
     )
-
-
-def checked_examples(labels: Sequence, pred_probs: Sequence) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return labels and probabilities of each example as arrays of shape (C, K), as `span_label_quality` wants them.
-
-    Raises
-    ------
-    ValueError
-        As `span_label_quality`.
-    """
-    if len(labels) != len(pred_probs):
-        raise ValueError(f"expected as many pred_probs as labels ({len(labels)}), found {len(pred_probs)}")
-    return list(map(_checked, range(len(labels)), labels, pred_probs))
 
 
 def _checked(example_index: int, labels: object, pred_probs: object) -> tuple[np.ndarray, np.ndarray]:

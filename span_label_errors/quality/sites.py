@@ -1,7 +1,7 @@
 """The places of a data set where an answer was given, and the candidates for the right one at each."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -14,6 +14,8 @@ from span_label_errors.quality.features import QuestionFeatures
 from span_label_errors.results.read import span_classes_of
 from span_label_errors.spans.text import Span, cuts_word, normalized_text, overlaps, word_spans
 
+# By example index, the right spans of each class.
+KnownAnswers = Mapping[int, Mapping[str, Sequence[Span]]]
 # Stands for "no answer" among spans: it shares a character with none but itself.
 NO_SPAN = (-2, -1)
 # Candidates are as long as all but this share of the data's own answers.
@@ -38,10 +40,7 @@ class GivenAnswer(NamedTuple):
 
 @dataclass(frozen=True)
 class Site:
-    """A given answer, and S candidates for the right one in its place.
-
-    The candidates are the likeliest spans by the prior choice, the given answer, and "no answer" if the data have it.
-    """
+    """A given answer, and S candidates for the right one: itself, likely spans, and "no answer" if the data have it."""
 
     given: GivenAnswer
     text: str  # the context
@@ -55,20 +54,20 @@ class Site:
     chance: float  # of the given answer, if any span were marked that is as long as answers are
     chance_of_other_answer: float  # if any of the other questions' answers were marked
 
-    def __post_init__(self):
-        start, end = self.spans.T
-        by_end, by_start = np.argsort(end, kind="stable"), np.argsort(start, kind="stable")
-        # What the mass of overlapping candidates is the rest of: those that end before, and those that begin behind.
-        object.__setattr__(self, "_by_end", by_end)
-        object.__setattr__(self, "_by_start", by_start)
-        object.__setattr__(self, "_num_before", np.searchsorted(end[by_end], start, side="right"))
-        object.__setattr__(self, "_num_not_behind", np.searchsorted(start[by_start], end, side="left"))
-
     def overlapping_mass(self, mass: np.ndarray) -> np.ndarray:
         """Return, for each candidate, the mass of all that share a character with it, shape (S,), itself included."""
-        before = np.concatenate([[0.0], np.cumsum(mass[self._by_end])])[self._num_before]
-        not_behind = np.concatenate([[0.0], np.cumsum(mass[self._by_start])])[self._num_not_behind]
+        (by_end, num_before), (by_start, num_not_behind) = self._borders
+        before = np.concatenate([[0.0], np.cumsum(mass[by_end])])[num_before]
+        not_behind = np.concatenate([[0.0], np.cumsum(mass[by_start])])[num_not_behind]
         return np.maximum(not_behind - before, mass)
+
+    @cached_property
+    def _borders(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+        """The candidates by end, how many of them end before each; by start, and how many do not begin behind it."""
+        start, end = self.spans.T
+        by_end, by_start = np.argsort(end, kind="stable"), np.argsort(start, kind="stable")
+        num_before = np.searchsorted(end[by_end], start, side="right")
+        return (by_end, num_before), (by_start, np.searchsorted(start[by_start], end, side="left"))
 
     @cached_property
     def overlap_given(self) -> np.ndarray:
@@ -98,8 +97,6 @@ class Sites:
         In the order of the table.
     fold : ndarray of shape (N,)
         The fold of each, whose model predicted the probabilities.
-    right_answers : dict
-        By row of `given_answers`, what a reviewer said is right there.
     labels_every_span : dict
         By class, whether its examples have several answers, each of which is a site of its own.
     """
@@ -119,7 +116,7 @@ class Sites:
             given = [*spans, NO_SPAN] if self.labels_every_span[name] or not spans else spans
             self.given_answers += [GivenAnswer(example_index, name, span, paragraphs[example_index]) for span in given]
         self.fold = table["fold"].to_numpy()[[given.example_index for given in self.given_answers]]
-        self.right_answers: dict[int, Span] = {}
+        self._right: dict[int, Span] = {}
         self._answers = answers
         self._has_no_answer = {given.class_name for given in self.given_answers if given.span == NO_SPAN}
         num_words, cut = self._lengths()
@@ -129,12 +126,20 @@ class Sites:
         lengths = np.bincount(np.minimum(num_words, _MAX_WORDS), minlength=_MAX_WORDS + 1) + 0.05
         self._share_of_length = lengths / lengths.sum()
 
-    def __iter__(self) -> Iterator[tuple[int, Site]]:
-        return self.of(range(len(self.given_answers)))
+    def tell(self, known: KnownAnswers) -> None:
+        """Let the sites of examples that reviewers have decided on know which answer is right in their place."""
+        for row, (example_index, class_name, given, _) in enumerate(self.given_answers):
+            if example_index in known:
+                right = known[example_index].get(class_name, ())
+                # What is right in the place of another given answer is not right here.
+                others = [span for span in self._answers[example_index, class_name] if span != given]
+                free = [span for span in right if not any(overlaps(span, other) for other in others)]
+                here = [span for span in right if span == given] or [span for span in free if overlaps(span, given)]
+                self._right[row] = (here or free or [NO_SPAN])[0]
 
-    def of(self, rows: "range | np.ndarray") -> Iterator[tuple[int, Site]]:
+    def of(self, rows: np.ndarray) -> Iterator[tuple[int, Site]]:
         """Yield the sites of these rows in `given_answers`, with their rows, context by context."""
-        wanted = set(np.asarray(rows).tolist())
+        wanted = set(rows.tolist())
         # Not by paragraph: other spellings of it have other offsets.
         rows_of: dict[str, list[int]] = defaultdict(list)
         for row, given in enumerate(self.given_answers):
@@ -159,7 +164,7 @@ class Sites:
 
     def _site(self, row: int, of_context: list[int], text: ContextText, candidates: TextSpans) -> Site:
         given = self.given_answers[row]
-        right = self.right_answers.get(row, given.span)
+        right = self._right.get(row, given.span)
         own_answers = self._answers[given.example_index, given.class_name]
         if self.labels_every_span[given.class_name]:
             taken = np.zeros(len(candidates.char_start), dtype=bool)
@@ -198,7 +203,7 @@ class Sites:
             num_words=num_words[kept],
             given_row=int(np.searchsorted(kept, given_row)),
             right_row=int(np.searchsorted(kept, right_row)),
-            is_known=row in self.right_answers,
+            is_known=row in self._right,
             cuts_word=not self._cut_words and given.span != NO_SPAN and cuts_word(text.context, given.span),
             chance=float(self._share_of_length[min(length, _MAX_WORDS)] / (num_words[kept] == length).sum()),
             chance_of_other_answer=(given.span in others) / max(len(others), 1),

@@ -13,7 +13,8 @@ from span_label_errors.data.sources import DEMO_PATH, DEMO_SOURCE
 from span_label_errors.data.squad import InvalidDatasetError, InvalidExample, load_squad
 from span_label_errors.data.squad_text import replace_answers
 from span_label_errors.files import check_writable, partial_folder, write_file
-from span_label_errors.review.marks import Answer, Decision, RefusedDecisionsError
+from span_label_errors.review.decided import Answer, Decision
+from span_label_errors.review.marks import RefusedDecisionsError, answer_entry, same_answer
 from span_label_errors.spans.text import occurrences, overlaps
 
 # How many places of a text are looked for, and named in a message.
@@ -142,7 +143,9 @@ def _change(example: dict, after: list[Answer]) -> Change:
         is_text_kept = [a.text for a in before] == [a.text for a in after]
         is_place_kept = [a.char_start for a in before] == [a.char_start for a in after]
         kind = "moved" if is_text_kept and not is_place_kept else "replaced"
-    return Change(example["id"], example["question"], kind, *([_entry(a) for a in side] for side in (before, after)))
+    return Change(
+        example["id"], example["question"], kind, *([answer_entry(a) for a in side] for side in (before, after))
+    )
 
 
 # From decisions to answers
@@ -166,14 +169,31 @@ def _corrected_answers(
             if example_id not in index_of_id:
                 raise ValueError(f"expected the id of one of the {len(examples)} examples; is it another data set?")
             example_index = index_of_id[example_id]
-            answers = _with_decisions(examples[example_index], on_it, with_labels)
-            if answers != examples[example_index]["answers"]:
+            given = examples[example_index]["answers"]
+            still_open = [decision for decision in on_it if not _is_fulfilled(given, decision)]
+            answers = _with_decisions(examples[example_index], still_open, with_labels)
+            if answers != given:
                 corrected[example_index] = answers
         except ValueError as error:
             problems.append(f"example {example_id!r}: {error}")
     if problems:
         raise RefusedDecisionsError(source, problems)
     return corrected
+
+
+def _is_fulfilled(answers: list[Answer], decision: Decision) -> bool:
+    """Return whether answers are already as a decision corrects them: its answers stand there, the outdated do not."""
+
+    def has(wanted: Answer) -> bool:
+        # A reviewer may have left the place open.
+        return any(
+            same_answer(a if wanted.char_start is not None else a._replace(char_start=None), wanted) for a in answers
+        )
+
+    if not decision.correct:
+        return not answers
+    outdated = [given for given in decision.given if given not in decision.correct]
+    return bool(outdated or not decision.given) and all(map(has, decision.correct)) and not any(map(has, outdated))
 
 
 def _with_decisions(example: dict, decisions: list[Decision], with_labels: bool) -> list[Answer]:
@@ -196,7 +216,7 @@ def _with_decisions(example: dict, decisions: list[Decision], with_labels: bool)
 
 
 def _with_decision(answers: list[Answer], decision: Decision, context: str, with_labels: bool) -> list[Answer]:
-    missing = [given for given in decision.given if not any(_same(answer, given) for answer in answers)]
+    missing = [given for given in decision.given if not any(same_answer(answer, given) for answer in answers)]
     if missing or (answers and not decision.given):
         raise ValueError(
             f"expected {_shown(missing)}, as it was reviewed, found {_shown(answers)}; "
@@ -206,18 +226,13 @@ def _with_decision(answers: list[Answer], decision: Decision, context: str, with
         return answers
     if not decision.correct:
         return []
-    reviewed = [answer for answer in answers if any(_same(answer, given) for given in decision.given)]
+    reviewed = [answer for answer in answers if any(same_answer(answer, given) for given in decision.given)]
     correct = dict.fromkeys(_located(answer, reviewed, context, with_labels) for answer in decision.correct)
-    outdated = [answer for answer in reviewed if not any(_same(answer, c) for c in correct)]
-    new = [answer for answer in correct if not any(_same(answer, old) for old in reviewed)]
+    outdated = [answer for answer in reviewed if not any(same_answer(answer, c) for c in correct)]
+    new = [answer for answer in correct if not any(same_answer(answer, old) for old in reviewed)]
     # New answers stand where the first outdated one stood, or at the end.
     at = answers.index(outdated[0]) if outdated else len(answers)
     return answers[:at] + new + [answer for answer in answers[at:] if answer not in outdated]
-
-
-def _same(answer: Answer, other: Answer) -> bool:
-    """Return whether two answers are one; a missing class matches every class."""
-    return answer[:2] == other[:2] and (not (answer.class_name and other.class_name) or answer[2] == other[2])
 
 
 def _located(answer: Answer, replaced: list[Answer], context: str, with_labels: bool) -> Answer:
@@ -256,11 +271,6 @@ def _shown(answers: Iterable[Answer]) -> str:
 # From answers to a SQuAD file
 
 
-def _entry(answer: Answer) -> dict:
-    entry = {"text": answer.text, "answer_start": answer.char_start}
-    return entry if answer.class_name is None else {**entry, "label": answer.class_name}
-
-
 def _edited(file: Path, examples: list[dict], corrected: dict[int, list[Answer]], invalid: list[InvalidExample]) -> str:
     """Return the text of a SQuAD file with the answers of some questions replaced."""
     # Examples are counted without the invalid ones, questions of the file with them.
@@ -273,7 +283,7 @@ def _edited(file: Path, examples: list[dict], corrected: dict[int, list[Answer]]
         entries: list[int | dict] = []
         for answer in after:
             position = next((position for position, kept in old.items() if kept == answer), None)
-            entries.append(_entry(answer) if position is None else position)
+            entries.append(answer_entry(answer) if position is None else position)
             old.pop(position, None)
         new_answers[question_indices[example_index]] = entries
     # Not read_text(), which would make every line end "\n".
@@ -289,7 +299,7 @@ def _squad_document(rows: list[dict]) -> str:
         for context, of_context in itertools.groupby(of_title, itemgetter("context")):
             questions = []
             for row in of_context:
-                answers = [_entry(answer) for answer in row["answers"]]
+                answers = [answer_entry(answer) for answer in row["answers"]]
                 impossible = {"is_impossible": not answers} if has_impossible else {}
                 questions.append({"id": row["id"], "question": row["question"], "answers": answers, **impossible})
             paragraphs.append({"context": context, "qas": questions})

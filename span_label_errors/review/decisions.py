@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from span_label_errors.review.decided import Decision
 from span_label_errors.review.doccano import doccano_decisions
 from span_label_errors.review.label_studio import label_studio_decisions
-from span_label_errors.review.marks import Decision, RefusedDecisionsError
+from span_label_errors.review.marks import RefusedDecisionsError
 from span_label_errors.review.spreadsheet import csv_decisions
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from span_label_errors.files import write_file
-from span_label_errors.review.marks import Decision, check_fields, marked_answers, parse_json, trimmed, worst_reviews
+from span_label_errors.review.decided import Decision
+from span_label_errors.review.marks import check_fields, marked_answers, parse_json, trimmed, worst_reviews
 
 
 def write_doccano(path: str | Path, issues: pd.DataFrame, table: pd.DataFrame, worst: int = 100) -> list[dict]:

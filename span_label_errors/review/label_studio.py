@@ -9,15 +9,15 @@ import pandas as pd
 
 from span_label_errors.files import write_file
 from span_label_errors.results.read import span_classes_of
+from span_label_errors.review.decided import Answer, Decision
 from span_label_errors.review.marks import (
-    NO_ANSWER,
-    Answer,
-    Decision,
     Review,
     check_fields,
     marked_answers,
     parse_json,
+    shown_suggestion,
     trimmed,
+    why,
     worst_reviews,
 )
 
@@ -45,15 +45,17 @@ def write_label_studio(
 
 def _task(review: Review) -> dict:
     issue = review.issue
-    hint = f"Given: {issue.given_answer or NO_ANSWER}"
+    hint = f"Given: {issue.given_answer or 'no answer'}"
     if issue.suggested_answer:
-        hint += f" · suggested: {issue.suggested_answer} ({issue.suggestion_confidence:.0%})"
-    if issue.checks:
-        hint += f" · {issue.checks}"
+        hint += f" · suggested: {shown_suggestion(issue.suggested_answer)} ({issue.suggestion_confidence:.0%})"
+    if reason := why(issue.reason, issue.evidence):
+        hint += f" · {reason}"
     predictions = [_prediction("given", review.answers, issue.label_quality)]
-    if review.suggested and review.suggested.class_name is not None:
+    is_marked = review.suggested is not None and review.suggested.class_name is not None
+    if is_marked or review.suggests_no_answer:
         # Label Studio starts a reviewer from the version that comes last in the file.
-        predictions.insert(0, _prediction("suggested", [review.suggested], issue.suggestion_confidence))
+        suggested = [review.suggested] if is_marked else []
+        predictions.insert(0, _prediction("suggested", suggested, issue.suggestion_confidence))
     given = [[*answer.span, answer.class_name] for answer in review.answers]
     data = {"id": issue.id, "text": review.context, **review.fields, "hint": hint, "given": given}
     return {"data": data, "predictions": predictions}

@@ -7,32 +7,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from span_label_errors.quality.label_errors import NO_ANSWER
 from span_label_errors.results.read import span_classes_of
-
-NO_ANSWER = "[no answer]"
-# Of the demo's flagged answers, most suggestions of at least this confidence are right, and most others are not.
-CONFIDENT_SUGGESTION = 0.6
-
-
-class Answer(NamedTuple):
-    """A span of a context; what a reviewer left open is None."""
-
-    text: str
-    char_start: int | None = None
-    class_name: str | None = None
-
-    @property
-    def span(self) -> tuple[int, int]:
-        """`char_start` and `char_end`."""
-        return self.char_start, self.char_start + len(self.text)
-
-
-class Decision(NamedTuple):
-    """What a reviewer decided about an example."""
-
-    id: str
-    given: tuple[Answer, ...]  # the answers under review, with their offsets; empty for a question without one
-    correct: tuple[Answer, ...]  # what replaces them: `given` itself if confirmed, nothing for no answer
+from span_label_errors.review.decided import Answer
 
 
 class RefusedDecisionsError(ValueError):
@@ -59,13 +36,29 @@ class Review(NamedTuple):
     suggested: Answer | None  # without a class if the example has no answer and there are several classes
 
     @property
+    def suggests_no_answer(self) -> bool:
+        """Whether the suggestion is that the context has no answer."""
+        return self.issue.suggested_answer == NO_ANSWER and self.suggested is None
+
+    @property
     def fields(self) -> dict:
         """What a reviewer should see besides the marked context, as JSON."""
         return {
             "example_index": int(self.issue.index), "title": self.title, "question": self.issue.question,
             "given_answer": self.issue.given_answer, "suggested_answer": self.issue.suggested_answer,
-            "label_quality": float(self.issue.label_quality), "checks": self.issue.checks,
+            "label_quality": float(self.issue.label_quality), "reason": self.issue.reason,
+            "evidence": self.issue.evidence,
         }  # fmt: skip
+
+
+def why(reason: str, evidence: str) -> str:
+    """Return a reason with the evidence behind it, in words; empty if nothing is held against the answer."""
+    return f"{reason} ({evidence})" if reason and evidence else reason or evidence
+
+
+def shown_suggestion(suggested_answer: str) -> str:
+    """Return a suggested answer as it is shown; empty if there is no suggestion."""
+    return "no answer" if suggested_answer == NO_ANSWER else suggested_answer
 
 
 def worst_reviews(issues: pd.DataFrame, table: pd.DataFrame, worst: int) -> list[Review]:
@@ -95,13 +88,25 @@ def _review(row: NamedTuple, example: pd.Series, classes: list[str]) -> Review:
         given = next((answer for answer in answers if answer[:2] == (row.given_answer, row.given_start)), None)
         if given is None:
             raise _mismatch(row, f"the answer {row.given_answer!r} at {row.given_start} in the table", answers)
-    if row.suggested_answer:
+    # That there is no answer is a suggestion without a place.
+    if row.suggested_answer and not (row.suggested_answer == NO_ANSWER and pd.isna(row.suggested_start)):
         class_name = given.class_name if given else classes[0] if len(classes) == 1 else None
         suggested = Answer(row.suggested_answer, int(row.suggested_start), class_name)
         found = context[slice(*suggested.span)]
         if found != suggested.text:
             raise _mismatch(row, f"the answer {suggested.text!r} at offset {suggested.char_start}", found)
     return Review(row, example["title"], context, answers, given, suggested)
+
+
+def same_answer(answer: Answer, other: Answer) -> bool:
+    """Return whether two answers are one; a missing class matches every class."""
+    return answer[:2] == other[:2] and (not (answer.class_name and other.class_name) or answer[2] == other[2])
+
+
+def answer_entry(answer: Answer) -> dict:
+    """Return an answer as a SQuAD file has it, with `label` if it has a class."""
+    entry = {"text": answer.text, "answer_start": answer.char_start}
+    return entry if answer.class_name is None else {**entry, "label": answer.class_name}
 
 
 def _mismatch(row: NamedTuple, expected: str, found: object) -> ValueError:

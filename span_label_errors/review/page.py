@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from span_label_errors.files import write_file
-from span_label_errors.review.marks import CONFIDENT_SUGGESTION, Review, worst_reviews
+from span_label_errors.review.marks import Review, worst_reviews
 from span_label_errors.spans.text import Span, sentence_numbers
 
 _TEMPLATES = Path(__file__).resolve().parent
@@ -35,8 +35,8 @@ def write_review_page(
 ) -> Path:
     """Write a page to look through label issues in a browser, worst first. The same input gives the same bytes.
 
-    A suggestion is shown if its confidence is at least `CONFIDENT_SUGGESTION`. The header shows `estimate`, how many
-    examples are estimated to be labelled wrongly. For the other parameters see `marks.worst_reviews`.
+    The header shows `estimate`, how many examples are estimated to be labelled wrongly; None if that is not known. For
+    the other parameters see `marks.worst_reviews`.
     """
     cards = [_card(review) for review in worst_reviews(issues, table, worst)]
     style, script = ((_TEMPLATES / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
@@ -69,14 +69,14 @@ def _card(review: Review) -> dict:
         "given": [given.span] if given else [],
         # Annotators often agree: one span is one mark.
         "also": list(dict.fromkeys(answer.span for answer in review.answers if not given or answer.span != given.span)),
-        "suggested": [suggested.span] if suggested and confidence >= CONFIDENT_SUGGESTION else [],
+        "suggested": [suggested.span] if suggested else [],
     }
     note = f"confidence {confidence:.2f}"
     if given and suggested and given.text == suggested.text:
         note += ", the given answer" if given.span == suggested.span else ", the same text in another place"
     return {
         "issue": issue, "title": review.title, "context": review.context, "confidence": confidence, "note": note,
-        "checks": [name for name in issue.checks.split("; ") if name], "has_suggestion": suggested is not None,
+        "checks": [name for name in issue.checks.split("; ") if name], "suggests_no_answer": review.suggests_no_answer,
         "answers": {kind: [review.context[slice(*span)] for span in spans] for kind, spans in marks.items()},
         "stretches": [
             {"text": review.context[start:end], "pieces": _pieces(start, end, marks) if is_shown else None}

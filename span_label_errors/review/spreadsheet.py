@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from span_label_errors.files import write_file
-from span_label_errors.review.marks import NO_ANSWER, Answer, Decision
+from span_label_errors.quality.label_errors import NO_ANSWER
+from span_label_errors.review.decided import Answer, Decision
 
 # What OWASP lists as the beginning of a formula, and its full-width forms, which a Japanese Excel reads the same way.
 # White space before it is no protection: an import can trim cells.

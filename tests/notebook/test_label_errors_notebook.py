@@ -65,7 +65,7 @@ def test_demo_is_ranked_shown_and_written(demo_outputs, tmp_path):
     assert re.search(r"\d+ of the worst 24 are the same; rank correlation 0\.\d\d", text)
     issues = pd.read_csv(demo_outputs / "label_issues.csv", encoding="utf-8-sig", keep_default_na=False)
     assert issues["rank"].tolist() == list(range(1, 249))
-    estimated = int(re.search(r"about (\d+) of 248 answers are estimated to be wrong", text).group(1))
+    estimated = int(re.search(r"about (\d+) of 248 examples are estimated to be wrong", text).group(1))
     # The made-up model knows the right answers, so most of the worst are errors.
     known = read_known_errors(DEMO_ERRORS_PATH)
     assert 10 <= estimated <= 60
@@ -103,6 +103,13 @@ def test_decisions_of_a_spreadsheet_make_a_corrected_file(demo_outputs, tmp_path
     before, after = list(load_squad("demo")), list(load_squad(demo_outputs / "corrected.json"))
     changed = [new for old, new in zip(before, after, strict=True) if new != old]
     assert sorted(example["id"] for example in changed) == sorted(decided)
+    # A next run knows them without being told again, and ranks them last.
+    text, _, errors = execute(tmp_path, outputs_dir=str(demo_outputs))
+    assert errors == []
+    assert "3 decisions, 3 answers changed" in text
+    issues = pd.read_parquet(demo_outputs / "label_issues.parquet")
+    assert sorted(issues["id"].tail(3)) == sorted(decided)
+    assert issues["decision"].tolist() == [""] * 245 + ["corrected"] * 3
 
 
 def test_few_examples_of_several_classes_say_so(tmp_path):
@@ -115,7 +122,8 @@ def test_few_examples_of_several_classes_say_so(tmp_path):
     right = [given_spans(example, example["answers"]["label"][0]) for example in dataset]
     write_run(tmp_path / "run", dataset, file, {"O": 0, "LOC": 1, "YEAR": 2}, right)
     text, _, errors = execute(tmp_path, outputs_dir=str(tmp_path / "run"))
-    assert any("FewAnswersWarning: expected at least 20 answers" in error for error in errors)
+    assert any("FewAnswersWarning: expected at least 50 answers" in error for error in errors)
+    assert "too few answers to estimate how many are wrong" in text
     assert "no known errors among these examples" in text
     assert {file.name for file in (tmp_path / "run").iterdir()} >= REVIEW_FILES
 

@@ -49,17 +49,18 @@ def test_plot_of_no_losses_says_so(closed, train_indices, text):
 
 
 def test_plot_of_label_quality(closed):
-    # The fourth is an issue for a word that it cuts, so it is not what the cut goes by.
-    issues = pd.DataFrame(
-        {"label_quality": [0.01, 0.26, 0.51, 0.93, 0.94], "is_issue": [True, True, False, True, False]}
-    )
-    (axes,) = plot_label_quality(issues).axes
+    # Nobody needs to look at the last two again.
+    issues = pd.DataFrame({
+        "label_quality": [0.01, 0.26, 0.51, 0.94, 0.0, 1.0], "is_issue": [True, True, False, False, False, False],
+        "decision": ["", "", "", "", "corrected", "confirmed"],
+    })  # fmt: skip
+    (axes,) = plot_label_quality(issues, 0.4).axes
     red, gray = axes.containers
-    assert bars_of(red) == {0.0: 1, 0.25: 1, 0.925: 1}
+    assert bars_of(red) == {0.0: 1, 0.25: 1}
     assert bars_of(gray) == {0.5: 1, 0.925: 1}
     (cut,) = axes.lines
-    assert list(cut.get_xdata()) == [0.51, 0.51]
-    assert (cut.get_label(), axes.get_yscale()) == ("cut", "log")
+    assert list(cut.get_xdata()) == [0.4, 0.4]
+    assert (cut.get_label(), axes.get_yscale()) == ("threshold", "log")
 
 
 def test_plot_of_rankings(closed):

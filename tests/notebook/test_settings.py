@@ -11,7 +11,14 @@ import yaml
 from conftest import ROOT
 from papermill.translators import PythonTranslator
 
-from span_label_errors import files, load_squad, make_splits, out_of_fold_predictions, write_review_files
+from span_label_errors import (
+    files,
+    find_label_errors,
+    load_squad,
+    make_splits,
+    out_of_fold_predictions,
+    write_review_files,
+)
 from span_label_errors.notebook import settings as parameters
 from span_label_errors.notebook.settings import (
     ParameterError,
@@ -101,6 +108,7 @@ def test_documentation_has_the_table(model):
         (load_squad, TrainingParameters.from_values({}).load_options()),
         (make_splits, TrainingParameters.from_values({}).split_options()),
         (out_of_fold_predictions, TrainingParameters.from_values({}).pool_options()),
+        (find_label_errors, {"threshold": ReviewParameters.from_values({}).threshold}),
         (write_review_files, {"worst": ReviewParameters.from_values({}).worst}),
     ],
 )
@@ -334,6 +342,35 @@ def test_options_of_each_call():
     training = {**EMBEDDED_RECIPE, "per_device_train_batch_size": 5, "weight_decay": 0.3}
     assert found.train_options(QA("embedded")) == {**training, "max_steps": 50}
     assert found.trial_options(QA("embedded")) == {**training, "max_steps": -1, "num_train_epochs": 1, "seed": 9}
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("demo", ("corrected.json", "changes.json")),
+        ("{outputs}/other.json", ("corrected.json", "changes.json")),
+        ("{outputs}/../corrected.json", ("corrected.json", "changes.json")),
+        ("{outputs}/corrected.json", ("corrected-2.json", "changes-2.json")),
+        ("{outputs}/corrected-9.json", ("corrected-10.json", "changes-10.json")),
+    ],
+)
+def test_corrected_data_never_take_the_name_of_their_source(tmp_path, source, names):
+    found = ReviewParameters.from_values({"outputs_dir": str(tmp_path)})
+    files = found.corrected_files(source.format(outputs=tmp_path))
+    assert files == tuple(tmp_path / name for name in names)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "problem"),
+    [
+        (1.5, "expected less than or equal to 1, found float 1.5"),
+        (-0.1, "expected greater than or equal to 0, found float -0.1"),
+        (float("nan"), "expected a finite number, found float nan"),
+        ("0.5", f"expected a valid number, found str '0.5'{HINT}"),
+    ],
+)
+def test_threshold_is_a_number_from_0_to_1(threshold, problem):
+    assert problems_with(ReviewParameters, threshold=threshold) == [f"threshold: {problem}"]
 
 
 def test_known_errors_are_those_listed_or_those_of_the_demo(tmp_path):

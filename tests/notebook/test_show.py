@@ -13,6 +13,7 @@ from small_runs import predict
 from span_label_errors.model.predictions import SpanPrediction
 from span_label_errors.notebook.show import (
     compare_rankings,
+    how_many_wrong,
     how_predicted,
     show_answers,
     show_context,
@@ -33,6 +34,11 @@ def test_what_predicted_is_said_in_words():
     assert how_predicted({"folds": [{"train_indices": []}]}) == (
         "all predicted by the checkpoint as it is, without training"
     )
+
+
+def test_estimate_is_said_in_words():
+    assert how_many_wrong(21.6, 248) == "about 22 of 248 examples are estimated to be wrong"
+    assert how_many_wrong(None, 12) == "too few answers to estimate how many are wrong"
 
 
 # Showing a context
@@ -120,17 +126,19 @@ def test_character_of_two_tokens_is_shown_once(char_ranges, texts):
 
 
 def issues_of(*rows: dict) -> pd.DataFrame:
-    shared = {"question": "Where?", "reasons": "", "suggested_answer": "", "suggestion_confidence": 0.0}
+    nothing = float("nan")
+    shared = {"question": "Where?", "reason": "", "evidence": "", "suggested_answer": "", "suggested_start": None}
+    shared["suggestion_confidence"] = nothing
     issues = pd.DataFrame([{**shared, "rank": rank, "index": rank - 1, **row} for rank, row in enumerate(rows, 1)])
     return issues.astype({"given_start": "Int64", "suggested_start": "Int64"})
 
 
-def test_given_answer_is_underlined_and_a_confident_suggestion_shaded():
+def test_given_answer_is_underlined_and_a_suggestion_shaded():
     issues = issues_of(
         {"label_quality": 0.25, "given_answer": "in Rome", "given_start": 7, "suggested_answer": "Rome",
-         "suggested_start": 10, "suggestion_confidence": 0.6, "reasons": "looks too long; far away"},
-        {"label_quality": 0.5, "given_answer": "Paris", "given_start": 10, "suggested_answer": "It",
-         "suggested_start": 0, "suggestion_confidence": 0.59},
+         "suggested_start": 10, "suggestion_confidence": 0.6, "reason": "probably too long", "evidence": "a; b"},
+        {"label_quality": 0.5, "given_answer": "Paris", "given_start": 10, "suggested_answer": "[no answer]",
+         "suggestion_confidence": 0.59, "reason": "no answer expected"},
         {"label_quality": 0.75, "given_answer": "", "given_start": None, "suggested_answer": "Oslo",
          "suggested_start": 10, "suggestion_confidence": 0.9},
     )  # fmt: skip
@@ -138,16 +146,28 @@ def test_given_answer_is_underlined_and_a_confident_suggestion_shaded():
     shown = ShownContext(f"<all>{show_answers(issues, table, count=3).data}</all>")
     assert shown.paragraphs == [
         "1. Where?", "It was in Rome.", "label quality 0.250; given: in Rome; suggested: Rome (confidence 0.60)",
-        "Why: looks too long; far away",
-        "2. Where?", "It was in Paris.", "label quality 0.500; given: Paris",
+        "Why: probably too long (a; b)",
+        "2. Where?", "It was in Paris.", "label quality 0.500; given: Paris; suggested: no answer (confidence 0.59)",
+        "Why: no answer expected",
         "3. Where?", "It was in Oslo.", "label quality 0.750; given: no answer; suggested: Oslo (confidence 0.90)",
     ]  # fmt: skip
     marks = [(text, "border-bottom" in style, "background" in style) for text, style, _ in shown.spans]
     assert marks == [("in ", True, False), ("Rome", True, True), ("Paris", True, False), ("Oslo", False, True)]
 
-    shown_in_table = worst_answers(issues, count=2)
-    assert shown_in_table["suggested_answer"].to_dict() == {1: "Rome", 2: ""}
-    assert shown_in_table["given_answer"].to_dict() == {1: "in Rome", 2: "Paris"}
+
+def test_worst_answers_are_a_table_by_rank():
+    issues = issues_of(
+        {"label_quality": 0.25, "given_answer": "Paris", "given_start": 10, "suggested_answer": "[no answer]"},
+        {"label_quality": 0.5, "given_answer": "", "given_start": None, "suggested_answer": "Oslo",
+         "suggested_start": 10, "reason": "cut", "evidence": "a; b"},
+        {"label_quality": 0.75, "given_answer": "Rome", "given_start": 10},
+    )  # fmt: skip
+    assert worst_answers(issues, count=2).to_dict("index") == {
+        1: {"label_quality": 0.25, "question": "Where?", "given_answer": "Paris", "suggested_answer": "no answer",
+            "reason": "", "evidence": ""},
+        2: {"label_quality": 0.5, "question": "Where?", "given_answer": "no answer", "suggested_answer": "Oslo",
+            "reason": "cut", "evidence": "a; b"},
+    }  # fmt: skip
 
 
 def test_long_context_is_cut_around_the_marks():
@@ -162,10 +182,11 @@ def test_long_context_is_cut_around_the_marks():
 def test_hostile_answers_are_shown_and_not_run():
     issues = issues_of(
         {"label_quality": 0.5, "given_answer": HOSTILE, "given_start": 2, "suggested_answer": "a", "suggested_start": 0,
-         "suggestion_confidence": 1.0, "question": HOSTILE, "reasons": HOSTILE}
+         "suggestion_confidence": 1.0, "question": HOSTILE, "reason": HOSTILE, "evidence": HOSTILE}
     )  # fmt: skip
     shown = ShownContext(show_answers(issues, pd.DataFrame({"context": [f"a {HOSTILE}"]})).data)
     assert shown.paragraphs[:2] == [f"1. {HOSTILE}", f"a {HOSTILE}"]
+    assert shown.paragraphs[3] == f"Why: {HOSTILE} ({HOSTILE})"
     assert set(shown.tags) == {"div", "p", "b", "span"}
 
 

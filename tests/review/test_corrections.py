@@ -14,8 +14,9 @@ from span_label_errors.data.sources import DEMO_PATH
 from span_label_errors.data.squad import load_squad
 from span_label_errors.review import corrections
 from span_label_errors.review.corrections import apply_decisions
+from span_label_errors.review.decided import Answer, Decision
 from span_label_errors.review.decisions import read_decisions
-from span_label_errors.review.marks import Answer, Decision, RefusedDecisionsError
+from span_label_errors.review.marks import RefusedDecisionsError
 from span_label_errors.review.spreadsheet import write_issues_csv
 
 CONTEXT = "He wrote Ulysses in 1922. It came out in 1922."
@@ -100,6 +101,27 @@ def test_classes_are_inherited_matched_and_changed(tmp_path, paths):
     assert correct_one(tmp_path, paths, answers[:1], other_class) == [("He", 0, "WORD")]
     with pytest.raises(RefusedDecisionsError, match=r"the class of .*'It', found \['PER', 'WORD'\] to replace"):
         correct_one(tmp_path, paths, answers, decision("a", ("He", 0), "It"))
+
+
+@pytest.mark.parametrize(
+    ("answers", "fulfilled"),
+    [
+        ([("Ulysses", 9)], decision("a", ("He", 0), "Ulysses")),
+        ([("1922", 41)], decision("a", ("1922", 20), Answer("1922", 41))),
+        ([("It", 26), ("Ulysses", 9)], decision("a", ("He", 0), "Ulysses")),
+        ([], decision("a", ("He", 0))),
+        ([("Ulysses", 9)], decision("a", None, "Ulysses")),
+        ([("He", 0, "WORD")], decision("a", ("He", 0, "PER"), Answer("He", 0, "WORD"))),
+    ],
+)
+def test_decisions_that_the_data_already_follow_change_nothing(tmp_path, paths, answers, fulfilled):
+    assert correct_one(tmp_path, paths, answers, fulfilled) == answers
+    assert json.loads(paths[1].read_text(encoding="utf-8")) == []
+
+
+def test_fulfilled_decision_gives_way_to_a_new_one(tmp_path, paths):
+    decisions = [decision("a", ("He", 0), "Ulysses"), decision("a", ("Ulysses", 9))]
+    assert correct_one(tmp_path, paths, [("Ulysses", 9)], *decisions) == []
 
 
 # What is refused

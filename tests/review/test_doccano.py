@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from review_frames import HOSTILE_ID, PARTY, three_reviews
 
+from span_label_errors.review.decided import Answer, Decision
 from span_label_errors.review.decisions import read_decisions
 from span_label_errors.review.doccano import write_doccano
-from span_label_errors.review.marks import Answer, Decision, RefusedDecisionsError
+from span_label_errors.review.marks import RefusedDecisionsError
 
 OSLO, HE = (Answer("Oslo", 41, "ANS"),), (Answer("He", 0, "ANS"),)
 

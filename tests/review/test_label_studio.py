@@ -7,9 +7,10 @@ from xml.etree import ElementTree
 import pytest
 from review_frames import HOSTILE_ID, PARTY, make_frames, three_reviews
 
+from span_label_errors.review.decided import Answer, Decision
 from span_label_errors.review.decisions import read_decisions
 from span_label_errors.review.label_studio import write_label_studio
-from span_label_errors.review.marks import Answer, Decision, RefusedDecisionsError
+from span_label_errors.review.marks import RefusedDecisionsError
 
 NO_ANSWER_CHOICE = "The text does not answer the question"
 OSLO, HE = (Answer("Oslo", 41, "ANS"),), (Answer("He", 0, "ANS"),)
@@ -25,8 +26,9 @@ def test_tasks_mark_given_and_suggested_answers_in_characters(tasks):
     assert [task["data"]["id"] for task in tasks] == [HOSTILE_ID, "none", "plain"]
     assert tasks[0]["data"] == {
         "id": HOSTILE_ID, "text": PARTY, "example_index": 2, "title": "Title", "question": "Why?",
-        "given_answer": "Oslo", "suggested_answer": "Zürich", "label_quality": 0.25, "checks": "cut inside a word",
-        "hint": "Given: Oslo · suggested: Zürich (75%) · cut inside a word", "given": [[41, 45, "ANS"]],
+        "given_answer": "Oslo", "suggested_answer": "Zürich", "label_quality": 0.25,
+        "reason": "answers another question", "evidence": "far away; too long", "given": [[41, 45, "ANS"]],
+        "hint": "Given: Oslo · suggested: Zürich (75%) · answers another question (far away; too long)",
     }  # fmt: skip
     found = [(p["model_version"], p["score"], [r["value"] for r in p["result"]]) for p in tasks[0]["predictions"]]
     # Label Studio starts a reviewer from the version that comes last: never from the suggestion.
@@ -53,6 +55,14 @@ def test_suggestion_of_unknown_class_is_named_and_not_marked(tmp_path):
     tasks = write_label_studio(tmp_path / "t.json", tmp_path / "c.xml", *frames)
     assert [p["model_version"] for p in tasks[0]["predictions"]] == ["given"]
     assert "suggested: He" in tasks[0]["data"]["hint"]
+
+
+def test_suggestion_of_no_answer_is_a_choice(tmp_path):
+    frames = make_frames({"context": "He wrote", "given": [(0, 2)], "suggested": "[no answer]"}, classes=("PER", "LOC"))
+    (task,) = write_label_studio(tmp_path / "t.json", tmp_path / "c.xml", *frames)
+    assert task["data"]["hint"] == "Given: He · suggested: no answer (75%)"
+    assert [(p["model_version"], p["score"]) for p in task["predictions"]] == [("suggested", 0.75), ("given", 0.25)]
+    assert [result["value"] for result in task["predictions"][0]["result"]] == [{"choices": [NO_ANSWER_CHOICE]}]
 
 
 # Its export

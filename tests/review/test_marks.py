@@ -3,7 +3,9 @@
 import pytest
 from review_frames import make_frames
 
-from span_label_errors.review.marks import Answer, worst_reviews
+from span_label_errors.quality.label_errors import NO_ANSWER
+from span_label_errors.review.decided import Answer
+from span_label_errors.review.marks import shown_suggestion, why, worst_reviews
 
 EXAMPLE = {"context": "abcd", "given": [(0, 2)], "suggested": (1, 3)}
 
@@ -25,6 +27,21 @@ def test_given_answer_is_the_one_of_the_issue_and_gives_the_suggestion_its_class
 def test_class_of_a_suggestion_for_no_answer_is_known_if_there_is_one(classes, class_name):
     (review,) = worst_reviews(*make_frames({"context": "abcd", "suggested": (1, 3)}, classes=classes), 1)
     assert review.suggested == Answer("bc", 1, class_name)
+
+
+def test_suggestion_of_no_answer_has_no_place_but_a_text_that_looks_like_it_has():
+    context = f"a {NO_ANSWER}"
+    suggestions = [{"suggested": NO_ANSWER}, {"suggested": (2, 13)}, {}]
+    reviews = worst_reviews(*make_frames(*({"context": context, **each} for each in suggestions)), 3)
+    assert [(review.suggested, review.suggests_no_answer) for review in reviews] == [
+        (None, True), (Answer(NO_ANSWER, 2, "ANS"), False), (None, False),
+    ]  # fmt: skip
+
+
+def test_reason_and_suggestion_in_words():
+    assert why("probably cut short", "a; b") == "probably cut short (a; b)"
+    assert (why("probably cut short", ""), why("", "a; b"), why("", "")) == ("probably cut short", "a; b", "")
+    assert [shown_suggestion(text) for text in (NO_ANSWER, "Oslo", "")] == ["no answer", "Oslo", ""]
 
 
 @pytest.mark.parametrize(

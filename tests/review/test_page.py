@@ -8,7 +8,6 @@ import pytest
 from browser import HOSTILE, Node, Tree, browse, context_of, needs_browser
 from review_frames import make_frames
 
-from span_label_errors.review.marks import CONFIDENT_SUGGESTION
 from span_label_errors.review.page import write_review_page
 
 
@@ -36,7 +35,7 @@ def test_card_says_what_is_known_of_an_example(tmp_path):
         "id": "q7", "title": "Rivers", "question": "Which river?", "context": "The Elbe, not the Oder.",
         "given": [(18, 22)], "suggested": (4, 8), "label_quality": 0.0316, "suggestion_confidence": 0.875,
         "checks": "far from the question; another span is likelier", "fold": 2,
-        "reasons": "looks cut short; looks < long",
+        "reason": "probably < cut", "evidence": "a name ends there; far away",
     }  # fmt: skip
     card = page_of(tmp_path, example).one("article")
     facts = card.one(".facts")
@@ -49,7 +48,7 @@ def test_card_says_what_is_known_of_an_example(tmp_path):
     assert card.one("h2").text() == "Which river?"
     assert context_of(card) == "The Elbe, not the Oder."
     assert lines_of(card) == {
-        "given": "Oder", "suggested": "Elbe (confidence 0.88)", "why": "looks cut short; looks < long",
+        "given": "Oder", "suggested": "Elbe (confidence 0.88)", "why": "probably < cut (a name ends there; far away)",
     }  # fmt: skip
     assert {name: value for name, value in card.attributes.items() if name.startswith("data-")} == {
         "data-rank": "1", "data-quality": "0.032", "data-issue": "1", "data-confidence": "0.875", "data-fold": "2",
@@ -57,7 +56,7 @@ def test_card_says_what_is_known_of_an_example(tmp_path):
 
 
 def test_row_without_issue_answer_or_suggestion(tmp_path):
-    card = page_of(tmp_path, {"context": "None.", "is_issue": False, "suggestion_confidence": float("nan")})
+    card = page_of(tmp_path, {"context": "None.", "is_issue": False})
     card = card.one("article")
     assert card.one(".badge").text() == "not flagged"
     assert lines_of(card) == {"given": "no answer", "suggested": "none"}
@@ -77,15 +76,21 @@ def test_suggestion_says_how_it_differs(tmp_path):
     assert lines_of(also) == {"given": "a", "also given": "bit", "suggested": "a bit (confidence 0.75)"}
 
 
-def test_suggestion_without_confidence_is_none(tmp_path):
-    example = {"context": "a bit", "given": [(0, 1)], "suggested": (2, 5)}
-    confidences = [CONFIDENT_SUGGESTION, CONFIDENT_SUGGESTION - 0.001, float("nan")]
-    examples = [example | {"suggestion_confidence": confidence} for confidence in confidences]
-    confident, below, unknown = page_of(tmp_path, *examples).all("article")
-    assert lines_of(confident)["suggested"].startswith("bit (confidence ")
-    for card in (below, unknown):
-        assert lines_of(card)["suggested"] == "no confident suggestion"
-        assert marks_of(card) == [("given starts ends", "a")]
+def test_suggestion_of_no_answer_marks_nothing(tmp_path):
+    card = page_of(tmp_path, {"context": "a bit", "given": [(0, 1)], "suggested": "[no answer]"}).one("article")
+    assert lines_of(card) == {"given": "a", "suggested": "no answer (confidence 0.75)"}
+    assert marks_of(card) == [("given starts ends", "a")]
+
+
+def test_evidence_of_an_answer_without_a_reason_is_shown(tmp_path):
+    card = page_of(tmp_path, {"context": "a bit", "evidence": "far away"}).one("article")
+    assert lines_of(card)["why"] == "(far away)"
+
+
+def test_decided_rows_say_so(tmp_path):
+    example = {"context": "a bit", "given": [(0, 1)], "is_issue": False}
+    cards = page_of(tmp_path, example | {"decision": "confirmed"}, example | {"decision": "corrected"}).all("article")
+    assert [card.one(".badge").text() for card in cards] == ["confirmed", "corrected"]
 
 
 def test_answers_of_other_classes_are_shown_where_the_class_has_none(tmp_path):
@@ -167,7 +172,9 @@ def test_header_counts(tmp_path):
     assert [card.one(".rank").text() for card in page.all("article")] == ["1", "2"]
 
     page = page_of(tmp_path, {"context": "c"})
-    assert page.one("header").all("p")[0].text() == "1 example, 1 issue found. 1 row on this page, worst first."
+    assert page.one("header").all("p")[0].text() == (
+        "1 example, 1 issue found; too few to estimate how many labels are wrong. 1 row on this page, worst first."
+    )
 
 
 def sha256(text: str) -> str:
@@ -199,10 +206,10 @@ def test_text_is_shown_and_not_obeyed(tmp_path, text):
     middle = (len(text) // 3, 2 * len(text) // 3)
     example = {
         "id": text, "title": text, "question": text, "context": text, "given": [middle], "suggested": (0, len(text)),
-        "checks": text.replace(";", ""),
+        "checks": text.replace(";", ""), "reason": text, "evidence": text,
     }  # fmt: skip
     harmless = {"id": "i", "title": "t", "question": "q", "context": "abc", "given": [(1, 2)], "suggested": (0, 3),
-                "checks": "c"}  # fmt: skip
+                "checks": "c", "reason": "r", "evidence": "e"}  # fmt: skip
     page, same = page_of(tmp_path, example), page_of(tmp_path, harmless)
     assert [element.tag for element in elements_of(page)] == [element.tag for element in elements_of(same)]
     assert [sorted(e.attributes) for e in elements_of(page)] == [sorted(e.attributes) for e in elements_of(same)]
@@ -210,6 +217,7 @@ def test_text_is_shown_and_not_obeyed(tmp_path, text):
     card = page.one("article")
     assert context_of(card) == text
     assert [mark for _, mark in marks_of(card)] == [text[: middle[0]], text[slice(*middle)], text[middle[1] :]]
+    assert lines_of(card)["why"] == f"{text} ({text})"
     shown = [piece.text() for name in (".title", ".id", ".question", ".checks") for piece in card.all(name)]
     assert shown == [text, text, text, text.replace(";", "")]
     assert [answer.text() for answer in card.one("dl").all("mark")] == [text[slice(*middle)], text]
@@ -257,6 +265,7 @@ def five_rows(tmp_path_factory) -> Path:
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     examples = [{"context": context, **row} for context, row in zip(contexts, rows, strict=True)]
     examples[3]["question"] = "Which ÉTOILE?"
+    examples[4]["reason"] = "probably cut short"
     return write_review_page(tmp_path_factory.mktemp("page") / "review.html", *make_frames(*examples))
 
 
@@ -265,6 +274,7 @@ IDS_OF_ADDRESS = {
     "#q=OSLO&sort=-quality": ["q2", "q9"],
     "#q=lima+and&only=issues&fold=1": ["q2"],  # two spaces in the context
     "#q=etoile": ["q1"],
+    "#q=cut+short": ["q3"],
     "#only=issues&sort=-confidence": ["q2", "q10", "q9"],  # no confidence comes last
     "#sort=id": ["q1", "q2", "q3", "q9", "q10"],
     "#min=0.2&max=0.4&check=b+%26+c": ["q9", "q1"],

@@ -10,8 +10,9 @@ from conftest import cases
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from span_label_errors.review.decided import Answer, Decision
 from span_label_errors.review.decisions import read_decisions
-from span_label_errors.review.marks import Answer, Decision, RefusedDecisionsError
+from span_label_errors.review.marks import RefusedDecisionsError
 from span_label_errors.review.spreadsheet import defused, restored, write_issues_csv
 
 

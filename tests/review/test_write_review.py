@@ -24,7 +24,7 @@ def write(folder: Path, quality: float = 0.25) -> list[str]:
     examples = [{"context": "abcd", "given": [(0, 2)], "label_quality": quality}, {"context": "abcd"}]
     issues, table = make_frames(*examples)
     said = []
-    paths = write_review_files(folder, LabelErrors(issues, 1, True), table, log=said.append)
+    paths = write_review_files(folder, LabelErrors(issues, 1.0), table, log=said.append)
     assert all(path.is_file() for path in paths)
     pd.testing.assert_frame_equal(pd.read_parquet(folder / "label_issues.parquet"), issues)
     return said
