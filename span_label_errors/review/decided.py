@@ -74,7 +74,8 @@ def _right_answers(example: pd.Series, decision: Decision, classes: list[str]) -
     columns = (example[name] for name in ("given_answer", "given_start", "given_label"))
     given = {(Answer(text, int(start)).span, name) for text, start, name in zip(*columns, strict=True)}
     replaced = {name for answer in decision.given if (name := answer.class_name)} or {name for _, name in given}
-    default = min(replaced) if replaced else classes[0]
+    possible = replaced or set(classes)
+    default = possible.pop() if len(possible) == 1 else None
     sides = [
         [_placed(answer, example["context"], default) for answer in side] for side in (decision.given, decision.correct)
     ]
@@ -83,15 +84,15 @@ def _right_answers(example: pd.Series, decision: Decision, classes: list[str]) -
     under_review, correct = map(set, sides)
     if under_review <= given:
         return (given - under_review) | correct if correct else set()
-    return given if correct and correct <= given else None
+    return given if correct <= given and bool(correct) == bool(given) else None
 
 
-def _placed(answer: Answer, context: str, class_name: str) -> tuple[Span, str] | None:
+def _placed(answer: Answer, context: str, default: str | None) -> tuple[Span, str] | None:
     """Return where an answer stands and its class, None if that is not clear."""
     if answer.char_start is None:
         places = list(occurrences(answer.text, context))
         if len(places) != 1:
             return None
         answer = answer._replace(char_start=places[0])
-    is_there = context[slice(*answer.span)] == answer.text
-    return (answer.span, answer.class_name or class_name) if is_there else None
+    is_there, class_name = context[slice(*answer.span)] == answer.text, answer.class_name or default
+    return (answer.span, class_name) if is_there and class_name is not None else None
