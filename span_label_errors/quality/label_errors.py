@@ -3,6 +3,7 @@
 import warnings
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -121,7 +122,7 @@ def find_label_errors(
             given = judged.site.given
             verdicts[given.example_index][given.class_name].append(_verdict(judged))
     quality = np.array([_quality(verdicts[index], judge.sites.labels_every_span) for index in range(len(table))])
-    worst = [_worst(verdicts[index]) for index in range(len(table))]
+    worst = [_worst(list(chain(*verdicts[index].values()))) for index in range(len(table))]
     has_enough = judge.num_answers >= MIN_ANSWERS and judge.num_paragraphs > 1
     is_issue = quality < threshold
     if not has_enough:
@@ -175,23 +176,11 @@ def _quality(verdicts: dict[str, list[_Verdict]], labels_every_span: dict[str, b
     return float(np.prod(of_classes))
 
 
-def _worst(verdicts: dict[str, list[_Verdict]]) -> _Verdict:
-    """Return what is said about the worst given answer of an example.
-
-    "No answer" would be said of the whole example. So where nothing is right in the place of one of several answers,
-    what is right elsewhere is suggested, or nothing.
-    """
-    every = [(verdict, name) for name, of_class in verdicts.items() for verdict in of_class]
-    worst, class_name = min(every, key=lambda found: found[0].quality)
-    if worst.instead != NO_SPAN:
-        return worst
-    for verdict in verdicts[class_name]:
-        if verdict.given == NO_SPAN and verdict.instead is not None:
-            confidence = worst.confidence * verdict.confidence
-            reason = KINDS["distractor"].reason
-            return replace(worst, instead=verdict.instead, confidence=confidence, reason=reason)
-    is_only_one = not any(verdict.given != NO_SPAN for verdict, _ in every if verdict is not worst)
-    return worst if is_only_one else replace(worst, instead=None, confidence=np.nan)
+def _worst(verdicts: list[_Verdict]) -> _Verdict:
+    worst = min(verdicts, key=lambda verdict: verdict.quality)
+    # Taken over, "no answer" would remove the other answers of the example as well.
+    is_one_of_several = sum(verdict.given != NO_SPAN for verdict in verdicts) > 1
+    return replace(worst, instead=None, confidence=np.nan) if is_one_of_several and worst.instead == NO_SPAN else worst
 
 
 def _verdict(judged: Judged) -> _Verdict:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from span_label_errors.quality.checks import CHECKS
-from span_label_errors.quality.sites import Site
+from span_label_errors.quality.sites import NO_SPAN, Site
 
 # A distractor attracts with its own probability of being right to this power: the more even, the more at random.
 FLATTENING = 0.3
@@ -70,7 +70,9 @@ def _too_long(site: Site, choice: np.ndarray) -> np.ndarray:
 def _other_place(site: Site, choice: np.ndarray) -> np.ndarray:
     """The same text, where it is not the answer."""
     (start, end), same = site.given.span, np.zeros(len(choice), dtype=bool)
-    for row in np.flatnonzero((np.diff(site.spans)[:, 0] == end - start) & ~site.overlap_given).tolist():
+    # "No answer" has no text.
+    is_text = (site.num_words > 0) & (site.given.span != NO_SPAN)
+    for row in np.flatnonzero(is_text & (np.diff(site.spans)[:, 0] == end - start) & ~site.overlap_given).tolist():
         same[row] = site.text[slice(*site.spans[row])].casefold() == site.text[start:end].casefold()
     return same / max(same.sum(), 1)
 

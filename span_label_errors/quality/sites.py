@@ -116,7 +116,7 @@ class Sites:
             given = [*spans, NO_SPAN] if self.labels_every_span[name] or not spans else spans
             self.given_answers += [GivenAnswer(example_index, name, span, paragraphs[example_index]) for span in given]
         self.fold = table["fold"].to_numpy()[[given.example_index for given in self.given_answers]]
-        self._right: dict[int, Span] = {}
+        self.right_answers: dict[int, Span] = {}
         self._answers = answers
         self._has_no_answer = {given.class_name for given in self.given_answers if given.span == NO_SPAN}
         num_words, cut = self._lengths()
@@ -136,7 +136,7 @@ class Sites:
                 others = [span for span in answers if span != given]
                 free = [span for span in right if not any(overlaps(span, other) for other in others)]
                 here = [span for span in right if span == given] or [span for span in free if overlaps(span, given)]
-                self._right[row] = (here or free or [NO_SPAN])[0]
+                self.right_answers[row] = (here or free or [NO_SPAN])[0]
 
     def of(self, rows: np.ndarray) -> Iterator[tuple[int, Site]]:
         """Yield the sites of these rows in `given_answers`, with their rows, context by context."""
@@ -165,7 +165,7 @@ class Sites:
 
     def _site(self, row: int, of_context: list[int], text: ContextText, candidates: TextSpans) -> Site:
         given = self.given_answers[row]
-        right = self._right.get(row, given.span)
+        right = self.right_answers.get(row, given.span)
         own_answers = self._answers[given.example_index, given.class_name]
         if self.labels_every_span[given.class_name]:
             taken = np.zeros(len(candidates.char_start), dtype=bool)
@@ -183,7 +183,10 @@ class Sites:
         other_answers = TextSpans(text, *np.array(sorted(others)).T) if others else None
         features = question.of(candidates, other_answers)
         spans, num_words = np.column_stack([candidates.char_start, candidates.char_end]), candidates.num_words
-        for span in dict.fromkeys([given.span, right]):
+        is_cut = not self._cut_words and given.span != NO_SPAN and cuts_word(text.context, given.span)
+        # Else an answer that cuts a word, but is longer than candidates are, would have nothing to be a part of.
+        uncut = _without_cut_words(text.context, given.span) if is_cut else given.span
+        for span in dict.fromkeys([given.span, right, uncut]):
             if span != NO_SPAN and not (spans == span).all(axis=1).any():
                 alone = TextSpans(text, *np.array([span]).T)
                 features = np.vstack([features, question.of(alone, other_answers)])
@@ -193,9 +196,11 @@ class Sites:
             region = given.span if is_one_span else (0, len(text.context))
             features = np.vstack([features, question.of_no_answer(*region)])
             spans, num_words = np.vstack([spans, NO_SPAN]), np.append(num_words, 0)
-        (given_row,), (right_row,) = (np.flatnonzero((spans == span).all(axis=1)) for span in (given.span, right))
+        given_row, right_row, uncut_row = (
+            int(np.flatnonzero((spans == span).all(axis=1))[0]) for span in (given.span, right, uncut)
+        )
         length = int(num_words[given_row])
-        kept = self._likeliest(features, spans, given, [given_row, right_row])
+        kept = self._likeliest(features, spans, given, [given_row, right_row, uncut_row])
         return Site(
             given=given,
             text=text.context,
@@ -204,8 +209,8 @@ class Sites:
             num_words=num_words[kept],
             given_row=int(np.searchsorted(kept, given_row)),
             right_row=int(np.searchsorted(kept, right_row)),
-            is_known=row in self._right,
-            cuts_word=not self._cut_words and given.span != NO_SPAN and cuts_word(text.context, given.span),
+            is_known=row in self.right_answers,
+            cuts_word=is_cut,
             chance=float(self._share_of_length[min(length, _MAX_WORDS)] / (num_words[kept] == length).sum()),
             chance_of_other_answer=(given.span in others) / max(len(others), 1),
         )
@@ -242,6 +247,16 @@ def _answers(table: pd.DataFrame, classes: list[str]) -> dict[tuple[int, str], l
             spans[name].append((int(start), int(start) + len(text)))
         answers |= {(example_index, name): list(dict.fromkeys(spans[name])) for name in classes}
     return answers
+
+
+def _without_cut_words(context: str, span: Span) -> Span:
+    """Return a span with the rest of the words that it cuts."""
+    start, end = span
+    while cuts_word(context, (start, start)):
+        start -= 1
+    while cuts_word(context, (end, end)):
+        end += 1
+    return start, end
 
 
 def _is_plural(answers: dict[tuple[int, str], list[Span]], class_name: str) -> bool:

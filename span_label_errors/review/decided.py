@@ -73,11 +73,12 @@ def known_answers(table: pd.DataFrame, decisions: Iterable[Decision]) -> dict[in
 def _right_answers(example: pd.Series, decision: Decision, classes: list[str]) -> set[tuple[Span, str]] | None:
     columns = (example[name] for name in ("given_answer", "given_start", "given_label"))
     given = {(Answer(text, int(start)).span, name) for text, start, name in zip(*columns, strict=True)}
-    replaced = {name for answer in decision.given if (name := answer.class_name)} or {name for _, name in given}
-    possible = replaced or set(classes)
-    default = possible.pop() if len(possible) == 1 else None
+    # A spreadsheet names no class: it is that of what was under review, or the only one.
+    names = {answer.class_name for answer in decision.given} - {None} or {name for _, name in given} or set(classes)
+    only_name = names.pop() if len(names) == 1 else None
     sides = [
-        [_placed(answer, example["context"], default) for answer in side] for side in (decision.given, decision.correct)
+        [_placed(answer, example["context"], only_name) for answer in side]
+        for side in (decision.given, decision.correct)
     ]
     if None in sides[0] + sides[1]:
         return None
@@ -87,12 +88,12 @@ def _right_answers(example: pd.Series, decision: Decision, classes: list[str]) -
     return given if correct <= given and bool(correct) == bool(given) else None
 
 
-def _placed(answer: Answer, context: str, default: str | None) -> tuple[Span, str] | None:
+def _placed(answer: Answer, context: str, only_name: str | None) -> tuple[Span, str] | None:
     """Return where an answer stands and its class, None if that is not clear."""
     if answer.char_start is None:
         places = list(occurrences(answer.text, context))
         if len(places) != 1:
             return None
         answer = answer._replace(char_start=places[0])
-    is_there, class_name = context[slice(*answer.span)] == answer.text, answer.class_name or default
-    return (answer.span, class_name) if is_there and class_name is not None else None
+    name = answer.class_name or only_name
+    return (answer.span, name) if name and context[slice(*answer.span)] == answer.text else None

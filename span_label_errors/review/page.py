@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from span_label_errors.files import write_file
+from span_label_errors.review.decided import CORRECTED
 from span_label_errors.review.marks import Review, worst_reviews
 from span_label_errors.spans.text import Span, sentence_numbers
 
@@ -46,6 +47,7 @@ def write_review_page(
     )  # fmt: skip
     page = environment.get_template("page.html.jinja").render(
         estimate=estimate, num_examples=len(table), num_issues=int(issues["is_issue"].sum()),
+        num_decided=int((issues["decision"] != "").sum()), num_corrected=int((issues["decision"] == CORRECTED).sum()),
         num_left_out=len(issues) - len(cards), cards=cards,
         folds=sorted(Counter(card["issue"].fold for card in cards).items()),
         checks=sorted(Counter(name for card in cards for name in card["checks"]).items()),
@@ -71,12 +73,14 @@ def _card(review: Review) -> dict:
         "also": list(dict.fromkeys(answer.span for answer in review.answers if not given or answer.span != given.span)),
         "suggested": [suggested.span] if suggested else [],
     }
-    note = f"confidence {confidence:.2f}"
+    is_corrected = issue.decision == CORRECTED
+    note = "as decided" if is_corrected else f"confidence {confidence:.2f}"
     if given and suggested and given.text == suggested.text:
         note += ", the given answer" if given.span == suggested.span else ", the same text in another place"
     return {
         "issue": issue, "title": review.title, "context": review.context, "confidence": confidence, "note": note,
-        "checks": [name for name in issue.checks.split("; ") if name], "suggests_no_answer": review.suggests_no_answer,
+        "checks": [name for name in issue.checks.split("; ") if name], "is_corrected": is_corrected,
+        "suggests_no_answer": review.suggests_no_answer,
         "answers": {kind: [review.context[slice(*span)] for span in spans] for kind, spans in marks.items()},
         "stretches": [
             {"text": review.context[start:end], "pieces": _pieces(start, end, marks) if is_shown else None}

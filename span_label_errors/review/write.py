@@ -40,8 +40,8 @@ def write_review_files(
     found, table : LabelErrors, DataFrame
         The errors, and `out_of_fold.parquet`, in which they were found.
     worst : int
-        How many examples go to the annotation tools. The page shows at least as many, and up to `ROWS_OF_PAGE`; the
-        tables have all.
+        How many of the examples that nobody has decided on go to the annotation tools. The page shows at least as many
+        rows, and up to `ROWS_OF_PAGE`; the tables have all.
     log : callable
         Gets a line if a reviewer's table stays, or if this has to wait for another process that writes there.
 
@@ -69,8 +69,9 @@ def _write_files(folder: Path, found: LabelErrors, table: pd.DataFrame, worst: i
     )
     write_issues_csv(folder / ISSUES_CSV, issues)
     issues.to_parquet(folder / "label_issues.parquet", index=False)
-    write_label_studio(folder / "label_studio_tasks.json", folder / "label_studio_config.xml", issues, table, worst)
-    write_doccano(folder / "doccano.jsonl", issues, table, worst)
+    undecided = issues[issues["decision"] == ""]
+    write_label_studio(folder / "label_studio_tasks.json", folder / "label_studio_config.xml", undecided, table, worst)
+    write_doccano(folder / "doccano.jsonl", undecided, table, worst)
 
 
 def _put_in_place(staging: Path, folder: Path, log: Callable[[str], None]) -> list[Path]:

@@ -14,6 +14,9 @@ from small_runs import write_run
 
 from span_label_errors.data.sources import DEMO_ERRORS_PATH, read_known_errors
 from span_label_errors.data.squad import load_squad
+from span_label_errors.review.corrections import apply_decisions
+from span_label_errors.review.decided import Answer, Decision
+from span_label_errors.review.kept_decisions import keep_decisions
 
 pytestmark = pytest.mark.slow
 NOTEBOOK = ROOT / "notebooks" / "find_label_errors_in_span_classification_dataset.ipynb"
@@ -110,6 +113,28 @@ def test_decisions_of_a_spreadsheet_make_a_corrected_file(demo_outputs, tmp_path
     issues = pd.read_parquet(demo_outputs / "label_issues.parquet")
     assert sorted(issues["id"].tail(3)) == sorted(decided)
     assert issues["decision"].tolist() == [""] * 245 + ["corrected"] * 3
+
+
+def test_next_round_on_the_corrected_data_knows_what_was_decided(demo_outputs, tmp_path):
+    known = list(read_known_errors(DEMO_ERRORS_PATH).values())[:3]
+    given, right = (
+        [(Answer(error[f"{kind}_answer"], error[f"{kind}_start"]),) for error in known] for kind in ("given", "right")
+    )
+    ids = [error["id"] for error in known]
+    decisions = list(map(Decision, ids, given, right))
+    folder = tmp_path / "outputs"
+    folder.mkdir()
+    apply_decisions("demo", decisions, folder / "corrected.json", folder / "changes.json")
+    keep_decisions(folder, decisions)
+    dataset = list(load_squad(folder / "corrected.json"))
+    write_run(folder, dataset, folder / "corrected.json", {"O": 0, "ANS": 1}, list(map(given_spans, dataset)))
+    text, _, errors = execute(tmp_path, outputs_dir=str(folder))
+    assert errors == []
+    assert "3 decisions, 0 answers changed in corrected-2.json" in text
+    assert (folder / "corrected-2.json").read_bytes() == (folder / "corrected.json").read_bytes()
+    issues = pd.read_parquet(folder / "label_issues.parquet").tail(3)
+    assert sorted(issues["id"]) == sorted(ids)
+    assert set(issues["decision"]) == {"confirmed"}
 
 
 def test_few_examples_of_several_classes_say_so(tmp_path):

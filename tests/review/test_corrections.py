@@ -66,6 +66,8 @@ def correct_one(tmp_path, paths, answers: list[tuple], *decisions: Decision, con
         ([], [decision("a", None, "Ulysses")], [("Ulysses", 9)]),
         # Only the answer that it is about.
         ([("He", 0), ("1922", 20)], [decision("a", ("1922", 20), "Ulysses")], [("He", 0), ("Ulysses", 9)]),
+        # What replaces it stands there already, of another annotator.
+        ([("He", 0), ("It", 26)], [decision("a", ("He", 0), "It")], [("It", 26), ("It", 26)]),
         # Another annotator's equal answer is the same answer.
         ([("He", 0), ("He", 0), ("1922", 20)], [decision("a", ("He", 0), "Ulysses")], [("Ulysses", 9), ("1922", 20)]),
         ([("He", 0), ("He", 0)], [decision("a", ("He", 0), "He")], [("He", 0), ("He", 0)]),

@@ -89,8 +89,14 @@ def test_evidence_of_an_answer_without_a_reason_is_shown(tmp_path):
 
 def test_decided_rows_say_so(tmp_path):
     example = {"context": "a bit", "given": [(0, 1)], "is_issue": False}
-    cards = page_of(tmp_path, example | {"decision": "confirmed"}, example | {"decision": "corrected"}).all("article")
-    assert [card.one(".badge").text() for card in cards] == ["confirmed", "corrected"]
+    corrected = example | {"decision": "corrected", "suggested": (2, 5)}
+    page = page_of(tmp_path, example, example | {"decision": "confirmed"}, corrected, estimate=1.2)
+    header = page.one("header").all("p")[0].text()
+    assert header.startswith("3 examples, 0 issues found, 2 decided (1 corrected); about 1 wrong label estimated.")
+    cards = page.all("article")
+    assert [card.one(".badge").text() for card in cards] == ["not flagged", "confirmed", "corrected"]
+    assert lines_of(cards[1]) == {"given": "a", "suggested": "none"}
+    assert lines_of(cards[2]) == {"given": "a", "correct": "bit (as decided)"}
 
 
 def test_answers_of_other_classes_are_shown_where_the_class_has_none(tmp_path):

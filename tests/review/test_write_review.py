@@ -47,6 +47,16 @@ def test_second_review_writes_the_same(tmp_path):
     assert contents(tmp_path) == before
 
 
+def test_decided_examples_stay_on_the_page_and_go_to_no_tool(tmp_path):
+    examples = [{"context": "abcd", "id": "open"}, {"context": "abcd", "id": "done", "decision": "confirmed"}]
+    issues, table = make_frames(*examples)
+    write_review_files(tmp_path, LabelErrors(issues, 1.0), table)
+    tasks = json.loads((tmp_path / "label_studio_tasks.json").read_text())
+    lines = (tmp_path / "doccano.jsonl").read_text().splitlines()
+    assert [task["data"]["id"] for task in tasks] == [json.loads(line)["id"] for line in lines] == ["open"]
+    assert "2 rows on this page" in (tmp_path / "label_issues.html").read_text()
+
+
 def test_table_that_was_filled_in_stays_however_often_it_is_written(tmp_path):
     write(tmp_path)
     file = tmp_path / "label_issues.csv"
