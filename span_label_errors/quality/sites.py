@@ -132,8 +132,9 @@ class Sites:
         for row, (example_index, class_name, given, _) in enumerate(self.given_answers):
             if example_index in known:
                 right = known[example_index].get(class_name, ())
-                # What is right in the place of another given answer is not right here.
-                others = [span for span in self._answers[example_index, class_name] if span != given]
+                # Where every span is labelled, what is right in the place of another given answer is not right here.
+                answers = self._answers[example_index, class_name] if self.labels_every_span[class_name] else []
+                others = [span for span in answers if span != given]
                 free = [span for span in right if not any(overlaps(span, other) for other in others)]
                 here = [span for span in right if span == given] or [span for span in free if overlaps(span, given)]
                 self.right_answers[row] = (here or free or [NO_SPAN])[0]

@@ -85,7 +85,7 @@ def _right_answers(example: pd.Series, decision: Decision, classes: list[str]) -
     under_review, correct = map(set, sides)
     if under_review <= given:
         return (given - under_review) | correct if correct else set()
-    return given if correct <= given and (correct or not given) else None
+    return given if correct <= given and bool(correct) == bool(given) else None
 
 
 def _placed(answer: Answer, context: str, only_name: str | None) -> tuple[Span, str] | None:

@@ -5,14 +5,13 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from answer_tables import MOVED, answered_with, example, moved_rows, right_rows
+from answer_tables import MOVED, answered, answered_with, example, moved_rows, right_rows
 from text_strategies import span_of
 
 from span_label_errors.quality import posterior
 from span_label_errors.quality.choice import ChoicePrior
 from span_label_errors.quality.features import FEATURES
 from span_label_errors.quality.posterior import Judge, Judged, JudgeRecipe, fitted_shares
-from span_label_errors.review.decided import CONFIRMED, CORRECTED, KnownExample
 
 # Shares of mistakes
 
@@ -73,16 +72,17 @@ def test_quality_of_an_answer_that_may_be_cut_short():
 
 
 def test_quality_with_two_kinds_of_mistakes():
-    """Of equal shares. Words are added in a ratio of 1 / (x (x + 1)) for x words, up to fifty."""
+    """Of equal shares. Half of the answers that are too long are among the candidates that hold the right one.
+
+    "old" and "big" have four of them, and "house" has two.
+    """
     red, house, _ = judged_of(four_words("red", "old big house", "red old big"), "cut_short", "too_long")
     assert red.quality == pytest.approx(0.8 / (0.8 + 0.1 * (1 / 2 + 1 / 4)))
-    harmonic = math.fsum(1 / number for number in range(1, 51))
-    # Two of two words within it, and three of one.
-    too_long = (2 / 2 + 3 / 6) / harmonic
-    assert house.quality == pytest.approx(0.8 / (0.8 + 0.1 * too_long))
-    assert house.posterior.sum(axis=1) == pytest.approx(
-        np.array([0.8, 0, 0.1 * too_long]) / (0.8 + 0.1 * too_long), abs=1e-12
-    )
+    total = 0.8 + 0.1 * (1 / 4 + 1 / 4 + 1 / 2) / 2
+    assert house.posterior.sum(axis=1) == pytest.approx(np.array([0.8, 0, total - 0.8]) / total, abs=1e-12)
+    assert probability_instead(house) == pytest.approx({
+        "old": 0.0125 / total, "big": 0.0125 / total, "house": 0.025 / total
+    })  # fmt: skip
 
 
 def test_likelier_candidates_are_likelier_instead():
@@ -100,14 +100,24 @@ def test_likelier_candidates_are_likelier_instead():
 
 def test_what_a_reviewer_said_is_certain():
     table = four_words("red", "old big house", "red old big")
-    given, right = (((0, 3), "ANS"),), (((0, 7), "ANS"),)
-    (confirmed, *_) = judged_of(table, "cut_short", known={0: KnownExample(CONFIRMED, given, given)})
+    (confirmed, *_) = judged_of(table, "cut_short", known={0: {"ANS": [(0, 3)]}})
     assert confirmed.quality == 1
     # Of a mistake that no kind explains as well: nothing that is long has become "red" by words too many.
     for kind in ("cut_short", "too_long"):
-        (corrected, *_) = judged_of(table, kind, known={0: KnownExample(CORRECTED, given, right)})
+        (corrected, *_) = judged_of(table, kind, known={0: {"ANS": [(0, 7)]}})
         assert corrected.quality == 0
         assert probability_instead(corrected) == {"red old": 1}
+
+
+def test_right_answer_is_right_in_the_place_of_each_way_to_give_it():
+    """Two people gave "red old" and "red"; the second is right."""
+    table = four_words("red", "old big house", "red old big")
+    table = pd.DataFrame(
+        [answered(row, (0, 7), (0, 3)) if row["id"] == "id-0" else row for row in table.to_dict("records")]
+    )
+    longer, right, *_ = judged_of(table, "too_long", known={0: {"ANS": [(0, 3)]}})
+    assert (longer.quality, right.quality) == (0, 1)
+    assert probability_instead(longer) == {"red": 1}
 
 
 # What is learned from the data
@@ -173,14 +183,10 @@ def test_wrong_answers_teach_little_and_corrected_ones_what_is_right():
     importance = judge_of(rows).importance
     assert set(np.argsort(importance)[:4]) == set(MOVED)
     assert np.sort(importance)[4] > 0.99
-    right = right_rows()
     known = {
-        number: KnownExample(
-            CORRECTED,
-            ((span_of(rows[number]["context"], text), "ANS"),),
-            ((span_of(rows[number]["context"], right[number]["given_answer"][0]), "ANS"),),
-        )
-        for number, text in MOVED.items()
+        number: {"ANS": [span_of(row["context"], row["given_answer"][0])]}
+        for number, row in enumerate(right_rows())
+        if number in MOVED
     }
     judge = Judge(pd.DataFrame(rows), known)
     assert (judge.importance > 0.99).all()
