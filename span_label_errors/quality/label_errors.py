@@ -18,6 +18,7 @@ from span_label_errors.quality.sites import NO_SPAN, KnownAnswers
 from span_label_errors.results.read import span_classes_of
 
 NO_ANSWER = "[no answer]"
+CONFIRMED, CORRECTED = "confirmed", "corrected"
 # Fewer answers than this, or one paragraph, say nothing about how many of them are wrong.
 MIN_ANSWERS = 50
 THRESHOLD = 0.5
@@ -138,7 +139,7 @@ def find_label_errors(
     decided = np.full(len(table), "", dtype=object)
     for index in known or {}:
         quality[index] = round(quality[index])
-        decided[index] = "confirmed" if quality[index] else "corrected"
+        decided[index] = CONFIRMED if quality[index] else CORRECTED
     issues = _issues(table, quality, is_issue, worst, decided)
     return LabelErrors(issues, float((1 - quality).sum()) if has_enough else None)
 

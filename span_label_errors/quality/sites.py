@@ -26,7 +26,7 @@ _MAX_WORDS = 60
 FEW_CUT_WORDS = 0.2
 # A class of which this share of the labelled examples has several answers apart from each other labels every span.
 _SEVERAL = 0.2
-# Of the many spans of a context, so many of the likeliest are candidates, and a quarter as many beside the given answer.
+# Of the many spans of a context, so many of the likeliest are candidates; a quarter as many beside the given answer.
 NUM_CANDIDATES = 400
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from span_label_errors.files import write_file
-from span_label_errors.review.decided import CORRECTED
+from span_label_errors.quality.label_errors import CORRECTED
 from span_label_errors.review.marks import Review, worst_reviews
 from span_label_errors.spans.text import Span, sentence_numbers
 
