@@ -33,7 +33,7 @@ def log_choice(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def fit_choice(choices: Sequence[np.ndarray], importance: np.ndarray, prior: ChoicePrior, penalty: float) -> np.ndarray:
-    """Fit a conditional logit, pulled towards prior weights.
+    """Return the weights, shape (F,), of a conditional logit that is pulled towards prior weights.
 
     McFadden (1974), "Conditional logit analysis of qualitative choice behavior". It may learn from a random part of
     the alternatives without a bias. The ridge penalty is `penalty / 2` times the squared distance of the weights from
@@ -45,13 +45,6 @@ def fit_choice(choices: Sequence[np.ndarray], importance: np.ndarray, prior: Cho
         Features of the candidates of N answers; the first row of each is the one that was chosen.
     importance : ndarray of shape (N,)
         How much each answer counts.
-    prior : ChoicePrior
-    penalty : float
-
-    Returns
-    -------
-    ndarray of shape (F,)
-        The weights, for features that are not scaled.
     """
     if not len(choices):
         return prior.weights

@@ -87,14 +87,7 @@ class QuestionFeatures:
         self._match_of_word = np.array([sum(found.values()) / total for found in in_sentence])[text.sentence]
 
     def of(self, spans: TextSpans, other_answers: TextSpans | None = None) -> np.ndarray:
-        """Return the features of spans, shape (S, len(FEATURES)).
-
-        Parameters
-        ----------
-        spans : TextSpans
-        other_answers : TextSpans or None
-            The given answers of other questions on the same context.
-        """
+        """Return the features of S spans, shape (S, len(FEATURES)), beside the given answers of other questions."""
         known = {**spans.features, **self._token_features(spans), **self._question_features(spans)}
         known["overlap_with_other_answer"] = np.zeros(len(spans.num_words))
         if other_answers is not None:

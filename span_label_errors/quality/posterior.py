@@ -37,9 +37,7 @@ class Judged:
     row: int  # in `Judge.sites.given_answers`
     site: Site
     choice: np.ndarray  # (S,) P(candidate is right), before the given answer is looked at
-    posterior: (
-        np.ndarray
-    )  # (K + 1, S) P(candidate is right, and the given answer is it or came of mistake k); sums to 1
+    posterior: np.ndarray  # (K + 1, S) P(candidate is right, without a mistake or by each kind | given answer)
     kinds: tuple[str, ...]  # K names
     weights: np.ndarray  # (F,) of the features, in the choice
 
@@ -118,12 +116,11 @@ class Judge:
         return np.concatenate([[1 - self.recipe.share_wrong], self.recipe.share_wrong * shares / shares.sum()])
 
     def _learn(self, seed: int) -> tuple[list[np.ndarray], np.ndarray]:
-        rows = list(self._learned)
         alternatives = [
             _with_alternatives(site, np.random.default_rng([seed, row])) for row, site in self._learned.items()
         ]
         is_known = np.array([site.is_known for site in self._learned.values()])
-        of_model = np.array([self._model[row] for row in rows])
+        of_model = np.array([self._model[row] for row in self._learned])
         cuts_word = np.array([site.cuts_word for site in self._learned.values()])
         importance = np.where(cuts_word & ~is_known, 0.0, 1.0)
         for _ in range(self.recipe.rounds):

@@ -120,11 +120,13 @@ class Sites:
         self.right_answers: dict[int, Span] = {}
         self._answers = answers
         self._has_no_answer = {given.class_name for given in self.given_answers if given.span == NO_SPAN}
-        num_words, cut = self._lengths()
-        self._max_words = int(min(np.quantile(num_words, 1 - _LONGER), _MAX_WORDS)) if len(num_words) else 1
-        self._cut_words = bool(len(cut) and np.mean(cut) > FEW_CUT_WORDS)
+        placed = [(table["context"].iloc[given.example_index], given.span) for given in self.given_answers]
+        placed = [(context, span) for context, span in placed if span != NO_SPAN]
+        num_words = [max(1, sum(overlaps(word, span) for word in word_spans(context))) for context, span in placed]
+        self._max_words = int(min(np.quantile(num_words, 1 - _LONGER), _MAX_WORDS)) if placed else 1
+        self._cut_words = bool(placed) and np.mean([cuts_word(*answer) for answer in placed]) > FEW_CUT_WORDS
         # As if each length had been seen once in twenty answers that nobody gave.
-        lengths = np.bincount(np.minimum(num_words, _MAX_WORDS), minlength=_MAX_WORDS + 1) + 0.05
+        lengths = np.bincount(np.minimum(num_words, _MAX_WORDS).astype(int), minlength=_MAX_WORDS + 1) + 0.05
         self._share_of_length = lengths / lengths.sum()
 
     def tell(self, known: KnownAnswers) -> None:
@@ -153,16 +155,6 @@ class Sites:
                 for row in of_context:
                     if row in wanted:
                         yield row, self._site(row, of_context, text, candidates)
-
-    def _lengths(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the number of words of each given span, and whether it cuts a word."""
-        num_words, cut = [], []
-        for given in self.given_answers:
-            if given.span != NO_SPAN:
-                context = self._columns["context"][given.example_index]
-                num_words.append(max(1, sum(overlaps(word, given.span) for word in word_spans(context))))
-                cut.append(cuts_word(context, given.span))
-        return np.array(num_words, dtype=np.int64), np.array(cut, dtype=bool)
 
     def _site(self, row: int, of_context: list[int], text: ContextText, candidates: TextSpans) -> Site:
         given = self.given_answers[row]
