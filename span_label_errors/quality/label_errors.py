@@ -123,7 +123,7 @@ def find_label_errors(
             given = judged.site.given
             verdicts[given.example_index][given.class_name].append(_verdict(judged))
     quality = np.array([_quality(verdicts[index], judge.sites.labels_every_span) for index in range(len(table))])
-    worst = [_worst(list(chain(*verdicts[index].values()))) for index in range(len(table))]
+    worst = [_worst(list(chain(*verdicts[index].values())), quality[index]) for index in range(len(table))]
     has_enough = judge.num_answers >= MIN_ANSWERS and judge.num_paragraphs > 1
     is_issue = quality < threshold
     if not has_enough:
@@ -177,8 +177,10 @@ def _quality(verdicts: dict[str, list[_Verdict]], labels_every_span: dict[str, b
     return float(np.prod(of_classes))
 
 
-def _worst(verdicts: list[_Verdict]) -> _Verdict:
+def _worst(verdicts: list[_Verdict], quality_of_example: float) -> _Verdict:
     worst = min(verdicts, key=lambda verdict: verdict.quality)
+    if quality_of_example >= _SUSPICIOUS:
+        return _Verdict(worst.quality, worst.given)
     # Taken over, "no answer" would remove the other answers of the example as well.
     is_one_of_several = sum(verdict.given != NO_SPAN for verdict in verdicts) > 1
     return replace(worst, instead=None, confidence=np.nan) if is_one_of_several and worst.instead == NO_SPAN else worst
@@ -189,8 +191,6 @@ def _verdict(judged: Judged) -> _Verdict:
     likeliest = int(instead.argmax())
     of_kinds = judged.posterior[1:].sum(axis=1)
     confidence = float(instead[likeliest])
-    if quality >= _SUSPICIOUS:
-        return _Verdict(quality, site.given.span)
     return _Verdict(
         quality=quality,
         given=site.given.span,

@@ -83,7 +83,7 @@ def _right_answers(example: pd.Series, decision: Decision, classes: list[str]) -
     if None in sides[0] + sides[1]:
         return None
     under_review, correct = map(set, sides)
-    if under_review <= given:
+    if under_review <= given and bool(under_review) == bool(given):
         return (given - under_review) | correct if correct else set()
     return given if correct <= given and bool(correct) == bool(given) else None
 
@@ -96,4 +96,6 @@ def _placed(answer: Answer, context: str, only_name: str | None) -> tuple[Span, 
             return None
         answer = answer._replace(char_start=places[0])
     name = answer.class_name or only_name
-    return (answer.span, name) if name and context[slice(*answer.span)] == answer.text else None
+    # A place before the context would count from its end.
+    is_there = answer.text and answer.char_start >= 0 and context[slice(*answer.span)] == answer.text
+    return (answer.span, name) if name and is_there else None

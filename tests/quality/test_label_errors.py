@@ -362,3 +362,13 @@ def test_no_answers_at_all():
     assert "found 0 on 0:" in message
     assert (found.issues["given_answer"] == "").all()
     assert not found.issues["is_issue"].any()
+
+
+def test_reason_is_given_where_only_all_answers_together_are_doubtful():
+    """Each of the answers of an example is likely right; that all of them are is less so."""
+    with_two = [answered_with(row, row["given_answer"][0], "The") for row in moved_rows()]
+    reviewed = {index: {"ANS": []} for index in range(9)}
+    issues = find_label_errors(pd.DataFrame(with_two), known=reviewed).issues
+    is_doubtful = (issues["label_quality"] < 0.9) & (issues["decision"] == "")
+    assert is_doubtful.sum() > 9
+    assert (issues.loc[is_doubtful, "reason"] != "").all()

@@ -59,6 +59,11 @@ def test_decision_by_hand(given, decision, expected):
         (("Anna",), ((answer("Anna"),), (Answer("Bo"),))),  # which of the two?
         (("Anna",), ((answer("Anna"),), (Answer("Peter"),))),  # nowhere
         (("Anna",), ((answer("Anna"),), (Answer("Bo", 10),))),  # not there
+        (("Anna",), ((answer("Anna"),), (Answer("Osl", -4),))),  # before the context
+        (("Anna",), ((answer("Anna"),), (Answer("", 5),))),  # an answer without text
+        # The question had no answer then.
+        (("Anna",), ((), ())),
+        (("Anna",), ((), (answer("Bo"),))),
         (("Anna",), ((answer("Anna", 0, "PER"),), (answer("Bo", 0, "PER"),))),  # another class
     ],
 )
