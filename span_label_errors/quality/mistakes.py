@@ -96,18 +96,8 @@ KINDS = {
 def joint_probabilities(site: Site, choice: np.ndarray, kinds: tuple[str, ...]) -> np.ndarray:
     """Return P(candidate is right, and the given answer was marked), without and with each kind of mistake.
 
-    Parameters
-    ----------
-    site : Site
-    choice : ndarray of shape (S,)
-        The probability of each candidate to be the right answer.
-    kinds : tuple of str, length K
-        Names of `KINDS`.
-
-    Returns
-    -------
-    ndarray of shape (K + 1, S)
-        The first row is for no mistake: it is zero but for the given answer.
+    Of shape (K + 1, S) for K kinds, names of `KINDS`, and S candidates, whose probabilities of being right are the
+    choice (S,). The first row is for no mistake: it is zero but for the given answer.
     """
     joint = np.zeros((len(kinds) + 1, len(choice)))
     for row, name in enumerate(kinds, start=1):
