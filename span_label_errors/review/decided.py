@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from span_label_errors.results.read import span_classes_of
-from span_label_errors.spans.text import Span, occurrences
+from span_label_errors.spans.text import Span, occurrences, overlaps
 
 
 class Answer(NamedTuple):
@@ -76,8 +76,9 @@ def _right_answers(example: pd.Series, decision: Decision, classes: list[str]) -
     # A spreadsheet names no class: it is that of what was under review, or the only one.
     names = {answer.class_name for answer in decision.given} - {None} or {name for _, name in given} or set(classes)
     only_name = names.pop() if len(names) == 1 else None
+    reviewed = [answer.span for answer in decision.given if answer.char_start is not None]
     sides = [
-        [_placed(answer, example["context"], only_name) for answer in side]
+        [_placed(answer, example["context"], only_name, reviewed) for answer in side]
         for side in (decision.given, decision.correct)
     ]
     if None in sides[0] + sides[1]:
@@ -88,10 +89,14 @@ def _right_answers(example: pd.Series, decision: Decision, classes: list[str]) -
     return given if correct <= given and bool(correct) == bool(given) else None
 
 
-def _placed(answer: Answer, context: str, only_name: str | None) -> tuple[Span, str] | None:
+def _placed(answer: Answer, context: str, only_name: str | None, reviewed: list[Span]) -> tuple[Span, str] | None:
     """Return where an answer stands and its class, None if that is not clear."""
     if answer.char_start is None:
         places = list(occurrences(answer.text, context))
+        if len(places) > 1:
+            # As in the corrected data set: the one that overlaps what it replaces.
+            length = len(answer.text)
+            places = [at for at in places if any(overlaps((at, at + length), span) for span in reviewed)]
         if len(places) != 1:
             return None
         answer = answer._replace(char_start=places[0])

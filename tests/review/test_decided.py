@@ -43,6 +43,8 @@ def known_of(given: tuple[str, ...], *decisions: tuple[tuple[Answer, ...], tuple
         (("Anna", "Bo"), ((answer("Anna"),), ()), []),
         # What stands at one place of the context needs no offset.
         (("Anna",), ((answer("Anna"),), (Answer("Oslo"),)), [OSLO]),
+        # Of several places, it is the one that overlaps what it replaces.
+        (("Anna met",), ((answer("Anna met"),), (Answer("Anna"),)), [ANNA]),
         (("Anna",), ((answer("Anna", 0, "ANS"),), (answer("Bo", 0, "ANS"),)), [BO]),
     ],
 )
