@@ -1,7 +1,7 @@
 """How likely each given label is right, why it may not be, and what is right instead. None of this loads torch.
 
 Everything follows from one posterior. Take one given answer g in the place of an unknown right answer r. Candidates for
-r are the spans of the context that are as long as the data's answers, and "no answer" where the data have it.
+r are the likeliest spans of the context, as long as the data's answers, and "no answer" where the data have it.
 
 1. The choice p(r) is a conditional logit (`choice.py`): p(r) is proportional to exp(w f(r)) with the features f of
    `features.py`: out-of-fold probabilities, words of the question, form of the span. The weights w are fitted to the
@@ -15,9 +15,13 @@ r are the spans of the context that are as long as the data's answers, and "no a
        label quality = P(g is right | g) = s_0 p(g) / P(g),
        P(r is right, by mistake k | g) = s_k p(r) P_k(g | r) / P(g).
 
-   The shares maximise the product of all P(g), under a Dirichlet prior of 300 answers of which 6 % are wrong; EM finds
-   them. Then w is fitted again, each answer weighted by its label quality, so that wrong answers drop out of what is
-   learned; in all three times.
+   The shares maximise the product of all P(g), or of a sample of 5,000, under a Dirichlet prior of 300 answers of
+   which 6 % are wrong; EM finds them. Then w is fitted again, each answer weighted by its label quality, so that wrong
+   answers drop out of what is learned; in all three times.
+
+Where few answers of the data cut a word, one that does is almost surely a slip inside it: for k the cuts, p(g) becomes
+sum_r p(r) P_k(g | r) / 10,000, and no other kind is possible. An example with several answers is as good as its worst
+one, or as the product of all where every span is labelled.
 
 The sum of 1 - label quality is the expected number of wrong labels. The reason is the likeliest kind k, the suggestion
 the likeliest r other than g, and its confidence P(r is right | g). Where a reviewer said what is right, all other r

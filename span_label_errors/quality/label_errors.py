@@ -47,7 +47,7 @@ class LabelErrors:
         `is_issue` (whether that is below the threshold, and nobody has decided), `question`, `given_answer` and
         `given_start` (the worst of the example's given answers; empty without one), `suggested_answer`,
         `suggested_start` and `suggestion_confidence` (what is right instead, with its probability, where that is high
-        enough; `"[no answer]"` if nothing is), `reason` (of a quality below 0.9: the likeliest kind of mistake, in
+        enough; `"[no answer]"` if nothing is), `reason` (of a quality below 0.9: the likeliest mistake, in
         words), `evidence` (failed checks, and what speaks for another answer, joined by `"; "`), `checks` (names of
         the checks of the text that fail), `decision` (`"confirmed"`, `"corrected"` or empty) and `fold`. Offsets are
         characters of the context.

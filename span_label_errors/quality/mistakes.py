@@ -8,9 +8,9 @@ import numpy as np
 from span_label_errors.quality.checks import CHECKS
 from span_label_errors.quality.sites import NO_SPAN, Site
 
-# A distractor attracts with its own probability of being right to this power: the more even, the more at random.
+# A distractor attracts with its probability of being right to the power of this: at 0, all places attract alike.
 FLATTENING = 0.3
-# Of right answers that are cut inside a word, where few answers of the data are.
+# How often a right answer is marked with a word cut, where few answers of the data cut one.
 _RIGHT_BUT_CUT = 1e-4
 # Of answers that are too long, the share that is not longer than all candidates; chosen by measurement.
 _AMONG_CANDIDATES = 0.5

@@ -125,7 +125,7 @@ class Sites:
         num_words = [max(1, sum(overlaps(word, span) for word in word_spans(context))) for context, span in placed]
         self._max_words = int(min(np.quantile(num_words, 1 - _LONGER), _MAX_WORDS)) if placed else 1
         self._cut_words = bool(placed) and np.mean([cuts_word(*answer) for answer in placed]) > FEW_CUT_WORDS
-        # As if each length had been seen once in twenty answers that nobody gave.
+        # Each length counts a twentieth of an answer more, so that none is impossible.
         lengths = np.bincount(np.minimum(num_words, _MAX_WORDS).astype(int), minlength=_MAX_WORDS + 1) + 0.05
         self._share_of_length = lengths / lengths.sum()
 
