@@ -37,7 +37,7 @@ class Places:
         self.trainer, self.room = trainer, room
         self.jobs, self.busy, self.most_at_once = [], [], 0
         self.before = lambda job: None
-        self._lock = threading.Lock()
+        self._lock, self._making = threading.Lock(), threading.Lock()
 
     def make(self, job, log=lambda line: None, progress=lambda text: None, gpu=None, on_start=None):
         with self._lock:
@@ -47,7 +47,9 @@ class Places:
         try:
             self.before(job)
             progress("half")
-            FoldMaking(job.plan, job.examples, self.trainer, log, progress).fold()
+            # Python 3.11 fails now and then (SystemError) where two threads parse the headers of NumPy files at once.
+            with self._making:
+                FoldMaking(job.plan, job.examples, self.trainer, log, progress).fold()
         finally:
             with self._lock:
                 self.busy.remove(gpu)
