@@ -15,7 +15,7 @@ from span_label_errors.model.checkpoints import (
     read_settings,
     resolve_checkpoint,
 )
-from span_label_errors.model.network import BertForSpanClassification, load_network, quiet_transformers
+from span_label_errors.model.network import SpanClassification, load_network, quiet_transformers
 from span_label_errors.model.predictions import SpanPrediction, join_windows
 from span_label_errors.model.windows import (
     Window,
@@ -105,7 +105,7 @@ class QA:
         check_window_size(self.max_length, self.doc_stride, self.checkpoint.max_positions)
         with quiet_transformers():
             self.tokenizer = load_tokenizer(self.checkpoint)
-        self._model: BertForSpanClassification | None = None
+        self._model: SpanClassification | None = None
 
     @property
     def has_head(self) -> bool:
@@ -113,7 +113,7 @@ class QA:
         return has_head(self.checkpoint, self.label_map)
 
     @property
-    def model(self) -> BertForSpanClassification:
+    def model(self) -> SpanClassification:
         """The network, on the machine's accelerator if it has one; loaded on first use."""
         if self._model is None:
             self._model = load_network(self.checkpoint, self.label_map, self.seed).to(self.device).eval()
