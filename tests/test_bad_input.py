@@ -208,7 +208,7 @@ def run(tmp, record):
 @later
 def fold(tmp, record=None, **changes):
     """Load a fold of one example with two tokens but for the changes, with a record that fits them."""
-    arrays = {"example_index": [0], "num_tokens": [2], "char_start": [0, 5], "char_end": [4, 8]}
+    arrays = {"example_index": [0], "num_tokens": [2], "offsets_start": [0], "char_start": [0, 5], "char_end": [4, 8]}
     arrays |= {"pred_probs": np.full((2, 2), 0.5, dtype=np.float32), "labels": np.zeros((2, 2), dtype=np.int64)}
     (tmp / "predictions").mkdir()
     files = {}
