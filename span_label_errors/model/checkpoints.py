@@ -12,7 +12,6 @@ from pathlib import Path
 
 import huggingface_hub
 from safetensors import SafetensorError, safe_open
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 
 from span_label_errors.data.hub import asking_hub, local_path
@@ -195,33 +194,6 @@ def read_reader(folder: Path) -> dict:
             f"{ {name: record.get(name) for name in kinds} }; make the reader again"
         )
     return record
-
-
-def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerFast:
-    """Load the tokenizer of a checkpoint; raise ValueError if it does not fit the model. No code of it is run."""
-    path = checkpoint.path
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(  # nosec B615 # a folder that is here has no revision
-            path, local_files_only=True, trust_remote_code=False
-        )
-    except Exception as error:
-        # What it raises for a damaged file has no common type.
-        raise ValueError(
-            f"{path}: expected BERT's tokenizer ({' or '.join(_VOCABULARY_FILES)}); {type(error).__name__}: {error}"
-        ) from error
-    special = tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id
-    if None in special or not isinstance(tokenizer, PreTrainedTokenizerFast):
-        raise ValueError(
-            f"{path}: expected BERT's tokenizer, which gives offsets and has [CLS], [SEP] and [PAD], found a "
-            f"{type(tokenizer).__name__} with the ids {special} for them"
-        )
-    largest = max(tokenizer.get_vocab().values())
-    if largest >= checkpoint.vocab_size:
-        raise ValueError(
-            f"{path}: expected a tokenizer of at most {checkpoint.vocab_size} tokens, as the model's vocab_size says, "
-            f"found the token id {largest}; take both from the same checkpoint"
-        )
-    return tokenizer
 
 
 def read_settings(checkpoint: Checkpoint) -> dict:

@@ -77,7 +77,8 @@ class QATrainer:
         check_same_labels(qa.checkpoint, self.label_map)
         same_length = max_seq_length == qa.max_length
         self.doc_stride = qa.doc_stride if same_length else min(qa.doc_stride, max_seq_length // 3)
-        check_window_size(max_seq_length, self.doc_stride, qa.checkpoint.max_positions)
+        num_special_tokens = qa.template.num_special_tokens
+        check_window_size(max_seq_length, self.doc_stride, qa.checkpoint.max_positions, num_special_tokens)
 
     def start(self) -> QA:
         """Return the model that training starts from, to predict as it is, with the windows of this trainer.
@@ -171,13 +172,13 @@ class QATrainer:
             self, dataset, output_dir, num_train_epochs, seed=seed, head_learning_rate=head_learning_rate,
             frozen_layers=frozen_layers, dropout=dropout, **training_arguments,
         )  # fmt: skip
-        windows = build_windows(
-            tokenized, self.qa.tokenizer, max_length=self.max_seq_length, doc_stride=self.doc_stride
-        )
+        windows = build_windows(tokenized, self.qa.template, max_length=self.max_seq_length, doc_stride=self.doc_stride)
+        # A window of which no token counts, such as one of spaces only, has no mean loss.
+        windows = [window for window in windows if window.owned.any()]
 
         def collate(batch: Sequence[Window]) -> dict[str, torch.Tensor]:
             items = [training_item(window, tokenized[window.example_index].labels) for window in batch]
-            return pad_windows(items, self.qa.tokenizer.pad_token_id)
+            return pad_windows(items, self.qa.template.padding_id)
 
         is_first = arguments.process_index == 0
         with new_folder(output_dir) if is_first else contextlib.nullcontext() as folder:
@@ -274,7 +275,7 @@ def prepare_training(
     )
     network = load_network(qa.checkpoint, trainer.label_map, seed, dropout)
     if not qa.has_head:
-        start_at_base_rate(network, np.concatenate([example.labels for example in tokenized]))
+        start_at_base_rate(network, np.concatenate([example.labels[example.context.has_text] for example in tokenized]))
     freeze_layers(network, frozen_layers)
     if arguments.activation_checkpointing and not network.supports_gradient_checkpointing:
         raise ValueError(
