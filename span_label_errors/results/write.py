@@ -203,6 +203,7 @@ def _record(out_of_fold: OutOfFold, parameters: dict, seconds: float) -> dict:
         "num_examples": len(out_of_fold.predictions),
         "data_sha256": first["data"],
         "checkpoint_sha256": first["trainer"].get("checkpoint"),
+        **{name: value for name, value in first["trainer"].items() if name == "checkpoint_answers_questions"},
         "label_map": out_of_fold.label_map,
         "group_by": out_of_fold.group_by,
         "code": {"commit": code_commit(), **first["code"]},
