@@ -14,7 +14,7 @@ from span_label_errors.model.checkpoints import (
     read_settings,
     resolve_checkpoint,
 )
-from span_label_errors.model.network import BertForSpanClassification, load_network, quiet_transformers
+from span_label_errors.model.network import SpanClassification, load_network, quiet_transformers
 from span_label_errors.model.predictions import SpanPrediction, join_windows
 from span_label_errors.model.tokenizer import Template, load_tokenizer
 from span_label_errors.model.windows import (
@@ -107,7 +107,7 @@ class QA:
         self.template = Template.of(self.tokenizer)
         num_special_tokens = self.template.num_special_tokens
         check_window_size(self.max_length, self.doc_stride, self.checkpoint.max_positions, num_special_tokens)
-        self._model: BertForSpanClassification | None = None
+        self._model: SpanClassification | None = None
 
     @property
     def has_head(self) -> bool:
@@ -115,7 +115,7 @@ class QA:
         return has_head(self.checkpoint, self.label_map)
 
     @property
-    def model(self) -> BertForSpanClassification:
+    def model(self) -> SpanClassification:
         """The network, on the machine's accelerator if it has one; loaded on first use."""
         if self._model is None:
             self._model = load_network(self.checkpoint, self.label_map, self.seed).to(self.device).eval()

@@ -22,7 +22,7 @@ from span_label_errors.model.checkpoints import (
     read_seen_contexts,
 )
 from span_label_errors.model.network import (
-    BertForSpanClassification,
+    SpanClassification,
     freeze_layers,
     load_network,
     quiet_transformers,
@@ -240,7 +240,7 @@ class QATrainer:
                 "make the QA and the QATrainer again"
             )
 
-    def _save(self, network: BertForSpanClassification, folder: Path, dataset: Sequence[dict]) -> None:
+    def _save(self, network: SpanClassification, folder: Path, dataset: Sequence[dict]) -> None:
         with quiet_transformers(), tensors_error_as_oserror(folder):
             network.save_pretrained(folder)
             self.qa.tokenizer.save_pretrained(folder)
@@ -270,7 +270,7 @@ def prepare_training(
     frozen_layers: int = 0,
     dropout: float | None = None,
     **training_arguments,
-) -> tuple[list[TokenizedExample], TrainingArguments, BertForSpanClassification]:
+) -> tuple[list[TokenizedExample], TrainingArguments, SpanClassification]:
     """Check the arguments of `QATrainer.train`, and return its examples, `TrainingArguments` and new network."""
     if not num_train_epochs > 0:
         raise ValueError(f"num_train_epochs: expected a number above 0, found {num_train_epochs!r}")
