@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from span_label_errors.data.squad import problem_of_example
+from span_label_errors.data.examples import problem_of_example
 from span_label_errors.model.tokenizer import Template
 from span_label_errors.spans.alignment import TokenizedText, answer_spans, token_labels, tokenize_texts
 

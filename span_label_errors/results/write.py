@@ -51,7 +51,7 @@ def write_outputs(
         - `questions.npz`: the same keys, each a 0-dimensional string (NumPy drops U+0000 at its end);
         - `out_of_fold.parquet`: one row per example, in row groups of at most 10,000 (of long contexts fewer), so that
           it can be read in parts with `pyarrow.parquet.ParquetFile(…).iter_batches()`;
-        - `run.json`: parameters, versions, hashes, splits, metrics, times.
+        - `run.json`: parameters, versions, hashes, splits, metrics, times, and what was repaired.
 
         With several span classes the first two have one file per class, `pred_probs_PER.npz`.
     dataset : sequence of dict
@@ -96,7 +96,7 @@ def _write_all(
     try:
         _write_results(staging, examples, out_of_fold)
         names = sorted(file.name for file in staging.iterdir())
-        record = _record(out_of_fold, parameters, seconds)
+        record = _record(examples, out_of_fold, parameters, seconds)
         record["files"] = {name: file_sha256(staging / name) for name in names}
         (staging / RUN_FILE).write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
 
@@ -114,7 +114,7 @@ def _write_all(
 
 def _write_results(folder: Path, examples: Sequence[dict], out_of_fold: OutOfFold) -> None:
     """Write arrays and table part by part, so that only one part's predictions are in memory."""
-    classes, schema = span_classes(out_of_fold.label_map), _schema(out_of_fold.label_map)
+    classes, schema = span_classes(out_of_fold.label_map), _schema(examples, out_of_fold.label_map)
     with contextlib.ExitStack() as stack:
         table_file = stack.enter_context(pa.parquet.ParquetWriter(folder / TABLE_FILE, schema))
         files = [
@@ -155,13 +155,14 @@ def out_of_fold_table(examples: Sequence[dict], out_of_fold: OutOfFold) -> pa.Ta
         `id`, `title`, `question`, `context`; `given_answer`, `given_start` (character offset) and
         `given_label` of the answers that label tokens, as lists; `fold`; and for the C context tokens the lists
         `tokens`, `char_start`, `char_end`, and for each span class `labels_<class>` and
-        `pred_probs_<class>`.
+        `pred_probs_<class>`; `repairs` if the data have it.
     """
-    columns = _columns(list(examples), out_of_fold.predictions[:], out_of_fold.fold, out_of_fold)
-    return pa.table(columns, schema=_schema(out_of_fold.label_map))
+    examples = list(examples)
+    columns = _columns(examples, out_of_fold.predictions[:], out_of_fold.fold, out_of_fold)
+    return pa.table(columns, schema=_schema(examples, out_of_fold.label_map))
 
 
-def _schema(label_map: dict[str, int]) -> pa.Schema:
+def _schema(examples: Sequence[dict], label_map: dict[str, int]) -> pa.Schema:
     """Return the types of the table's columns, which lists that are all empty would not show."""
     texts, integers = pa.list_(pa.string()), pa.list_(pa.int64())
     types = {
@@ -171,6 +172,8 @@ def _schema(label_map: dict[str, int]) -> pa.Schema:
     }  # fmt: skip
     for class_name in span_classes(label_map):
         types |= {f"labels_{class_name}": integers, f"pred_probs_{class_name}": pa.list_(pa.float32())}
+    if "repairs" in examples[0]:
+        types["repairs"] = texts
     return pa.schema(types)
 
 
@@ -193,15 +196,19 @@ def _columns(
         column = label_map[class_name]
         columns[f"labels_{class_name}"] = [prediction.labels[:, column] for prediction in predictions]
         columns[f"pred_probs_{class_name}"] = [prediction.pred_probs[:, column] for prediction in predictions]
+    if "repairs" in examples[0]:
+        columns["repairs"] = [example["repairs"] for example in examples]
     return columns
 
 
-def _record(out_of_fold: OutOfFold, parameters: dict, seconds: float) -> dict:
+def _record(examples: list[dict], out_of_fold: OutOfFold, parameters: dict, seconds: float) -> dict:
     first = out_of_fold.reports[0]
+    repairs = {example["id"]: example["repairs"] for example in examples if example.get("repairs")}
     return {
         "parameters": parameters,
         "num_examples": len(out_of_fold.predictions),
         "data_sha256": first["data"],
+        **({"repairs": repairs} if repairs else {}),
         "checkpoint_sha256": first["trainer"].get("checkpoint"),
         **{name: value for name, value in first["trainer"].items() if name == "checkpoint_answers_questions"},
         "label_map": out_of_fold.label_map,

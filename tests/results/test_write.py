@@ -222,6 +222,20 @@ def test_record_says_what_made_the_files(tmp_path, dataset, out_of_fold, monkeyp
     assert len(record["files"]) == 5
 
 
+def test_repairs_are_in_the_record_and_in_the_table(tmp_path, dataset, out_of_fold):
+    repairs = [["answer 1 of 1: offset 3 to 4"], *[[]] * (len(dataset) - 1)]
+    repaired = [{**example, "repairs": done} for example, done in zip(dataset, repairs, strict=True)]
+    assert data_fingerprint(repaired) == data_fingerprint(dataset), "what was repaired makes no other fold"
+    write_outputs(tmp_path / "repaired", repaired, out_of_fold, {}, 1.0)
+    write_outputs(tmp_path / "valid", dataset, out_of_fold, {}, 1.0)
+    table, record = read_outputs(tmp_path / "repaired")
+    assert [list(done) for done in table.pop("repairs")] == repairs
+    assert record["repairs"] == {dataset[0]["id"]: repairs[0]}
+    valid_table, valid_record = read_outputs(tmp_path / "valid")
+    assert "repairs" not in valid_record
+    assert list(valid_table.columns) == list(table.columns)
+
+
 def test_same_input_gives_the_same_bytes(tmp_path, dataset, out_of_fold):
     for name, seconds in (("one", 1.0), ("two", 2.0)):
         write_outputs(tmp_path / name, dataset, out_of_fold, PARAMETERS, seconds)
