@@ -22,7 +22,7 @@ from span_label_errors.results.read import LOCK_FILE, REVIEW_FILE, RUN_FILE, TAB
 from span_label_errors.spans.alignment import answer_spans, span_classes
 
 # A part of the table, which is a row group in Parquet: at most so many rows, or about so many tokens of long contexts.
-_ROWS_AT_ONCE, _TOKENS_AT_ONCE = 10_000, 2**20
+_ROWS_AT_ONCE, _TOKENS_AT_ONCE = 10_000, 2**19
 _LIBRARIES = ("cleanlab", "datasets", "numpy", "scikit-learn", "tokenizers", "torch", "torchmetrics", "transformers")
 
 
