@@ -7,7 +7,7 @@ import pytest
 from conftest import make_example
 from transformers import AutoTokenizer
 
-from span_label_errors.model.predictions import SpanPrediction, join_windows
+from span_label_errors.model.predictions import SpanPrediction, in_parts, join_windows
 from span_label_errors.model.tokenizer import Template
 from span_label_errors.model.windows import build_windows, tokenize_examples
 
@@ -64,3 +64,10 @@ def test_joined_prediction_gives_text_offsets_and_labels(tiny_bert):
     assert {array.dtype for array in (prediction.labels, prediction.char_start, prediction.char_end)} == {
         np.dtype(np.int64)
     }
+
+
+def test_parts_end_with_enough_items_or_tokens():
+    items = ["aaa", "bbb", "c", "dddddddd", "e", "f", "g", "hh"]
+    found = in_parts(iter(items), len, most_items=3, most_tokens=6)
+    assert list(found) == [["aaa", "bbb"], ["c", "dddddddd"], ["e", "f", "g"], ["hh"]]
+    assert list(in_parts([], len, most_items=3)) == []
