@@ -5,7 +5,7 @@ import json
 import platform
 import shutil
 import subprocess  # nosec B404 # one command, which is fixed
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,13 +16,12 @@ import pyarrow.parquet
 from span_label_errors.cross_validation.out_of_fold import OutOfFold
 from span_label_errors.cross_validation.store import data_fingerprint
 from span_label_errors.files import check_writable, clone_root, exclusive, file_sha256, partial_folder
-from span_label_errors.model.predictions import SpanPrediction
+from span_label_errors.model.predictions import SpanPrediction, in_parts
 from span_label_errors.results.npz import NpzWriter
 from span_label_errors.results.read import LOCK_FILE, REVIEW_FILE, RUN_FILE, TABLE_FILE, array_files, listed_files
 from span_label_errors.spans.alignment import answer_spans, span_classes
 
-# A part of the table, which is a row group in Parquet: at most so many rows, or about so many tokens of long contexts.
-_ROWS_AT_ONCE, _TOKENS_AT_ONCE = 10_000, 2**20
+_ROWS_AT_ONCE = 10_000  # of the table, if contexts are short: a row group in Parquet
 _LIBRARIES = ("cleanlab", "datasets", "numpy", "scikit-learn", "tokenizers", "torch", "torchmetrics", "transformers")
 
 
@@ -120,24 +119,17 @@ def _write_results(folder: Path, examples: Sequence[dict], out_of_fold: OutOfFol
         files = [
             (stack.enter_context(NpzWriter(folder / name)), column) for name, column in array_files(classes).items()
         ]
-        for part, predictions in _parts(out_of_fold.predictions):
+        one_by_one = map(out_of_fold.predictions.__getitem__, range(len(examples)))
+        start = 0
+        for predictions in in_parts(one_by_one, lambda prediction: len(prediction.tokens), _ROWS_AT_ONCE):
+            part = slice(start, start + len(predictions))
             columns = _columns(examples[part], predictions, out_of_fold.fold[part], out_of_fold)
+            start = part.stop
             table_file.write_table(pa.table(columns, schema=schema))
             for array_file, column in files:
                 for cell in columns[column]:
                     array_file.write(np.array(cell, dtype=np.str_) if column in ("tokens", "question") else cell)
             del columns, predictions  # before those of the next part are made
-
-
-def _parts(predictions: Sequence[SpanPrediction]) -> Iterator[tuple[slice, list[SpanPrediction]]]:
-    """Yield the predictions part by part, each with its place among all."""
-    start, num_tokens, part = 0, 0, []
-    for end in range(1, len(predictions) + 1):
-        part.append(predictions[end - 1])
-        num_tokens += len(part[-1].tokens)
-        if end == len(predictions) or len(part) == _ROWS_AT_ONCE or num_tokens >= _TOKENS_AT_ONCE:
-            yield slice(start, end), part
-            start, num_tokens, part = end, 0, []
 
 
 def out_of_fold_table(examples: Sequence[dict], out_of_fold: OutOfFold) -> pa.Table:

@@ -150,8 +150,8 @@ def test_large_table_is_written_part_by_part(tmp_path):
 
 
 def test_parts_of_long_contexts_have_fewer_examples(tmp_path):
-    """A million tokens are enough for a part, however few examples have them."""
-    num_tokens = 600_000
+    """Half a million tokens are enough for a part, however few examples have them."""
+    num_tokens = 300_000
     dataset = [make_example(str(number), "w " * num_tokens, "What?", "w") for number in range(3)]
     offsets = np.arange(0, 2 * num_tokens, 2)
     probs, labels = np.zeros((num_tokens, 2), dtype=np.float32), np.zeros((num_tokens, 2), dtype=np.int64)
