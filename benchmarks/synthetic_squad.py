@@ -113,7 +113,8 @@ def write_untrained_bert(folder: Path, **sizes: int) -> list[str]:
     import torch
     from transformers import BertConfig, BertModel
 
-    from span_label_errors.model.checkpoints import load_tokenizer, resolve_checkpoint
+    from span_label_errors.model.checkpoints import resolve_checkpoint
+    from span_label_errors.model.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(resolve_checkpoint("embedded-backbone"))
     torch.manual_seed(0)

@@ -87,7 +87,8 @@ def recipe_of(spec: dict) -> dict:
 
 def _older(spec: dict) -> tuple:
     """Return the older recipe's tokenizer, its checkpoint's folder, and its arguments."""
-    from span_label_errors.model.checkpoints import load_tokenizer, resolve_checkpoint
+    from span_label_errors.model.checkpoints import resolve_checkpoint
+    from span_label_errors.model.tokenizer import load_tokenizer
 
     checkpoint = resolve_checkpoint(spec["model"])
     training = {name: spec[name] for name in ("epochs", "batch_size", "bf16", "learning_rate") if name in spec}

@@ -34,6 +34,7 @@ from span_label_errors.cross_validation.metrics import evaluate_predictions
 from span_label_errors.cross_validation.out_of_fold import out_of_fold_predictions
 from span_label_errors.cross_validation.splits import Split
 from span_label_errors.model.predictions import SpanPrediction, join_windows
+from span_label_errors.model.tokenizer import Template
 from span_label_errors.model.windows import build_windows, tokenize_examples
 from span_label_errors.results.read import read_outputs
 from span_label_errors.results.write import write_outputs
@@ -119,18 +120,16 @@ def test_batched_probabilities_are_those_of_each_window_alone(tiny_qa, rows, siz
     random=st.randoms(use_true_random=False),
 )
 def test_joined_windows_are_read_where_each_token_is_shown_best(tiny_tokenizer, rows, size, random):
-    vocabulary = tiny_tokenizer.get_vocab()
+    vocabulary, template = tiny_tokenizer.get_vocab(), Template.of(tiny_tokenizer)
     tokenized = tokenize_examples(tiny_tokenizer, rows, LABEL_MAP, max_length=size[0])
-    windows = build_windows(tokenized, tiny_tokenizer, max_length=size[0], doc_stride=size[1])
+    windows = build_windows(tokenized, template, max_length=size[0], doc_stride=size[1])
     # Each value names its window and position, exactly in float32.
     values = [
         np.array([[1000 * number + position, -position] for position in range(len(window.input_ids))], np.float32)
         for number, window in enumerate(windows)
     ]
     order = random.sample(range(len(windows)), len(windows))
-    joined = join_windows(
-        rows, tokenized, [windows[i] for i in order], [values[i] for i in order], tiny_tokenizer, LABEL_MAP
-    )
+    joined = join_windows(rows, tokenized, [windows[i] for i in order], [values[i] for i in order], template, LABEL_MAP)
     first = 0
     for example, found in zip(rows, joined, strict=True):
         question, context, of_example, places = slow_layout(example, vocabulary, size)

@@ -19,6 +19,7 @@ from text_strategies import (
     window_sizes,
 )
 
+from span_label_errors.model.tokenizer import Template
 from span_label_errors.model.windows import (
     IGNORED_LABEL,
     build_windows,
@@ -168,7 +169,7 @@ def test_answer_at_a_window_border_counts_once_wherever_it_stands(tiny_tokenizer
     tokenized = tokenize_examples(tiny_tokenizer, [example, example], LABEL_MAP, max_length=max_length)
     vocabulary, limit = tiny_tokenizer.get_vocab(), (max_length - 3) // 2
     assert [one.num_question_tokens_cut for one in tokenized] == [max(0, num_question - limit)] * 2
-    found = build_windows(tokenized, tiny_tokenizer, max_length=max_length, doc_stride=doc_stride)
+    found = build_windows(tokenized, Template.of(tiny_tokenizer), max_length=max_length, doc_stride=doc_stride)
     assert [(window.example_index, window.token_start, window.token_end) for window in found] == [
         (index, window[0], window[-1] + 1) for index in (0, 1) for window in windows
     ]

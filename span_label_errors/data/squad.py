@@ -11,7 +11,8 @@ from pathlib import Path
 
 from datasets import Dataset, Features, List, Value
 
-from span_label_errors.data.sources import COLUMNS, DEMO_SOURCE, describe, read_rows, shorten, shown_names
+from span_label_errors.data.messages import describe, shorten, shown_names
+from span_label_errors.data.sources import COLUMNS, DEMO_SOURCE, read_rows
 
 MAX_CASES_SHOWN = 5
 
@@ -168,7 +169,9 @@ def validate_examples(rows: Iterable[dict]) -> list[InvalidExample]:
         example_id = row.get("id") if isinstance(row, dict) else None
         problem = problem_of_example(row)
         if problem is None and example_id in index_of_id:
-            problem = ("a unique id", f"the id of example {index_of_id[example_id]} again")
+            # Whether one of them was a number is no longer known.
+            as_number = f' ({example_id} and "{example_id}" are one id)' if example_id.isdecimal() else ""
+            problem = ("a unique id", f"the id of example {index_of_id[example_id]} again{as_number}")
         if problem is None:
             index_of_id[example_id] = example_index
         else:

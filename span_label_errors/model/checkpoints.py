@@ -1,4 +1,4 @@
-"""Find a BERT checkpoint (embedded, local or on the Hub) and check it before it is loaded.
+"""Find the checkpoint of an encoder (embedded, local or on the Hub) and check it before it is loaded.
 
 A checkpoint is a whole model, or a *reader*: what training has changed in a base checkpoint, which it names (see
 `deltas`). Only configuration, tokenizer and `safetensors` files are ever read: a pickled weights file can run code.
@@ -12,10 +12,17 @@ from pathlib import Path
 
 import huggingface_hub
 from safetensors import SafetensorError, safe_open
-from transformers import AutoTokenizer, BertConfig, PreTrainedTokenizerFast
+from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 
 from span_label_errors.data.hub import asking_hub, local_path
 from span_label_errors.files import file_sha256, reader_folder
+from span_label_errors.model.encoders import (
+    encoder_config,
+    encoder_without_weights,
+    has_segments,
+    layers_of,
+    max_positions,
+)
 
 EMBEDDED_READER, EMBEDDED_BACKBONE = "embedded", "embedded-backbone"
 EMBEDDED = (EMBEDDED_READER, EMBEDDED_BACKBONE)
@@ -25,17 +32,21 @@ EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d
 WEIGHTS_FILE = "model.safetensors"
 LABEL_MAP_FILE = "label_map.json"
 SETTINGS_FILE = "spanbert.json"
+ANSWERED_QUESTIONS = "started_from_question_answering"  # in the settings, where it is true
 SEEN_CONTEXTS_FILE = "seen_contexts.json"
 READER_FILE, DELTA_FILE = "reader.json", "delta.safetensors"
 FILES_OF_READER = (DELTA_FILE, LABEL_MAP_FILE, SETTINGS_FILE, SEEN_CONTEXTS_FILE)  # `reader.json` lists their SHA-256
 SENTENCE_ENCODER_FILE = "modules.json"  # written by sentence-transformers
+_ADAPTER_FILE = "adapter_config.json"  # written by peft
 _HUB_FILES = ["config.json", "*.safetensors", "model.safetensors.index.json", "tokenizer*.json", "vocab.txt",
               "special_tokens_map.json", "added_tokens.json", SENTENCE_ENCODER_FILE, LABEL_MAP_FILE,
-              SETTINGS_FILE, SEEN_CONTEXTS_FILE, READER_FILE]  # fmt: skip
-_VOCABULARY_FILES = ("tokenizer.json", "vocab.txt")  # one is enough
+              SETTINGS_FILE, SEEN_CONTEXTS_FILE, READER_FILE, _ADAPTER_FILE]  # fmt: skip
+_VOCABULARY_FILES = ("tokenizer.json", "vocab.txt")  # one is enough; the second one for WordPiece only
+_WORDPIECE = ("BertTokenizer", "MobileBertTokenizer", "MPNetTokenizer")
+_OTHER_VOCABULARIES = ("*.model", "vocab.json", "merges.txt", "vocab.txt", "bpe.codes")
 _TOKENIZER_OPTIONS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 HEAD_TENSORS = frozenset({"classifier.weight", "classifier.bias"})
-_OUR_ARCHITECTURE = "BertForSpanClassification"
+OUR_HEAD, _HEAD_FOR_QUESTIONS = "ForSpanClassification", "ForQuestionAnswering"  # how names of architectures end
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,10 @@ class Checkpoint:
     max_positions: int
     one_segment: bool  # pretrained on single texts: its embedding of a second segment means nothing
     vocab_size: int
+    model_type: str  # the family, as transformers names it
+    hidden_size: int
+    num_layers: int  # that can be frozen; 0 if it is not known which they are
+    answers_questions: bool  # a head that is not ours was trained to answer questions, most likely those of SQuAD
     reader: Path | None = None  # of what training has changed in the weights of `path`
 
     @property
@@ -70,7 +85,7 @@ def resolve_checkpoint(model_path: str | Path, revision: str | None = None) -> C
     ConnectionError
         If the Hub cannot be reached and the checkpoint is not in its cache.
     ValueError
-        If the checkpoint is not BERT, has a head for other labels, or is damaged.
+        If the checkpoint is not an encoder that transformers has the code of, or is damaged.
     """
     path = _find_folder(str(model_path), revision)
     if (path / READER_FILE).is_file():
@@ -80,29 +95,51 @@ def resolve_checkpoint(model_path: str | Path, revision: str | None = None) -> C
 
 def _resolve_model(path: Path, name: str) -> Checkpoint:
     """Check a folder that is a whole model; `name` is what it was asked for by."""
-    config = _read_json(path / "config.json", "a model's configuration")
-    if config.get("model_type") != "bert":
-        raise ValueError(f"{path}: expected a BERT checkpoint (model_type 'bert'), found {config.get('model_type')!r}")
-    tensor_names = _tensor_names(weight_files(path))
-    checked = _check_config(path, config, tensor_names)
-    if not any((path / name).is_file() for name in _VOCABULARY_FILES):
-        raise FileNotFoundError(f"{path}: expected a tokenizer ({' or '.join(_VOCABULARY_FILES)}), found none")
-    label_map = None
-    if config.get("architectures") == [_OUR_ARCHITECTURE]:
-        label_map = _read_json(path / LABEL_MAP_FILE, "the label map that QATrainer writes")
-    elif HEAD_TENSORS & tensor_names:
+    if (path / _ADAPTER_FILE).is_file():
         raise ValueError(
-            f"{path}: expected a checkpoint without a head, or one that QATrainer wrote; found a head for other labels "
-            f"({config.get('architectures')}, {list(checked.id2label.values())}). To start from its encoder alone: "
-            f"transformers.BertModel.from_pretrained({name!r}).save_pretrained(NEW_FOLDER), "
-            "and copy the tokenizer's files there"
+            f"{path}: expected a whole model, found an adapter ({_ADAPTER_FILE}); put it into its base once, with "
+            "peft: merge_and_unload() of the model, and save_pretrained of what that returns"
         )
+    config_file = path / "config.json"
+    content = _read_json(config_file, "a model's configuration")
+    config = encoder_config(config_file, content)
+    architectures = [architecture for architecture in config.architectures or [] if isinstance(architecture, str)]
+    num_tensors = len(_tensor_names(weight_files(path)))
+    num_layers = getattr(config, "num_hidden_groups", None) or config.num_hidden_layers
+    if num_layers > num_tensors:
+        # Before so many are made: it would take hours.
+        raise ValueError(
+            f"{path}: expected weights of {num_layers} layers, as config.json says, found {num_tensors} tensors; "
+            "take both from the same checkpoint"
+        )
+    encoder = encoder_without_weights(config_file, config)
+    _check_vocabulary_file(path, name, config.model_type)
+    is_ours = len(architectures) == 1 and architectures[0].endswith(OUR_HEAD)
+    settings = path / SETTINGS_FILE
     return Checkpoint(
         path,
-        label_map,
-        max_positions=checked.max_position_embeddings,
-        one_segment=(path / SENTENCE_ENCODER_FILE).is_file() or checked.type_vocab_size < 2,
-        vocab_size=checked.vocab_size,
+        _read_json(path / LABEL_MAP_FILE, "the label map that QATrainer writes") if is_ours else None,
+        max_positions=max_positions(encoder),
+        one_segment=(path / SENTENCE_ENCODER_FILE).is_file() or not has_segments(config),
+        vocab_size=config.vocab_size,
+        model_type=config.model_type,
+        hidden_size=config.hidden_size,
+        num_layers=len(layers_of(encoder)),
+        answers_questions=any(architecture.endswith(_HEAD_FOR_QUESTIONS) for architecture in architectures)
+        or (settings.is_file() and _read_json(settings, "settings").get(ANSWERED_QUESTIONS) is True),
+    )
+
+
+def _check_vocabulary_file(path: Path, name: str, model_type: str) -> None:
+    """Check that a tokenizer is there: without its files, transformers makes one that knows five tokens."""
+    enough = _VOCABULARY_FILES if TOKENIZER_MAPPING_NAMES.get(model_type) in _WORDPIECE else _VOCABULARY_FILES[:1]
+    if any((path / file).is_file() for file in enough):
+        return
+    found = sorted(file.name for pattern in _OTHER_VOCABULARIES for file in path.glob(pattern))
+    raise FileNotFoundError(
+        f"{path}: expected a tokenizer ({' or '.join(enough)}), found {', '.join(found) or 'none'}. If it has "
+        f"another form, write it once beside the model's files, where the sentencepiece package is installed: "
+        f"transformers.AutoTokenizer.from_pretrained({name!r}).save_pretrained(FOLDER)"
     )
 
 
@@ -159,58 +196,6 @@ def read_reader(folder: Path) -> dict:
     return record
 
 
-def _check_config(path: Path, config: dict, tensor_names: set[str]) -> BertConfig:
-    """Check that config.json describes an encoder of as many layers as there are weights for.
-
-    transformers would silently leave out layers, and in a decoder no token sees what follows it. That the
-    weights have the other sizes, `load_network` finds.
-    """
-    try:
-        checked = BertConfig.from_dict(config)
-    except Exception as error:
-        # What it raises for a field of the wrong type has no common type.
-        raise ValueError(
-            f"{path / 'config.json'}: expected a BERT configuration; {type(error).__name__}: {error}"
-        ) from error
-    if checked.is_decoder:
-        raise ValueError(f"{path / 'config.json'}: expected is_decoder to be false, found {checked.is_decoder!r}")
-    layers = [re.search(r"encoder\.layer\.([0-9]+)\.", name) for name in tensor_names]
-    num_layers = 1 + max((int(layer[1]) for layer in layers if layer), default=-1)
-    if checked.num_hidden_layers != num_layers:
-        raise ValueError(
-            f"{path}: expected weights of {checked.num_hidden_layers} layers, as config.json says, found {num_layers}; "
-            "take both from the same checkpoint"
-        )
-    return checked
-
-
-def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerFast:
-    """Load the tokenizer of a checkpoint; raise ValueError if it does not fit the model. No code of it is run."""
-    path = checkpoint.path
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(  # nosec B615 # a folder that is here has no revision
-            path, local_files_only=True, trust_remote_code=False
-        )
-    except Exception as error:
-        # What it raises for a damaged file has no common type.
-        raise ValueError(
-            f"{path}: expected BERT's tokenizer ({' or '.join(_VOCABULARY_FILES)}); {type(error).__name__}: {error}"
-        ) from error
-    special = tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id
-    if None in special or not isinstance(tokenizer, PreTrainedTokenizerFast):
-        raise ValueError(
-            f"{path}: expected BERT's tokenizer, which gives offsets and has [CLS], [SEP] and [PAD], found a "
-            f"{type(tokenizer).__name__} with the ids {special} for them"
-        )
-    largest = max(tokenizer.get_vocab().values())
-    if largest >= checkpoint.vocab_size:
-        raise ValueError(
-            f"{path}: expected a tokenizer of at most {checkpoint.vocab_size} tokens, as the model's vocab_size says, "
-            f"found the token id {largest}; take both from the same checkpoint"
-        )
-    return tokenizer
-
-
 def read_settings(checkpoint: Checkpoint) -> dict:
     """Return the `max_length`, `doc_stride` and `answers` that a checkpoint was trained with, or an empty dict."""
     file = checkpoint.training_folder / SETTINGS_FILE
@@ -265,7 +250,8 @@ def weight_files(path: Path) -> list[Path]:
     found = sorted(file.name for file in path.glob("*") if file.suffix in (".bin", ".pt", ".pth", ".h5", ".msgpack"))
     raise FileNotFoundError(
         f"{path}: expected the weights as {WEIGHTS_FILE}, found {found or 'none'}. Pickled weights are never loaded; "
-        "convert them with save_pretrained on a machine that trusts them"
+        "convert them with save_pretrained on a machine that trusts them, or name a revision on the Hub that has them "
+        "converted"
     )
 
 

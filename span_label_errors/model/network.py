@@ -1,39 +1,46 @@
-"""The network: BERT with one independent yes/no output per token and class."""
+"""The network: an encoder with one independent yes/no output per token and class."""
 
 import contextlib
+import functools
+import re
+from pathlib import Path
 
 import numpy as np
 import torch
 import transformers
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
-from transformers import BertConfig, BertModel, BertPreTrainedModel
+from transformers import CONFIG_MAPPING, MODEL_MAPPING, BertConfig, PreTrainedConfig
 from transformers.modeling_outputs import TokenClassifierOutput
 
-from span_label_errors.model.checkpoints import DELTA_FILE, HEAD_TENSORS, Checkpoint, has_head
+from span_label_errors.model.checkpoints import DELTA_FILE, HEAD_TENSORS, OUR_HEAD, Checkpoint, has_head
 from span_label_errors.model.deltas import add_delta
+from span_label_errors.model.encoders import head_dropout, layers_of, new_encoder, set_dropout
 from span_label_errors.model.windows import IGNORED_LABEL
 
+_MOST_NAMES_SHOWN = 4
 
-class BertForSpanClassification(BertPreTrainedModel):
-    """BERT with a linear token head, trained with a binary cross-entropy per class.
 
-    A token may belong to several classes, so each class has its own sigmoid. Shapes as in `windows`.
+class SpanClassification:
+    """An encoder with a linear token head, trained with a binary cross-entropy per class.
+
+    A token may belong to several classes, so each class has its own sigmoid. Shapes as in `windows`. `span_class` makes
+    a class of it for each family, with the family's own `PreTrainedModel`: that knows how weights are named and which
+    attention kernels there are.
 
     Parameters
     ----------
-    config : transformers.BertConfig
+    config : transformers.PreTrainedConfig
         `num_labels` is K, with the class `O`. With `one_segment`, question and context are both read as the first
-        segment: an encoder that was pretrained on single texts has an untrained embedding of the second.
+        segment: an encoder that was pretrained on single texts has an untrained embedding of the second, or none.
     """
 
-    def __init__(self, config: BertConfig):
+    def __init__(self, config: PreTrainedConfig):
         super().__init__(config)
         self.num_labels = config.num_labels
         self.one_segment = getattr(config, "one_segment", False)
-        self.bert = BertModel(config, add_pooling_layer=False)
-        dropout = config.classifier_dropout
-        self.dropout = nn.Dropout(config.hidden_dropout_prob if dropout is None else dropout)
+        setattr(self, self.base_model_prefix, new_encoder(config))
+        self.dropout = nn.Dropout(head_dropout(config))
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
 
@@ -60,8 +67,8 @@ class BertForSpanClassification(BertPreTrainedModel):
         TokenClassifierOutput
             `logits` of shape (B, L, K); with labels also `loss`, the mean over the labels that count.
         """
-        segments = None if self.one_segment else token_type_ids
-        hidden = self.bert(input_ids, attention_mask=attention_mask, token_type_ids=segments)[0]
+        segments = {} if self.one_segment else {"token_type_ids": token_type_ids}
+        hidden = self.base_model(input_ids, attention_mask=attention_mask, **segments)[0]
         logits = self.classifier(self.dropout(hidden))
         loss = None
         if labels is not None:
@@ -71,34 +78,49 @@ class BertForSpanClassification(BertPreTrainedModel):
         return TokenClassifierOutput(loss=loss, logits=logits)
 
 
+@functools.cache
+def span_class(config_class: type[PreTrainedConfig]) -> type[SpanClassification]:
+    """Return the network's class for a family, such as `RobertaForSpanClassification` for `RobertaConfig`."""
+    encoder_class = MODEL_MAPPING[config_class]
+    family = next(base for base in encoder_class.__mro__[1:] if base.__name__.endswith("PreTrainedModel"))
+    name = encoder_class.__name__.removesuffix("Model") + OUR_HEAD
+    return type(name, (SpanClassification, family), {"__module__": __name__, "__doc__": SpanClassification.__doc__})
+
+
+BertForSpanClassification = span_class(BertConfig)
+
+
 def load_network(
     checkpoint: Checkpoint, label_map: dict[str, int], seed: int, dropout: float | None = None
-) -> BertForSpanClassification:
+) -> SpanClassification:
     """Load the network of a checkpoint in float32.
 
-    A head that the checkpoint does not have is drawn from `seed`, and the global random state is left as it was.
-    `dropout` takes the place of the checkpoint's own probabilities.
+    A head that is not one of ours is left behind, whatever its shape. A new one is drawn from `seed`, and the global
+    random state is left as it was. `dropout` takes the place of the checkpoint's own probabilities.
 
     Raises
     ------
     ValueError
-        If weights of the encoder are missing (they would silently be random), not finite, or do not fit config.json.
+        If weights of the encoder are missing (they would silently be random), not finite, or do not fit config.json, or
+        if the encoder reads only what is left of a token.
     """
+    config_class = CONFIG_MAPPING[checkpoint.model_type]
     class_names = {column: name for name, column in label_map.items()}
-    options = {"num_labels": len(label_map), "label2id": label_map, "id2label": class_names, "use_cache": False}
+    config = config_class.from_pretrained(  # nosec B615 # a folder that is here has no revision
+        checkpoint.path, local_files_only=True, num_labels=len(label_map), label2id=label_map, id2label=class_names,
+        use_cache=False,
+    )  # fmt: skip
     if dropout is not None:
-        names = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
-        options |= dict.fromkeys(names, dropout)
-    config = BertConfig.from_pretrained(  # nosec B615 # a folder that is here has no revision
-        checkpoint.path, local_files_only=True, **options
-    )
+        set_dropout(config, dropout)
     if not checkpoint.has_head_in_weights:
         # Set afterwards: from_pretrained drops names that a configuration does not know.
         config.one_segment = checkpoint.one_segment
+    # The code that it names is not used, and whoever reads the saved folder shall not be asked to run it.
+    vars(config).pop("auto_map", None)
     try:
         with quiet_transformers(), torch.random.fork_rng():
             torch.manual_seed(seed)
-            network, report = BertForSpanClassification.from_pretrained(
+            network, report = span_class(config_class).from_pretrained(
                 checkpoint.path, config=config, dtype=torch.float32, use_safetensors=True, local_files_only=True,
                 output_loading_info=True, ignore_mismatched_sizes=True,
             )  # fmt: skip
@@ -106,15 +128,9 @@ def load_network(
         raise ValueError(
             f"{checkpoint.path}: expected config.json to describe the encoder; {type(error).__name__}: {error}"
         ) from error
-    other_sizes = sorted(name for name, *_ in report["mismatched_keys"])
-    if other_sizes:
-        raise ValueError(
-            f"{checkpoint.path}: expected weights of the sizes in config.json, found others for {other_sizes}; "
-            "take both from the same checkpoint"
-        )
-    missing = set(report["missing_keys"]) - (set() if checkpoint.has_head_in_weights else HEAD_TENSORS)
-    if missing:
-        raise ValueError(f"{checkpoint.path}: expected all weights of a BERT encoder, found none for {sorted(missing)}")
+    _check_loaded(checkpoint, network, report)
+    if not checkpoint.has_head_in_weights:
+        _draw_head(network, seed)
     if checkpoint.reader is not None:
         leave_out = () if has_head(checkpoint, label_map) else HEAD_TENSORS
         add_delta(network, checkpoint.reader / DELTA_FILE, leave_out)
@@ -124,20 +140,103 @@ def load_network(
             f"{checkpoint.training_folder}: expected finite weights, found NaN or infinity in {not_finite}; "
             "take another checkpoint"
         )
+    _check_reads_both_sides(checkpoint.path, network)
     return network
 
 
-def freeze_layers(network: BertForSpanClassification, num_layers: int) -> None:
-    """Exclude the embeddings and the lowest `num_layers` layers from training; 0 excludes nothing."""
-    layers = network.bert.encoder.layer
+def _check_loaded(checkpoint: Checkpoint, network: SpanClassification, report: dict) -> None:
+    """Raise ValueError if transformers has left out weights of the encoder, or drawn some; heads of others may go."""
+    not_needed = set() if checkpoint.has_head_in_weights else HEAD_TENSORS
+    other_sizes = {name for name, *_ in report["mismatched_keys"]} - not_needed
+    if other_sizes:
+        raise ValueError(
+            f"{checkpoint.path}: expected weights of the sizes in config.json, found others for {_some(other_sizes)}; "
+            "take both from the same checkpoint"
+        )
+    missing = set(report["missing_keys"]) - not_needed
+    if missing:
+        raise ValueError(
+            f"{checkpoint.path}: expected all weights of the {checkpoint.model_type} encoder in config.json, found "
+            f"none for {_some(missing)}; take both from the same checkpoint"
+        )
+    # What is numbered is one of many layers.
+    parts = "|".join(re.escape(name) for name, _ in network.base_model.named_children())
+    of_layer = re.compile(rf"(?:^|\.)(?:{parts})\.(?:.*\.)?[0-9]+\.")
+    unused = {name for name in report["unexpected_keys"] if of_layer.search(name)}
+    if unused:
+        raise ValueError(
+            f"{checkpoint.path}: expected weights of the layers in config.json only, found {_some(unused)}; take both "
+            "from the same checkpoint"
+        )
+
+
+def _some(names: set[str]) -> str:
+    """Return the first names of a set, and how many more there are."""
+    shown = sorted(names)[:_MOST_NAMES_SHOWN]
+    return str(shown) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "")
+
+
+def _draw_head(network: SpanClassification, seed: int) -> None:
+    """Draw a new head, as BERT's are: transformers takes over any tensors of the names and shapes of ours."""
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(seed)
+        nn.init.normal_(network.classifier.weight, std=getattr(network.config, "initializer_range", 0.02))
+        nn.init.zeros_(network.classifier.bias)
+
+
+def _check_reads_both_sides(path: Path, network: SpanClassification) -> None:
+    """Raise ValueError if what follows a token does not change its vector: only a decoder would train like that."""
+    ids = torch.linspace(0, network.config.vocab_size - 1, 8).long()
+    texts = torch.stack([ids, torch.cat([ids[:1], ids[1:].flip(0)])])
+    was_training = network.training
+    network.eval()
+    try:
+        with torch.no_grad(), quiet_transformers():
+            hidden = network.base_model(texts, attention_mask=torch.ones_like(texts))[0]
+    except Exception as error:
+        # What a model raises that needs more than a text has no common type.
+        raise ValueError(
+            f"{path}: expected an encoder that reads a text by itself, found a {network.config.model_type} that does "
+            f"not; {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        network.train(was_training)
+    if hidden.shape != (*texts.shape, network.config.hidden_size):
+        raise ValueError(
+            f"{path}: expected an encoder with one vector for each token, found a {network.config.model_type} with "
+            f"vectors of shape {tuple(hidden.shape)} for tokens of shape {tuple(texts.shape)}"
+        )
+    if torch.equal(hidden[0, 0], hidden[1, 0]):
+        raise ValueError(
+            f"{path}: expected an encoder, which reads both sides of a token, found a {network.config.model_type} that "
+            "reads only its left side; take an encoder, such as RoBERTa or ModernBERT"
+        )
+
+
+def freeze_layers(network: SpanClassification, num_layers: int) -> None:
+    """Exclude the embeddings, all else that feeds the layers, and the lowest `num_layers` of them from training.
+
+    0 excludes nothing.
+    """
+    encoder = network.base_model
+    layers = layers_of(encoder)
+    if num_layers and not len(layers):
+        raise ValueError(
+            f"frozen_layers: expected 0, since it is not known which modules of a {network.config.model_type} are its "
+            f"layers, found {num_layers}"
+        )
     if not 0 <= num_layers <= len(layers):
         raise ValueError(f"frozen_layers: expected 0 to {len(layers)}, the layers of the model, found {num_layers}")
     if num_layers:
-        for module in (network.bert.embeddings, *layers[:num_layers]):
-            module.requires_grad_(False)
+        # What feeds the layers has other names in each family, and may be used by several; what stands above them not.
+        encoder.requires_grad_(False)
+        above = [getattr(encoder, name, None) for name in ("final_norm", "norm")]
+        for module in [*layers[num_layers:], *above]:
+            if module is not None:
+                module.requires_grad_(True)
 
 
-def start_at_base_rate(network: BertForSpanClassification, labels: np.ndarray) -> None:
+def start_at_base_rate(network: SpanClassification, labels: np.ndarray) -> None:
     """Let a new head predict each class's share of the labels, of shape (tokens, K), from the first step on.
 
     Without it, the first epoch is spent on learning that spans are rare (Lin et al. 2017, arXiv 1708.02002,
@@ -148,7 +247,7 @@ def start_at_base_rate(network: BertForSpanClassification, labels: np.ndarray) -
         network.classifier.bias.copy_(torch.from_numpy(np.log(rate / (1 - rate))))
 
 
-def non_finite_weights(network: BertForSpanClassification) -> str | None:
+def non_finite_weights(network: SpanClassification) -> str | None:
     """Return the name of the first tensor with a weight that is NaN or infinite."""
     weights = network.named_parameters()
     return next((name for name, tensor in weights if not torch.isfinite(tensor).all()), None)

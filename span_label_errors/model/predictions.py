@@ -5,15 +5,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from span_label_errors.model.tokenizer import Template
 from span_label_errors.model.windows import TokenizedExample, Window
 from span_label_errors.spans.alignment import OUTSIDE
+
+# What a prediction calls the special tokens of whatever model, one row each.
+BEGINNING, SEPARATOR = "[CLS]", "[SEP]"
+# What a piece of a question is called that would be taken for the separator.
+_FORGED = "[UNK]"
 
 
 @dataclass(frozen=True, eq=False)
 class SpanPrediction:
     """A model's prediction for one example: the T tokens of `[CLS] question [SEP] context [SEP]`.
 
-    Unpacks as `pred_probs, tokens, labels`, and carries more by name.
+    Unpacks as `pred_probs, tokens, labels`, and carries more by name. The context begins at
+    `tokens.index("[SEP]") + 1`, whatever a model calls its special tokens and however many it has in one place. Tokens
+    that stand for no text, such as one for a space, are left out.
 
     Attributes
     ----------
@@ -21,7 +29,7 @@ class SpanPrediction:
         P(class) of each token; classes are independent, rows do not sum to one. Question and special
         tokens took no part in training: theirs mean nothing.
     tokens : list of str, length T
-        The piece of the original text that each token covers.
+        The piece of the original text that each token covers; "[UNK]" in place of a question's own "[SEP]".
     labels : ndarray of shape (T, K), int64
         0 or 1, from the example's answers.
     char_start, char_end : ndarray of shape (T,), int64
@@ -42,7 +50,10 @@ class SpanPrediction:
 
     def context_only(self) -> "SpanPrediction":
         """Return the same without question and special tokens."""
-        keep = self.is_context
+        return self.only(self.is_context)
+
+    def only(self, keep: np.ndarray) -> "SpanPrediction":
+        """Return the same with those tokens alone for which `keep`, of shape (T,), is true."""
         return SpanPrediction(
             self.pred_probs[keep],
             [token for token, is_kept in zip(self.tokens, keep, strict=True) if is_kept],
@@ -58,47 +69,54 @@ def join_windows(
     tokenized: Sequence[TokenizedExample],
     windows: Sequence[Window],
     window_probs: Sequence[np.ndarray],
-    tokenizer,
+    template: Template,
     label_map: dict[str, int],
 ) -> list[SpanPrediction]:
     """Take each token's probabilities from the window that owns it.
 
-    `[CLS]` and the question have those of the example's first window, the last `[SEP]` those of its last. The windows
-    are all those of the examples, in any order; `window_probs` holds an array of shape (L, K) for each.
+    `[CLS]` and the question have those of the example's first window, the last `[SEP]` those of its last; of several
+    special tokens in one place, the last counts. The windows are all those of the examples, in any order;
+    `window_probs` holds an array of shape (L, K) for each.
     """
     probs_of_examples = [
-        np.empty((len(example.question.token_ids) + len(example.context.token_ids) + 3, len(label_map)), np.float32)
+        np.zeros((len(example.question.token_ids) + len(example.context.token_ids) + 3, len(label_map)), np.float32)
         for example in tokenized
     ]
     for window, probs in zip(windows, window_probs, strict=True):
-        of_example = probs_of_examples[window.example_index]
-        owned = window.context_start + np.flatnonzero(window.owned)
-        of_example[window.token_start + owned] = probs[owned]
+        example, of_example = tokenized[window.example_index], probs_of_examples[window.example_index]
+        first_row = len(example.question.token_ids) + 2  # of the context
+        owned = np.flatnonzero(window.owned)
+        of_example[first_row + window.token_start + owned] = probs[window.context_start + owned]
         if window.token_start == 0:
-            of_example[: window.context_start] = probs[: window.context_start]
-        if window.token_end == len(tokenized[window.example_index].labels):
+            question_start = len(template.before)
+            if question_start:
+                of_example[0] = probs[question_start - 1]
+            of_example[1 : first_row - 1] = probs[question_start : question_start + len(example.question.token_ids)]
+            of_example[first_row - 1] = probs[window.context_start - 1]
+        if window.token_end == len(example.labels):
             of_example[-1] = probs[-1]
     return [
-        _lay_out(example, tokens, probs, tokenizer, label_map)
+        _lay_out(example, tokens, probs, label_map)
         for example, tokens, probs in zip(examples, tokenized, probs_of_examples, strict=True)
     ]
 
 
 def _lay_out(
-    example: dict, tokens: TokenizedExample, pred_probs: np.ndarray, tokenizer, label_map: dict[str, int]
+    example: dict, tokens: TokenizedExample, pred_probs: np.ndarray, label_map: dict[str, int]
 ) -> SpanPrediction:
     question, context = tokens.question, tokens.context
-    is_context = np.zeros(len(pred_probs), dtype=bool)
-    is_context[len(question.token_ids) + 2 : -1] = True
+    num_question, num_context = len(question.token_ids), len(context.token_ids)
+    is_context = np.repeat([False, True, False], [num_question + 2, num_context, 1])
     labels = np.zeros(pred_probs.shape, dtype=np.int64)
     labels[:, label_map[OUTSIDE]] = 1
     labels[is_context] = tokens.labels
-    question_texts, context_texts = question.texts(example["question"]), context.texts(example["context"])
-    return SpanPrediction(
+    question_texts = [_FORGED if text == SEPARATOR else text for text in question.texts(example["question"])]
+    prediction = SpanPrediction(
         pred_probs,
-        [tokenizer.cls_token, *question_texts, tokenizer.sep_token, *context_texts, tokenizer.sep_token],
+        [BEGINNING, *question_texts, SEPARATOR, *context.texts(example["context"]), SEPARATOR],
         labels,
         char_start=np.concatenate([[0], question.char_start, [0], context.char_start, [0]]),
         char_end=np.concatenate([[0], question.char_end, [0], context.char_end, [0]]),
         is_context=is_context,
     )
+    return prediction.only(np.concatenate([[True], question.has_text, [True], context.has_text, [True]]))

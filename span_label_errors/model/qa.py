@@ -11,12 +11,12 @@ from span_label_errors.model.checkpoints import (
     check_same_labels,
     fingerprint,
     has_head,
-    load_tokenizer,
     read_settings,
     resolve_checkpoint,
 )
-from span_label_errors.model.network import BertForSpanClassification, load_network, quiet_transformers
+from span_label_errors.model.network import SpanClassification, load_network, quiet_transformers
 from span_label_errors.model.predictions import SpanPrediction, join_windows
+from span_label_errors.model.tokenizer import Template, load_tokenizer
 from span_label_errors.model.windows import (
     Window,
     build_windows,
@@ -102,10 +102,12 @@ class QA:
             has_bfloat16 = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
             precision = "bfloat16" if has_bfloat16 else "float32"
         self.precision = precision
-        check_window_size(self.max_length, self.doc_stride, self.checkpoint.max_positions)
         with quiet_transformers():
             self.tokenizer = load_tokenizer(self.checkpoint)
-        self._model: BertForSpanClassification | None = None
+        self.template = Template.of(self.tokenizer)
+        num_special_tokens = self.template.num_special_tokens
+        check_window_size(self.max_length, self.doc_stride, self.checkpoint.max_positions, num_special_tokens)
+        self._model: SpanClassification | None = None
 
     @property
     def has_head(self) -> bool:
@@ -113,7 +115,7 @@ class QA:
         return has_head(self.checkpoint, self.label_map)
 
     @property
-    def model(self) -> BertForSpanClassification:
+    def model(self) -> SpanClassification:
         """The network, on the machine's accelerator if it has one; loaded on first use."""
         if self._model is None:
             self._model = load_network(self.checkpoint, self.label_map, self.seed).to(self.device).eval()
@@ -162,7 +164,7 @@ class QA:
                 self.tokenizer, chunk, self.label_map,
                 max_length=self.max_length, answers=self.answers, first_index=first_index,
             )  # fmt: skip
-            windows = build_windows(tokenized, self.tokenizer, max_length=self.max_length, doc_stride=self.doc_stride)
+            windows = build_windows(tokenized, self.template, max_length=self.max_length, doc_stride=self.doc_stride)
             window_probs: list[np.ndarray] = [np.empty(0)] * len(windows)
             num_done = 0
             for batch in self._batches(windows, batch_size):
@@ -172,7 +174,7 @@ class QA:
                 num_done += len(batch)
                 if on_batch is not None:
                     on_batch((first_index + len(chunk) * (num_done / len(windows))) / len(examples))
-            yield from join_windows(chunk, tokenized, windows, window_probs, self.tokenizer, self.label_map)
+            yield from join_windows(chunk, tokenized, windows, window_probs, self.template, self.label_map)
 
     def _batches(self, windows: Sequence[Window], batch_size: int | None) -> Iterator[list[int]]:
         """Yield the indices of the windows of each batch, the longest windows first."""
@@ -186,7 +188,7 @@ class QA:
     @torch.inference_mode()
     def _window_probs(self, windows: Sequence[Window]) -> np.ndarray:
         """Return the probabilities of a batch of windows, of shape (B, L, K)."""
-        batch = pad_windows([model_inputs(window) for window in windows], self.tokenizer.pad_token_id)
+        batch = pad_windows([model_inputs(window) for window in windows], self.template.padding_id)
         inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             logits = self.model(**inputs).logits

@@ -22,7 +22,7 @@ from span_label_errors.model.checkpoints import (
     read_seen_contexts,
 )
 from span_label_errors.model.network import (
-    BertForSpanClassification,
+    SpanClassification,
     freeze_layers,
     load_network,
     quiet_transformers,
@@ -100,7 +100,8 @@ class QATrainer:
         check_same_labels(qa.checkpoint, self.label_map)
         same_length = max_seq_length == qa.max_length
         self.doc_stride = qa.doc_stride if same_length else min(qa.doc_stride, max_seq_length // 3)
-        check_window_size(max_seq_length, self.doc_stride, qa.checkpoint.max_positions)
+        num_special_tokens = qa.template.num_special_tokens
+        check_window_size(max_seq_length, self.doc_stride, qa.checkpoint.max_positions, num_special_tokens)
 
     def start(self) -> QA:
         """Return the model that training starts from, to predict as it is, with the windows of this trainer.
@@ -194,13 +195,13 @@ class QATrainer:
             self, dataset, output_dir, num_train_epochs, seed=seed, head_learning_rate=head_learning_rate,
             frozen_layers=frozen_layers, dropout=dropout, **training_arguments,
         )  # fmt: skip
-        windows = build_windows(
-            tokenized, self.qa.tokenizer, max_length=self.max_seq_length, doc_stride=self.doc_stride
-        )
+        windows = build_windows(tokenized, self.qa.template, max_length=self.max_seq_length, doc_stride=self.doc_stride)
+        # A window of which no token counts, such as one of spaces only, has no mean loss.
+        windows = [window for window in windows if window.owned.any()]
 
         def collate(batch: Sequence[Window]) -> dict[str, torch.Tensor]:
             items = [training_item(window, tokenized[window.example_index].labels) for window in batch]
-            return pad_windows(items, self.qa.tokenizer.pad_token_id)
+            return pad_windows(items, self.qa.template.padding_id)
 
         is_first = arguments.process_index == 0
         with new_folder(output_dir) if is_first else contextlib.nullcontext() as folder:
@@ -239,7 +240,7 @@ class QATrainer:
                 "make the QA and the QATrainer again"
             )
 
-    def _save(self, network: BertForSpanClassification, folder: Path, dataset: Sequence[dict]) -> None:
+    def _save(self, network: SpanClassification, folder: Path, dataset: Sequence[dict]) -> None:
         with quiet_transformers(), tensors_error_as_oserror(folder):
             network.save_pretrained(folder)
             self.qa.tokenizer.save_pretrained(folder)
@@ -269,7 +270,7 @@ def prepare_training(
     frozen_layers: int = 0,
     dropout: float | None = None,
     **training_arguments,
-) -> tuple[list[TokenizedExample], TrainingArguments, BertForSpanClassification]:
+) -> tuple[list[TokenizedExample], TrainingArguments, SpanClassification]:
     """Check the arguments of `QATrainer.train`, and return its examples, `TrainingArguments` and new network."""
     if not num_train_epochs > 0:
         raise ValueError(f"num_train_epochs: expected a number above 0, found {num_train_epochs!r}")
@@ -300,7 +301,7 @@ def prepare_training(
     )
     network = load_network(qa.checkpoint, trainer.label_map, seed, dropout)
     if not qa.has_head:
-        start_at_base_rate(network, np.concatenate([example.labels for example in tokenized]))
+        start_at_base_rate(network, np.concatenate([example.labels[example.context.has_text] for example in tokenized]))
     freeze_layers(network, frozen_layers)
     return tokenized, arguments, network
 

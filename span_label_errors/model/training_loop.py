@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer, TrainingArguments, enable_full_determinism, get_scheduler, set_seed
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from span_label_errors.model.network import BertForSpanClassification, non_finite_weights
+from span_label_errors.model.network import SpanClassification, non_finite_weights
 from span_label_errors.model.training_states import TrainingState, TrainingStates
 from span_label_errors.model.windows import IGNORED_LABEL, Window
 
@@ -112,7 +112,7 @@ def share_of_process(
 
 
 def train_network(
-    network: BertForSpanClassification,
+    network: SpanClassification,
     windows: Sequence[Window],
     collate: Callable[[Sequence[Window]], dict[str, torch.Tensor]],
     args: TrainingArguments,
@@ -219,7 +219,7 @@ def train_network(
 
 
 def new_optimizer(
-    network: BertForSpanClassification, args: TrainingArguments, head_learning_rate: float | None
+    network: SpanClassification, args: TrainingArguments, head_learning_rate: float | None
 ) -> torch.optim.Optimizer:
     """Return the optimizer that `args` name, with groups for the head and for what does not decay."""
     head = {id(weights) for weights in network.classifier.parameters()}
@@ -243,7 +243,7 @@ def new_optimizer(
 class _Run:
     """All that the next step of a training depends on."""
 
-    network: BertForSpanClassification
+    network: SpanClassification
     optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LRScheduler
     scaler: torch.amp.GradScaler | None

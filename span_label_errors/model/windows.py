@@ -1,10 +1,10 @@
 """Tokenize examples, and read long contexts in overlapping windows.
 
-Each window is `[CLS] question [SEP] part of the context [SEP]`. Windows overlap by `doc_stride` context
-tokens, as in the question-answering example of `transformers`. Every context token is owned by exactly
-one window, the one that shows it with most context on both sides (the "max context" rule of the SQuAD
-script of Devlin et al. 2019, arXiv 1810.04805): its probability is read there, and its label counts
-there in training.
+Each window is `[CLS] question [SEP] part of the context [SEP]`, with the special tokens of the model's own
+template. Windows overlap by `doc_stride` context tokens, as in the question-answering example of
+`transformers`. Every context token that stands for text is owned by exactly one window, the one that shows
+it with most context on both sides (the "max context" rule of the SQuAD script of Devlin et al. 2019, arXiv
+1810.04805): its probability is read there, and its label counts there in training.
 
 In shapes, an example has Q question tokens and C context tokens, a window L tokens, a batch B windows of which the
 longest has L tokens, and a label map K classes.
@@ -18,9 +18,10 @@ import numpy as np
 import torch
 
 from span_label_errors.data.squad import problem_of_example
+from span_label_errors.model.tokenizer import Template
 from span_label_errors.spans.alignment import TokenizedText, answer_spans, token_labels, tokenize_texts
 
-NUM_SPECIAL_TOKENS = 3  # [CLS], [SEP], [SEP]
+FEWEST_SPECIAL_TOKENS = 3  # [CLS], [SEP], [SEP]; where a question is followed by two, there are four
 IGNORED_LABEL = -100  # of a token that does not count in the loss, as elsewhere in PyTorch
 
 
@@ -45,9 +46,9 @@ class Window:
     example_index: int
     token_start: int
     token_end: int
-    input_ids: np.ndarray  # (L,) with L = 3 + Q + token_end - token_start
+    input_ids: np.ndarray  # (L,) with L = special tokens + Q + token_end - token_start
     context_start: int  # position in input_ids of context token `token_start`
-    owned: np.ndarray  # (token_end - token_start,) bool
+    owned: np.ndarray  # (token_end - token_start,) bool; never a token that stands for no text
 
     @property
     def context_positions(self) -> slice:
@@ -55,16 +56,24 @@ class Window:
         return slice(self.context_start, self.context_start + self.token_end - self.token_start)
 
 
-def check_window_size(max_length: int, doc_stride: int, model_max_length: int | None = None) -> None:
-    """Raise ValueError if a window is longer than the model's positions, or cannot advance beside a long question."""
-    if max_length < NUM_SPECIAL_TOKENS + 2:
-        raise ValueError(f"max_length: expected at least {NUM_SPECIAL_TOKENS + 2}, found {max_length}")
+def check_window_size(
+    max_length: int,
+    doc_stride: int,
+    model_max_length: int | None = None,
+    num_special_tokens: int = FEWEST_SPECIAL_TOKENS,
+) -> None:
+    """Raise ValueError if a window is longer than the model's positions, or cannot advance beside a long question.
+
+    `num_special_tokens` is that of the model's template; without a model, the fewest that one has.
+    """
+    if max_length < num_special_tokens + 2:
+        raise ValueError(f"max_length: expected at least {num_special_tokens + 2}, found {max_length}")
     if model_max_length is not None and max_length > model_max_length:
         raise ValueError(
             f"max_length: expected at most {model_max_length}, the positions that the model has, found {max_length}; "
             "longer contexts are read in several windows"
         )
-    largest = max_length - NUM_SPECIAL_TOKENS - max_question_tokens(max_length) - 1
+    largest = max_length - num_special_tokens - max_question_tokens(max_length, num_special_tokens) - 1
     if not 0 <= doc_stride <= largest:
         raise ValueError(
             f"doc_stride: expected 0 to {largest} for max_length={max_length} (the overlap must be smaller than the "
@@ -72,9 +81,9 @@ def check_window_size(max_length: int, doc_stride: int, model_max_length: int | 
         )
 
 
-def max_question_tokens(max_length: int) -> int:
+def max_question_tokens(max_length: int, num_special_tokens: int = FEWEST_SPECIAL_TOKENS) -> int:
     """Return how many question tokens a window holds: at most half of it."""
-    return (max_length - NUM_SPECIAL_TOKENS) // 2
+    return (max_length - num_special_tokens) // 2
 
 
 def tokenize_examples(
@@ -117,12 +126,12 @@ def tokenize_examples(
     distinct = list(dict.fromkeys(example["context"] for example in examples))
     tokens_of = dict(zip(distinct, tokenize_texts(tokenizer, distinct), strict=True))
     contexts = [tokens_of[example["context"]] for example in examples]
-    limit = max_question_tokens(max_length)
+    limit = max_question_tokens(max_length, Template.of(tokenizer).num_special_tokens)
     tokenized: list[TokenizedExample] = []
     rows = zip(examples, questions, contexts, strict=True)
     for example_index, (example, question, context) in enumerate(rows, start=first_index):
         where = f"example {example_index} (id {example.get('id')!r})"
-        if not len(context.token_ids):
+        if not context.has_text.any():
             raise ValueError(f"{where}: expected a context of at least one token, found none")
         try:
             labels = token_labels(context, answer_spans(example, label_map, answers), label_map)
@@ -173,23 +182,25 @@ def owning_window(ranges: Sequence[tuple[int, int]]) -> np.ndarray:
 
 
 def build_windows(
-    tokenized: Sequence[TokenizedExample], tokenizer, *, max_length: int, doc_stride: int
+    tokenized: Sequence[TokenizedExample], template: Template, *, max_length: int, doc_stride: int
 ) -> list[Window]:
     """Cut every example into windows of at most `max_length` tokens, question and special tokens included.
 
     Neighbouring windows share `doc_stride` context tokens.
     """
-    check_window_size(max_length, doc_stride)
-    cls_id, sep_id = [tokenizer.cls_token_id], [tokenizer.sep_token_id]
+    check_window_size(max_length, doc_stride, num_special_tokens=template.num_special_tokens)
+    before, between, behind = (
+        np.array(part, np.int64) for part in (template.before, template.between, template.behind)
+    )
     windows = []
     for example_index, example in enumerate(tokenized):
-        prefix = np.concatenate([cls_id, example.question.token_ids, sep_id])
-        window_size = max_length - len(prefix) - 1
+        prefix = np.concatenate([before, example.question.token_ids, between])
+        window_size = max_length - len(prefix) - len(behind)
         ranges = window_ranges(len(example.context.token_ids), window_size, doc_stride)
-        owner = owning_window(ranges)
+        owner, has_text = owning_window(ranges), example.context.has_text
         for window_index, (token_start, token_end) in enumerate(ranges):
-            owned = owner[token_start:token_end] == window_index
-            input_ids = np.concatenate([prefix, example.context.token_ids[token_start:token_end], sep_id])
+            owned = (owner[token_start:token_end] == window_index) & has_text[token_start:token_end]
+            input_ids = np.concatenate([prefix, example.context.token_ids[token_start:token_end], behind])
             windows.append(Window(example_index, token_start, token_end, input_ids, len(prefix), owned))
     return windows
 

@@ -5,7 +5,7 @@ import json
 import platform
 import shutil
 import subprocess  # nosec B404 # one command, which is fixed
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from span_label_errors.results.npz import NpzWriter
 from span_label_errors.results.read import LOCK_FILE, REVIEW_FILE, RUN_FILE, TABLE_FILE, array_files, listed_files
 from span_label_errors.spans.alignment import AnswerSpan, answer_spans, span_classes
 
-_ROWS_AT_ONCE = 10_000  # of the table: a row group in Parquet
+# A part of the table, which is a row group in Parquet: at most so many rows, or about so many tokens of long contexts.
+_ROWS_AT_ONCE, _TOKENS_AT_ONCE = 10_000, 2**20
 _LIBRARIES = ("cleanlab", "datasets", "numpy", "scikit-learn", "tokenizers", "torch", "torchmetrics", "transformers")
 
 
@@ -48,8 +49,8 @@ def write_outputs(
         - `labels.npz`: the same keys, 0 or 1 of shape (C,), int64;
         - `tokens.npz`: the same keys, the texts of the tokens, of shape (C,);
         - `questions.npz`: the same keys, each a 0-dimensional string (NumPy drops U+0000 at its end);
-        - `out_of_fold.parquet`: one row per example, in row groups of at most 10,000, so that it can be read in parts
-          with `pyarrow.parquet.ParquetFile(…).iter_batches()`;
+        - `out_of_fold.parquet`: one row per example, in row groups of at most 10,000 (of long contexts fewer), so that
+          it can be read in parts with `pyarrow.parquet.ParquetFile(…).iter_batches()`;
         - `run.json`: parameters, versions, hashes, splits, metrics, times.
 
         With several span classes the first two have one file per class, `pred_probs_PER.npz`.
@@ -120,14 +121,24 @@ def _write_results(folder: Path, examples: Sequence[dict], out_of_fold: OutOfFol
         files = [
             (stack.enter_context(NpzWriter(folder / name)), column) for name, column in array_files(classes).items()
         ]
-        for start in range(0, len(examples), _ROWS_AT_ONCE):
-            part = slice(start, start + _ROWS_AT_ONCE)
-            columns = _columns(examples[part], out_of_fold.predictions[part], out_of_fold.fold[part], out_of_fold)
+        for part, predictions in _parts(out_of_fold.predictions):
+            columns = _columns(examples[part], predictions, out_of_fold.fold[part], out_of_fold)
             table_file.write_table(pa.table({name: columns[name] for name in schema.names}, schema=schema))
             for array_file, column in files:
                 for cell in columns[column]:
                     array_file.write(np.array(cell, dtype=np.str_) if column in ("tokens", "question") else cell)
-            del columns  # before those of the next part are made
+            del columns, predictions  # before those of the next part are made
+
+
+def _parts(predictions: Sequence[SpanPrediction]) -> Iterator[tuple[slice, list[SpanPrediction]]]:
+    """Yield the predictions part by part, each with its place among all."""
+    start, num_tokens, part = 0, 0, []
+    for end in range(1, len(predictions) + 1):
+        part.append(predictions[end - 1])
+        num_tokens += len(part[-1].tokens)
+        if end == len(predictions) or len(part) == _ROWS_AT_ONCE or num_tokens >= _TOKENS_AT_ONCE:
+            yield slice(start, end), part
+            start, num_tokens, part = end, 0, []
 
 
 def out_of_fold_table(examples: Sequence[dict], out_of_fold: OutOfFold) -> pa.Table:

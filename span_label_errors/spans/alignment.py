@@ -1,17 +1,19 @@
 """Align answer spans, which count characters, with tokens.
 
 All offsets are half-open character ranges of the original text: a token is the piece `text[char_start:char_end]`,
-whatever the tokenizer did to it (lower-casing, stripped accents, `[UNK]`).
+whatever the tokenizer did to it (lower-casing, stripped accents, `[UNK]`). A token that stands for no text, such as one
+for a space, has an empty range.
 """
 
 import re
 import sys
-import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 
+from span_label_errors.spans.offsets import WORD_MARK, surface_offsets
 from span_label_errors.spans.text import overlaps
 
 OUTSIDE = "O"
@@ -32,6 +34,11 @@ class TokenizedText(NamedTuple):
     token_ids: np.ndarray  # (T,) int64, in the tokenizer's vocabulary
     char_start: np.ndarray  # (T,) int64
     char_end: np.ndarray  # (T,) int64
+
+    @property
+    def has_text(self) -> np.ndarray:
+        """Which tokens stand for a piece of the text, (T,) bool."""
+        return self.char_start < self.char_end
 
     def texts(self, text: str) -> list[str]:
         """Return the T pieces of the original text that the tokens cover."""
@@ -115,29 +122,37 @@ def tokenize_texts(tokenizer, texts: Sequence[str]) -> list[TokenizedText]:
         return_attention_mask=False,
         return_token_type_ids=False,
         truncation=False,
-        # A text that happens to contain "[SEP]" must not be able to forge a separator.
+        # A text that happens to contain "[SEP]" must not be able to forge a separator (see `_special_ids`).
         split_special_tokens=True,
         # Texts longer than the model are cut into windows later; the warning would mislead.
         verbose=False,
     )
-    tokenized = []
-    for text, token_ids, offsets in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True):
-        offsets = np.asarray(offsets, dtype=np.int64).reshape(-1, 2)
-        char_start, char_end = offsets[:, 0], offsets[:, 1]
-        if not text.isascii():
-            char_end = np.array([_with_combining_marks(text, end) for end in char_end], dtype=np.int64)
-        tokenized.append(TokenizedText(np.asarray(token_ids, dtype=np.int64), char_start, char_end))
-    return tokenized
+    token_ids = _flat(encoded["input_ids"])
+    char_start, char_end = _flat(pair for of_text in encoded["offset_mapping"] for pair in of_text).reshape(-1, 2).T
+    text_index = np.repeat(np.arange(len(texts)), [len(of_text) for of_text in encoded["input_ids"]])
+    is_forged = np.isin(token_ids, _special_ids(tokenizer))
+    if tokenizer.unk_token_id is not None:
+        token_ids[is_forged] = tokenizer.unk_token_id
+    elif is_forged.any():
+        token_ids, char_start, char_end, text_index = (
+            array[~is_forged] for array in (token_ids, char_start, char_end, text_index)
+        )
+    num_tokens = np.bincount(text_index, minlength=len(texts))
+    is_word_mark = token_ids == tokenizer.backend_tokenizer.token_to_id(WORD_MARK)
+    char_start, char_end = surface_offsets(texts, num_tokens, char_start, char_end, is_word_mark)
+    borders = np.cumsum(num_tokens)[:-1]
+    arrays = (np.split(array, borders) for array in (token_ids, char_start, char_end))
+    return [TokenizedText(*of_text) for of_text in zip(*arrays, strict=True)]
 
 
-def _with_combining_marks(text: str, char_end: int) -> int:
-    """Return where the character before `char_end` really ends.
+def _flat(rows: Iterable[Iterable[int]]) -> np.ndarray:
+    return np.fromiter(chain.from_iterable(rows), dtype=np.int64)
 
-    A tokenizer that strips accents leaves a combining mark at a token's end out of its offsets.
-    """
-    while 0 < char_end < len(text) and unicodedata.category(text[char_end]).startswith("M"):
-        char_end += 1
-    return char_end
+
+def _special_ids(tokenizer) -> list[int]:
+    """Return the ids that no text may have: in vocabularies of SentencePiece, special tokens are ordinary pieces."""
+    ids = {*tokenizer.all_special_ids, *tokenizer("", "")["input_ids"]}
+    return sorted(ids - {tokenizer.unk_token_id})
 
 
 def answer_spans(example: dict, label_map: dict[str, int], answers: str = "first") -> list[AnswerSpan]:
@@ -203,7 +218,7 @@ def token_labels(tokens: TokenizedText, spans: Sequence[AnswerSpan], label_map: 
     """
     labels = np.zeros((len(tokens.token_ids), len(label_map)), dtype=np.int64)
     for span in spans:
-        covered = overlaps((tokens.char_start, tokens.char_end), (span.char_start, span.char_end))
+        covered = overlaps((tokens.char_start, tokens.char_end), (span.char_start, span.char_end)) & tokens.has_text
         if not covered.any():
             raise ValueError(
                 f"expected the answer at characters {span.char_start} to {span.char_end} to cover a token, "

@@ -40,5 +40,5 @@ def test_labelled_tokens_are_the_answers(train):
         if labelled != "".join(example["answers"]["text"][0].split()):
             other.append(example["answers"]["text"][0])
     assert len(other) <= 3, other
-    windows = build_windows(tokenized, qa.tokenizer, max_length=384, doc_stride=128)
+    windows = build_windows(tokenized, qa.template, max_length=384, doc_stride=128)
     assert sum(window.owned.sum() for window in windows) == sum(len(tokens.context.token_ids) for tokens in tokenized)

@@ -182,8 +182,8 @@ def test_missing_file_is_not_looked_up_on_the_hub(name, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ([], "a list 'data' in the document; found list []"),
-        ({"data": ["T"]}, "a list 'paragraphs' in data[0]; found str 'T'"),
+        ("T", "articles, paragraphs or rows in {\"data\": […]}, in a list, or one a line; found str 'T'"),
+        ({"data": [{"paragraphs": []}, "T"]}, "a list 'paragraphs' in data[1]; found str 'T'"),
         ({"data": [{"paragraphs": None}]}, "a list 'paragraphs' in data[0]; found 'paragraphs' as NoneType None"),
         (
             {"data": [{"paragraphs": [{"qas": []}, {"context": "C"}]}]},

@@ -12,7 +12,7 @@ import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer, BertForTokenClassification, BertModel
+from transformers import AutoTokenizer, BertModel
 
 from span_label_errors.model.checkpoints import (
     EMBEDDED_SHA256,
@@ -177,29 +177,6 @@ def test_own_checkpoint_without_its_head_or_label_map_is_refused(own_bert):
     (own_bert / "label_map.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"label_map\.json: expected the label map that QATrainer writes"):
         resolve_checkpoint(own_bert)
-
-
-# Heads
-
-
-def test_head_for_other_labels_is_refused_and_the_advice_works(bert, tmp_path):
-    labels = {0: "O", 1: "B-PER", 2: "I-PER"}
-    label2id = {name: column for column, name in labels.items()}
-    model = BertForTokenClassification.from_pretrained(bert, num_labels=3, id2label=labels, label2id=label2id)
-    model.save_pretrained(bert)
-    with pytest.raises(ValueError, match="a head for other labels") as caught:
-        resolve_checkpoint(bert)
-    assert "['O', 'B-PER', 'I-PER']" in str(caught.value)
-    assert f"transformers.BertModel.from_pretrained('{bert}').save_pretrained(NEW_FOLDER)" in str(caught.value)
-
-    new_folder = tmp_path / "encoder"
-    BertModel.from_pretrained(str(bert)).save_pretrained(new_folder)
-    AutoTokenizer.from_pretrained(bert).save_pretrained(new_folder)
-    assert resolve_checkpoint(new_folder).label_map is None
-    loaded = load_network(resolve_checkpoint(new_folder), LABEL_MAP, seed=0).bert.state_dict()
-    encoder = model.bert.state_dict()
-    assert set(encoder) - set(loaded) <= {"pooler.dense.weight", "pooler.dense.bias"}
-    assert all(torch.equal(encoder[name], tensor) for name, tensor in loaded.items())
 
 
 # The Hub

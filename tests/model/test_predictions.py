@@ -8,6 +8,7 @@ from conftest import make_example
 from transformers import AutoTokenizer
 
 from span_label_errors.model.predictions import SpanPrediction, join_windows
+from span_label_errors.model.tokenizer import Template
 from span_label_errors.model.windows import build_windows, tokenize_examples
 
 LABEL_MAP = {"O": 0, "ANS": 1}
@@ -46,10 +47,11 @@ def test_prediction_survives_pickle(prediction):
 def test_joined_prediction_gives_text_offsets_and_labels(tiny_bert):
     tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
     example = make_example("a", "Oslo is  The capital.", "Where is it?", "The capital")
+    template = Template.of(tokenizer)
     tokenized = tokenize_examples(tokenizer, [example], LABEL_MAP, max_length=32)
-    windows = build_windows(tokenized, tokenizer, max_length=32, doc_stride=4)
+    windows = build_windows(tokenized, template, max_length=32, doc_stride=4)
     window_probs = [np.zeros((len(window.input_ids), 2), dtype=np.float32) for window in windows]
-    (prediction,) = join_windows([example], tokenized, windows, window_probs, tokenizer, LABEL_MAP)
+    (prediction,) = join_windows([example], tokenized, windows, window_probs, template, LABEL_MAP)
     # "it" is not in the vocabulary and has the pieces "i" and "t".
     rows = [
         ("[CLS]", 0, 0, 0), ("Where", 0, 5, 0), ("is", 6, 8, 0), ("i", 9, 10, 0), ("t", 10, 11, 0), ("?", 11, 12, 0),

@@ -83,7 +83,7 @@ def test_steps_are_those_of_plain_torch(tiny_bert, tmp_path):
     )  # fmt: skip
 
     tokenized = tokenize_examples(trainer.qa.tokenizer, examples, LABEL_MAP, max_length=48)
-    windows = build_windows(tokenized, trainer.qa.tokenizer, max_length=48, doc_stride=8)
+    windows = build_windows(tokenized, trainer.qa.template, max_length=48, doc_stride=8)
     items = [training_item(window, tokenized[window.example_index].labels) for window in windows]
     assert len(items) == 5
     network = load_network(trainer.qa.checkpoint, LABEL_MAP, seed=3, dropout=0.0)

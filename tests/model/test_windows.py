@@ -1,7 +1,5 @@
 """Cutting long contexts into windows."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from conftest import WORDS, cases, make_example
@@ -9,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from text_strategies import window_sizes
 
+from span_label_errors.model.tokenizer import Template
 from span_label_errors.model.windows import (
     IGNORED_LABEL,
     QuestionCutWarning,
@@ -24,7 +23,7 @@ from span_label_errors.model.windows import (
 from span_label_errors.spans.alignment import DEFAULT_LABEL_MAP, TokenizedText
 
 CLS, SEP, PAD = 101, 102, 7
-IDS_ONLY = SimpleNamespace(cls_token_id=CLS, sep_token_id=SEP)  # all that build_windows asks of a tokenizer
+BERT = Template((CLS,), (SEP,), (SEP,), (CLS,), (SEP,), PAD)
 WHOLE_WORDS = [word for word in WORDS if word.isalpha()]
 PROPERTY = cases(200)
 
@@ -88,7 +87,7 @@ def test_window_with_most_context_on_both_sides_owns_a_token(ranges, expected):
 def test_windows_of_two_examples_by_hand():
     # Windows of 8 tokens: [CLS], one for the question, [SEP], four for the context, [SEP].
     windows = build_windows(
-        [tokenized([50], [1, 2, 3, 4, 5, 6]), tokenized([50, 51], [9])], IDS_ONLY, max_length=8, doc_stride=2
+        [tokenized([50], [1, 2, 3, 4, 5, 6]), tokenized([50, 51], [9])], BERT, max_length=8, doc_stride=2
     )
     assert [window.input_ids.tolist() for window in windows] == [
         [CLS, 50, SEP, 1, 2, 3, 4, SEP],
@@ -107,7 +106,7 @@ def test_windows_of_two_examples_by_hand():
 
 
 def test_question_without_tokens_leaves_its_room_to_the_context():
-    (window,) = build_windows([tokenized([], [1, 2, 3, 4, 5])], IDS_ONLY, max_length=8, doc_stride=2)
+    (window,) = build_windows([tokenized([], [1, 2, 3, 4, 5])], BERT, max_length=8, doc_stride=2)
     assert window.input_ids.tolist() == [CLS, SEP, 1, 2, 3, 4, 5, SEP]
     assert window.context_positions == slice(2, 7)
 
@@ -121,7 +120,7 @@ def test_windows_are_those_that_the_tokenizer_cuts_itself(tiny_tokenizer, size, 
     context = " ".join(random.choices(WHOLE_WORDS, k=num_context))
     example = {"id": "a", "question": question, "context": context}
     (ours,) = tokenize_examples(tiny_tokenizer, [example], DEFAULT_LABEL_MAP, max_length=max_length)
-    windows = build_windows([ours], tiny_tokenizer, max_length=max_length, doc_stride=doc_stride)
+    windows = build_windows([ours], Template.of(tiny_tokenizer), max_length=max_length, doc_stride=doc_stride)
     reference = tiny_tokenizer(
         question,
         context,
@@ -174,7 +173,7 @@ def test_question_of_more_than_half_a_window_is_cut_and_counted(tiny_tokenizer):
     assert long.question.token_ids.tolist() == fits.question.token_ids.tolist() == expected
     assert long.question.texts(examples[0]["question"]) == ["who", "was", "the"]
     assert (long.num_question_tokens_cut, fits.num_question_tokens_cut) == (4, 0)
-    (window,) = build_windows([long], tiny_tokenizer, max_length=10, doc_stride=0)
+    (window,) = build_windows([long], Template.of(tiny_tokenizer), max_length=10, doc_stride=0)
     assert tiny_tokenizer.decode(window.input_ids) == "[CLS] who was the [SEP] in paris [SEP]"
 
 
@@ -203,7 +202,7 @@ def test_error_names_the_example_of_the_data_set(bad, message, tiny_tokenizer):
 
 def test_no_examples_give_nothing(tiny_tokenizer):
     assert tokenize_examples(tiny_tokenizer, [], DEFAULT_LABEL_MAP, max_length=10) == []
-    assert build_windows([], tiny_tokenizer, max_length=10, doc_stride=2) == []
+    assert build_windows([], BERT, max_length=10, doc_stride=2) == []
 
 
 def test_answer_behind_token_384_is_labelled_in_a_window_that_shows_it(embedded_tokenizer):
@@ -212,7 +211,7 @@ def test_answer_behind_token_384_is_labelled_in_a_window_that_shows_it(embedded_
     examples = [make_example("a", context, "Where and when?", "Paris 1817")]
     tokens = tokenize_examples(embedded_tokenizer, examples, DEFAULT_LABEL_MAP, max_length=384)
     assert np.flatnonzero(tokens[0].labels[:, 1]).tolist() == [500, 501]
-    windows = build_windows(tokens, embedded_tokenizer, max_length=384, doc_stride=128)
+    windows = build_windows(tokens, Template.of(embedded_tokenizer), max_length=384, doc_stride=128)
     # 384 - 3 special tokens - 4 of the question = 377 tokens of context a window; the next starts 249 later.
     assert [(window.token_start, window.token_end) for window in windows] == [(0, 377), (249, 602)]
     labelled_ids = []

@@ -1,10 +1,12 @@
 """What a run writes."""
 
+import dataclasses
 import hashlib
 import json
 import platform
 import shutil
 import subprocess
+import weakref
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from small_runs import LABELS, PARAMETERS, PROBS, five_examples, gather, one_cla
 
 from span_label_errors.cross_validation.out_of_fold import OutOfFold
 from span_label_errors.cross_validation.store import data_fingerprint
+from span_label_errors.model.predictions import SpanPrediction
 from span_label_errors.results import write as exports
 from span_label_errors.results.npz import read_npz
 from span_label_errors.results.read import read_outputs
@@ -134,28 +137,50 @@ def test_cleanlab_finds_the_wrong_labels_in_the_files(tmp_path, dataset, out_of_
 # The table
 
 
+class Watched(list):
+    """Predictions of which each is made when it is asked for, and who has them still."""
+
+    def __init__(self, predictions):
+        super().__init__(predictions)
+        self.held, self.most_held = weakref.WeakSet(), 0
+
+    def __getitem__(self, index):
+        prediction = dataclasses.replace(super().__getitem__(index))
+        self.held.add(prediction)
+        self.most_held = max(self.most_held, len(self.held))
+        return prediction
+
+    def __iter__(self):
+        raise AssertionError("all predictions are asked for at once")
+
+
 def test_large_table_is_written_part_by_part(tmp_path):
     """Only one part's predictions are there at a time."""
-    asked_for = []
-
-    class Watched(list):
-        def __getitem__(self, index):
-            asked_for.append(index)
-            return super().__getitem__(index)
-
-        def __iter__(self):
-            raise AssertionError("all predictions are asked for at once")
-
     dataset = [make_example(str(number), f"It is {number}", "What?", str(number)) for number in range(10_003)]
     prediction = [[0.5, 0.5, 0.5], [0.1, 0.2, 0.9]], [[1, 1, 0], [0, 0, 1]]
     predictions = [predict(example["context"], *prediction) for example in dataset]
-    written = gather(dataset, Watched(predictions), {"O": 0, "ANS": 1})
-    write_outputs(tmp_path, dataset, written, PARAMETERS, 1.0)
-    assert asked_for == [slice(0, 10_000), slice(10_000, 20_000)]
+    watched = Watched(predictions)
+    write_outputs(tmp_path, dataset, gather(dataset, watched, {"O": 0, "ANS": 1}), PARAMETERS, 1.0)
+    assert watched.most_held == 10_000
     file = pa.parquet.ParquetFile(tmp_path / "out_of_fold.parquet")
     assert [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)] == [10_000, 3]
     assert file.read().equals(out_of_fold_table(dataset, gather(dataset, predictions, {"O": 0, "ANS": 1})))
     assert [len(read_npz(tmp_path / f"{name}.npz")) for name in ("pred_probs", "tokens")] == [10_003] * 2
+
+
+def test_parts_of_long_contexts_have_fewer_examples(tmp_path):
+    """A million tokens are enough for a part, however few examples have them."""
+    num_tokens = 600_000
+    dataset = [make_example(str(number), "w " * num_tokens, "What?", "w") for number in range(3)]
+    offsets = np.arange(0, 2 * num_tokens, 2)
+    probs, labels = np.zeros((num_tokens, 2), dtype=np.float32), np.zeros((num_tokens, 2), dtype=np.int64)
+    is_context = np.ones(num_tokens, dtype=bool)
+    one = SpanPrediction(probs, ["w"] * num_tokens, labels, offsets, offsets + 1, is_context)
+    watched = Watched([one] * 3)
+    write_outputs(tmp_path, dataset, gather(dataset, watched, {"O": 0, "ANS": 1}), PARAMETERS, 1.0)
+    assert watched.most_held == 2
+    file = pa.parquet.ParquetFile(tmp_path / "out_of_fold.parquet")
+    assert [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)] == [2, 1]
 
 
 def test_table_has_a_row_an_example(tmp_path, dataset, out_of_fold):
