@@ -17,7 +17,7 @@ import pandas as pd
 from span_label_errors.files import write_file
 from span_label_errors.quality.label_errors import CORRECTED
 from span_label_errors.review.marks import Review, worst_reviews
-from span_label_errors.spans.text import Span, sentence_numbers
+from span_label_errors.spans.text import Span, sentence_numbers, word_spans
 
 _TEMPLATES = Path(__file__).resolve().parent
 # Of a context with more characters, only the sentences around the marks are shown; the rest unfolds.
@@ -84,7 +84,11 @@ def _card(review: Review) -> dict:
         "suggests_no_answer": review.suggests_no_answer,
         "answers": {kind: [review.context[slice(*span)] for span in spans] for kind, spans in marks.items()},
         "stretches": [
-            {"text": review.context[start:end], "pieces": _pieces(start, end, marks) if is_shown else None}
+            {
+                "text": review.context[start:end],
+                "num_words": len(word_spans(review.context[start:end])),
+                "pieces": _pieces(start, end, marks) if is_shown else None,
+            }
             for start, end, is_shown in _stretches(review.context, marks)
         ],
     }  # fmt: skip
