@@ -6,6 +6,7 @@ and its one style, and allows nothing else to run.
 
 import base64
 import hashlib
+import unicodedata
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -87,7 +88,7 @@ def _card(review: Review) -> dict:
             {
                 "text": review.context[start:end],
                 "num_words": len(word_spans(review.context[start:end])),
-                "pieces": _pieces(start, end, marks) if is_shown else None,
+                "pieces": _pieces(review.context, start, end, marks) if is_shown else None,
             }
             for start, end, is_shown in _stretches(review.context, marks)
         ],
@@ -106,13 +107,24 @@ def _stretches(context: str, marks: _Marks) -> list[tuple[int, int, bool]]:
     return [(start, end, bool(is_shown[number[start]])) for start, end in pairwise(borders)]
 
 
-def _pieces(start: int, end: int, marks: _Marks) -> list[tuple[int, int, list[str], list[str]]]:
-    """Cut a stretch wherever a mark begins or ends: (start, end, the kinds of marks that cover it, its edges)."""
+def _pieces(context: str, start: int, end: int, marks: _Marks) -> list[tuple[int, int, list[str], list[str]]]:
+    """Cut a stretch wherever a mark begins or ends: (start, end, the kinds of marks that cover it, its edges).
+
+    In a context with right-to-left letters, the directions of a piece stand with its edges.
+    """
     spans = [(kind, *span) for kind, of_kind in marks.items() for span in of_kind]
+    is_right_to_left = "rtl" in _direction(context)
     pieces = []
     for left, right in pairwise(sorted({start, end} | {at for _, *span in spans for at in span if start < at < end})):
         covering = [span for span in spans if span[1] <= left and right <= span[2]]
         edges = ["starts"] * any(span[1] == left for span in covering)
         edges += ["ends"] * any(span[2] == right for span in covering)
+        edges += _direction(context[left:right]) if is_right_to_left else []
         pieces.append((left, right, list(dict.fromkeys(kind for kind, *_ in covering)), edges))
     return pieces
+
+
+def _direction(text: str) -> list[str]:
+    """Return in which directions its letters and numbers run: "ltr", "rtl"."""
+    classes = {unicodedata.bidirectional(character) for character in text}
+    return ["ltr"] * bool(classes & {"L", "EN", "AN"}) + ["rtl"] * bool(classes & {"R", "AL"})
