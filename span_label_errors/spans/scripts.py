@@ -8,7 +8,7 @@ import unicodedata
 
 def _of_category(*names: str) -> str:
     """Return the characters of some general categories."""
-    return "".join(character for character in map(chr, range(0x20000)) if unicodedata.category(character) in names)
+    return "".join(character for character in map(chr, range(0x10000)) if unicodedata.category(character) in names)
 
 
 # Thai, Lao, Myanmar, Khmer, Tai Le, New Tai Lue, Tai Tham, Tai Viet, kana, bopomofo, Han: nothing there shows where
@@ -21,7 +21,9 @@ UNSPACED = (
 # But what is written in katakana is mostly one word of another language.
 KATAKANA = "\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uff66-\uff9f\u3099\u309a"
 # What goes with the letter before it: accents, vowel signs, and characters without width that hold a word together.
-MARKS = "\u00ad\u200c\u200d\u2060\U000e0100-\U000e01ef" + _of_category("Mn", "Mc", "Me")
+# Beyond 16 bits, only the variants of Han: a set of more takes ten times as long to look up.
+JOINERS = "\u00ad\u200c\u200d\u2060"
+_MARKS, _VARIANTS = JOINERS + _of_category("Mn", "Mc", "Me"), "\U000e0100-\U000e01ef"
 # Vowels before their consonant (Unicode's logical order exceptions); vowels, small kana, iteration and length marks
 # behind a letter; what stacks a consonant on the one before; the vowels of Thai and Lao that a consonant must close;
 # and the mark of a silent consonant.
@@ -29,10 +31,10 @@ _BEFORE = "\u0e40-\u0e44\u0ec0-\u0ec4\u19b5-\u19b7\u19ba\uaab5\uaab6\uaab9\uaabb
 BEHIND = "\u0e30\u0e32\u0e33\u0e45\u0eb0\u0eb2\u0eb3\u0ebdぁぃぅぇぉゃゅょゎァィゥェォャュョヮー々ゝゞヽヾ\uff9e\uff9f"
 _STACKING, _CLOSED, _SILENT = "\u1039\u17d2\u1a60", "\u0e31\u0e37\u0eb1\u0eb7\u0ebb", "\u0e4c\u0ecc"
 _BASE = rf"(?=[^\W\d_])[{UNSPACED}]"
-_WITH_BASE = rf"(?:[{_STACKING}]|[{_CLOSED}][{MARKS}]*){_BASE}|{_BASE}[{MARKS}]?[{_SILENT}]"
-_CLUSTER = rf"[{_BEFORE}]*{_BASE}(?:{_WITH_BASE}|[{MARKS}{BEHIND}])*"
+_WITH_BASE = rf"(?:[{_STACKING}]|[{_CLOSED}][{_MARKS}]*){_BASE}|{_BASE}[{_MARKS}]?[{_SILENT}]"
+_CLUSTER = rf"[{_BEFORE}]*{_BASE}(?:{_WITH_BASE}|[{_MARKS}{BEHIND}]|[{_VARIANTS}])*"
 _UNSPACED_WORD = rf"(?=\w)[{KATAKANA}]+|{_CLUSTER}"
-_LETTER = rf"(?:(?:[^\W{UNSPACED}]|\d)[{MARKS}]*)"
+_LETTER = rf"(?:(?:[^\W{UNSPACED}]|\d)[{_MARKS}]*)"
 # Marks within a number; spaces that no line breaks at, and the full-width comma, only between groups of three digits.
 # Hebrew marks an abbreviation before its last letter.
 JOINT = (
@@ -41,7 +43,7 @@ JOINT = (
 )
 CURRENCY = _of_category("Sc")
 # A word keeps the marks that join its parts ("l'Étoile", "1,000") and those that belong to it ("$40", "47%", "C#").
-WORD = rf"{_UNSPACED_WORD}|[{CURRENCY}]?{_LETTER}+(?:(?:{JOINT}|[.,'’\-–·־՛՜՞]){_LETTER}+)*(?:[%٪％°#׳]|\+\+)?"
+WORD = rf"[{CURRENCY}]?{_LETTER}+(?:(?:{JOINT}|[.,'’\-–·־՛՜՞]){_LETTER}+)*(?:[%٪％°#׳]|\+\+)?|{_UNSPACED_WORD}"
 # Unicode's sentence terminals of living scripts. Greek asks with a semicolon. The full stop may belong to an
 # abbreviation, and does so where a text or a script has another one.
 FULL_STOPS = "։۔।॥။።៕។᙮꓿꯫。｡"

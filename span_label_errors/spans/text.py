@@ -12,10 +12,10 @@ import numpy as np
 from span_label_errors.spans.scripts import (
     BEHIND,
     FULL_STOPS,
+    JOINERS,
     JOINT,
     KATAKANA,
     MARK_BETWEEN,
-    MARKS,
     SENTENCE_END,
     UNSPACED,
     WORD,
@@ -24,7 +24,7 @@ from span_label_errors.spans.scripts import (
 Span = tuple[int, int]  # (char_start, char_end), half-open
 
 _WORD, _SENTENCE_END, _MARK_BETWEEN = map(re.compile, (WORD, SENTENCE_END, MARK_BETWEEN))
-_MARK_OF_LETTER, _JOINT, _OWN_FULL_STOP = re.compile(f"[{MARKS}]"), re.compile(JOINT), re.compile(f"[{FULL_STOPS}]")
+_JOINT, _OWN_FULL_STOP = re.compile(JOINT), re.compile(f"[{FULL_STOPS}]")
 _UNSPACED_LETTER, _WITHIN_KATAKANA = re.compile(f"[{UNSPACED}]"), re.compile(f"[{KATAKANA}](?![{BEHIND}])[{KATAKANA}]")
 # Two forms of a word mostly share their beginning: a rough stem for any language with an alphabet. A Hangul syllable
 # has two or three letters.
@@ -118,7 +118,7 @@ def cuts_letter_or_number(text: str, border: int) -> bool:
     """Return whether the place before the character `border` is inside a number, or a letter and what belongs to it."""
     if not 0 < border < len(text):
         return False
-    if _MARK_OF_LETTER.match(text, border) or any(_JOINT.match(text, mark) for mark in (border - 1, border)):
+    if _is_mark(text[border]) or any(_JOINT.match(text, mark) for mark in (border - 1, border)):
         return True
     beside = _beside(text, border)
     if beside.isdigit() or not beside.isalnum() or not _UNSPACED_LETTER.search(beside):
@@ -140,6 +140,11 @@ def _is_inside_word(text: str, border: int) -> bool:
 def _beside(text: str, border: int) -> str:
     """Return the letter before a character, without its marks, and the character."""
     letter = border - 1
-    while letter > 0 and _MARK_OF_LETTER.match(text, letter):
+    while letter > 0 and _is_mark(text[letter]):
         letter -= 1
     return text[letter] + text[border]
+
+
+def _is_mark(character: str) -> bool:
+    """Return whether a character goes with the letter before it."""
+    return not character.isascii() and (unicodedata.category(character)[0] == "M" or character in JOINERS)
