@@ -22,12 +22,11 @@ from span_label_errors.cross_validation.store import (
     fold_folder,
     fold_key,
     load_fold,
-    read_predictions,
 )
 from span_label_errors.files import file_sha256, project_root
 from span_label_errors.model.checkpoints import SEEN_CONTEXTS_FILE
 from span_label_errors.model.trainer import context_hash
-from span_label_errors.results.npz import read_npz
+from span_label_errors.results.npz import iterate_npz
 from span_label_errors.results.read import REVIEW_FILE, TABLE_FILE, array_files, read_outputs
 from span_label_errors.review.marks import worst_reviews
 from span_label_errors.spans.alignment import AnswerSpan, TokenizedText, span_classes, text_pieces, token_labels
@@ -184,13 +183,14 @@ def _check_probabilities(run: _Run) -> str:
 def _check_arrays(run: _Run) -> str:
     files = array_files(run.classes)
     for file, column in files.items():
-        arrays = read_npz(run.outputs_dir / file)
-        _expect(len(arrays) == len(run.table), f"{file}: expected {len(run.table)} arrays, found {len(arrays)}")
-        for example_index, (array, cell) in enumerate(zip(arrays, run.table[column], strict=True)):
+        cells, num_arrays = run.table[column].to_list(), 0
+        for array in iterate_npz(run.outputs_dir / file):
             _expect(
-                np.array_equal(np.asarray(array), np.asarray(cell)),
-                f"{file}: expected under {str(example_index)!r} what {TABLE_FILE} has for it, found other values",
+                num_arrays >= len(cells) or np.array_equal(array, np.asarray(cells[num_arrays])),
+                f"{file}: expected under {str(num_arrays)!r} what {TABLE_FILE} has for it, found other values",
             )
+            num_arrays += 1
+        _expect(num_arrays == len(cells), f"{file}: expected {len(cells)} arrays, found {num_arrays}")
     return f"the arrays of {len(files)} npz files are the columns of {TABLE_FILE}"
 
 
@@ -238,8 +238,7 @@ def _check_fold(run: _Run, fold: dict) -> None:
     try:
         report = json.loads((folder / "fold.json").read_text(encoding="utf-8"))
         key = fold_key(configuration_of(report))
-        load_fold(folder, key, rows[["context"]].to_dict("records"))
-        arrays = read_predictions(folder)
+        predictions = load_fold(folder, key, rows[["context"]].to_dict("records")).predictions
     except (OSError, ValueError, KeyError) as error:
         raise AuditError(f"{title}: {error}; name the folder of the run's folds with --folds") from error
     expected_folder = fold_folder(run.folds_dir, fold["fold"], len(run.record["folds"]), key).name
@@ -249,14 +248,18 @@ def _check_fold(run: _Run, fold: dict) -> None:
     _expect(found == expected, f"{title}: expected a fold from the checkpoint of run.json, found another")
     for name in ("seed", "training", "train_indices", "validation_indices"):
         _expect(report[name] == fold[name], f"{title}: expected the {name} of run.json, found others")
-    stored = {name: arrays[name] for name in ("char_start", "char_end")}
-    for kind in ("pred_probs", "labels"):
-        stored |= {f"{kind}_{name}": arrays[kind][:, run.record["label_map"][name]] for name in run.classes}
-    for column, values in stored.items():
-        _expect(
-            np.array_equal(np.concatenate(rows[column].to_list()), values),
-            f"{title}: expected the {column} of {TABLE_FILE} to be what it predicted, found other values",
-        )
+    for example_index, prediction in zip(fold["validation_indices"], predictions, strict=True):
+        stored = {"char_start": prediction.char_start, "char_end": prediction.char_end}
+        for name in run.classes:
+            class_column = run.record["label_map"][name]
+            stored[f"pred_probs_{name}"] = prediction.pred_probs[:, class_column]
+            stored[f"labels_{name}"] = prediction.labels[:, class_column]
+        for column, values in stored.items():
+            _expect(
+                np.array_equal(run.table[column].iloc[example_index], values),
+                f"{title}: expected the {column} of {TABLE_FILE} to be what it predicted, found other values in "
+                f"{run.where(example_index)}",
+            )
 
 
 def _check_models(run: _Run) -> str:

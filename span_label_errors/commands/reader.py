@@ -37,7 +37,7 @@ from span_label_errors.cross_validation.store import (
 from span_label_errors.data.diet import held_out_articles, with_agreed_answer
 from span_label_errors.data.hub import local_path
 from span_label_errors.data.sources import FILE_SUFFIXES
-from span_label_errors.data.squad import load_squad
+from span_label_errors.data.squad import ON_INVALID, load_squad
 from span_label_errors.files import check_writable, exclusive, file_sha256, new_folder
 from span_label_errors.model.checkpoints import (
     DELTA_FILE,
@@ -318,9 +318,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--max_length", type=int, help="tokens of a window, question included")
     parser.add_argument("--held_out", type=float, default=0.1, help="about this share of articles is not read")
     parser.add_argument("--recipe", default="{}", metavar="YAML", help="other arguments of QATrainer.train")
-    parser.add_argument(
-        "--on_invalid", choices=("raise", "drop"), default="raise", help="what to do with invalid examples"
-    )
+    parser.add_argument("--on_invalid", choices=ON_INVALID, default="raise", help="what to do with invalid examples")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of matrix products")
     parser.add_argument("--seed", type=int, default=0, help="everything random is derived from it")
     options = parser.parse_args(arguments)

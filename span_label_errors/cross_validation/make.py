@@ -5,7 +5,7 @@ import json
 import shutil
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,11 @@ from span_label_errors.cross_validation.store import (
     save_fold,
     save_training,
     unfinished_folder,
+)
+from span_label_errors.cross_validation.stored_predictions import (
+    StoredPredictions,
+    read_predictions,
+    save_predictions,
 )
 from span_label_errors.files import exclusive, replace_folder, write_file
 from span_label_errors.model.checkpoints import SEEN_CONTEXTS_FILE
@@ -154,18 +159,21 @@ class FoldMaking:
         try:
             training = self._trained() if plan.is_trained else self._not_trained()
             started = time.perf_counter()
-            predictions = self._predict()
+            save_predictions(model, plan.configuration["validation_indices"], self._predictions())
+            # Mapped from their files: those of a large fold need not be in memory.
+            contexts = [example["context"] for example in self._held_out]
+            stored = StoredPredictions.of_fold(contexts, read_predictions(model))
             report = {
                 "fold": plan.fold_index,
                 "key": plan.key,
                 **plan.configuration,
-                "metrics": evaluate_predictions(self._held_out, predictions, self.trainer.label_map),
+                "metrics": evaluate_predictions(self._held_out, stored, self.trainer.label_map),
                 **training,
                 "num_threads": torch.get_num_threads(),
                 "folder": plan.folder.name,
             }
             report["seconds"]["predict"] = time.perf_counter() - started
-            save_fold(model, report, predictions)
+            save_fold(model, report)
             replace_folder(model, plan.folder)
         except BaseException as error:
             error.add_note(
@@ -207,14 +215,15 @@ class FoldMaking:
         nothing = {"num_training_windows": 0, "num_training_questions_cut": 0, "seconds": {"train": 0.0}}
         return {"loss_history": [], **nothing}
 
-    def _predict(self) -> list[SpanPrediction]:
+    def _predictions(self) -> Iterator[SpanPrediction]:
         # Read back from the files, so that what is predicted is what was saved.
         trained = self._unfinished / MODEL_FOLDER
         model = self.trainer.load(trained) if self.plan.is_trained else self.trainer.start()
-        if not isinstance(model, QA):
-            return [prediction.context_only() for prediction in model.predict_batch(self._held_out)]
-        predicted = model.predictions(self._held_out, on_batch=self._show_predicted)
-        return [prediction.context_only() for prediction in predicted]
+        if isinstance(model, QA):
+            predicted = model.predictions(self._held_out, on_batch=self._show_predicted)
+        else:
+            predicted = model.predict_batch(self._held_out)
+        return (prediction.context_only() for prediction in predicted)
 
 
 def _describe(report: dict) -> str:

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.metrics import average_precision_score, log_loss
 
 from span_label_errors.model.predictions import SpanPrediction
 from span_label_errors.spans.alignment import answer_spans, span_classes
 from span_label_errors.spans.expected_f1 import best_span
+
+# A probability of 0 or 1 is as good as this far from it, so that no token makes the loss infinite.
+_SMALLEST = float(np.finfo(np.float64).eps)
 
 
 def evaluate_predictions(
@@ -18,7 +20,7 @@ def evaluate_predictions(
     Parameters
     ----------
     examples, predictions : sequences of equal length
-        Predictions are of the context tokens only.
+        Predictions are of the context tokens only. They are gone through several times, each held for a moment only.
     label_map : dict
 
     Returns
@@ -28,18 +30,51 @@ def evaluate_predictions(
         `average_precision` (of its tokens, over all examples; None if no token has the class),
         `base_rate` (share of its tokens: the average precision of chance), and `exact_match` and `f1`
         of the best span against the best-fitting given answer, in percent, as SQuAD counts them.
+
+    Raises
+    ------
+    ValueError
+        If a probability is not between 0 and 1.
     """
-    probs = np.concatenate([prediction.pred_probs for prediction in predictions])
-    labels = np.concatenate([prediction.labels for prediction in predictions])
-    classes = {}
-    for class_name in span_classes(label_map):
-        of_class, probs_of_class = labels[:, label_map[class_name]], probs[:, label_map[class_name]]
-        classes[class_name] = {
-            "average_precision": (float(average_precision_score(of_class, probs_of_class)) if of_class.any() else None),
-            "base_rate": float(of_class.mean()),
-            **_exact_match_and_f1(examples, predictions, label_map, class_name),
+    classes, loss, num_labels = span_classes(label_map), 0.0, 0
+    probs_of_labelled: dict[str, list[np.ndarray]] = {name: [] for name in classes}
+    for example, prediction in zip(examples, predictions, strict=True):
+        probs = prediction.pred_probs.astype(np.float64)
+        # NaN is in no range.
+        wrong = probs[~((probs >= 0) & (probs <= 1))]
+        if len(wrong):
+            raise ValueError(f"example {example['id']!r}: expected probabilities from 0 to 1, found {wrong[0]}")
+        likelihood = np.where(prediction.labels == 1, probs, 1 - probs)
+        loss -= float(np.log(likelihood.clip(_SMALLEST, 1 - _SMALLEST)).sum())
+        num_labels += likelihood.size
+        for name, found in probs_of_labelled.items():
+            column = label_map[name]
+            found.append(probs[prediction.labels[:, column] == 1, column])
+    num_tokens = num_labels // len(label_map)
+    of_classes = {}
+    for name in classes:
+        labelled = np.concatenate(probs_of_labelled[name])
+        of_classes[name] = {
+            "average_precision": _average_precision(labelled, predictions, label_map[name]) if len(labelled) else None,
+            "base_rate": len(labelled) / num_tokens,
+            **_exact_match_and_f1(examples, predictions, label_map, name),
         }
-    return {"loss": float(log_loss(labels.ravel(), probs.ravel().astype(np.float64))), "classes": classes}
+    return {"loss": loss / num_labels, "classes": of_classes}
+
+
+def _average_precision(labelled: np.ndarray, predictions: Sequence[SpanPrediction], column: int) -> float:
+    """Return the average precision of tokens, from the probabilities of those that have the class.
+
+    It is the mean, over these, of the precision among all tokens that are at least as likely. So only these are ever
+    held and sorted; the tokens of all examples are too many.
+    """
+    different, times = np.unique(labelled, return_counts=True)
+    num_between = np.zeros(len(different) + 1, dtype=np.int64)
+    for prediction in predictions:
+        rank = np.searchsorted(different, prediction.pred_probs[:, column].astype(np.float64), side="right")
+        num_between += np.bincount(rank, minlength=len(num_between))
+    num_labelled, num_all = times[::-1].cumsum()[::-1], num_between[:0:-1].cumsum()[::-1]
+    return float(times @ (num_labelled / num_all) / len(labelled))
 
 
 def described(metrics: dict) -> str:

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from span_label_errors.cross_validation.stored_predictions import StoredPredictions
+from span_label_errors.cross_validation.stored_predictions import (
+    PREDICTIONS_FOLDER,
+    StoredPredictions,
+    read_predictions,
+)
 from span_label_errors.files import file_sha256, write_file
-from span_label_errors.model.predictions import SpanPrediction
 
 FOLD_FILE = "fold.json"
-PREDICTIONS_FOLDER = "predictions"
 TRAINING_FILE = "training.json"
 MODEL_FOLDER = "model"
 # What shapes weights, splits, probabilities and metrics. If one of these modules does something else, all folds are
@@ -24,7 +24,6 @@ MODEL_FOLDER = "model"
 _CODE = ("spans/*.py", "data/squad.py", "model/*.py", "cross_validation/*.py")
 _LIBRARIES = ("accelerate", "numpy", "scikit-learn", "tokenizers", "torch", "torchmetrics", "transformers")
 _CONFIGURATION = ("data", "trainer", "training", "code", "seed", "train_indices", "validation_indices")
-_OF_TOKENS = ("char_start", "char_end", "pred_probs", "labels")
 
 
 @dataclass(frozen=True)
@@ -36,9 +35,11 @@ class Fold:
 
 
 def data_fingerprint(examples: Sequence[dict]) -> str:
-    """Return the SHA-256 of examples, their order included."""
+    """Return the SHA-256 of examples, their order included, whether or not they had to be repaired."""
     digest = hashlib.sha256()
     for example in examples:
+        if "repairs" in example:
+            example = {name: value for name, value in example.items() if name != "repairs"}
         digest.update(json.dumps(example, sort_keys=True).encode("utf-8"))
         digest.update(b"\n")
     return digest.hexdigest()
@@ -135,20 +136,11 @@ def load_training(unfinished: Path, key: str) -> dict:
     return record["training"]
 
 
-def save_fold(folder: Path, report: dict, predictions: Sequence[SpanPrediction]) -> None:
-    """Add predictions and report to a folder that holds a fold's model, or what the checkpoint that predicted has read.
+def save_fold(folder: Path, report: dict) -> None:
+    """Finish a fold whose model and predictions are in its folder.
 
-    The report has `key` and `validation_indices`; `fold.json` adds the SHA-256 of every file, and its own. The
-    predictions are of the context tokens of the held-out examples.
+    The report has `key` and `validation_indices`; `fold.json` adds the SHA-256 of every file, and its own.
     """
-    arrays = {
-        "example_index": np.asarray(report["validation_indices"], dtype=np.int64),
-        "num_tokens": np.array([len(prediction.tokens) for prediction in predictions], dtype=np.int64),
-    }
-    arrays |= {name: np.concatenate([getattr(prediction, name) for prediction in predictions]) for name in _OF_TOKENS}
-    (folder / PREDICTIONS_FOLDER).mkdir(exist_ok=True)
-    for name, array in arrays.items():
-        np.save(_array_file(folder, name), array, allow_pickle=False)
     _write_record(folder / FOLD_FILE, report, folder)
 
 
@@ -166,19 +158,6 @@ def load_fold(folder: Path, key: str, examples: Sequence[dict]) -> Fold:
     if not same_indices or len(examples) != len(arrays["num_tokens"]):
         raise ValueError(f"{PREDICTIONS_FOLDER} are of other examples than {FOLD_FILE}")
     return Fold(report, StoredPredictions.of_fold([example["context"] for example in examples], arrays))
-
-
-def read_predictions(folder: Path) -> dict[str, np.ndarray]:
-    """Return the arrays that `save_fold` wrote, mapped from their files; raise ValueError if they cannot be read."""
-    try:
-        names = ("example_index", "num_tokens", *_OF_TOKENS)
-        return {name: np.load(_array_file(folder, name), mmap_mode="r", allow_pickle=False) for name in names}
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{PREDICTIONS_FOLDER} cannot be read: {error}") from error
-
-
-def _array_file(folder: Path, name: str) -> Path:
-    return folder / PREDICTIONS_FOLDER / f"{name}.npy"
 
 
 def _write_record(file: Path, record: dict, folder: Path) -> None:

@@ -1,16 +1,90 @@
-"""Predictions that lie in the files of folds, and are read on access."""
+"""Predictions that lie in the files of folds: written one by one, and read on access."""
 
+import contextlib
+import hashlib
 import mmap
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from span_label_errors.model.predictions import SpanPrediction
 from span_label_errors.spans.alignment import text_pieces
 
+PREDICTIONS_FOLDER = "predictions"
+# One entry for each of n examples; for each of their T tokens; for each token of the different tokenized contexts.
+_OF_EXAMPLES = ("example_index", "num_tokens", "offsets_start")
+_OF_TOKENS, _OF_OFFSETS = ("pred_probs", "labels"), ("char_start", "char_end")
 # So many tokens are read before the maps give back the memory of what was read, some ten megabytes.
 _TOKENS_AT_ONCE = 2**18
+
+
+def save_predictions(folder: Path, example_indices: Iterable[int], predictions: Iterable[SpanPrediction]) -> None:
+    """Add predictions, of context tokens only, to a fold's folder, holding one of them at a time.
+
+    The offsets of tokens are written once for all examples that have the same.
+    """
+    start_of: dict[bytes, int] = {}
+    rows = []
+    with contextlib.ExitStack() as stack:
+        (folder / PREDICTIONS_FOLDER).mkdir(exist_ok=True)
+        files = {name: stack.enter_context(_ArrayFile(_file_of(folder, name))) for name in (*_OF_TOKENS, *_OF_OFFSETS)}
+        for example_index, prediction in zip(example_indices, predictions, strict=True):
+            offsets = [np.asarray(getattr(prediction, name), dtype=np.int64) for name in _OF_OFFSETS]
+            key = hashlib.sha256(np.concatenate(offsets).tobytes()).digest()
+            if key not in start_of:
+                start_of[key] = files["char_start"].num_rows
+                for name, array in zip(_OF_OFFSETS, offsets, strict=True):
+                    files[name].write(array)
+            files["pred_probs"].write(prediction.pred_probs)
+            files["labels"].write(prediction.labels.astype(np.int8))
+            rows.append((example_index, len(offsets[0]), start_of[key]))
+    for name, values in zip(_OF_EXAMPLES, np.array(rows, dtype=np.int64).T, strict=True):
+        np.save(_file_of(folder, name), values, allow_pickle=False)
+
+
+def read_predictions(folder: Path) -> dict[str, np.ndarray]:
+    """Return the arrays that `save_predictions` wrote, mapped from their files; ValueError if they cannot be read."""
+    try:
+        names = (*_OF_EXAMPLES, *_OF_TOKENS, *_OF_OFFSETS)
+        return {name: np.load(_file_of(folder, name), mmap_mode="r", allow_pickle=False) for name in names}
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{PREDICTIONS_FOLDER} cannot be read: {error}") from error
+
+
+def _file_of(folder: Path, name: str) -> Path:
+    return folder / PREDICTIONS_FOLDER / f"{name}.npy"
+
+
+class _ArrayFile:
+    """An `.npy` file that grows by rows; used in a `with` statement."""
+
+    def __init__(self, path: Path):
+        self.num_rows, self._rows, self._file = 0, None, path.open("wb")
+
+    def write(self, rows: np.ndarray) -> None:
+        """Add rows, of the type and shape of the first ones."""
+        if self._rows is None:
+            self._rows = rows[:0]
+            self._write_header()
+        self._file.write(np.ascontiguousarray(rows, dtype=self._rows.dtype).data)
+        self.num_rows += len(rows)
+
+    def _write_header(self) -> None:
+        # NumPy leaves room in it for any number of rows.
+        header = np.lib.format.header_data_from_array_1_0(self._rows)
+        header["shape"] = (self.num_rows, *self._rows.shape[1:])
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with self._file:
+            if self._rows is not None:
+                self._file.seek(0)
+                self._write_header()
 
 
 class _Place(NamedTuple):
@@ -19,7 +93,8 @@ class _Place(NamedTuple):
     context: str
     arrays: dict[str, np.ndarray]
     token_start: int
-    token_end: int
+    num_tokens: int
+    offsets_start: int
 
 
 class StoredPredictions(Sequence[SpanPrediction]):
@@ -38,14 +113,12 @@ class StoredPredictions(Sequence[SpanPrediction]):
         """Return the predictions of one fold for n contexts.
 
         The arrays are `num_tokens` of shape (n,), T together; `pred_probs` and `labels` of shape (T, K); `char_start`
-        and `char_end` of shape (T,).
+        and `char_end`, in which the offsets of an example's tokens begin at `offsets_start`, of shape (n,).
         """
-        ends = np.cumsum(arrays["num_tokens"], dtype=np.int64)
-        starts = ends - arrays["num_tokens"]
-        return cls(
-            _Place(context, arrays, int(start), int(end))
-            for context, start, end in zip(contexts, starts, ends, strict=True)
-        )
+        num_tokens = arrays["num_tokens"].tolist()
+        starts = (np.cumsum(num_tokens, dtype=np.int64) - num_tokens).tolist()
+        rows = zip(contexts, starts, num_tokens, arrays["offsets_start"].tolist(), strict=True)
+        return cls(_Place(context, arrays, *row) for context, *row in rows)
 
     @classmethod
     def in_order(
@@ -68,16 +141,17 @@ class StoredPredictions(Sequence[SpanPrediction]):
         return map(self._read, self._places)
 
     def _read(self, place: _Place) -> SpanPrediction:
-        tokens = slice(place.token_start, place.token_end)
-        names = ("pred_probs", "labels", "char_start", "char_end")
-        pred_probs, labels, char_start, char_end = (np.array(place.arrays[name][tokens]) for name in names)
+        tokens = slice(place.token_start, place.token_start + place.num_tokens)
+        offsets = slice(place.offsets_start, place.offsets_start + place.num_tokens)
+        pred_probs, labels = (place.arrays[name][tokens] for name in _OF_TOKENS)
+        char_start, char_end = (np.array(place.arrays[name][offsets]) for name in _OF_OFFSETS)
         self._num_read += len(char_start)
         if self._num_read >= _TOKENS_AT_ONCE:
             self._give_back()
         return SpanPrediction(
-            pred_probs,
+            np.array(pred_probs),
             text_pieces(place.context, char_start, char_end),
-            labels,
+            np.array(labels, dtype=np.int64),
             char_start=char_start,
             char_end=char_end,
             is_context=np.ones(len(char_start), dtype=bool),

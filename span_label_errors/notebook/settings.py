@@ -25,7 +25,9 @@ from pydantic import (
 from span_label_errors.cross_validation.pool import FoldPool
 from span_label_errors.cross_validation.splits import GROUP_BY, check_num_splits
 from span_label_errors.data.hub import local_path
-from span_label_errors.data.sources import DEMO_ERRORS_PATH, DEMO_SOURCE, FILE_SUFFIXES, describe, read_known_errors
+from span_label_errors.data.messages import describe
+from span_label_errors.data.sources import DEMO_ERRORS_PATH, DEMO_SOURCE, FILE_SUFFIXES, read_known_errors
+from span_label_errors.data.squad import ON_INVALID
 from span_label_errors.files import check_writable, clone_root, project_root
 from span_label_errors.model.checkpoints import EMBEDDED
 from span_label_errors.model.qa import PRECISIONS, QA
@@ -176,8 +178,8 @@ class TrainingParameters(_Parameters):
     )
     dataset_revision: _Revision | None = _field(None, "branch, tag or commit of a data set on the Hub")
     num_examples: int | None = _field(None, "use only the first examples; None for all", ge=2)
-    on_invalid: Literal["raise", "drop"] = _field(
-        "raise", 'invalid examples stop the run ("raise") or are left out ("drop")'
+    on_invalid: Literal[*ON_INVALID] = _field(
+        "raise", '"raise" an error about invalid examples, "drop" them, or "repair" what is certain'
     )
     answers: Literal["first", "all"] = _field("first", 'of several answers of one class, label the "first" or "all"')
     label_map: _LabelMap = _field(DEFAULT_LABEL_MAP, "class names and columns; O is needed, span classes are free")

@@ -1,7 +1,7 @@
 """Archives of one array per example, as the tutorial writes them and cleanlab takes them."""
 
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -63,6 +63,11 @@ def read_npz(filepath: str | Path) -> list[np.ndarray]:
     ValueError
         If the keys are not these, or an array holds Python objects, which are never unpickled.
     """
+    return list(iterate_npz(filepath))
+
+
+def iterate_npz(filepath: str | Path) -> Iterator[np.ndarray]:
+    """Yield what `read_npz` returns, holding one array at a time."""
     if not zipfile.is_zipfile(filepath):
         # numpy would take it for a single array, or for a pickle.
         Path(filepath).stat()  # raises FileNotFoundError if it does not exist
@@ -72,4 +77,5 @@ def read_npz(filepath: str | Path) -> list[np.ndarray]:
         if set(archive.files) != set(keys):
             unexpected = sorted(set(archive.files) - set(keys))[:5]
             raise ValueError(f"{filepath}: expected the keys '0' to '{len(keys) - 1}', found {unexpected}")
-        return [archive[key] for key in keys]
+        for key in keys:
+            yield archive[key]

@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
@@ -32,7 +33,8 @@ def read_outputs(outputs_dir: str | Path) -> tuple[pd.DataFrame, dict]:
     Returns
     -------
     table : DataFrame
-        `out_of_fold.parquet`.
+        `out_of_fold.parquet`. Labels are int8. Rows of one context share its text, tokens and offsets, which are
+        read-only: a question more takes the memory of its labels and probabilities.
     record : dict
         `run.json`.
 
@@ -52,10 +54,38 @@ def read_outputs(outputs_dir: str | Path) -> tuple[pd.DataFrame, dict]:
             raise FileNotFoundError(f"{file}: listed in {RUN_FILE}, but missing; run the training notebook again")
         if file_sha256(file) != expected:
             raise ValueError(f"{file}: expected the file that {RUN_FILE} lists, found other content; run it again")
-    table = pa.parquet.read_table(folder / TABLE_FILE).to_pandas()
+    return _read_table(folder / TABLE_FILE), record
+
+
+def _read_table(file: Path) -> pd.DataFrame:
+    contexts: dict[str, str] = {}
+    first_of: dict[str, dict[str, np.ndarray]] = {name: {} for name in ("tokens", "char_start", "char_end")}
+    parts = []
+    with pa.parquet.ParquetFile(file) as stored:
+        schema = pa.schema(
+            field.with_type(pa.list_(pa.int8())) if field.name.startswith("labels_") else field
+            for field in stored.schema_arrow
+        )
+        for number in range(stored.num_row_groups):
+            part = stored.read_row_group(number).cast(schema).to_pandas()
+            # As Python's own texts, which rows can share; pandas would keep a copy for each.
+            texts = [contexts.setdefault(context, context) for context in part["context"]]
+            part["context"] = pd.Series(texts, dtype=object)
+            for name, first in first_of.items():
+                part[name] = [_shared(*row, first) for row in zip(texts, part[name], strict=True)]
+            parts.append(part)
+    table = pd.concat(parts, ignore_index=True)
     # Arrow keeps the memory that reading took, hundreds of megabytes for a large table.
     pa.default_memory_pool().release_unused()
-    return table, record
+    return table
+
+
+def _shared(context: str, cell: np.ndarray, first: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the first cell of a context, if it equals this one."""
+    if context not in first:
+        first[context] = cell.copy()  # else it would keep those of all other contexts
+        first[context].flags.writeable = False
+    return first[context] if np.array_equal(first[context], cell) else cell
 
 
 def _read_record(folder: Path) -> dict:

@@ -24,6 +24,7 @@ from span_label_errors.cross_validation.store import (
     load_fold,
     save_fold,
 )
+from span_label_errors.cross_validation.stored_predictions import save_predictions
 from span_label_errors.files import file_sha256
 from span_label_errors.model.checkpoints import SEEN_CONTEXTS_FILE
 from span_label_errors.model.trainer import context_hash
@@ -123,7 +124,8 @@ def change_fold(run: Path, change, fold_index: int = 1) -> None:
     predictions = list(load_fold(folder, report["key"], held_out).predictions)
     change(report, folder, predictions)
     report["key"] = fold_key(configuration_of(report))
-    save_fold(folder, report, predictions)
+    save_predictions(folder, report["validation_indices"], predictions)
+    save_fold(folder, report)
     num_folds = int(folder.name.partition("-")[0].rpartition("_")[2])
     renamed = folder.rename(fold_folder(run / "folds", fold_index, num_folds, report["key"]))
     change_record(run, lambda record: record["folds"][fold_index].update(folder=renamed.name))

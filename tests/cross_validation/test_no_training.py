@@ -74,7 +74,7 @@ def test_fold_has_no_weights_and_says_what_predicted_and_what_it_has_read(tiny_r
     (report,) = result.reports
     (folder,) = tmp_path.iterdir()
     assert folder.name == report["folder"] == f"fold_0_of_1-{report['key'][:12]}"
-    arrays = ("char_end", "char_start", "example_index", "labels", "num_tokens", "pred_probs")
+    arrays = ("char_end", "char_start", "example_index", "labels", "num_tokens", "offsets_start", "pred_probs")
     names = [*(f"predictions/{name}.npy" for name in arrays), "seen_contexts.json"]
     assert sorted(report["files"]) == names
     found = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}

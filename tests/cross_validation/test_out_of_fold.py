@@ -124,7 +124,7 @@ def test_report_says_what_made_a_fold_and_how_good_it_is(dummy, examples, tmp_pa
     assert (of_class["average_precision"], of_class["base_rate"]) == pytest.approx((4 / 68, 4 / 68))
     assert (of_class["exact_match"], of_class["f1"]) == pytest.approx((0, 100 * 2 / 13))
     assert min(seconds["train"], seconds["predict"]) > 0
-    arrays = ("char_end", "char_start", "example_index", "labels", "num_tokens", "pred_probs")
+    arrays = ("char_end", "char_start", "example_index", "labels", "num_tokens", "offsets_start", "pred_probs")
     assert sorted(report.pop("files")) == [*(f"predictions/{name}.npy" for name in arrays), "words.json"]
     configuration = {
         "data": data_fingerprint(examples),

@@ -21,11 +21,14 @@ from span_label_errors.cross_validation.store import (
     fold_key,
     load_fold,
     load_training,
-    read_predictions,
     save_fold,
     save_training,
 )
-from span_label_errors.cross_validation.stored_predictions import StoredPredictions
+from span_label_errors.cross_validation.stored_predictions import (
+    StoredPredictions,
+    read_predictions,
+    save_predictions,
+)
 from span_label_errors.files import file_sha256
 from span_label_errors.model.predictions import SpanPrediction
 
@@ -60,7 +63,8 @@ def stored_fold(folder: Path, contexts: list[str], indices) -> tuple[StoredPredi
     folder.mkdir(exist_ok=True)
     (folder / "weights").write_bytes(b"abc")
     expected = [prediction_of(context, seed) for seed, context in zip(indices, contexts, strict=True)]
-    save_fold(folder, {"key": "k", "validation_indices": list(indices), "class": "Stra\u00dfe"}, expected)
+    save_predictions(folder, indices, expected)
+    save_fold(folder, {"key": "k", "validation_indices": list(indices), "class": "Stra\u00dfe"})
     return load_fold(folder, "k", [{"context": context} for context in contexts]).predictions, expected
 
 
@@ -154,7 +158,10 @@ def test_predictions_of_folds_are_in_the_order_of_the_data(fold, part, data):
     arrays["char_end"] = arrays["char_start"] + 1
     found = StoredPredictions.in_order(
         [
-            StoredPredictions.of_fold([contexts[i] for i in of], {**arrays, "num_tokens": np.full(len(of), 3)})
+            StoredPredictions.of_fold(
+                [contexts[i] for i in of],
+                {**arrays, "num_tokens": np.full(len(of), 3), "offsets_start": 3 * np.arange(len(of))},
+            )
             for of in indices
         ],
         [np.array(of, dtype=np.int64) for of in indices],

@@ -1,10 +1,12 @@
 """What a run writes."""
 
+import dataclasses
 import hashlib
 import json
 import platform
 import shutil
 import subprocess
+import weakref
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from small_runs import LABELS, PARAMETERS, PROBS, five_examples, gather, one_cla
 
 from span_label_errors.cross_validation.out_of_fold import OutOfFold
 from span_label_errors.cross_validation.store import data_fingerprint
+from span_label_errors.model.predictions import SpanPrediction
 from span_label_errors.results import write as exports
 from span_label_errors.results.npz import read_npz
 from span_label_errors.results.read import read_outputs
@@ -99,6 +102,25 @@ def test_several_span_classes_have_files_and_columns_of_their_own(tmp_path, data
         assert table[name].to_pylist() == values
 
 
+def test_answers_that_label_no_tokens_have_columns_where_there_are_some(tmp_path, dataset):
+    assert not [name for name in out_of_fold_table(dataset, one_class(dataset)).column_names if "other" in name]
+    # Of a second annotator: the same, and a longer answer.
+    dataset[1]["answers"] = {"text": ["Zürich", "Zürich", "Zürich 😀"], "answer_start": [0, 0, 0]}
+    dataset[3]["answers"] = {"text": ["He", "He"], "answer_start": [0, 0]}
+    write_outputs(tmp_path, dataset, one_class(dataset), PARAMETERS, 1.0)
+    table = pa.parquet.read_table(tmp_path / "out_of_fold.parquet")
+    assert table.equals(out_of_fold_table(dataset, one_class(dataset)))
+    assert table.column_names[4:11] == [
+        "given_answer", "given_start", "given_label", "other_answer", "other_start", "other_label", "fold",
+    ]  # fmt: skip
+    assert table["given_answer"].to_pylist()[1] == ["Zürich"]
+    assert table["other_answer"].to_pylist() == [[], ["Zürich 😀"], [], [], []]
+    assert table["other_start"].to_pylist()[1] == [0]
+    assert table["other_label"].to_pylist()[1] == ["ANS"]
+    all_labelled = gather(dataset, one_class(dataset).predictions, one_class(dataset).label_map, answers="all")
+    assert "other_answer" not in out_of_fold_table(dataset, all_labelled).column_names
+
+
 # cleanlab
 
 
@@ -115,28 +137,50 @@ def test_cleanlab_finds_the_wrong_labels_in_the_files(tmp_path, dataset, out_of_
 # The table
 
 
+class Watched(list):
+    """Predictions of which each is made when it is asked for, and who has them still."""
+
+    def __init__(self, predictions):
+        super().__init__(predictions)
+        self.held, self.most_held = weakref.WeakSet(), 0
+
+    def __getitem__(self, index):
+        prediction = dataclasses.replace(super().__getitem__(index))
+        self.held.add(prediction)
+        self.most_held = max(self.most_held, len(self.held))
+        return prediction
+
+    def __iter__(self):
+        raise AssertionError("all predictions are asked for at once")
+
+
 def test_large_table_is_written_part_by_part(tmp_path):
     """Only one part's predictions are there at a time."""
-    asked_for = []
-
-    class Watched(list):
-        def __getitem__(self, index):
-            asked_for.append(index)
-            return super().__getitem__(index)
-
-        def __iter__(self):
-            raise AssertionError("all predictions are asked for at once")
-
     dataset = [make_example(str(number), f"It is {number}", "What?", str(number)) for number in range(10_003)]
     prediction = [[0.5, 0.5, 0.5], [0.1, 0.2, 0.9]], [[1, 1, 0], [0, 0, 1]]
     predictions = [predict(example["context"], *prediction) for example in dataset]
-    written = gather(dataset, Watched(predictions), {"O": 0, "ANS": 1})
-    write_outputs(tmp_path, dataset, written, PARAMETERS, 1.0)
-    assert asked_for == [slice(0, 10_000), slice(10_000, 20_000)]
+    watched = Watched(predictions)
+    write_outputs(tmp_path, dataset, gather(dataset, watched, {"O": 0, "ANS": 1}), PARAMETERS, 1.0)
+    assert watched.most_held == 10_000
     file = pa.parquet.ParquetFile(tmp_path / "out_of_fold.parquet")
     assert [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)] == [10_000, 3]
     assert file.read().equals(out_of_fold_table(dataset, gather(dataset, predictions, {"O": 0, "ANS": 1})))
     assert [len(read_npz(tmp_path / f"{name}.npz")) for name in ("pred_probs", "tokens")] == [10_003] * 2
+
+
+def test_parts_of_long_contexts_have_fewer_examples(tmp_path):
+    """Half a million tokens are enough for a part, however few examples have them."""
+    num_tokens = 300_000
+    dataset = [make_example(str(number), "w " * num_tokens, "What?", "w") for number in range(3)]
+    offsets = np.arange(0, 2 * num_tokens, 2)
+    probs, labels = np.zeros((num_tokens, 2), dtype=np.float32), np.zeros((num_tokens, 2), dtype=np.int64)
+    is_context = np.ones(num_tokens, dtype=bool)
+    one = SpanPrediction(probs, ["w"] * num_tokens, labels, offsets, offsets + 1, is_context)
+    watched = Watched([one] * 3)
+    write_outputs(tmp_path, dataset, gather(dataset, watched, {"O": 0, "ANS": 1}), PARAMETERS, 1.0)
+    assert watched.most_held == 2
+    file = pa.parquet.ParquetFile(tmp_path / "out_of_fold.parquet")
+    assert [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)] == [2, 1]
 
 
 def test_table_has_a_row_an_example(tmp_path, dataset, out_of_fold):
@@ -195,6 +239,20 @@ def test_record_says_what_made_the_files(tmp_path, dataset, out_of_fold, monkeyp
         {name: value for name, value in report.items() if name not in elsewhere} for report in out_of_fold.reports
     ]
     assert len(record["files"]) == 5
+
+
+def test_repairs_are_in_the_record_and_in_the_table(tmp_path, dataset, out_of_fold):
+    repairs = [["answer 1 of 1: offset 3 to 4"], *[[]] * (len(dataset) - 1)]
+    repaired = [{**example, "repairs": done} for example, done in zip(dataset, repairs, strict=True)]
+    assert data_fingerprint(repaired) == data_fingerprint(dataset), "what was repaired makes no other fold"
+    write_outputs(tmp_path / "repaired", repaired, out_of_fold, {}, 1.0)
+    write_outputs(tmp_path / "valid", dataset, out_of_fold, {}, 1.0)
+    table, record = read_outputs(tmp_path / "repaired")
+    assert [list(done) for done in table.pop("repairs")] == repairs
+    assert record["repairs"] == {dataset[0]["id"]: repairs[0]}
+    valid_table, valid_record = read_outputs(tmp_path / "valid")
+    assert "repairs" not in valid_record
+    assert list(valid_table.columns) == list(table.columns)
 
 
 def test_same_input_gives_the_same_bytes(tmp_path, dataset, out_of_fold):
