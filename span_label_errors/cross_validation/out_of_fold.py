@@ -129,6 +129,7 @@ def out_of_fold_predictions(
     splits = make_splits(examples, num_splits, group_by=group_by, shuffle=shuffle, seed=seed)
     plans = plan_folds(examples, trainer, splits, seed, folds_dir, training)
     trainers.log_new_head(trainer, log)
+    trainers.log_answered_questions(trainer, log)
     _log_unused_folds(plans, log)
     folds = pool.folds(plans, examples, trainer, log)
     fold_of_example = np.full(len(examples), -1, dtype=np.int64)

@@ -35,9 +35,11 @@ class Fold:
 
 
 def data_fingerprint(examples: Sequence[dict]) -> str:
-    """Return the SHA-256 of examples, their order included."""
+    """Return the SHA-256 of examples, their order included, whether or not they had to be repaired."""
     digest = hashlib.sha256()
     for example in examples:
+        if "repairs" in example:
+            example = {name: value for name, value in example.items() if name != "repairs"}
         digest.update(json.dumps(example, sort_keys=True).encode("utf-8"))
         digest.update(b"\n")
     return digest.hexdigest()

@@ -1,5 +1,6 @@
 """Values and texts as error messages show them."""
 
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -17,3 +18,27 @@ def shown_names(fields: Iterable[str]) -> str:
 def shorten(text: str, length: int = 60) -> str:
     """Return a text, or its beginning with an ellipsis."""
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def first_difference(expected: str, found: str) -> int:
+    """Return the offset of the first character that two texts do not share; the shorter length if they share it all."""
+    pairs = enumerate(zip(expected, found, strict=False))
+    return next((offset for offset, (a, b) in pairs if a != b), min(len(expected), len(found)))
+
+
+def code_point(text: str, offset: int) -> str:
+    """Return the character at an offset as "U+00A0 NO-BREAK SPACE"; "the end" behind the last."""
+    if offset >= len(text):
+        return "the end"
+    return f"U+{ord(text[offset]):04X} {unicodedata.name(text[offset], 'without a name')}"
+
+
+def unicode_form(text: str) -> str:
+    """Return which Unicode form a text has, "NFC", "NFD" or "neither"; "NFC" if both."""
+    return next((form for form in ("NFC", "NFD") if unicodedata.is_normalized(form, text)), "neither")
+
+
+def shorten_around(text: str, offset: int, length: int = 60) -> str:
+    """Return a text, or what stands around an offset in it, with an ellipsis where something is left out."""
+    start = max(0, offset - length // 2)
+    return shorten(text if start == 0 else "…" + text[start:], length)

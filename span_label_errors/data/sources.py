@@ -21,7 +21,6 @@ DEMO_PATH = demo_folder() / "demo-v1.1.json"
 DEMO_ERRORS_PATH = DEMO_PATH.with_name("demo-v1.1.errors.json")
 DEMO_SOURCE = "demo"
 
-COLUMNS = ("id", "title", "context", "question", "answers")
 _NEEDED_COLUMNS = ("context", "question", "answers")
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 FILE_SUFFIXES = (*JSON_SUFFIXES, ".parquet")

@@ -6,30 +6,30 @@ Every source becomes one `datasets.Dataset` with the same features, and every ex
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from pathlib import Path
+from typing import NamedTuple
 
 from datasets import Dataset, Features, List, Value
 
-from span_label_errors.data.messages import describe, shorten, shown_names
-from span_label_errors.data.sources import COLUMNS, DEMO_SOURCE, read_rows
+from span_label_errors.data.examples import COLUMNS, problem_of_example
+from span_label_errors.data.messages import describe, shorten
+from span_label_errors.data.repairs import Repaired, repaired
+from span_label_errors.data.sources import DEMO_SOURCE, read_rows
 
+ON_INVALID = ("raise", "drop", "repair")
 MAX_CASES_SHOWN = 5
-
-# What other programs count in offsets: its encoding, bytes of a unit, and how to convert an offset.
-_OTHER_UNITS = {
-    "UTF-8 bytes": ("utf-8", 1, 'len(context.encode("utf-8")[:answer_start].decode("utf-8"))'),
-    "UTF-16 units": ("utf-16-le", 2, 'len(context.encode("utf-16-le")[: 2 * answer_start].decode("utf-16-le"))'),
-}
+_UNIQUE_ID = "a unique id"
 
 
-def squad_features(with_labels: bool = False) -> Features:
+def squad_features(with_labels: bool = False, with_repairs: bool = False) -> Features:
     """Return the features of a loaded data set.
 
     Parameters
     ----------
     with_labels : bool
         Whether each answer carries the name of its span class.
+    with_repairs : bool
+        Whether each example says what was repaired.
 
     Returns
     -------
@@ -40,7 +40,8 @@ def squad_features(with_labels: bool = False) -> Features:
     if with_labels:
         answers["label"] = List(Value("string"))
     text_columns = {name: Value("string") for name in COLUMNS if name != "answers"}
-    return Features({**text_columns, "answers": answers})
+    repairs = {"repairs": List(Value("string"))} if with_repairs else {}
+    return Features({**text_columns, "answers": answers, **repairs})
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,12 @@ class InvalidExample:
     id: str
     expected: str
     found: str
+    repaired: Repaired | None = None  # if it is certain what is right
 
     def __str__(self) -> str:
         shown_id = shorten(repr(self.id), 200)
-        return f"example {self.example_index} (id {shown_id}): expected {self.expected}; found {self.found}"
+        mends = '; on_invalid="repair" mends this' if self.repaired else ""
+        return f"example {self.example_index} (id {shown_id}): expected {self.expected}; found {self.found}{mends}"
 
 
 class InvalidDatasetError(ValueError):
@@ -68,8 +71,23 @@ class InvalidDatasetError(ValueError):
 
     def __init__(self, source: str, problems: list[InvalidExample], num_examples: int):
         self.problems = problems
-        others = ', or pass on_invalid="drop" to go on without them' if len(problems) < num_examples else ""
-        super().__init__(f"{_summary(source, problems, num_examples)}\nCorrect them{others}.")
+        num_repairable = sum(problem.repaired is not None for problem in problems)
+        ways = ["Correct them"]
+        if num_repairable:
+            others = " and go on without the others" if num_repairable < len(problems) else ""
+            ways.append(f'pass on_invalid="repair" to mend {num_repairable} of them{others}')
+        if len(problems) < num_examples:
+            ways.append('pass on_invalid="drop" to go on without them')
+        super().__init__(f"{_summary(source, problems, num_examples)}\n{', or '.join(ways)}.")
+
+
+class CheckedExamples(NamedTuple):
+    """The examples of a source, valid and invalid."""
+
+    rows: list[dict]  # the valid ones, in order
+    example_indices: list[int]  # of the same length: their positions among all
+    invalid: list[InvalidExample]
+    repaired: dict[int, Repaired]  # by position among all; those of `rows` that were invalid
 
 
 def load_squad(
@@ -87,16 +105,17 @@ def load_squad(
         One of
 
         - `"demo"`: the data set embedded in this project;
-        - a `.json` file in SQuAD v1.1 or v2.0 layout;
-        - a `.jsonl` or `.ndjson` file, a `.parquet` file, or a folder written by
-          `Dataset.save_to_disk`, with the columns `id`, `title`, `context`, `question`, `answers`;
-        - a name on the Hugging Face Hub, with an optional split behind a colon
-          (`"squad"`, `"squad_v2:validation"`); the split is `train` unless named.
+        - a `.json`, `.jsonl` or `.ndjson` file in a layout of SQuAD's family (see `layouts`);
+        - a `.parquet` file, or a folder written by `Dataset.save_to_disk`, with the columns `context`,
+          `question`, `answers`, and `id` and `title` where it has them;
+        - a name on the Hugging Face Hub, with a configuration and a split behind colons
+          (`"squad"`, `"squad_v2:validation"`, `"google/xquad:xquad.ar:validation"`).
     num_examples : int, optional
         Take the first `num_examples` only; all of them by default.
-    on_invalid : {"raise", "drop"}
+    on_invalid : {"raise", "drop", "repair"}
         What to do with examples that fail validation. `"drop"` leaves them out and warns how many
-        and which they were.
+        and which they were. `"repair"` first repairs answers where it is certain what is right (see
+        `repairs.repaired`), and says what it did.
     revision : str, optional
         Branch, tag or commit of a data set on the Hub; its main branch by default.
 
@@ -105,7 +124,8 @@ def load_squad(
     datasets.Dataset
         Columns `id`, `title`, `context`, `question` (strings) and `answers`, a dict of equally long
         lists `text`, `answer_start` (character offset in the context) and, where the source has span
-        classes, `label`. A question without an answer has empty lists.
+        classes, `label`. A question without an answer has empty lists. Where examples were repaired,
+        the column `repairs` lists what was done, one sentence for each answer that changed.
 
     Raises
     ------
@@ -114,17 +134,55 @@ def load_squad(
     OSError
         If it cannot be read.
     InvalidDatasetError
-        If an example fails validation and `on_invalid` is `"raise"`, or if none is left.
+        If an example fails validation and `on_invalid` is `"raise"`, or if no valid one is left.
     ConnectionError
         If the Hub cannot be reached and the data set is not in its cache.
     ValueError
         If the source has another shape, or fewer than `num_examples` examples.
     """
-    if on_invalid not in ("raise", "drop"):
-        raise ValueError(f'on_invalid: expected "raise" or "drop", found {on_invalid!r}')
+    if on_invalid not in ON_INVALID:
+        raise ValueError(f"on_invalid: expected one of {', '.join(map(repr, ON_INVALID))}, found {on_invalid!r}")
+    source = str(source)
+    rows, indices, invalid, repaired_at = check_source(
+        source, num_examples, repair=on_invalid == "repair", revision=revision
+    )
+    num_examples = len(rows) + len(invalid)
+    if invalid and (on_invalid == "raise" or not rows):
+        raise InvalidDatasetError(source, invalid, num_examples)
+    if repaired_at:
+        lines = [
+            f"example {index} (id {shorten(repr(of.row['id']), 200)}): {'; '.join(of.repairs)}"
+            for index, of in repaired_at.items()
+        ]
+        count = f"{source}: {len(lines)} of {num_examples} examples are repaired, see the column 'repairs':"
+        warnings.warn(_first_cases(count, lines), stacklevel=2)
+    if invalid:
+        # All ids, since a short list would hide which examples are missing from the outputs.
+        dropped = ", ".join(f"{problem.id!r} (index {problem.example_index})" for problem in invalid)
+        warnings.warn(f"{_summary(source, invalid, num_examples)}\nDropped: {dropped}.", stacklevel=2)
+
+    with_labels = any(row["answers"].get("label") is not None for row in rows)
+    examples = [_to_schema(row, with_labels) for row in rows]
+    if repaired_at:
+        for index, example in zip(indices, examples, strict=True):
+            example["repairs"] = repaired_at[index].repairs if index in repaired_at else []
+    return Dataset.from_list(examples, squad_features(with_labels, bool(repaired_at)))
+
+
+def check_source(
+    source: str | Path, num_examples: int | None = None, *, repair: bool = False, revision: str | None = None
+) -> CheckedExamples:
+    """Read a source and check its examples.
+
+    Parameters
+    ----------
+    source, num_examples, revision
+        As in `load_squad`, which also says what raises; invalid examples do not.
+    repair : bool
+        Whether to repair those where it is certain what is right.
+    """
     if num_examples is not None and num_examples < 1:
         raise ValueError(f"num_examples: expected at least 1, found {num_examples}")
-
     source = str(source)
     rows = read_rows(source, num_examples, revision)
     if num_examples is not None and len(rows) < num_examples:
@@ -135,19 +193,17 @@ def load_squad(
     rows = rows[:num_examples]
     if not rows:
         raise ValueError(f"{source}: expected at least one example, found none")
-
-    problems = validate_examples(rows)
-    if problems and (on_invalid == "raise" or len(problems) == len(rows)):
-        raise InvalidDatasetError(source, problems, len(rows))
-    if problems:
-        # All ids, since a short list would hide which examples are missing from the outputs.
-        dropped = ", ".join(f"{problem.id!r} (index {problem.example_index})" for problem in problems)
-        warnings.warn(f"{_summary(source, problems, len(rows))}\nDropped: {dropped}.", stacklevel=2)
-        invalid_indices = {problem.example_index for problem in problems}
-        rows = [row for example_index, row in enumerate(rows) if example_index not in invalid_indices]
-
-    with_labels = any(row["answers"].get("label") is not None for row in rows)
-    return Dataset.from_list([_to_schema(row, with_labels) for row in rows], squad_features(with_labels))
+    problems, repaired_at = validate_examples(rows), {}
+    if repair and problems:
+        repaired_at = {problem.example_index: problem.repaired for problem in problems if problem.repaired}
+        for index, of in repaired_at.items():
+            rows[index] = of.row
+        # An id that an invalid example had may now be there twice.
+        problems = validate_examples(rows)
+    invalid_indices = {problem.example_index for problem in problems}
+    indices = [index for index in range(len(rows)) if index not in invalid_indices]
+    kept_repairs = {index: of for index, of in repaired_at.items() if index not in invalid_indices}
+    return CheckedExamples([rows[index] for index in indices], indices, problems, kept_repairs)
 
 
 def validate_examples(rows: Iterable[dict]) -> list[InvalidExample]:
@@ -171,118 +227,23 @@ def validate_examples(rows: Iterable[dict]) -> list[InvalidExample]:
         if problem is None and example_id in index_of_id:
             # Whether one of them was a number is no longer known.
             as_number = f' ({example_id} and "{example_id}" are one id)' if example_id.isdecimal() else ""
-            problem = ("a unique id", f"the id of example {index_of_id[example_id]} again{as_number}")
+            problem = (_UNIQUE_ID, f"the id of example {index_of_id[example_id]} again{as_number}")
         if problem is None:
             index_of_id[example_id] = example_index
         else:
             shown_id = example_id if isinstance(example_id, str) else describe(example_id).partition(" ")[2]
-            problems.append(InvalidExample(example_index, shown_id, *problem))
+            mended = repaired(row) if problem[0] != _UNIQUE_ID else None
+            problems.append(InvalidExample(example_index, shown_id, *problem, mended))
     return problems
 
 
 def _summary(source: str, problems: list[InvalidExample], num_examples: int) -> str:
-    lines = [f"{source}: {len(problems)} of {num_examples} examples are invalid:"]
-    lines += [f"  {problem}" for problem in problems[:MAX_CASES_SHOWN]]
-    if len(problems) > MAX_CASES_SHOWN:
-        lines.append(f"  and {len(problems) - MAX_CASES_SHOWN} more")
-    return "\n".join(lines)
+    return _first_cases(f"{source}: {len(problems)} of {num_examples} examples are invalid:", list(map(str, problems)))
 
 
-def problem_of_example(row: object, required: Sequence[str] = COLUMNS) -> tuple[str, str] | None:
-    """Find what is wrong with one example.
-
-    Parameters
-    ----------
-    row : object
-        An example as read.
-    required : sequence of str
-        Columns that must be there; others of the schema are checked where they are.
-
-    Returns
-    -------
-    (expected, found) or None
-        Of the first problem.
-    """
-    if not isinstance(row, dict):
-        return "an object with the fields " + ", ".join(required), describe(row)
-    for name in required:
-        if name not in row:
-            return f"the field {name!r}", "fields " + shown_names(row)
-    for name in ("id", "title", "context", "question"):
-        if name not in row:
-            continue
-        if not isinstance(row[name], str):
-            return f"{name!r} to be a string", describe(row[name])
-        if name != "title" and not row[name].strip():
-            return f"a {name!r} that is not empty", describe(row[name])
-        if not _is_unicode(row[name]):
-            return f"{name!r} to be Unicode text", f"half of a surrogate pair in {describe(row[name])}"
-    if row.get("answers") is None and "answers" not in required:
-        return None
-    problem = _problem_of_answers(row["answers"], row["context"])
-    if problem is None and row.get("is_impossible") not in (None, False, True):
-        return "'is_impossible' to be true or false", describe(row["is_impossible"])
-    if problem is None and row.get("is_impossible") and row["answers"]["text"]:
-        problem = ("no answer where is_impossible is true", f"{len(row['answers']['text'])} answers")
-    return problem
-
-
-def _problem_of_answers(answers: object, context: str) -> tuple[str, str] | None:
-    if not isinstance(answers, dict):
-        return "'answers' with 'text' and 'answer_start'", describe(answers)
-    labels = answers.get("label")  # a table that labels only some answers has None in the other rows
-    for name in ("text", "answer_start", *(["label"] if labels is not None else [])):
-        if not isinstance(answers.get(name), list):
-            found = describe(answers[name]) if name in answers else f"only [{shown_names(answers)}]"
-            return f"a list 'answers.{name}'", found
-        if len(answers[name]) != len(answers["text"]):
-            return f"as many 'answers.{name}' as 'answers.text' ({len(answers['text'])})", str(len(answers[name]))
-    for text, char_start in zip(answers["text"], answers["answer_start"], strict=True):
-        if not isinstance(text, str) or not text.strip():
-            return "an answer text that is not empty", describe(text)
-        if isinstance(char_start, bool) or not isinstance(char_start, Integral):
-            return "an integer 'answer_start'", describe(char_start)
-        found_text = context[char_start : char_start + len(text)] if char_start >= 0 else ""
-        if found_text != text:
-            return (
-                f"the answer {shorten(text)!r} at offset {shorten(str(char_start))}",
-                f"{shorten(found_text)!r} ({_hint(text, char_start, context)})",
-            )
-    for label in labels or []:
-        if not isinstance(label, str) or not _is_unicode(label):
-            return "the name of a span class in 'answers.label'", describe(label)
-    return None
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _hint(text: str, char_start: int, context: str) -> str:
-    """Say where the answer is, and what its offset may count instead of characters."""
-    for unit, (encoding, size, conversion) in _OTHER_UNITS.items():
-        encoded = b"" if context.isascii() else context.encode(encoding)
-        if not 0 <= size * char_start <= len(encoded):
-            continue
-        # Inside a character, an offset does not count this unit: then the text has a replacement character.
-        counted = encoded[: size * char_start].decode(encoding, "replace")
-        if context.startswith(counted + text) and len(counted) != char_start:
-            return f"offset {char_start} counts {unit}; in characters it is {len(counted)} = {conversion}"
-    nearest = _nearest(text, char_start, context)
-    return "the text is not in the context" if nearest is None else f"the text is at offset {nearest}"
-
-
-def _nearest(text: str, char_start: int, context: str) -> int | None:
-    # In texts that repeat themselves str.find takes linear time, str.rfind does not: so search backwards in reverse.
-    behind = context.find(text, min(max(char_start, 0), len(context)))
-    before = context[::-1].find(text[::-1], max(0, len(context) - len(text) - max(char_start, 0)))
-    found_starts = [len(context) - len(text) - before] if before >= 0 else []
-    found_starts += [behind] if behind >= 0 else []
-    return min(found_starts, key=lambda found: abs(found - char_start), default=None)
+def _first_cases(count: str, lines: Sequence[str]) -> str:
+    more = [f"  and {len(lines) - MAX_CASES_SHOWN} more"] if len(lines) > MAX_CASES_SHOWN else []
+    return "\n".join([count, *(f"  {line}" for line in lines[:MAX_CASES_SHOWN]), *more])
 
 
 def _to_schema(row: dict, with_labels: bool) -> dict:

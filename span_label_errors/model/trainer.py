@@ -14,6 +14,7 @@ from transformers import TrainingArguments
 
 from span_label_errors.files import check_writable, new_folder
 from span_label_errors.model.checkpoints import (
+    ANSWERED_QUESTIONS,
     LABEL_MAP_FILE,
     SEEN_CONTEXTS_FILE,
     SETTINGS_FILE,
@@ -43,30 +44,6 @@ from span_label_errors.model.windows import (
 )
 from span_label_errors.spans.alignment import check_label_map
 from span_label_errors.spans.text import normalized_text
-
-# Measured to serve some hundred examples well. The defaults of TrainingArguments are meant for larger models and more
-# data. A backbone has everything to learn, and so has a new head; a reader learns only what is particular to the data.
-BACKBONE_RECIPE = {
-    "num_train_epochs": 4,
-    "learning_rate": 3e-4,
-    "head_learning_rate": 1e-2,
-    "warmup_steps": 0.1,
-    "per_device_train_batch_size": 8,
-    "frozen_layers": 2,
-    "dropout": 0.0,
-}
-EMBEDDED_RECIPE = {**BACKBONE_RECIPE, "num_train_epochs": 1, "learning_rate": 1e-4}
-# Measured on 33,000 questions with the embedded backbone.
-READER_RECIPE = {
-    "num_train_epochs": 3,
-    "learning_rate": 2e-4,
-    "head_learning_rate": 1e-3,
-    "warmup_steps": 0.05,
-    "per_device_train_batch_size": 16,
-    "frozen_layers": 1,
-    "dropout": 0.0,
-    "weight_decay": 0.01,
-}
 
 
 @dataclass(frozen=True)
@@ -248,17 +225,14 @@ class QATrainer:
             self.qa.tokenizer.save_pretrained(folder)
         contexts = {context_hash(example["context"]) for example in dataset}
         settings = {"max_length": self.max_seq_length, "doc_stride": self.doc_stride, "answers": self.qa.answers}
+        if self.qa.checkpoint.answers_questions:
+            settings[ANSWERED_QUESTIONS] = True
         for name, content in (
             (LABEL_MAP_FILE, self.label_map),
             (SEEN_CONTEXTS_FILE, sorted(contexts | read_seen_contexts(self.qa.checkpoint))),
             (SETTINGS_FILE, settings),
         ):
             (folder / name).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
-
-
-def recipe_for(qa: QA) -> dict:
-    """Return the arguments of `QATrainer.train` that suit what a training starts from: a trained head, or a new one."""
-    return EMBEDDED_RECIPE if qa.has_head else BACKBONE_RECIPE
 
 
 def prepare_training(
@@ -308,6 +282,11 @@ def prepare_training(
     if not qa.has_head:
         start_at_base_rate(network, np.concatenate([example.labels[example.context.has_text] for example in tokenized]))
     freeze_layers(network, frozen_layers)
+    if arguments.activation_checkpointing and not network.supports_gradient_checkpointing:
+        raise ValueError(
+            f"activation_checkpointing: transformers cannot do it for {qa.checkpoint.model_type}; leave it out, and to "
+            "save memory give a smaller per_device_train_batch_size with as many more gradient_accumulation_steps"
+        )
     return tokenized, arguments, network
 
 

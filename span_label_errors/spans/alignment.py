@@ -208,7 +208,7 @@ def token_labels(tokens: TokenizedText, spans: Sequence[AnswerSpan], label_map: 
 
     Returns
     -------
-    ndarray of shape (T, K), int64
+    ndarray of shape (T, K), int8
         0 or 1. Spans of different classes may overlap; `O` is 1 where no span class is.
 
     Raises
@@ -216,7 +216,7 @@ def token_labels(tokens: TokenizedText, spans: Sequence[AnswerSpan], label_map: 
     ValueError
         If a span covers no token (an answer of invisible characters only).
     """
-    labels = np.zeros((len(tokens.token_ids), len(label_map)), dtype=np.int64)
+    labels = np.zeros((len(tokens.token_ids), len(label_map)), dtype=np.int8)
     for span in spans:
         covered = overlaps((tokens.char_start, tokens.char_end), (span.char_start, span.char_end)) & tokens.has_text
         if not covered.any():

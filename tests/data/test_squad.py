@@ -205,9 +205,9 @@ def test_json_of_another_shape_says_where_the_nesting_breaks(document, message, 
 @pytest.mark.parametrize(
     ("changed", "expected", "found"),
     [
-        ({"text": "warsaw"}, "the answer 'warsaw' at offset 18", "(the text is not in the context)"),  # case counts
-        ({"text": "Łódź".replace("ó", "o\u0301")}, "at offset 18", "(the text is not in the context)"),  # and accents
-        ({"text": "x" * 500}, "'" + "x" * 59 + "…' at offset 18", "(the text is not in the context)"),
+        ({"text": "warsaw"}, "the answer 'warsaw' at offset 18", "(the text is not in the context; "),  # case counts
+        ({"text": "Lódź"}, "the answer 'Lódź' at offset 18", "(the text is not in the context; "),  # and so do letters
+        ({"text": "x" * 500}, "'" + "x" * 59 + "…' at offset 18", "(the text is not in the context; "),
         ({"label": 3}, "the name of a span class in 'answers.label'", "int 3"),
     ],
 )
@@ -293,8 +293,8 @@ def test_hint_names_the_nearest_of_all_occurrences():
         starts = [start for start in range(len(context)) if context.startswith(text, start)]
         problems = validate_examples([row(context=context, answers={"text": [text], "answer_start": [offset]})])
         nearest = min(starts, key=lambda start: abs(start - offset), default=None)
-        hint = "the text is not in the context" if nearest is None else f"the text is at offset {nearest}"
-        assert [problem.found.endswith(f"({hint})") for problem in problems] == [True] * (offset not in starts)
+        hint = "(the text is not in the context" if nearest is None else f"(the text is at offset {nearest})"
+        assert [hint in problem.found for problem in problems] == [True] * (offset not in starts)
 
 
 @pytest.mark.parametrize(("text", "context"), [("aa", "aaaa"), ("ab", "abcab"), ("x", "abc"), ("abc", "ab")])

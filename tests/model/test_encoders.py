@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from families import FAMILIES, KINDS, MAX_POSITIONS, kinds_of, make_checkpoint, make_tokenizer
@@ -13,6 +14,7 @@ from transformers import CONFIG_MAPPING, MODEL_MAPPING, AutoModel, AutoModelForT
 
 from span_label_errors.model.checkpoints import resolve_checkpoint
 from span_label_errors.model.network import freeze_layers, load_network
+from spanbert import QA, QATrainer
 
 LABEL_MAP = {"O": 0, "ANS": 1}
 NO_SEGMENTS = {"distilbert", "roberta", "xlm-roberta", "camembert", "mpnet", "deberta-v2", "modernbert", "eurobert"}
@@ -347,3 +349,41 @@ def test_vocabulary_of_wordpiece_alone_is_a_tokenizer(family, copied):
     folder = copied(family)
     (folder / "tokenizer.json").rename(folder / "vocab.txt")
     assert resolve_checkpoint(folder).max_positions == MAX_POSITIONS
+
+
+# --- the whole way ---------------------------------------------------------------------------------
+
+
+@EVERY_FAMILY
+def test_model_trains_is_saved_and_predicts_the_same_alone_and_in_a_batch(family, folders, examples, tmp_path):
+    qa = QA(folders[family], max_length=48, doc_stride=8)
+    training = {"learning_rate": 1e-3, "head_learning_rate": 1e-2, "max_steps": 2, "warmup_steps": 0}
+    QATrainer(qa, 48, LABEL_MAP).train(examples[:8], tmp_path / "model", per_device_train_batch_size=4, **training)
+    trained = QA(tmp_path / "model")
+    assert trained.has_head and not qa.has_head
+    before, after = qa.model.state_dict(), trained.model.state_dict()
+    assert before.keys() == after.keys()
+    matrices = {name for name, weights in before.items() if weights.ndim > 1}
+    assert {name for name in matrices if torch.equal(before[name], after[name])} == set()
+
+    several = [*examples, {**examples[0], "context": examples[0]["context"] * 3}]
+    for example, together in zip(several, trained.predict_batch(several), strict=True):
+        alone = trained.predict(example)
+        assert alone.tokens == together.tokens
+        np.testing.assert_allclose(together.pred_probs, alone.pred_probs, atol=1e-5, rtol=0)
+
+
+@EVERY_FAMILY
+def test_activation_checkpointing_works_or_says_what_to_do_instead(family, folders, examples, tmp_path):
+    trainer = QATrainer(QA(folders[family], max_length=48, doc_stride=8), 48, LABEL_MAP)
+    training = {"learning_rate": 1e-3, "dropout": 0.0, "max_steps": 1, "warmup_steps": 0}
+    if family in ("albert", "mpnet"):
+        message = f"activation_checkpointing: transformers cannot do it for {family}; leave it out, and"
+        with pytest.raises(ValueError, match=message):
+            trainer.train(examples[:4], tmp_path / "model", activation_checkpointing=True, **training)
+        return
+    for name, checkpointing in (("with", True), ("without", False)):
+        trainer.train(examples[:4], tmp_path / name, activation_checkpointing=checkpointing, **training)
+    found, expected = (load_file(tmp_path / name / "model.safetensors") for name in ("with", "without"))
+    for name, weights in expected.items():
+        torch.testing.assert_close(found[name], weights, atol=1e-4, rtol=0)

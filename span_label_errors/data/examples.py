@@ -1,0 +1,128 @@
+"""Find what is wrong with an example in the SQuAD schema."""
+
+import itertools
+import unicodedata
+from collections.abc import Sequence
+from numbers import Integral
+
+from span_label_errors.data.messages import (
+    code_point,
+    describe,
+    first_difference,
+    shorten,
+    shorten_around,
+    shown_names,
+    unicode_form,
+)
+from span_label_errors.data.places import Place, certain_place, in_other_units, nearest_start
+
+COLUMNS = ("id", "title", "context", "question", "answers")
+
+
+def problem_of_example(row: object, required: Sequence[str] = COLUMNS) -> tuple[str, str] | None:
+    """Find what is wrong with one example.
+
+    Parameters
+    ----------
+    row : object
+        An example as read.
+    required : sequence of str
+        Columns that must be there; others of the schema are checked where they are.
+
+    Returns
+    -------
+    (expected, found) or None
+        Of the first problem.
+    """
+    if not isinstance(row, dict):
+        return "an object with the fields " + ", ".join(required), describe(row)
+    for name in required:
+        if name not in row:
+            return f"the field {name!r}", "fields " + shown_names(row)
+    for name in ("id", "title", "context", "question"):
+        if name not in row:
+            continue
+        if not isinstance(row[name], str):
+            return f"{name!r} to be a string", describe(row[name])
+        if name != "title" and not row[name].strip():
+            return f"a {name!r} that is not empty", describe(row[name])
+        if not _is_unicode(row[name]):
+            return f"{name!r} to be Unicode text", f"half of a surrogate pair in {describe(row[name])}"
+    if row.get("answers") is None and "answers" not in required:
+        return None
+    problem = _problem_of_answers(row["answers"], row["context"])
+    if problem is None and row.get("is_impossible") not in (None, False, True):
+        return "'is_impossible' to be true or false", describe(row["is_impossible"])
+    if problem is None and row.get("is_impossible") and row["answers"]["text"]:
+        problem = ("no answer where is_impossible is true", f"{len(row['answers']['text'])} answers")
+    return problem
+
+
+def _problem_of_answers(answers: object, context: str) -> tuple[str, str] | None:
+    if not isinstance(answers, dict):
+        return "'answers' with 'text' and 'answer_start'", describe(answers)
+    labels = answers.get("label")  # a table that labels only some answers has None in the other rows
+    for name in ("text", "answer_start", *(["label"] if labels is not None else [])):
+        if not isinstance(answers.get(name), list):
+            found = describe(answers[name]) if name in answers else f"only [{shown_names(answers)}]"
+            return f"a list 'answers.{name}'", found
+        if len(answers[name]) != len(answers["text"]):
+            return f"as many 'answers.{name}' as 'answers.text' ({len(answers['text'])})", str(len(answers[name]))
+    answers_given = zip(answers["text"], answers["answer_start"], labels or itertools.repeat(None), strict=False)
+    problems = (problem_of_answer(*answer, context, with_label=labels is not None) for answer in answers_given)
+    return next((problem for problem in problems if problem is not None), None)
+
+
+def problem_of_answer(
+    text: object, char_start: object, label: object, context: str, *, with_label: bool
+) -> tuple[str, str] | None:
+    """Find what is wrong with one answer; the result is that of `problem_of_example`."""
+    if not isinstance(text, str) or not text.strip():
+        return "an answer text that is not empty", describe(text)
+    if isinstance(char_start, bool) or not isinstance(char_start, Integral):
+        place = certain_place(text, None, context) if char_start is None else None
+        hint = f" (the text is at offset {place.char_start})" if place else ""
+        return "an integer 'answer_start'", describe(char_start) + hint
+    if char_start < 0 or not context.startswith(text, char_start):
+        return _wrong_place(text, char_start, context)
+    if with_label and (not isinstance(label, str) or not _is_unicode(label)):
+        return "the name of a span class in 'answers.label'", describe(label)
+    return None
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _wrong_place(text: str, char_start: int, context: str) -> tuple[str, str]:
+    """Return what is expected and found where an answer is not at its offset.
+
+    Two texts may look alike. Then what is shown of them is where they differ, and its code points.
+    """
+    found = context[char_start : char_start + len(text)] if char_start >= 0 else ""
+    place = certain_place(text, char_start, context)
+    at = first_difference(text, found)
+    expected = f"the answer {shorten_around(text, at)!r} at offset {shorten(str(char_start))}"
+    return expected, f"{shorten_around(found, at)!r} ({_hint(text, char_start, context, place)})"
+
+
+def _hint(text: str, char_start: int, context: str, place: Place | None) -> str:
+    """Say where the answer is, and what its offset may count instead of characters; or else how the texts differ."""
+    for other, conversion in in_other_units(text, char_start, context):
+        return f"{other.reason}; in characters it is {other.char_start} = {conversion}"
+    is_same_text = place is not None and context[place.char_start : place.char_end] == text
+    nearest = nearest_start(text, char_start, context) if place is None or is_same_text else None
+    if nearest is not None:
+        return f"the text is at offset {nearest}"
+    start, end = (char_start, char_start + len(text)) if place is None else (place.char_start, place.char_end)
+    found = context[start:end] if start >= 0 else ""
+    where = "the text is not in the context" if place is None else f"at offset {start} {place.reason}"
+    if unicodedata.normalize("NFKD", text) == unicodedata.normalize("NFKD", found):
+        where += f": {unicode_form(text)} in the answer, {unicode_form(found)} in the context"
+    at = first_difference(text, found)
+    differs = f"; from character {at}: expected {code_point(text, at)}, found {code_point(found, at)}"
+    return where + differs if found else where
