@@ -1,4 +1,4 @@
-"""A thin wrapper around BERT for span classification: `QA` predicts, `QATrainer` trains.
+"""A thin wrapper around encoders for span classification: `QA` predicts, `QATrainer` trains.
 
 A `QA` is a model with its tokenizer. It reads an example as `[CLS] question [SEP] context [SEP]`, and predicts for each
 of these T tokens a probability for each of the K classes. The labels come from the example's answers:
@@ -8,7 +8,7 @@ of these T tokens a probability for each of the K classes. The labels come from 
 >>> example["question"], example["answers"]
 ('Which country is polonium named after?', {'text': ['Poland'], 'answer_start': [378]})
 >>> label_map = {"O": 0, "ANS": 1}
->>> qa = QA("embedded", label_map=label_map)  # or a folder, or "bert-base-cased" on the Hub
+>>> qa = QA("embedded", label_map=label_map)  # or a folder, or "roberta-base" on the Hub
 >>> pred_probs, tokens, labels = qa.predict(example)  # a SpanPrediction
 >>> pred_probs.shape, len(tokens), labels.shape  # (T, K), T, (T, K)
 ((127, 2), 127, (127, 2))
@@ -22,7 +22,7 @@ True
 ['Poland']
 
 The embedded model is a reader: it was trained on other data, and finds the answer as it is. A checkpoint such as
-"bert-base-cased" has no head yet, and its probabilities mean nothing before it is trained:
+"roberta-base" has no head yet, and its probabilities mean nothing before it is trained:
 
 >>> qa.has_head
 True
@@ -47,11 +47,13 @@ from the same model:
 from span_label_errors.model.network import BertForSpanClassification
 from span_label_errors.model.predictions import SpanPrediction
 from span_label_errors.model.qa import QA
-from span_label_errors.model.trainer import BACKBONE_RECIPE, EMBEDDED_RECIPE, QATrainer, TrainingReport
+from span_label_errors.model.recipes import BACKBONE_RECIPE, EMBEDDED_RECIPE, PRETRAINED_RECIPE
+from span_label_errors.model.trainer import QATrainer, TrainingReport
 
 __all__ = [
     "BACKBONE_RECIPE",
     "EMBEDDED_RECIPE",
+    "PRETRAINED_RECIPE",
     "QA",
     "BertForSpanClassification",
     "QATrainer",

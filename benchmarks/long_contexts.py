@@ -80,7 +80,7 @@ def run_training(data: Path, checkpoint: Path, outputs: Path) -> Stopwatch:
     with watch.stage("tokenize"):
         tokenized = tokenize_examples(trainer.qa.tokenizer, list(dataset), LABEL_MAP, max_length=_POSITIONS)
     with watch.stage("windows"):
-        windows = build_windows(tokenized, trainer.qa.tokenizer, max_length=_POSITIONS, doc_stride=trainer.doc_stride)
+        windows = build_windows(tokenized, trainer.qa.template, max_length=_POSITIONS, doc_stride=trainer.doc_stride)
     num_tokens, num_windows = [len(example.context.token_ids) for example in tokenized], len(windows)
     del tokenized, windows
     with watch.stage("train"):

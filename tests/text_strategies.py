@@ -16,6 +16,8 @@ PIECES = [
     "\u200b", "\u200d", "\ufeff", "\u00ad", "\x00", "\ufffd", "\ue000",  # characters that BERT throws away
     "👩\u200d👩\u200d👧", "🇵🇱", "𝐀", "\U0001d165", "x" * 101,  # astral; longer than a word may be
     "[SEP]", "[CLS]", "[PAD]", "[MASK]", "[UNK]", "[sep]", "##s",  # names of tokens
+    "</s>", "<s>", "<pad>", "<mask>", "<unk>", "<|end_of_text|>", "▁", "▁▁",  # those of other tokenizers
+    "\u1112\u1161\u11ab\u1100\u116e\u11a8", "\u1160", "½", "１２", "ﷺ", "㎏", "``", "''", "\u3000", "  ",  # composed
 ]  # fmt: skip
 TEXTS = st.one_of(st.lists(st.sampled_from(PIECES), max_size=12).map("".join), st.text(max_size=40))
 HALVES = st.characters(categories=["Cs"])

@@ -51,7 +51,8 @@ from span_label_errors.model.checkpoints import (
 )
 from span_label_errors.model.deltas import delta_between
 from span_label_errors.model.qa import PRECISIONS, QA
-from span_label_errors.model.trainer import READER_RECIPE, QATrainer, context_hash
+from span_label_errors.model.recipes import READER_RECIPE, reader_recipe_for
+from span_label_errors.model.trainer import QATrainer, context_hash
 from span_label_errors.model.training_states import TrainingStates
 from span_label_errors.notebook.settings import source_path
 from span_label_errors.progress import ProgressLine, bar, limited, training_progress
@@ -285,8 +286,8 @@ def _base_of(start: QA) -> QA:
     return start
 
 
-def _recipe(text: str) -> dict:
-    """Return the reader's recipe with what a command line changes in it."""
+def _recipe(text: str, base: QA) -> dict:
+    """Return the recipe of a reader over a base, with what a command line changes in it."""
     try:
         changes = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -300,7 +301,7 @@ def _recipe(text: str) -> dict:
         if not isinstance(value, kind) or value in (math.inf, -math.inf):
             expected = "a whole number" if kind is int else "a number, such as 2 or 1.0e-4"
             raise ValueError(f"--recipe: {name}: expected {expected}, found {value!r}")
-    return {**READER_RECIPE, **changes}
+    return {**reader_recipe_for(base.checkpoint), **changes}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -337,7 +338,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             start_path, revision=options.start_revision, max_length=options.max_length,
             seed=options.seed, precision=options.precision,
         )  # fmt: skip
-        output, base, recipe = Path(options.output).absolute(), _base_of(start), _recipe(options.recipe)
+        output, base = Path(options.output).absolute(), _base_of(start)
+        recipe = _recipe(options.recipe, base)
         record = make_reader(sources, output, base, start, seed=options.seed, recipe=recipe)
     except (FloatingPointError, ValueError, OSError) as error:
         print("\n".join([str(error), *getattr(error, "__notes__", [])]), file=sys.stderr)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import KFold
 
-from span_label_errors.spans.text import normalized_text
+from span_label_errors.spans.text import normalized_text, paragraph_numbers
 
 GROUP_BY = ("context", "title", "none")
 
@@ -46,7 +46,7 @@ def group_labels(examples: Sequence[dict], group_by: str = "context") -> np.ndar
         raise ValueError(f"group_by: expected one of {GROUP_BY}, found {group_by!r}")
     if group_by == "none":
         return np.arange(len(examples))
-    paragraphs = _numbered([normalized_text(example["context"]) for example in examples])
+    paragraphs = np.array(paragraph_numbers([example["context"] for example in examples]), dtype=np.int64)
     if group_by == "context":
         return paragraphs
     # A paragraph that stands under two titles joins them: it must not be cut either.

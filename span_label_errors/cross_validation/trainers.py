@@ -26,6 +26,8 @@ def settings(trainer) -> dict:
             "answers": trainer.qa.answers,
             "precision": trainer.qa.precision,
         }
+        if trainer.qa.checkpoint.answers_questions:
+            found["checkpoint_answers_questions"] = True
     if not _is_known_elsewhere(trainer):
         found["class"] = f"{type(trainer).__module__}.{type(trainer).__qualname__}"
     if hasattr(trainer, "settings"):
@@ -85,6 +87,16 @@ def log_new_head(trainer, log: Callable[[str], None]) -> None:
         log(
             f"{trainer.qa.model_path}: its head is for {trainer.qa.checkpoint.label_map}; a new one is trained for "
             f"{trainer.label_map}"
+        )
+
+
+def log_answered_questions(trainer, log: Callable[[str], None]) -> None:
+    """Say so if the start checkpoint has learned to answer questions elsewhere: no list tells from which data."""
+    if isinstance(trainer, QATrainer) and trainer.qa.checkpoint.answers_questions:
+        log(
+            f"{trainer.qa.model_path} was trained to answer questions, most likely those of SQuAD. If your data is "
+            "SQuAD, or was made from it, these models have seen its answers, and repeat the wrong ones among them: "
+            "start from the encoder that this checkpoint was made from"
         )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from span_label_errors.data.shared_contexts import with_shared_contexts
 from span_label_errors.model.checkpoints import (
     EMBEDDED_READER,
     check_same_labels,
@@ -15,9 +16,10 @@ from span_label_errors.model.checkpoints import (
     resolve_checkpoint,
 )
 from span_label_errors.model.network import SpanClassification, load_network, quiet_transformers
-from span_label_errors.model.predictions import SpanPrediction, join_windows
+from span_label_errors.model.predictions import SpanPrediction, in_parts, join_windows
 from span_label_errors.model.tokenizer import Template, load_tokenizer
 from span_label_errors.model.windows import (
+    TokenizedExample,
     Window,
     build_windows,
     check_window_size,
@@ -32,6 +34,9 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 _EXAMPLES_AT_ONCE = 1024
 # Padded tokens of a batch. More would not fit a processor's caches; fewer would leave an accelerator idle.
 _TOKENS_OF_BATCH, _TOKENS_OF_BATCH_ON_ACCELERATOR = 2048, 65_536
+# Of padded tokens in a batch, each with each of its window: attention may hold a number for each, layer after layer.
+# Windows of up to 384 tokens stay below.
+_PAIRS_OF_BATCH_ON_ACCELERATOR = 384 * _TOKENS_OF_BATCH_ON_ACCELERATOR
 OnBatch = Callable[[float], None]  # gets the share of windows done
 
 
@@ -153,37 +158,37 @@ class QA:
     ) -> Iterator[SpanPrediction]:
         """Yield what `predict_batch` returns, one prediction after the other.
 
-        Windows and their probabilities are held for a thousand examples at once, however large the data set is.
+        Windows and their probabilities are held for a thousand examples at once, and of long contexts for fewer,
+        however large the data set is.
         """
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, or None, found {batch_size}")
-        examples = list(examples)
+        examples, num_predicted = list(with_shared_contexts(examples)), 0
+        for part in in_parts(self._tokenized(examples), lambda pair: len(pair[1].labels), _EXAMPLES_AT_ONCE):
+            examples_of_part, tokenized = zip(*part, strict=True)
+            windows = build_windows(tokenized, self.template, max_length=self.max_length, doc_stride=self.doc_stride)
+            window_probs: list[np.ndarray] = [np.empty(0)] * len(windows)
+            num_done = 0
+            lengths = [len(window) for window in windows]
+            for batch in batches(lengths, batch_size, on_accelerator=self.device.type != "cpu"):
+                probs = self._window_probs([windows[window_index] for window_index in batch])
+                for window_index, padded_probs in zip(batch, probs, strict=True):
+                    window_probs[window_index] = padded_probs[: len(windows[window_index])]
+                num_done += len(batch)
+                if on_batch is not None:
+                    on_batch((num_predicted + len(part) * (num_done / len(windows))) / len(examples))
+            yield from join_windows(examples_of_part, tokenized, windows, window_probs, self.template, self.label_map)
+            num_predicted += len(part)
+
+    def _tokenized(self, examples: Sequence[dict]) -> Iterator[tuple[dict, TokenizedExample]]:
+        """Yield each example with its tokens, a thousand of which are held at once."""
         for first_index in range(0, len(examples), _EXAMPLES_AT_ONCE):
             chunk = examples[first_index : first_index + _EXAMPLES_AT_ONCE]
             tokenized = tokenize_examples(
                 self.tokenizer, chunk, self.label_map,
                 max_length=self.max_length, answers=self.answers, first_index=first_index,
             )  # fmt: skip
-            windows = build_windows(tokenized, self.template, max_length=self.max_length, doc_stride=self.doc_stride)
-            window_probs: list[np.ndarray] = [np.empty(0)] * len(windows)
-            num_done = 0
-            for batch in self._batches(windows, batch_size):
-                probs = self._window_probs([windows[window_index] for window_index in batch])
-                for window_index, padded_probs in zip(batch, probs, strict=True):
-                    window_probs[window_index] = padded_probs[: len(windows[window_index].input_ids)]
-                num_done += len(batch)
-                if on_batch is not None:
-                    on_batch((first_index + len(chunk) * (num_done / len(windows))) / len(examples))
-            yield from join_windows(chunk, tokenized, windows, window_probs, self.template, self.label_map)
-
-    def _batches(self, windows: Sequence[Window], batch_size: int | None) -> Iterator[list[int]]:
-        """Yield the indices of the windows of each batch, the longest windows first."""
-        longest_first = sorted(range(len(windows)), key=lambda index: -len(windows[index].input_ids))
-        most_tokens = _TOKENS_OF_BATCH if self.device.type == "cpu" else _TOKENS_OF_BATCH_ON_ACCELERATOR
-        while longest_first:
-            size = batch_size or max(1, most_tokens // len(windows[longest_first[0]].input_ids))
-            yield longest_first[:size]
-            del longest_first[:size]
+            yield from zip(chunk, tokenized, strict=True)
 
     @torch.inference_mode()
     def _window_probs(self, windows: Sequence[Window]) -> np.ndarray:
@@ -193,3 +198,26 @@ class QA:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             logits = self.model(**inputs).logits
         return torch.sigmoid(logits.float()).cpu().numpy()
+
+
+def batches(lengths: Sequence[int], batch_size: int | None = None, *, on_accelerator: bool) -> Iterator[list[int]]:
+    """Yield the indices of the windows of each batch, the longest windows first.
+
+    Parameters
+    ----------
+    lengths : sequence of int
+        Tokens of each window.
+    batch_size : int, optional
+        Windows of a batch; by default as many as the device works on best.
+    on_accelerator : bool
+        Whether the device is one, with caches and memory of its own.
+    """
+    longest_first = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    while longest_first:
+        longest = lengths[longest_first[0]]
+        most_tokens = _TOKENS_OF_BATCH
+        if on_accelerator:
+            most_tokens = min(_TOKENS_OF_BATCH_ON_ACCELERATOR, _PAIRS_OF_BATCH_ON_ACCELERATOR // longest)
+        size = batch_size or max(1, most_tokens // longest)
+        yield longest_first[:size]
+        del longest_first[:size]

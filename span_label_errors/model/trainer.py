@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from transformers import TrainingArguments
 
+from span_label_errors.data.shared_contexts import with_shared_contexts
 from span_label_errors.files import check_writable, new_folder
 from span_label_errors.model.checkpoints import (
+    ANSWERED_QUESTIONS,
     LABEL_MAP_FILE,
     SEEN_CONTEXTS_FILE,
     SETTINGS_FILE,
@@ -29,6 +31,7 @@ from span_label_errors.model.network import (
     start_at_base_rate,
 )
 from span_label_errors.model.qa import QA
+from span_label_errors.model.readability import read_shares, warn_if_unreadable
 from span_label_errors.model.training_loop import OnStep, check_training_arguments, train_network
 from span_label_errors.model.training_states import TrainingStates, tensors_error_as_oserror
 from span_label_errors.model.windows import (
@@ -42,30 +45,6 @@ from span_label_errors.model.windows import (
 )
 from span_label_errors.spans.alignment import check_label_map
 from span_label_errors.spans.text import normalized_text
-
-# Measured to serve some hundred examples well. The defaults of TrainingArguments are meant for larger models and more
-# data. A backbone has everything to learn, and so has a new head; a reader learns only what is particular to the data.
-BACKBONE_RECIPE = {
-    "num_train_epochs": 4,
-    "learning_rate": 3e-4,
-    "head_learning_rate": 1e-2,
-    "warmup_steps": 0.1,
-    "per_device_train_batch_size": 8,
-    "frozen_layers": 2,
-    "dropout": 0.0,
-}
-EMBEDDED_RECIPE = {**BACKBONE_RECIPE, "num_train_epochs": 1, "learning_rate": 1e-4}
-# Measured on 33,000 questions with the embedded backbone.
-READER_RECIPE = {
-    "num_train_epochs": 3,
-    "learning_rate": 2e-4,
-    "head_learning_rate": 1e-3,
-    "warmup_steps": 0.05,
-    "per_device_train_batch_size": 16,
-    "frozen_layers": 1,
-    "dropout": 0.0,
-    "weight_decay": 0.01,
-}
 
 
 @dataclass(frozen=True)
@@ -100,6 +79,7 @@ class QATrainer:
         check_same_labels(qa.checkpoint, self.label_map)
         same_length = max_seq_length == qa.max_length
         self.doc_stride = qa.doc_stride if same_length else min(qa.doc_stride, max_seq_length // 3)
+        self.has_warned = False  # that the tokenizer cannot read the data; once is enough
         num_special_tokens = qa.template.num_special_tokens
         check_window_size(max_seq_length, self.doc_stride, qa.checkpoint.max_positions, num_special_tokens)
 
@@ -189,7 +169,7 @@ class QATrainer:
             checkpoint changed since `qa` was made.
         """
         started = time.perf_counter()
-        output_dir, dataset = Path(output_dir), list(dataset)
+        output_dir, dataset = Path(output_dir), list(with_shared_contexts(dataset))
         self._check_output_dir(output_dir)
         tokenized, arguments, network = prepare_training(
             self, dataset, output_dir, num_train_epochs, seed=seed, head_learning_rate=head_learning_rate,
@@ -244,19 +224,16 @@ class QATrainer:
         with quiet_transformers(), tensors_error_as_oserror(folder):
             network.save_pretrained(folder)
             self.qa.tokenizer.save_pretrained(folder)
-        contexts = {context_hash(example["context"]) for example in dataset}
+        contexts = {context_hash(context) for context in {example["context"] for example in dataset}}
         settings = {"max_length": self.max_seq_length, "doc_stride": self.doc_stride, "answers": self.qa.answers}
+        if self.qa.checkpoint.answers_questions:
+            settings[ANSWERED_QUESTIONS] = True
         for name, content in (
             (LABEL_MAP_FILE, self.label_map),
             (SEEN_CONTEXTS_FILE, sorted(contexts | read_seen_contexts(self.qa.checkpoint))),
             (SETTINGS_FILE, settings),
         ):
             (folder / name).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
-
-
-def recipe_for(qa: QA) -> dict:
-    """Return the arguments of `QATrainer.train` that suit what a training starts from: a trained head, or a new one."""
-    return EMBEDDED_RECIPE if qa.has_head else BACKBONE_RECIPE
 
 
 def prepare_training(
@@ -299,10 +276,18 @@ def prepare_training(
     tokenized = tokenize_examples(
         qa.tokenizer, dataset, trainer.label_map, max_length=trainer.max_seq_length, answers=qa.answers
     )
+    if not trainer.has_warned:
+        shares = read_shares(dataset, tokenized, qa.tokenizer.unk_token_id, trainer.label_map, qa.answers)
+        trainer.has_warned = warn_if_unreadable(shares, qa.model_path)
     network = load_network(qa.checkpoint, trainer.label_map, seed, dropout)
     if not qa.has_head:
         start_at_base_rate(network, np.concatenate([example.labels[example.context.has_text] for example in tokenized]))
     freeze_layers(network, frozen_layers)
+    if arguments.activation_checkpointing and not network.supports_gradient_checkpointing:
+        raise ValueError(
+            f"activation_checkpointing: transformers cannot do it for {qa.checkpoint.model_type}; leave it out, and to "
+            "save memory give a smaller per_device_train_batch_size with as many more gradient_accumulation_steps"
+        )
     return tokenized, arguments, network
 
 

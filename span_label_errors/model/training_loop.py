@@ -146,7 +146,7 @@ def train_network(
     if args.activation_checkpointing:
         network.activation_checkpointing_enable()
     network.to(accelerator.device).train()
-    order = BatchOrder([len(window.input_ids) for window in windows], args)
+    order = BatchOrder([len(window) for window in windows], args)
     on_accelerator = accelerator.device.type != "cpu"
     loader = DataLoader(windows, batch_sampler=order, collate_fn=collate, pin_memory=on_accelerator)
     batches_of_step = args.gradient_accumulation_steps

@@ -13,6 +13,7 @@ longest has L tokens, and a label map K classes.
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -35,25 +36,55 @@ class TokenizedExample:
 
     question: TokenizedText  # Q tokens, after cutting
     context: TokenizedText  # C tokens, never cut
-    labels: np.ndarray  # (C, K)
+    labels: np.ndarray  # (C, K) int8
     num_question_tokens_cut: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Window:
-    """Context tokens `token_start` to `token_end` of an example, with the question, as a model reads them."""
+    """Context tokens `token_start` to `token_end` of an example, with the question, as a model reads them.
+
+    A long context has dozens of windows for each of its questions. So the arrays of a window are made when they are
+    asked for.
+    """
 
     example_index: int
+    example: TokenizedExample
+    template: Template
     token_start: int
     token_end: int
-    input_ids: np.ndarray  # (L,) with L = special tokens + Q + token_end - token_start
-    context_start: int  # position in input_ids of context token `token_start`
-    owned: np.ndarray  # (token_end - token_start,) bool; never a token that stands for no text
+    owned_start: int  # of the context tokens that no window shows with more context on both sides
+    owned_end: int
+
+    def __len__(self) -> int:
+        """Return L = special tokens + Q + token_end - token_start."""
+        return self.context_positions.stop + len(self.template.behind)
+
+    @property
+    def context_start(self) -> int:
+        """Position in `input_ids` of context token `token_start`."""
+        return len(self.template.before) + len(self.example.question.token_ids) + len(self.template.between)
 
     @property
     def context_positions(self) -> slice:
         """Positions in `input_ids` that hold context tokens."""
         return slice(self.context_start, self.context_start + self.token_end - self.token_start)
+
+    @property
+    def input_ids(self) -> np.ndarray:
+        """The ids of the tokens, of shape (L,), int64."""
+        before, between, behind = (
+            np.array(part, np.int64) for part in (self.template.before, self.template.between, self.template.behind)
+        )
+        question, context = self.example.question.token_ids, self.example.context.token_ids
+        return np.concatenate([before, question, between, context[self.token_start : self.token_end], behind])
+
+    @property
+    def owned(self) -> np.ndarray:
+        """Which context tokens are the window's own, of shape (token_end - token_start,); none without text is."""
+        token_index = np.arange(self.token_start, self.token_end)
+        is_nearest = (token_index >= self.owned_start) & (token_index < self.owned_end)
+        return is_nearest & self.example.context.has_text[self.token_start : self.token_end]
 
 
 def check_window_size(
@@ -188,20 +219,18 @@ def build_windows(
 
     Neighbouring windows share `doc_stride` context tokens.
     """
-    check_window_size(max_length, doc_stride, num_special_tokens=template.num_special_tokens)
-    before, between, behind = (
-        np.array(part, np.int64) for part in (template.before, template.between, template.behind)
-    )
+    num_special_tokens = template.num_special_tokens
+    check_window_size(max_length, doc_stride, num_special_tokens=num_special_tokens)
     windows = []
     for example_index, example in enumerate(tokenized):
-        prefix = np.concatenate([before, example.question.token_ids, between])
-        window_size = max_length - len(prefix) - len(behind)
+        window_size = max_length - num_special_tokens - len(example.question.token_ids)
         ranges = window_ranges(len(example.context.token_ids), window_size, doc_stride)
-        owner, has_text = owning_window(ranges), example.context.has_text
-        for window_index, (token_start, token_end) in enumerate(ranges):
-            owned = (owner[token_start:token_end] == window_index) & has_text[token_start:token_end]
-            input_ids = np.concatenate([prefix, example.context.token_ids[token_start:token_end], behind])
-            windows.append(Window(example_index, token_start, token_end, input_ids, len(prefix), owned))
+        # The tokens that a window owns are a range.
+        owned = np.searchsorted(owning_window(ranges), np.arange(len(ranges) + 1)).tolist()
+        windows += [
+            Window(example_index, example, template, *tokens, *of_window)
+            for tokens, of_window in zip(ranges, pairwise(owned), strict=True)
+        ]
     return windows
 
 
@@ -210,7 +239,7 @@ def training_item(window: Window, labels: np.ndarray) -> dict[str, np.ndarray]:
 
     The window's labels have the shape (L, K), and are `IGNORED_LABEL` at every question, special and not owned token.
     """
-    item_labels = np.full((len(window.input_ids), labels.shape[1]), IGNORED_LABEL, dtype=np.float32)
+    item_labels = np.full((len(window), labels.shape[1]), IGNORED_LABEL, dtype=np.float32)
     window_labels = labels[window.token_start : window.token_end]
     item_labels[window.context_positions] = np.where(window.owned[:, None], window_labels, IGNORED_LABEL)
     return {**model_inputs(window), "labels": item_labels}
@@ -218,7 +247,7 @@ def training_item(window: Window, labels: np.ndarray) -> dict[str, np.ndarray]:
 
 def model_inputs(window: Window) -> dict[str, np.ndarray]:
     """Return `input_ids` and `token_type_ids` of a window, both of shape (L,)."""
-    token_type_ids = np.zeros_like(window.input_ids)
+    token_type_ids = np.zeros(len(window), dtype=np.int64)
     token_type_ids[window.context_start :] = 1
     return {"input_ids": window.input_ids, "token_type_ids": token_type_ids}
 

@@ -31,7 +31,7 @@ from span_label_errors.data.squad import ON_INVALID
 from span_label_errors.files import check_writable, clone_root, project_root
 from span_label_errors.model.checkpoints import EMBEDDED
 from span_label_errors.model.qa import PRECISIONS, QA
-from span_label_errors.model.trainer import recipe_for
+from span_label_errors.model.recipes import recipe_for
 from span_label_errors.model.training_loop import check_training_arguments
 from span_label_errors.model.windows import check_window_size
 from span_label_errors.spans.alignment import DEFAULT_LABEL_MAP, check_label_map
@@ -44,6 +44,10 @@ _SET_ELSEWHERE = {
     "bf16": "precision",
     "use_cpu": "CUDA_VISIBLE_DEVICES of the environment",
 }
+# Where these are None, the checkpoint decides.
+_OF_RECIPE = (
+    "num_train_epochs", "learning_rate", "head_learning_rate", "warmup_steps", "frozen_layers", "dropout",
+)  # fmt: skip
 _EMBEDDED = (DEMO_SOURCE, *EMBEDDED)
 
 
@@ -182,7 +186,7 @@ class TrainingParameters(_Parameters):
 
     # model and training
     model_checkpoint: _Source = _field(
-        "embedded", '"embedded" (reads English), "embedded-backbone", a folder, or a BERT on the Hub'
+        "embedded", '"embedded" (reads English), "embedded-backbone", a folder, or a model on the Hub'
     )
     model_revision: _Revision | None = _field(None, "branch, tag or commit of a checkpoint on the Hub")
     max_length: int = _field(384, "tokens of a window, question included; longer contexts take several windows", ge=5)
@@ -190,16 +194,20 @@ class TrainingParameters(_Parameters):
         None, "context tokens that neighbouring windows share; None for a third of a window", ge=0
     )
     num_train_epochs: _OptionalNumber = _field(
-        None, "passes over the examples; None: 1 from a trained head, 4 with a new one", gt=0
+        None, "passes over the examples; None: 1 (trained head), 4 (new one), 3 (large)", gt=0
     )
     learning_rate: _OptionalNumber = _field(
-        None, "highest of the encoder; None: 1e-4 from a trained head, 3e-4 with a new one", gt=0
+        None, "of the encoder; None: 1e-4 (trained head), 3e-4 (new one), 3e-5 (large)", gt=0
     )
-    head_learning_rate: _OptionalNumber = _field(1e-2, "that of a new head; None for the same", gt=0)
-    warmup_steps: _Number = _field(0.1, "steps of rising learning rate; below 1, a share of all steps", ge=0)
+    head_learning_rate: _OptionalNumber = _field(None, "that of a new head; None: 1e-2, 1e-3 (large)", gt=0)
+    warmup_steps: _OptionalNumber = _field(
+        None, "steps of rising learning rate; below 1, a share of all steps; None: 0.1", ge=0
+    )
     batch_size: int = _field(8, "windows per training step", ge=1)
-    frozen_layers: int = _field(2, "keep the embeddings and this many lowest layers as they are; 0 trains all", ge=0)
-    dropout: _OptionalNumber = _field(0.0, "dropout probability; None for the checkpoint's own", ge=0, le=0.99)
+    frozen_layers: int | None = _field(
+        None, "keep embeddings and this many lowest layers; None: a third, at most 2, 0 (large)", ge=0
+    )
+    dropout: _OptionalNumber = _field(None, "dropout probability; None: 0, the checkpoint's own (large)", ge=0, le=0.99)
     training_arguments: _Arguments = _field({}, "other TrainingArguments that shape the training, such as weight_decay")
     precision: Literal[*PRECISIONS] = _field(
         "auto", 'of matrix products: "float32", "bfloat16", or "auto": bfloat16 on a GPU that has it'
@@ -265,14 +273,22 @@ class TrainingParameters(_Parameters):
         """Return where `out_of_fold_predictions` makes folds, and how many at once."""
         return self.model_dump(include={"n_jobs", "threads_per_fold", "parallel_backend"})
 
+    def recipe(self, qa: QA) -> dict:
+        """Return the parameters that shape the training; where one is None, what suits the checkpoint of `qa`."""
+        rest = {**recipe_for(qa.checkpoint, qa.has_head)}
+        del rest["per_device_train_batch_size"]
+        given = {name: getattr(self, name) for name in _OF_RECIPE}
+        picked = {name: rest.pop(name) for name in _OF_RECIPE}
+        return {
+            **{name: picked[name] if value is None else value for name, value in given.items()},
+            "training_arguments": {**rest, **self.training_arguments},
+        }
+
     def train_options(self, qa: QA) -> dict:
-        """Return what `spanbert.QATrainer.train` takes; where a parameter is None, what suits the start of training."""
-        rates = {"learning_rate", "head_learning_rate", "warmup_steps"}
-        options = self.model_dump(include={"num_train_epochs", "frozen_layers", "dropout", *rates})
-        for name in ("num_train_epochs", "learning_rate"):
-            if options[name] is None:
-                options[name] = recipe_for(qa)[name]
-        return {**options, "per_device_train_batch_size": self.batch_size, **self.training_arguments}
+        """Return what `spanbert.QATrainer.train` takes."""
+        shaping = self.recipe(qa)
+        others = shaping.pop("training_arguments")
+        return {"per_device_train_batch_size": self.batch_size, **shaping, **others}
 
     def trial_options(self, qa: QA) -> dict:
         """Return the same, with the seed, for one pass over a few examples."""

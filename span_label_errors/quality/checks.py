@@ -18,6 +18,7 @@ from span_label_errors.spans.text import (
     cuts_word,
     normalized_text,
     overlaps,
+    paragraph_numbers,
     sentence_numbers,
     word_spans,
 )
@@ -158,10 +159,10 @@ def _answered_otherwise(examples: Sequence[dict]) -> set[int]:
     Spellings that differ in case or white space are one context. Another context may rightly answer the same question
     otherwise ("When was he born?").
     """
-    repeated: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for example_index, example in enumerate(examples):
-        key = normalized_text(example["context"]), normalized_text(example["question"])
-        repeated[key].append(example_index)
+    repeated: dict[tuple[int, str], list[int]] = defaultdict(list)
+    paragraphs = paragraph_numbers([example["context"] for example in examples])
+    for example_index, (example, paragraph) in enumerate(zip(examples, paragraphs, strict=True)):
+        repeated[paragraph, normalized_text(example["question"])].append(example_index)
     found = set()
     for same in repeated.values():
         if len(same) > 1:

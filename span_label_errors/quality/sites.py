@@ -13,7 +13,7 @@ import pandas as pd
 from span_label_errors.quality.context import ContextText, TextSpans, WordRarity
 from span_label_errors.quality.features import QuestionFeatures
 from span_label_errors.results.read import span_classes_of
-from span_label_errors.spans.text import Span, cuts_word, normalized_text, overlaps, word_spans
+from span_label_errors.spans.text import Span, cuts_word, overlaps, paragraph_numbers, word_spans
 
 # By example index, the right spans of each class.
 KnownAnswers = Mapping[int, Mapping[str, Sequence[Span]]]
@@ -110,7 +110,7 @@ class Sites:
         self._rarity = WordRarity(table["context"])
         answers = _answers(table, classes)
         self.labels_every_span = {name: len(classes) > 1 or _is_plural(answers, name) for name in classes}
-        paragraphs = pd.factorize(table["context"].map(normalized_text))[0].tolist()
+        paragraphs = paragraph_numbers(table["context"].to_list())
         self.given_answers = []
         for (example_index, name), spans in answers.items():
             # Where every span is labelled, "nothing else" is a label too.

@@ -5,7 +5,7 @@ import json
 import platform
 import shutil
 import subprocess  # nosec B404 # one command, which is fixed
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,14 +15,14 @@ import pyarrow.parquet
 
 from span_label_errors.cross_validation.out_of_fold import OutOfFold
 from span_label_errors.cross_validation.store import data_fingerprint
+from span_label_errors.data.shared_contexts import with_shared_contexts
 from span_label_errors.files import check_writable, clone_root, exclusive, file_sha256, partial_folder
-from span_label_errors.model.predictions import SpanPrediction
+from span_label_errors.model.predictions import SpanPrediction, in_parts
 from span_label_errors.results.npz import NpzWriter
 from span_label_errors.results.read import LOCK_FILE, REVIEW_FILE, RUN_FILE, TABLE_FILE, array_files, listed_files
-from span_label_errors.spans.alignment import answer_spans, span_classes
+from span_label_errors.spans.alignment import AnswerSpan, answer_spans, span_classes
 
-# A part of the table, which is a row group in Parquet: at most so many rows, or about so many tokens of long contexts.
-_ROWS_AT_ONCE, _TOKENS_AT_ONCE = 10_000, 2**20
+_ROWS_AT_ONCE = 10_000  # of the table, if contexts are short: a row group in Parquet
 _LIBRARIES = ("cleanlab", "datasets", "numpy", "scikit-learn", "tokenizers", "torch", "torchmetrics", "transformers")
 
 
@@ -78,7 +78,7 @@ def write_outputs(
         If the folder or a file in it cannot be written.
     """
     folder = check_writable(outputs_dir)
-    examples = list(dataset)
+    examples = list(with_shared_contexts(dataset))
     if data_fingerprint(examples) != out_of_fold.reports[0]["data"]:
         raise ValueError(
             "expected the data that out_of_fold was made from, found other data (changed since?); run "
@@ -114,30 +114,23 @@ def _write_all(
 
 def _write_results(folder: Path, examples: Sequence[dict], out_of_fold: OutOfFold) -> None:
     """Write arrays and table part by part, so that only one part's predictions are in memory."""
-    classes, schema = span_classes(out_of_fold.label_map), _schema(examples, out_of_fold.label_map)
+    classes, schema = span_classes(out_of_fold.label_map), _schema(examples, out_of_fold)
     with contextlib.ExitStack() as stack:
         table_file = stack.enter_context(pa.parquet.ParquetWriter(folder / TABLE_FILE, schema))
         files = [
             (stack.enter_context(NpzWriter(folder / name)), column) for name, column in array_files(classes).items()
         ]
-        for part, predictions in _parts(out_of_fold.predictions):
+        one_by_one = map(out_of_fold.predictions.__getitem__, range(len(examples)))
+        start = 0
+        for predictions in in_parts(one_by_one, lambda prediction: len(prediction.tokens), _ROWS_AT_ONCE):
+            part = slice(start, start + len(predictions))
             columns = _columns(examples[part], predictions, out_of_fold.fold[part], out_of_fold)
-            table_file.write_table(pa.table(columns, schema=schema))
+            start = part.stop
+            table_file.write_table(pa.table({name: columns[name] for name in schema.names}, schema=schema))
             for array_file, column in files:
                 for cell in columns[column]:
                     array_file.write(np.array(cell, dtype=np.str_) if column in ("tokens", "question") else cell)
             del columns, predictions  # before those of the next part are made
-
-
-def _parts(predictions: Sequence[SpanPrediction]) -> Iterator[tuple[slice, list[SpanPrediction]]]:
-    """Yield the predictions part by part, each with its place among all."""
-    start, num_tokens, part = 0, 0, []
-    for end in range(1, len(predictions) + 1):
-        part.append(predictions[end - 1])
-        num_tokens += len(part[-1].tokens)
-        if end == len(predictions) or len(part) == _ROWS_AT_ONCE or num_tokens >= _TOKENS_AT_ONCE:
-            yield slice(start, end), part
-            start, num_tokens, part = end, 0, []
 
 
 def out_of_fold_table(examples: Sequence[dict], out_of_fold: OutOfFold) -> pa.Table:
@@ -153,24 +146,28 @@ def out_of_fold_table(examples: Sequence[dict], out_of_fold: OutOfFold) -> pa.Ta
     -------
     pyarrow.Table
         `id`, `title`, `question`, `context`; `given_answer`, `given_start` (character offset) and
-        `given_label` of the answers that label tokens, as lists; `fold`; and for the C context tokens the lists
+        `given_label` of the answers that label tokens, as lists; `other_answer`, `other_start` and `other_label` of
+        the other ones, where any example has some; `fold`; and for the C context tokens the lists
         `tokens`, `char_start`, `char_end`, and for each span class `labels_<class>` and
         `pred_probs_<class>`; `repairs` if the data have it.
     """
     examples = list(examples)
     columns = _columns(examples, out_of_fold.predictions[:], out_of_fold.fold, out_of_fold)
-    return pa.table(columns, schema=_schema(examples, out_of_fold.label_map))
+    schema = _schema(examples, out_of_fold)
+    return pa.table({name: columns[name] for name in schema.names}, schema=schema)
 
 
-def _schema(examples: Sequence[dict], label_map: dict[str, int]) -> pa.Schema:
+def _schema(examples: Sequence[dict], out_of_fold: OutOfFold) -> pa.Schema:
     """Return the types of the table's columns, which lists that are all empty would not show."""
     texts, integers = pa.list_(pa.string()), pa.list_(pa.int64())
+    has_others = any(_given_and_others(example, out_of_fold)[1] for example in examples)
     types = {
         "id": pa.string(), "title": pa.string(), "question": pa.string(), "context": pa.string(),
-        "given_answer": texts, "given_start": integers, "given_label": texts, "fold": pa.int64(),
-        "tokens": texts, "char_start": integers, "char_end": integers,
+        "given_answer": texts, "given_start": integers, "given_label": texts,
+        **({"other_answer": texts, "other_start": integers, "other_label": texts} if has_others else {}),
+        "fold": pa.int64(), "tokens": texts, "char_start": integers, "char_end": integers,
     }  # fmt: skip
-    for class_name in span_classes(label_map):
+    for class_name in span_classes(out_of_fold.label_map):
         types |= {f"labels_{class_name}": integers, f"pred_probs_{class_name}": pa.list_(pa.float32())}
     if "repairs" in examples[0]:
         types["repairs"] = texts
@@ -181,15 +178,14 @@ def _columns(
     examples: list[dict], predictions: Sequence[SpanPrediction], fold: np.ndarray, out_of_fold: OutOfFold
 ) -> dict[str, Sequence]:
     label_map = out_of_fold.label_map
-    # A trainer of one's own need not say which answers it labels.
-    answers = out_of_fold.reports[0]["trainer"].get("answers", "first")
     columns = {name: [example[name] for example in examples] for name in ("id", "title", "question", "context")}
-    columns |= {"given_answer": [], "given_start": [], "given_label": [], "fold": fold}
+    columns |= {f"{kind}_{part}": [] for kind in ("given", "other") for part in ("answer", "start", "label")}
+    columns["fold"] = fold
     for example in examples:
-        spans = answer_spans(example, label_map, answers)
-        columns["given_answer"].append([example["context"][span.char_start : span.char_end] for span in spans])
-        columns["given_start"].append([span.char_start for span in spans])
-        columns["given_label"].append([span.class_name for span in spans])
+        for kind, spans in zip(("given", "other"), _given_and_others(example, out_of_fold), strict=True):
+            columns[f"{kind}_answer"].append([example["context"][span.char_start : span.char_end] for span in spans])
+            columns[f"{kind}_start"].append([span.char_start for span in spans])
+            columns[f"{kind}_label"].append([span.class_name for span in spans])
     for name in ("tokens", "char_start", "char_end"):
         columns[name] = [getattr(prediction, name) for prediction in predictions]
     for class_name in span_classes(label_map):
@@ -201,6 +197,15 @@ def _columns(
     return columns
 
 
+def _given_and_others(example: dict, out_of_fold: OutOfFold) -> tuple[list[AnswerSpan], list[AnswerSpan]]:
+    """Return the answers that label tokens, and the others, each once: what other annotators answered."""
+    # A trainer of one's own need not say which answers it labels.
+    answers = out_of_fold.reports[0]["trainer"].get("answers", "first")
+    given = answer_spans(example, out_of_fold.label_map, answers)
+    every = dict.fromkeys(answer_spans(example, out_of_fold.label_map, "all"))
+    return given, [span for span in every if span not in given]
+
+
 def _record(examples: list[dict], out_of_fold: OutOfFold, parameters: dict, seconds: float) -> dict:
     first = out_of_fold.reports[0]
     repairs = {example["id"]: example["repairs"] for example in examples if example.get("repairs")}
@@ -210,6 +215,7 @@ def _record(examples: list[dict], out_of_fold: OutOfFold, parameters: dict, seco
         "data_sha256": first["data"],
         **({"repairs": repairs} if repairs else {}),
         "checkpoint_sha256": first["trainer"].get("checkpoint"),
+        **{name: value for name, value in first["trainer"].items() if name == "checkpoint_answers_questions"},
         "label_map": out_of_fold.label_map,
         "group_by": out_of_fold.group_by,
         "code": {"commit": code_commit(), **first["code"]},

@@ -4,7 +4,7 @@ import itertools
 import json
 import shutil
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
@@ -13,12 +13,11 @@ from span_label_errors.data.sources import DEMO_PATH, DEMO_SOURCE
 from span_label_errors.data.squad import InvalidDatasetError, InvalidExample, load_squad
 from span_label_errors.data.squad_text import replace_answers
 from span_label_errors.files import check_writable, partial_folder, write_file
-from span_label_errors.review.decided import Answer, Decision
-from span_label_errors.review.marks import RefusedDecisionsError, answer_entry, same_answer
-from span_label_errors.spans.text import occurrences, overlaps
-
-# How many places of a text are looked for, and named in a message.
-_MAX_PLACES, _PLACES_SHOWN = 1000, 10
+from span_label_errors.review.answers import Answer, Decision, answer_entry, same_answer
+from span_label_errors.review.decided import shown, with_decision
+from span_label_errors.review.marks import RefusedDecisionsError
+from span_label_errors.review.rewritten import REWRITTEN, as_in_data, may_be_rewritten
+from span_label_errors.spans.alignment import check_answers
 
 
 class Change(NamedTuple):
@@ -37,6 +36,7 @@ def apply_decisions(
     corrected_path: str | Path,
     changes_path: str | Path,
     *,
+    answers: str = "first",
     revision: str | None = None,
 ) -> list[Change]:
     """Write a corrected data set, and a list of what changed.
@@ -45,7 +45,8 @@ def apply_decisions(
     there; every other byte is the same, those of invalid examples too. A data set of another form becomes a new SQuAD
     file with its valid examples in order. A warning says how many examples are invalid.
 
-    A decision replaces the answers that were under review; "no answer" removes all answers of the example.
+    A decision replaces the answers that were under review; "no answer" removes all answers of the example. Where
+    several annotators answered, their other answers go as well if they contradict it: see `answers`.
 
     Parameters
     ----------
@@ -56,6 +57,10 @@ def apply_decisions(
     corrected_path, changes_path : str or Path
         Two `.json` files: the data set, and a list of objects with the fields of `Change`. They are replaced if they
         are there; neither may be the source.
+    answers : {"first", "all"}
+        As for the run that was reviewed. With "first", several answers of a class are what annotators said about one:
+        a correction takes the place of those, too, that overlap it, or that overlap or repeat what it replaces. With
+        "all" they are spans of their own, and it replaces only those that were under review.
 
     Returns
     -------
@@ -69,11 +74,12 @@ def apply_decisions(
     ValueError, OSError
         If a path is no `.json` file, is that of another file, or cannot be written; and what `load_squad` raises.
     """
+    check_answers(answers)
     corrected_path, changes_path = Path(corrected_path), Path(changes_path)
     file = DEMO_PATH if str(source) == DEMO_SOURCE else Path(source).expanduser()
     _check_paths(file, corrected_path, changes_path)
     examples, invalid = _read(source, revision)
-    corrected = _corrected_answers(str(source), examples, invalid, decisions)
+    corrected = _corrected_answers(str(source), examples, invalid, decisions, answers)
     for folder in (corrected_path.parent, changes_path.parent):
         check_writable(folder)
 
@@ -152,28 +158,33 @@ def _change(example: dict, after: list[Answer]) -> Change:
 
 
 def _corrected_answers(
-    source: str, examples: list[dict], invalid: list[InvalidExample], decisions: Sequence[Decision]
+    source: str, examples: list[dict], invalid: list[InvalidExample], decisions: Sequence[Decision], answers: str
 ) -> dict[int, list[Answer]]:
     """Return the new answers of each example that changes, by its index."""
     index_of_id = {example["id"]: example_index for example_index, example in enumerate(examples)}
     invalid_of_id = {problem.id: problem for problem in invalid}
-    with_labels = any(answer.class_name is not None for example in examples for answer in example["answers"])
+    classes = {answer.class_name for example in examples for answer in example["answers"]} or {None}
     of_example: dict[str, list[Decision]] = {}
-    for decision in decisions:
-        of_example.setdefault(decision.id, []).append(decision)
     corrected, problems = {}, []
+    for decision in decisions:
+        try:
+            restored = as_in_data(decision, index_of_id, examples.__getitem__)
+            of_example.setdefault(restored.id, []).append(restored)
+        except ValueError as error:
+            problems.append(f"example {decision.id!r}: {error}")
     for example_id, on_it in of_example.items():
         try:
             if example_id in invalid_of_id and example_id not in index_of_id:
                 raise ValueError(f"the example is invalid in the data; correct it there: {invalid_of_id[example_id]}")
             if example_id not in index_of_id:
-                raise ValueError(f"expected the id of one of the {len(examples)} examples; is it another data set?")
-            example_index = index_of_id[example_id]
-            given = examples[example_index]["answers"]
-            still_open = [decision for decision in on_it if not _is_fulfilled(given, decision)]
-            answers = _with_decisions(examples[example_index], still_open, with_labels)
-            if answers != given:
-                corrected[example_index] = answers
+                hint = f", or {REWRITTEN}" if may_be_rewritten(example_id) else ""
+                raise ValueError(
+                    f"expected the id of one of the {len(examples)} examples; is it another data set{hint}?"
+                )
+            example = examples[index_of_id[example_id]]
+            after = _with_decisions(example, on_it, classes, answers)
+            if after != example["answers"]:
+                corrected[index_of_id[example_id]] = after
         except ValueError as error:
             problems.append(f"example {example_id!r}: {error}")
     if problems:
@@ -181,91 +192,29 @@ def _corrected_answers(
     return corrected
 
 
-def _is_fulfilled(answers: list[Answer], decision: Decision) -> bool:
-    """Return whether answers are already as a decision corrects them: its answers stand there, the outdated do not."""
-
-    def has(wanted: Answer) -> bool:
-        # A reviewer may have left the place open.
-        return any(
-            same_answer(a if wanted.char_start is not None else a._replace(char_start=None), wanted) for a in answers
-        )
-
-    if not decision.correct:
-        return not answers
-    outdated = [given for given in decision.given if given not in decision.correct]
-    return bool(outdated or not decision.given) and all(map(has, decision.correct)) and not any(map(has, outdated))
-
-
-def _with_decisions(example: dict, decisions: list[Decision], with_labels: bool) -> list[Answer]:
-    answers, context = example["answers"], example["context"]
+def _with_decisions(example: dict, decisions: list[Decision], classes: set[str | None], answers: str) -> list[Answer]:
     # Two files, or two rows, that say the same are one decision.
     by_outcome: dict[tuple, Decision] = {}
     for decision in decisions:
-        by_outcome.setdefault(tuple(_with_decision(answers, decision, context, with_labels)), decision)
-    for one, other in itertools.combinations(by_outcome.values(), 2):
-        # Decisions about different answers of one example go together, unless one says that there is none.
-        places, other_places = ({answer[:2] for answer in decision.given} for decision in (one, other))
-        if not places or places & other_places or not (one.correct and other.correct):
+        outcome = with_decision(example, decision, classes, answers)
+        if outcome is not example["answers"] or decision.correct == decision.given:
+            by_outcome.setdefault(tuple(outcome), decision)
+    for (after_one, one), (after_other, other) in itertools.combinations(by_outcome.items(), 2):
+        if not (_go_together(one, other, after_one) and _go_together(other, one, after_other)):
             raise ValueError(
-                f"expected decisions that go together, found {_shown(one.correct)} and {_shown(other.correct)}; "
+                f"expected decisions that go together, found {shown(one.correct)} and {shown(other.correct)}; "
                 "keep one of them"
             )
+    corrected = example["answers"]
     for decision in by_outcome.values():
-        answers = _with_decision(answers, decision, context, with_labels)
-    return answers
+        corrected = with_decision({**example, "answers": corrected}, decision, classes, answers)
+    return corrected
 
 
-def _with_decision(answers: list[Answer], decision: Decision, context: str, with_labels: bool) -> list[Answer]:
-    missing = [given for given in decision.given if not any(same_answer(answer, given) for answer in answers)]
-    if missing or (answers and not decision.given):
-        raise ValueError(
-            f"expected {_shown(missing)}, as it was reviewed, found {_shown(answers)}; "
-            "the data has changed since, review the example again"
-        )
-    if decision.correct == decision.given:
-        return answers
-    if not decision.correct:
-        return []
-    reviewed = [answer for answer in answers if any(same_answer(answer, given) for given in decision.given)]
-    correct = dict.fromkeys(_located(answer, reviewed, context, with_labels) for answer in decision.correct)
-    outdated = [answer for answer in reviewed if not any(same_answer(answer, c) for c in correct)]
-    new = [answer for answer in correct if not any(same_answer(answer, old) for old in reviewed)]
-    # New answers stand where the first outdated one stood, or at the end.
-    at = answers.index(outdated[0]) if outdated else len(answers)
-    return answers[:at] + new + [answer for answer in answers[at:] if answer not in outdated]
-
-
-def _located(answer: Answer, replaced: list[Answer], context: str, with_labels: bool) -> Answer:
-    """Return a correct answer with its offset and, where the data has classes, its class."""
-    text, char_start, class_name = answer
-    starts = list(itertools.islice(occurrences(text, context), _MAX_PLACES))
-    places = f"at {starts[:_PLACES_SHOWN]}" + " and elsewhere" * (len(starts) > _PLACES_SHOWN) if starts else "nowhere"
-    if char_start is None and starts:
-        # Of several places, the one that overlaps what it replaces.
-        near = [start for start in starts if any(overlaps((start, start + len(text)), old.span) for old in replaced)]
-        unique = starts if len(starts) == 1 else near
-        if len(unique) != 1:
-            raise ValueError(
-                f"expected one place of the correct answer {text!r}, found it {places}; fill in correct_start"
-            )
-        char_start = unique[0]
-    if char_start is None or char_start < 0 or not context.startswith(text, char_start):
-        place = "in the context" if char_start is None else f"at offset {char_start}"
-        raise ValueError(f"expected the correct answer {text!r} {place}, found it {places}; copy it from the context")
-    if with_labels and class_name is None:
-        classes = {old.class_name for old in replaced}
-        if len(classes) != 1:
-            raise ValueError(
-                f"expected to know the class of the correct answer {text!r}, found {sorted(classes)} to replace; "
-                "mark it in Label Studio or doccano"
-            )
-        class_name = classes.pop()
-    return Answer(text, char_start, class_name if with_labels else None)
-
-
-def _shown(answers: Iterable[Answer]) -> str:
-    shown = [f"{a.text!r}" if a.char_start is None else f"{a.text!r} at {a.char_start}" for a in answers]
-    return ", ".join(shown) or "no answer"
+def _go_together(one: Decision, other: Decision, after_one: Sequence[Answer]) -> bool:
+    """Return whether decisions are about different answers, and one leaves what the other is about."""
+    are_apart = not {answer[:2] for answer in one.given} & {answer[:2] for answer in other.given}
+    return bool(other.given) and are_apart and all(any(same_answer(a, g) for a in after_one) for g in other.given)
 
 
 # From answers to a SQuAD file

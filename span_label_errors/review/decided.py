@@ -1,34 +1,19 @@
-"""What reviewers decided, and what that says about the answers of a data set."""
+"""What reviewers decided, and what that makes of the answers of a data set."""
 
+import itertools
 import warnings
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Collection, Iterable
 
 import pandas as pd
 
 from span_label_errors.results.read import span_classes_of
+from span_label_errors.review.answers import Answer, Decision, same_answer
+from span_label_errors.review.marks import answers_of_row
+from span_label_errors.review.rewritten import REWRITTEN, as_in_data, may_be_rewritten
 from span_label_errors.spans.text import Span, occurrences, overlaps
 
-
-class Answer(NamedTuple):
-    """A span of a context; what a reviewer left open is None."""
-
-    text: str
-    char_start: int | None = None
-    class_name: str | None = None
-
-    @property
-    def span(self) -> tuple[int, int]:
-        """`char_start` and `char_end`."""
-        return self.char_start, self.char_start + len(self.text)
-
-
-class Decision(NamedTuple):
-    """What a reviewer decided about an example."""
-
-    id: str
-    given: tuple[Answer, ...]  # the answers under review, with their offsets; empty for a question without one
-    correct: tuple[Answer, ...]  # what replaces them: `given` itself if confirmed, nothing for no answer
+# How many places of a text are looked for, and named in a message.
+_MAX_PLACES, _PLACES_SHOWN = 1000, 10
 
 
 def known_answers(table: pd.DataFrame, decisions: Iterable[Decision]) -> dict[int, dict[str, list[Span]]]:
@@ -55,12 +40,17 @@ def known_answers(table: pd.DataFrame, decisions: Iterable[Decision]) -> dict[in
     index_of = {example_id: index for index, example_id in enumerate(table["id"])}
     classes, known, unfit = span_classes_of(table), {}, []
     for decision in decisions:
-        index = index_of.get(decision.id)
-        right = None if index is None else _right_answers(table.iloc[index], decision, classes)
-        if right is None:
+        try:
+            restored = as_in_data(decision, index_of, lambda index: example_of(table, index))
+            if restored.id not in index_of:
+                raise ValueError(f"no example has the id {restored.id!r}")
+            right = with_decision(example_of(table, index_of[restored.id]), restored, classes)
+        except ValueError:
             unfit.append(decision.id)
         else:
-            known[index] = {name: sorted(span for span, of_span in right if of_span == name) for name in classes}
+            known[index_of[restored.id]] = {
+                name: sorted({answer.span for answer in right if answer.class_name == name}) for name in classes
+            }
     if unfit:
         warnings.warn(
             f"{len(unfit)} decisions fit no example of these {len(table)}, so they teach nothing, first: {unfit[0]!r}; "
@@ -70,37 +60,122 @@ def known_answers(table: pd.DataFrame, decisions: Iterable[Decision]) -> dict[in
     return known
 
 
-def _right_answers(example: pd.Series, decision: Decision, classes: list[str]) -> set[tuple[Span, str]] | None:
-    columns = (example[name] for name in ("given_answer", "given_start", "given_label"))
-    given = {(Answer(text, int(start)).span, name) for text, start, name in zip(*columns, strict=True)}
-    # A spreadsheet names no class: it is that of what was under review, or the only one.
-    names = {answer.class_name for answer in decision.given} - {None} or {name for _, name in given} or set(classes)
-    only_name = names.pop() if len(names) == 1 else None
-    reviewed = [answer.span for answer in decision.given if answer.char_start is not None]
-    sides = [
-        [_placed(answer, example["context"], only_name, reviewed) for answer in side]
-        for side in (decision.given, decision.correct)
-    ]
-    if None in sides[0] + sides[1]:
-        return None
-    under_review, correct = map(set, sides)
-    if under_review <= given and bool(under_review) == bool(given):
-        return (given - under_review) | correct if correct else set()
-    return given if correct <= given and bool(correct) == bool(given) else None
+def example_of(table: pd.DataFrame, index: int) -> dict:
+    """Return the `id`, the `context` and the `answers` that label tokens of an example of `out_of_fold.parquet`."""
+    row = table.iloc[index]
+    return {"id": row["id"], "context": row["context"], "answers": answers_of_row(row)}
 
 
-def _placed(answer: Answer, context: str, only_name: str | None, reviewed: list[Span]) -> tuple[Span, str] | None:
-    """Return where an answer stands and its class, None if that is not clear."""
-    if answer.char_start is None:
-        places = list(occurrences(answer.text, context))
-        if len(places) > 1:
-            # As in the corrected data set: the one that overlaps what it replaces.
-            length = len(answer.text)
-            places = [at for at in places if any(overlaps((at, at + length), span) for span in reviewed)]
-        if len(places) != 1:
-            return None
-        answer = answer._replace(char_start=places[0])
-    name = answer.class_name or only_name
-    # A place before the context would count from its end.
-    is_there = answer.text and answer.char_start >= 0 and context[slice(*answer.span)] == answer.text
-    return (answer.span, name) if name and is_there else None
+def with_decision(
+    example: dict, decision: Decision, classes: Collection[str | None], answers: str = "all"
+) -> list[Answer]:
+    """Return the answers of an example as a reviewer has decided.
+
+    Parameters
+    ----------
+    example : dict
+        `context`, and `answers` as a list of Answer.
+    decision : Decision
+        About this example, with texts as they are in the data.
+    classes : collection of (str or None)
+        The span classes of the data; None if it has none.
+    answers : {"first", "all"}
+        As for a run. With "first", several answers are what several annotators said about one: a correction takes the
+        place of those, too, that overlap it, or that overlap or repeat what it replaces.
+
+    Returns
+    -------
+    list of Answer
+        The example's own list where the data already follow the decision.
+
+    Raises
+    ------
+    ValueError
+        If the decision does not fit the example, or it is not clear what it means.
+    """
+    given, context = example["answers"], example["context"]
+    if _is_fulfilled(given, decision):
+        return given
+    missing = [answer for answer in decision.given if not any(same_answer(answer, other) for other in given)]
+    if missing or (given and not decision.given):
+        starts = {answer.char_start for answer in missing}
+        is_rewritten = any(answer.char_start in starts and may_be_rewritten(answer.text) for answer in given)
+        reason = "the data has changed since" + f", or {REWRITTEN}" * is_rewritten + ", review the example again"
+        raise ValueError(f"expected {shown(missing)}, as it was reviewed, found {shown(given)}; {reason}")
+    if decision.correct == decision.given:
+        return given
+    if not decision.correct:
+        return []
+    reviewed = [answer for answer in given if any(same_answer(answer, other) for other in decision.given)]
+    correct = list(dict.fromkeys(_located(answer, reviewed, context, classes) for answer in decision.correct))
+    outdated = [answer for answer in reviewed if not any(same_answer(answer, c) for c in correct)]
+    new = [answer for answer in correct if not any(same_answer(answer, old) for old in reviewed)]
+    if answers == "first":
+        outdated += [answer for answer in given if answer not in correct and _contradicts(answer, outdated, new)]
+    # New answers stand where the first outdated one stood, or at the end.
+    at = min(map(given.index, outdated), default=len(given))
+    return given[:at] + new + [answer for answer in given[at:] if answer not in outdated]
+
+
+def _is_fulfilled(answers: list[Answer], decision: Decision) -> bool:
+    """Return whether answers are already as a decision corrects them: its answers stand there, the outdated do not."""
+
+    def has(wanted: Answer) -> bool:
+        # A reviewer may have left the place open.
+        return any(
+            same_answer(a if wanted.char_start is not None else a._replace(char_start=None), wanted) for a in answers
+        )
+
+    if not decision.correct:
+        return not answers
+    if decision.correct == decision.given:
+        return False
+    outdated = [given for given in decision.given if given not in decision.correct]
+    return all(map(has, decision.correct)) and not any(map(has, outdated))
+
+
+def _contradicts(answer: Answer, outdated: list[Answer], new: list[Answer]) -> bool:
+    """Return whether an annotator's answer is another form of what was wrong, or of what is right."""
+    others = [other for other in (*outdated, *new) if other.class_name == answer.class_name]
+    return any(
+        overlaps(answer.span, other.span) or (other in outdated and other.text == answer.text) for other in others
+    )
+
+
+def _located(answer: Answer, replaced: list[Answer], context: str, classes: Collection[str | None]) -> Answer:
+    """Return a correct answer with its offset and, where the data has classes, its class."""
+    text, char_start, class_name = answer
+    starts = list(itertools.islice(occurrences(text, context), _MAX_PLACES)) if text else []
+    places = f"at {starts[:_PLACES_SHOWN]}" + " and elsewhere" * (len(starts) > _PLACES_SHOWN) if starts else "nowhere"
+    if char_start is None and starts:
+        # Of several places, the one that overlaps what it replaces.
+        near = [start for start in starts if any(overlaps((start, start + len(text)), old.span) for old in replaced)]
+        unique = starts if len(starts) == 1 else near
+        if len(unique) != 1:
+            raise ValueError(
+                f"expected one place of the correct answer {text!r}, found it {places}; fill in correct_start"
+            )
+        char_start = unique[0]
+    if char_start is None or char_start < 0 or not text or not context.startswith(text, char_start):
+        place = "in the context" if char_start is None else f"at offset {char_start}"
+        is_rewritten = may_be_rewritten(text) and not starts
+        advice = "copy it from the context" + f", unless {REWRITTEN}" * is_rewritten
+        raise ValueError(f"expected the correct answer {text!r} {place}, found it {places}; {advice}")
+    if None in classes:
+        return Answer(text, char_start)
+    if class_name is None:
+        of_replaced = {old.class_name for old in replaced}
+        known = of_replaced or set(classes)
+        if len(known) != 1:
+            raise ValueError(
+                f"expected to know the class of the correct answer {text!r}, found {sorted(of_replaced)} to replace; "
+                "mark it in Label Studio or doccano"
+            )
+        class_name = known.pop()
+    return Answer(text, char_start, class_name)
+
+
+def shown(answers: Iterable[Answer]) -> str:
+    """Return answers for a message."""
+    texts = [f"{a.text!r}" if a.char_start is None else f"{a.text!r} at {a.char_start}" for a in answers]
+    return ", ".join(texts) or "no answer"

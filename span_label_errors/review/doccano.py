@@ -7,8 +7,12 @@ from pathlib import Path
 import pandas as pd
 
 from span_label_errors.files import write_file
-from span_label_errors.review.decided import Decision
-from span_label_errors.review.marks import check_fields, marked_answers, parse_json, trimmed, worst_reviews
+from span_label_errors.review.answers import Decision
+from span_label_errors.review.marks import check_fields, marked_answers, trimmed, worst_reviews
+
+# Where doccano's versions write the marks: as [start, end, class], or as objects where relations are on, and in the
+# oldest.
+_MARKS = ("label", "labels", "entities", "annotations")
 
 
 def write_doccano(path: str | Path, issues: pd.DataFrame, table: pd.DataFrame, worst: int = 100) -> list[dict]:
@@ -31,20 +35,45 @@ def write_doccano(path: str | Path, issues: pd.DataFrame, table: pd.DataFrame, w
     return lines
 
 
-def doccano_decisions(text: str, where: Path) -> Iterable[Decision | str]:
-    """Yield a decision, or what is wrong, of each line of an export."""
-    # Not splitlines(), which would also cut at U+2028 inside a JSON string.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
+def has_marks(row: object) -> bool:
+    """Return whether an object of an export has a list of marks, as doccano writes them."""
+    return isinstance(row, dict) and any(isinstance(row.get(name), list) for name in _MARKS)
+
+
+def doccano_decisions(rows: Iterable[tuple[str, object]]) -> Iterable[Decision | str]:
+    """Yield a decision, or what is wrong, of each document of an export, which comes with where it stands."""
+    for where, row in rows:
+        if isinstance(row, dict) and isinstance(row.get("meta"), dict):
+            # Versions before 1.4 keep the fields of the import there, beside a number of their own as id.
+            row = {**row, **row["meta"]}
+        check_fields(row, {"id": str, "given": list}, where)
+        text = next((row[name] for name in ("text", "data") if isinstance(row.get(name), str)), None)
+        names = [name for name in _MARKS if isinstance(row.get(name), list)]
+        if text is None or len(names) != 1:
+            raise ValueError(
+                f"{where}: expected the field 'text' and the marks as one of {', '.join(_MARKS)}, found the fields "
+                f"{list(row)[:14]}; export the project as JSONL"
+            )
+        if "annotation_approver" in row and row["annotation_approver"] is None:
             continue
-        row = parse_json(line, f"{where}, line {number}")
-        check_fields(row, {"id": str, "text": str, "label": list, "given": list}, f"{where}, line {number}")
         try:
-            given = marked_answers(row["text"], row["given"], _char_offset)
-            correct = trimmed(marked_answers(row["text"], row["label"], _char_offset), given)
+            given = marked_answers(text, row["given"], _char_offset)
+            correct = trimmed(marked_answers(text, list(map(_mark, row[names[0]])), _char_offset), given)
             yield Decision(row["id"], given, correct)
         except ValueError as error:
             yield f"example {row['id']!r}: {error}"
+
+
+def _mark(mark: object) -> object:
+    """Return a mark as [start, end, class]."""
+    if not isinstance(mark, dict):
+        return mark
+    if isinstance(mark.get("label"), int):
+        raise ValueError(
+            f"expected the names of labels, found the number {mark['label']}; export it in doccano's format "
+            '"JSONL (Text label)"'
+        )
+    return [mark.get("start_offset"), mark.get("end_offset"), mark.get("label")]
 
 
 def _utf16_offset(text: str, char_offset: int) -> int:

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from span_label_errors.files import write_file
-from span_label_errors.review.decided import Answer, Decision
-from span_label_errors.review.marks import answer_entry, check_fields, same_answer
+from span_label_errors.review.answers import Answer, Decision, answer_entry, same_answer
+from span_label_errors.review.marks import check_fields
 
 DECISIONS_FILE = "decisions.json"
 _ADVICE = "restore the file, or move it away to begin without earlier decisions"

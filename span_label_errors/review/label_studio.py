@@ -9,12 +9,12 @@ import pandas as pd
 
 from span_label_errors.files import write_file
 from span_label_errors.results.read import span_classes_of
-from span_label_errors.review.decided import Answer, Decision
+from span_label_errors.review.answers import Answer, Decision
 from span_label_errors.review.marks import (
     Review,
     check_fields,
     marked_answers,
-    parse_json,
+    shown_others,
     shown_suggestion,
     trimmed,
     why,
@@ -46,6 +46,8 @@ def write_label_studio(
 def _task(review: Review) -> dict:
     issue = review.issue
     hint = f"Given: {issue.given_answer or 'no answer'}"
+    if review.others:
+        hint += f" · other annotators: {shown_others(review.others)}"
     if issue.suggested_answer:
         hint += f" · suggested: {shown_suggestion(issue.suggested_answer)} ({issue.suggestion_confidence:.0%})"
     if reason := why(issue.reason, issue.evidence):
@@ -89,11 +91,17 @@ def _config(classes: list[str]) -> str:
     return ElementTree.tostring(view, encoding="unicode") + "\n"
 
 
-def label_studio_decisions(text: str, where: Path) -> Iterable[Decision | str]:
-    """Yield a decision, or what is wrong, of each task of an export that was worked on."""
-    for number, task in enumerate(parse_json(text, where), start=1):
-        place = f"{where}, task {number}"
-        advice = 'export the project in the format "JSON" (not "JSON-MIN")'
+def is_task(row: object) -> bool:
+    """Return whether an object of an export is a task, as Label Studio writes them."""
+    return isinstance(row, dict) and isinstance(row.get("data"), dict)
+
+
+def label_studio_decisions(rows: Iterable[tuple[str, object]]) -> Iterable[Decision | str]:
+    """Yield a decision, or what is wrong, of each task of an export that was worked on, with where it stands."""
+    for place, task in rows:
+        if isinstance(task, dict) and "completions" in task:
+            task = {**task, "annotations": task["completions"]}  # their name before version 1.0
+        advice = 'export the project in the format "JSON" (not "JSON-MIN", which has no id of the data)'
         check_fields(task, {"data": dict, "annotations": list}, place, advice)
         data = task["data"]
         check_fields(data, {"id": str, "text": str, "given": list}, place)

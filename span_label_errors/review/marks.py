@@ -9,7 +9,7 @@ import pandas as pd
 
 from span_label_errors.quality.label_errors import NO_ANSWER
 from span_label_errors.results.read import span_classes_of
-from span_label_errors.review.decided import Answer
+from span_label_errors.review.answers import Answer
 
 
 class RefusedDecisionsError(ValueError):
@@ -34,6 +34,7 @@ class Review(NamedTuple):
     answers: list[Answer]  # all given ones
     given: Answer | None  # the one that the row is about
     suggested: Answer | None  # without a class if the example has no answer and there are several classes
+    others: list[Answer] | None = None  # of other annotators, which label no tokens; None if no example has any
 
     @property
     def suggests_no_answer(self) -> bool:
@@ -48,12 +49,18 @@ class Review(NamedTuple):
             "given_answer": self.issue.given_answer, "suggested_answer": self.issue.suggested_answer,
             "label_quality": float(self.issue.label_quality), "reason": self.issue.reason,
             "evidence": self.issue.evidence,
+            **({} if self.others is None else {"other_answers": shown_others(self.others)}),
         }  # fmt: skip
 
 
 def why(reason: str, evidence: str) -> str:
     """Return a reason with the evidence behind it, in words; empty if nothing is held against the answer."""
     return f"{reason} ({evidence})" if reason and evidence else reason or evidence
+
+
+def shown_others(others: list[Answer]) -> str:
+    """Return the answers of other annotators as they are shown."""
+    return "; ".join(dict.fromkeys(answer.text for answer in others))
 
 
 def shown_suggestion(suggested_answer: str) -> str:
@@ -81,8 +88,7 @@ def worst_reviews(issues: pd.DataFrame, table: pd.DataFrame, worst: int) -> list
 
 def _review(row: NamedTuple, example: pd.Series, classes: list[str]) -> Review:
     context = example["context"]
-    columns = (example[name] for name in ("given_answer", "given_start", "given_label"))
-    answers = [Answer(text, int(char_start), name) for text, char_start, name in zip(*columns, strict=True)]
+    answers, others = answers_of_row(example), answers_of_row(example, "other")
     given = suggested = None
     if row.given_answer:
         given = next((answer for answer in answers if answer[:2] == (row.given_answer, row.given_start)), None)
@@ -95,18 +101,18 @@ def _review(row: NamedTuple, example: pd.Series, classes: list[str]) -> Review:
         found = context[slice(*suggested.span)]
         if found != suggested.text:
             raise _mismatch(row, f"the answer {suggested.text!r} at offset {suggested.char_start}", found)
-    return Review(row, example["title"], context, answers, given, suggested)
+    return Review(row, example["title"], context, answers, given, suggested, others)
 
 
-def same_answer(answer: Answer, other: Answer) -> bool:
-    """Return whether two answers are one; a missing class matches every class."""
-    return answer[:2] == other[:2] and (not (answer.class_name and other.class_name) or answer[2] == other[2])
+def answers_of_row(example: pd.Series, kind: str = "given") -> list[Answer] | None:
+    """Return the answers of an example of `out_of_fold.parquet`: those "given", or "other" ones if there is a column.
 
-
-def answer_entry(answer: Answer) -> dict:
-    """Return an answer as a SQuAD file has it, with `label` if it has a class."""
-    entry = {"text": answer.text, "answer_start": answer.char_start}
-    return entry if answer.class_name is None else {**entry, "label": answer.class_name}
+    The given ones label tokens, the others do not.
+    """
+    if f"{kind}_answer" not in example:
+        return None
+    columns = (example[f"{kind}_{part}"] for part in ("answer", "start", "label"))
+    return [Answer(text, int(char_start), name) for text, char_start, name in zip(*columns, strict=True)]
 
 
 def _mismatch(row: NamedTuple, expected: str, found: object) -> ValueError:

@@ -67,10 +67,11 @@ def _hash(source: str) -> str:
 def _card(review: Review) -> dict:
     issue, given, suggested = review.issue, review.given, review.suggested
     confidence = -1 if pd.isna(issue.suggestion_confidence) else issue.suggestion_confidence
+    also = [answer.span for answer in (*review.answers, *(review.others or []))]
     marks: _Marks = {
         "given": [given.span] if given else [],
         # Annotators often agree: one span is one mark.
-        "also": list(dict.fromkeys(answer.span for answer in review.answers if not given or answer.span != given.span)),
+        "also": [span for span in dict.fromkeys(also) if not given or span != given.span],
         "suggested": [suggested.span] if suggested else [],
     }
     is_corrected = issue.decision == CORRECTED

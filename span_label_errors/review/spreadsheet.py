@@ -11,7 +11,7 @@ import pandas as pd
 
 from span_label_errors.files import write_file
 from span_label_errors.quality.label_errors import NO_ANSWER
-from span_label_errors.review.decided import Answer, Decision
+from span_label_errors.review.answers import Answer, Decision
 
 # What OWASP lists as the beginning of a formula, and its full-width forms, which a Japanese Excel reads the same way.
 # White space before it is no protection: an import can trim cells.
@@ -95,16 +95,22 @@ def _decisions_of_row(cells: dict[str, str]) -> list[Decision]:
         )
     given = (Answer(given_text, given_start),) if given_text else ()
     if correct_text == NO_ANSWER:
-        return [Decision(cells["id"], given, ())]
-    if cells["correct_answer"] == given_text and correct_start in (None, given_start):
-        return [Decision(cells["id"], given, given)]
-    return [Decision(cells["id"], given, (Answer(correct_text, correct_start),))]
+        correct = ()
+    elif cells["correct_answer"] == given_text and correct_start in (None, given_start):
+        correct = given
+    else:
+        correct = (Answer(correct_text, correct_start),)
+    index = cells.get("index", "").strip()
+    return [Decision(cells["id"], given, correct, int(index) if re.fullmatch("[0-9]{1,15}", index) else None)]
 
 
 def _offset_of_cell(cells: dict[str, str], name: str) -> int | None:
     cell = cells.get(name, "").strip()
     if not cell:
         return None
+    # Formatted as a number, 1234 is saved as 1,234 or 1.234.
+    if re.fullmatch(r"[0-9]{1,3}([.,'’\s][0-9]{3})+", cell):
+        return int(re.sub(r"\D", "", cell))
     # A column with empty cells becomes one of fractions in many tools: 7 is saved as 7.0.
     if not re.fullmatch(r"[0-9]+([.,]0+)?", cell):
         raise ValueError(f"expected a whole number in {name}, found {cell!r}")

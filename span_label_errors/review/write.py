@@ -13,6 +13,7 @@ from span_label_errors.quality.label_errors import LabelErrors
 from span_label_errors.results.read import LOCK_FILE, REVIEW_FILE, TABLE_FILE, listed_files
 from span_label_errors.review.doccano import write_doccano
 from span_label_errors.review.label_studio import write_label_studio
+from span_label_errors.review.marks import answers_of_row, shown_others
 from span_label_errors.review.page import write_review_page
 from span_label_errors.review.spreadsheet import write_issues_csv
 
@@ -64,6 +65,10 @@ def write_review_files(
 
 def _write_files(folder: Path, found: LabelErrors, table: pd.DataFrame, worst: int) -> None:
     issues = found.issues
+    if "other_answer" in table:
+        others = [shown_others(answers_of_row(table.iloc[index], "other")) for index in issues["index"]]
+        issues = issues.copy()
+        issues.insert(issues.columns.get_loc("given_start") + 1, "other_answers", others)
     write_review_page(
         folder / "label_issues.html", issues, table, estimate=found.estimated_wrong, worst=max(worst, ROWS_OF_PAGE)
     )

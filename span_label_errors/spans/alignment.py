@@ -208,7 +208,7 @@ def token_labels(tokens: TokenizedText, spans: Sequence[AnswerSpan], label_map: 
 
     Returns
     -------
-    ndarray of shape (T, K), int64
+    ndarray of shape (T, K), int8
         0 or 1. Spans of different classes may overlap; `O` is 1 where no span class is.
 
     Raises
@@ -216,13 +216,13 @@ def token_labels(tokens: TokenizedText, spans: Sequence[AnswerSpan], label_map: 
     ValueError
         If a span covers no token (an answer of invisible characters only).
     """
-    labels = np.zeros((len(tokens.token_ids), len(label_map)), dtype=np.int64)
+    labels = np.zeros((len(tokens.token_ids), len(label_map)), dtype=np.int8)
     for span in spans:
         covered = overlaps((tokens.char_start, tokens.char_end), (span.char_start, span.char_end)) & tokens.has_text
         if not covered.any():
             raise ValueError(
                 f"expected the answer at characters {span.char_start} to {span.char_end} to cover a token, "
-                "found none: it holds no character that the tokenizer keeps"
+                "found none: it holds no character that the tokenizer keeps; correct the answer, or leave it out"
             )
         labels[covered, label_map[span.class_name]] = 1
     labels[:, label_map[OUTSIDE]] = ~labels.any(axis=1)

@@ -4,14 +4,18 @@ import pickle
 
 import numpy as np
 import pytest
-from conftest import make_example
+from conftest import cases, make_example
+from families import FAMILIES, make_tokenizer
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from span_label_errors.model.predictions import SpanPrediction, join_windows
+from span_label_errors.model.predictions import SpanPrediction, in_parts, join_windows
 from span_label_errors.model.tokenizer import Template
 from span_label_errors.model.windows import build_windows, tokenize_examples
 
 LABEL_MAP = {"O": 0, "ANS": 1}
+WORDS = ["the  city", "Łódź", "1817\n\n", "capital", "½", "한국", "\u00a0river"]
 
 
 @pytest.fixture
@@ -64,3 +68,93 @@ def test_joined_prediction_gives_text_offsets_and_labels(tiny_bert):
     assert {array.dtype for array in (prediction.labels, prediction.char_start, prediction.char_end)} == {
         np.dtype(np.int64)
     }
+
+
+# Every family
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@cases(15)
+@given(
+    words=st.lists(st.sampled_from(WORDS), min_size=1, max_size=25),
+    max_length=st.integers(16, 40),
+    stride=st.integers(0, 4),
+)  # fmt: skip
+def test_each_token_is_read_in_the_window_of_the_tokenizers_own_that_shows_it_best(family, words, max_length, stride):
+    tokenizer, template = make_tokenizer(family), Template.of(make_tokenizer(family))
+    example = {"id": "a", "question": "Who  was?", "context": " ".join(words)}
+    tokenized = tokenize_examples(tokenizer, [example], LABEL_MAP, max_length=max_length)
+    assume(not tokenized[0].num_question_tokens_cut)
+    windows = build_windows(tokenized, template, max_length=max_length, doc_stride=stride)
+    reference = tokenizer(
+        example["question"], example["context"], truncation="only_second", max_length=max_length, stride=stride,
+        return_overflowing_tokens=True,
+    )  # fmt: skip
+    assert [window.input_ids.tolist() for window in windows] == reference["input_ids"]
+    # Each value names its window and position.
+    values = [[[1000 * i + j, -j] for j in range(len(ids))] for i, ids in enumerate(reference["input_ids"])]
+    arrays = [np.array(rows, dtype=np.float32) for rows in values]
+    (prediction,) = join_windows([example], tokenized, windows, arrays, template, LABEL_MAP)
+
+    # The reference: lists of the places where each window shows question and context.
+    places = [[[j for j, part in enumerate(reference.sequence_ids(i)) if part == k] for k in (0, 1)]
+              for i in range(len(values))]  # fmt: skip
+    question, context = tokenized[0].question, tokenized[0].context
+    expected = [values[0][places[0][0][0] - 1]]
+    expected += [values[0][j] for j, has_text in zip(places[0][0], question.has_text, strict=True) if has_text]
+    expected += [values[0][places[0][1][0] - 1]]
+    shown = {}  # of each context token: (context on its smaller side, earlier windows first, value)
+    first = 0
+    for i, (_, of_context) in enumerate(places):
+        for number, j in enumerate(of_context):
+            room = min(number, len(of_context) - 1 - number)
+            shown.setdefault(first + number, []).append((room, -i, values[i][j]))
+        first += len(of_context) - stride
+    expected += [max(shown[token])[2] for token in np.flatnonzero(context.has_text).tolist()]
+    assert prediction.pred_probs.tolist() == [*expected, values[-1][-1]]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "question", ["When [SEP]?", "[CLS] [SEP]", "a</s></s>b <pad> <s>", "<|end_of_text|> ▁[SEP]▁ [SEP]"]
+)
+def test_context_begins_behind_the_first_separator_whatever_the_question_holds(family, question):
+    tokenizer, template = make_tokenizer(family), Template.of(make_tokenizer(family))
+    example = make_example("a", "The  [SEP] city\n\nis </s>", question, "city")
+    tokenized = tokenize_examples(tokenizer, [example], LABEL_MAP, max_length=128)
+    windows = build_windows(tokenized, template, max_length=128, doc_stride=4)
+    window_probs = [np.zeros((len(window.input_ids), 2), dtype=np.float32) for window in windows]
+    (prediction,) = join_windows([example], tokenized, windows, window_probs, template, LABEL_MAP)
+    tokens = prediction.tokens
+    context_start = tokens.index("[SEP]") + 1
+    assert np.flatnonzero(prediction.is_context).tolist() == list(range(context_start, len(tokens) - 1))
+    assert (tokens[0], tokens[-1]) == ("[CLS]", "[SEP]")
+    assert "".join(tokens[context_start:-1]) == "The[SEP]cityis</s>"
+    for index in range(1, context_start - 1):
+        token, start, end = tokens[index], prediction.char_start[index], prediction.char_end[index]
+        assert token == question[start:end] or (token, question[start:end]) == ("[UNK]", "[SEP]")
+    assert all(token == token.strip() != "" for token in tokens)
+    labelled = [token for token, label in zip(tokens, prediction.labels[:, 1], strict=True) if label]
+    assert "".join(labelled) == "city"
+    lengths = {len(values) for values in vars(prediction).values()}
+    assert lengths == {len(tokens)}
+
+
+def test_piece_of_a_question_that_reads_like_the_separator_is_called_unknown():
+    tokenizer, template = make_tokenizer("deberta-v2"), Template.of(make_tokenizer("deberta-v2"))
+    example = {"id": "a", "question": "the [SEP]?", "context": "the [SEP] city"}
+    tokenized = tokenize_examples(tokenizer, [example], LABEL_MAP, max_length=32)
+    windows = build_windows(tokenized, template, max_length=32, doc_stride=4)
+    window_probs = [np.zeros((len(windows[0].input_ids), 2), dtype=np.float32)]
+    (prediction,) = join_windows([example], tokenized, windows, window_probs, template, LABEL_MAP)
+    assert prediction.tokens == ["[CLS]", "the", "[UNK]", "?", "[SEP]", "the", "[SEP]", "city", "[SEP]"]
+    assert prediction.char_start.tolist() == [0, 0, 4, 9, 0, 0, 4, 10, 0]
+    assert prediction.char_end.tolist() == [0, 3, 9, 10, 0, 3, 9, 14, 0]
+    assert np.flatnonzero(prediction.is_context).tolist() == [5, 6, 7]
+
+
+def test_parts_end_with_enough_items_or_tokens():
+    items = ["aaa", "bbb", "c", "dddddddd", "e", "f", "g", "hh"]
+    found = in_parts(iter(items), len, most_items=3, most_tokens=6)
+    assert list(found) == [["aaa", "bbb"], ["c", "dddddddd"], ["e", "f", "g"], ["hh"]]
+    assert list(in_parts([], len, most_items=3)) == []

@@ -16,6 +16,7 @@ import spanbert
 from span_label_errors.cross_validation import trainers as fold_trainer
 from span_label_errors.data.squad import squad_features
 from span_label_errors.model.network import load_network
+from span_label_errors.model.qa import batches
 from span_label_errors.model.windows import IGNORED_LABEL, QuestionCutWarning
 from spanbert import QA, BertForSpanClassification, QATrainer
 
@@ -110,6 +111,15 @@ def test_batch_of_prediction_has_a_number_of_windows_or_of_tokens(tiny_bert, bat
     )
     qa.predict_batch([make_example("long", "the city . " * 35, "What is the capital?")] * 15, batch_size)
     assert shapes == expected
+
+
+def test_batch_on_an_accelerator_is_bounded_by_the_pairs_of_tokens_that_attention_compares():
+    """By hand: 65,536 tokens are 170 windows of 384; 384 x 65,536 pairs are 24 of 1,024, and less than one of 8,192."""
+    assert [len(batch) for batch in batches([384] * 400, on_accelerator=True)] == [170, 170, 60]
+    assert [len(batch) for batch in batches([1024] * 30, on_accelerator=True)] == [24, 6]
+    assert list(batches([100, 8192, 8192], on_accelerator=True)) == [[1], [2], [0]]
+    assert list(batches([10, 30, 20], 2, on_accelerator=True)) == [[1, 2], [0]]
+    assert [len(batch) for batch in batches([1024] * 3, on_accelerator=False)] == [2, 1]
 
 
 def test_precision_is_used_recorded_and_handed_on(tiny_bert, examples, tmp_path):

@@ -145,7 +145,7 @@ def test_windows_are_those_that_the_tokenizer_cuts_itself(tiny_tokenizer, size, 
 
 
 def test_training_item_by_hand():
-    window = Window(0, 2, 5, np.array([CLS, 50, SEP, 3, 4, 5, SEP]), 3, np.array([False, True, True]))
+    window = Window(0, tokenized([50], [1, 2, 3, 4, 5, 6]), BERT, 2, 5, owned_start=3, owned_end=5)
     labels = np.array([[1, 0], [1, 0], [0, 1], [0, 1], [1, 0], [1, 0]])
     item = training_item(window, labels)
     ignored = [IGNORED_LABEL, IGNORED_LABEL]

@@ -9,6 +9,7 @@ import papermill
 import pytest
 import yaml
 from conftest import ROOT
+from families import make_checkpoint
 from papermill.translators import PythonTranslator
 
 from span_label_errors import (
@@ -26,7 +27,7 @@ from span_label_errors.notebook.settings import (
     TrainingParameters,
     source_path,
 )
-from spanbert import BACKBONE_RECIPE, EMBEDDED_RECIPE, QA
+from spanbert import BACKBONE_RECIPE, EMBEDDED_RECIPE, PRETRAINED_RECIPE, QA
 
 NOTEBOOKS = {
     TrainingParameters: ROOT / "notebooks" / "span_categorizer_training.ipynb",
@@ -130,9 +131,27 @@ def test_defaults_are_the_recipe_of_a_trained_head_or_of_a_new_one(checkpoint, l
     assert found.train_options(QA(**found.qa_options())) == recipe
 
 
-def test_given_epochs_and_rate_hold_for_any_head():
-    found = TrainingParameters.from_values({"num_train_epochs": 7, "learning_rate": 0.5})
-    assert found.train_options(QA("embedded")) == {**EMBEDDED_RECIPE, "num_train_epochs": 7, "learning_rate": 0.5}
+def test_defaults_are_the_published_recipe_of_a_large_encoder_and_are_shown(tmp_path):
+    qa = QA(make_checkpoint(tmp_path, "bert", hidden_size=512), max_length=48)
+    found = TrainingParameters.from_values({})
+    assert found.train_options(qa) == PRETRAINED_RECIPE
+    expected = {**PRETRAINED_RECIPE, "training_arguments": {"weight_decay": 0.01}}
+    del expected["weight_decay"], expected["per_device_train_batch_size"]
+    assert found.recipe(qa) == expected
+    assert expected.keys() < found.as_json().keys()
+    given = {"learning_rate": 5e-5, "dropout": 0.0, "training_arguments": {"weight_decay": 0.0, "max_steps": 3}}
+    found = TrainingParameters.from_values(given)
+    assert found.recipe(qa) == {**expected, **given}
+    changed = {"learning_rate": 5e-5, "dropout": 0.0, "weight_decay": 0.0, "max_steps": 3}
+    assert found.train_options(qa) == {**PRETRAINED_RECIPE, **changed}
+
+
+def test_given_values_hold_for_any_head():
+    given = {
+        "num_train_epochs": 7, "learning_rate": 0.5, "head_learning_rate": 0.25, "warmup_steps": 0, "frozen_layers": 0,
+        "dropout": 0.1,
+    }  # fmt: skip
+    assert TrainingParameters.from_values(given).train_options(QA("embedded")) == {**EMBEDDED_RECIPE, **given}
 
 
 # What is accepted
@@ -157,7 +176,7 @@ def test_configuration_of_the_published_tutorial_is_accepted():
     [
         {"num_examples": 2, "num_splits": 2, "seed": 2**32 - 1, "max_length": 5, "doc_stride": 0, "shuffle": False},
         {"label_map": {"PER": 2, "O": 1, "ANS": 0}, "training_arguments": {"weight_decay": 0.3, "tf32": None}},
-        {"num_train_epochs": 0.01, "learning_rate": 1, "head_learning_rate": None, "warmup_steps": 0, "dropout": 0.99},
+        {"num_train_epochs": 0.01, "learning_rate": 1, "head_learning_rate": 0.5, "warmup_steps": 0, "dropout": 0.99},
         {"num_splits": 0},
         {"dropout": None, "n_jobs": -1, "parallel_backend": "dask:tcp://10.0.0.1:8786", "group_by": "none"},
         {"dataset": 'a "quoted" \\ name', "dataset_revision": "v1", "model_checkpoint": "org/name",

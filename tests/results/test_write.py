@@ -102,6 +102,25 @@ def test_several_span_classes_have_files_and_columns_of_their_own(tmp_path, data
         assert table[name].to_pylist() == values
 
 
+def test_answers_that_label_no_tokens_have_columns_where_there_are_some(tmp_path, dataset):
+    assert not [name for name in out_of_fold_table(dataset, one_class(dataset)).column_names if "other" in name]
+    # Of a second annotator: the same, and a longer answer.
+    dataset[1]["answers"] = {"text": ["Zürich", "Zürich", "Zürich 😀"], "answer_start": [0, 0, 0]}
+    dataset[3]["answers"] = {"text": ["He", "He"], "answer_start": [0, 0]}
+    write_outputs(tmp_path, dataset, one_class(dataset), PARAMETERS, 1.0)
+    table = pa.parquet.read_table(tmp_path / "out_of_fold.parquet")
+    assert table.equals(out_of_fold_table(dataset, one_class(dataset)))
+    assert table.column_names[4:11] == [
+        "given_answer", "given_start", "given_label", "other_answer", "other_start", "other_label", "fold",
+    ]  # fmt: skip
+    assert table["given_answer"].to_pylist()[1] == ["Zürich"]
+    assert table["other_answer"].to_pylist() == [[], ["Zürich 😀"], [], [], []]
+    assert table["other_start"].to_pylist()[1] == [0]
+    assert table["other_label"].to_pylist()[1] == ["ANS"]
+    all_labelled = gather(dataset, one_class(dataset).predictions, one_class(dataset).label_map, answers="all")
+    assert "other_answer" not in out_of_fold_table(dataset, all_labelled).column_names
+
+
 # cleanlab
 
 
@@ -150,8 +169,8 @@ def test_large_table_is_written_part_by_part(tmp_path):
 
 
 def test_parts_of_long_contexts_have_fewer_examples(tmp_path):
-    """A million tokens are enough for a part, however few examples have them."""
-    num_tokens = 600_000
+    """Half a million tokens are enough for a part, however few examples have them."""
+    num_tokens = 300_000
     dataset = [make_example(str(number), "w " * num_tokens, "What?", "w") for number in range(3)]
     offsets = np.arange(0, 2 * num_tokens, 2)
     probs, labels = np.zeros((num_tokens, 2), dtype=np.float32), np.zeros((num_tokens, 2), dtype=np.int64)

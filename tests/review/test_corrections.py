@@ -94,6 +94,88 @@ def test_decisions_replace_the_answers_they_are_about(tmp_path, paths, answers, 
     assert correct_one(tmp_path, paths, answers, *decisions) == corrected
 
 
+# Several annotators
+
+
+TOWN = "Sorn is a town on the river Sorn. It has glass works by the river."
+VARIANTS = [("Sorn", 28), ("Sorn", 28), ("river Sorn", 22)]
+
+
+@pytest.mark.parametrize(
+    ("answers", "decisions", "corrected"),
+    [
+        # Another form of what was wrong, longer or shorter, goes with it.
+        (VARIANTS, [decision("a", ("Sorn", 28), "glass works")], [("glass works", 41)]),
+        (VARIANTS[::-1], [decision("a", ("river Sorn", 22), "glass works")], [("glass works", 41)]),
+        # So does another form of what is right, and what says the same stays.
+        (VARIANTS, [decision("a", ("Sorn", 28), "river Sorn")], [("river Sorn", 22), ("river Sorn", 22)]),
+        (
+            [("town", 10), ("glass", 41), ("glass works", 41)],
+            [decision("a", ("town", 10), "glass works")],
+            [("glass works", 41), ("glass works", 41)],
+        ),
+        # The words that were wrong are wrong elsewhere, too; another answer elsewhere may be right.
+        (
+            [("Sorn", 28), ("Sorn", 0), ("town", 10)],
+            [decision("a", ("Sorn", 28), "works")],
+            [("works", 47), ("town", 10)],
+        ),
+        (VARIANTS, [decision("a", ("Sorn", 28), Answer("Sorn", 28))], VARIANTS),
+        (VARIANTS, [decision("a", ("Sorn", 28))], []),
+        # Two rows about two forms of one answer that say the same.
+        (
+            VARIANTS,
+            [decision("a", ("Sorn", 28), "works"), decision("a", ("river Sorn", 22), "works")],
+            [("works", 47)],
+        ),
+        # A second answer beside one that is right is added once.
+        (
+            [("Sorn", 28)],
+            [decision("a", ("Sorn", 28), Answer("Sorn", 28), Answer("Sorn", 0))],
+            [("Sorn", 28), ("Sorn", 0)],
+        ),
+    ],
+)  # fmt: skip
+def test_correction_leaves_no_annotators_answer_that_contradicts_it(tmp_path, paths, answers, decisions, corrected):
+    assert correct_one(tmp_path, paths, answers, *decisions, context=TOWN) == corrected
+    # Once more, on the corrected data.
+    assert correct_one(tmp_path, paths, corrected, *decisions, context=TOWN) == corrected
+
+
+def test_decisions_about_two_forms_of_one_answer_must_agree(tmp_path, paths):
+    decisions = [decision("a", ("Sorn", 28), Answer("Sorn", 28)), decision("a", ("river Sorn", 22), "works")]
+    with pytest.raises(RefusedDecisionsError, match="go together, found 'Sorn' at 28 and 'works'; keep one of them"):
+        correct_one(tmp_path, paths, VARIANTS, *decisions, context=TOWN)
+
+
+def test_spans_of_their_own_stay(tmp_path, paths):
+    """Where all answers label tokens, one inside or beside another is none of its forms."""
+    example = make_example("a", TOWN, "Who?")
+    example["answers"] = {"text": ["Sorn", "river Sorn", "Sorn"], "answer_start": [28, 22, 0]}
+    source = write_jsonl(tmp_path / "s.jsonl", example)
+    apply_decisions(source, [decision("a", ("Sorn", 28), "works")], *paths, answers="all")
+    assert answers_by_id(paths[0])["a"] == [("works", 47), ("river Sorn", 22), ("Sorn", 0)]
+    with pytest.raises(ValueError, match='answers: expected "first" or "all"'):
+        apply_decisions(source, [], *paths, answers="both")
+
+
+def test_answers_of_another_class_stay(tmp_path, paths):
+    answers = [("Sorn", 28, "NAME"), ("river Sorn", 22, "PLACE"), ("river Sorn", 22, "NAME")]
+    of_name = decision("a", ("Sorn", 28, "NAME"), Answer("works", 47, "NAME"))
+    corrected = correct_one(tmp_path, paths, answers, of_name, context=TOWN)
+    assert corrected == [("works", 47, "NAME"), ("river Sorn", 22, "PLACE")]
+
+
+# Classes
+
+
+def test_first_answer_of_an_example_has_the_only_class(tmp_path, paths):
+    examples = [make_example("a", CONTEXT, "Who?", "He"), make_example("b", CONTEXT, "Who?")]
+    examples[0]["answers"]["label"], examples[1]["answers"]["label"] = ["PER"], []
+    apply_decisions(write_jsonl(tmp_path / "s.jsonl", *examples), [decision("b", None, "It")], *paths)
+    assert answers_by_id(paths[0])["b"] == [("It", 26, "PER")]
+
+
 def test_classes_are_inherited_matched_and_changed(tmp_path, paths):
     answers = [("He", 0, "PER"), ("He", 0, "WORD")]
     of_class = decision("a", ("He", 0, "WORD"), Answer("wrote", 3, "WORD"))

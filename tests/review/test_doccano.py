@@ -50,6 +50,58 @@ def test_moved_and_removed_marks_are_decisions(tmp_path, lines):
     ]  # fmt: skip
 
 
+def as_objects(marks: list) -> list[dict]:
+    """Marks as they are exported with relations on, and in the oldest versions."""
+    return [
+        {"id": number, "label": name, "start_offset": start, "end_offset": end, "user": 1}
+        for number, (start, end, name) in enumerate(marks)
+    ]
+
+
+MOVED = [[24, 30, "ANS"]]
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        {"label": MOVED, "comments": [{"text": "sure"}], "Comments": []},
+        {"labels": MOVED},
+        {"entities": MOVED},
+        {"entities": as_objects(MOVED), "relations": [{"from_id": 1, "to_id": 1, "type": "x"}], "Comments": []},
+        {"annotations": as_objects(MOVED), "annotation_approver": "me"},
+    ],
+)
+@pytest.mark.parametrize("form", ["lines", "list", "object"])
+def test_every_version_of_an_export_is_read(tmp_path, lines, marks, form):
+    row = {name: value for name, value in lines[0].items() if name != "label"} | marks
+    texts = {"lines": json.dumps(row) + "\n", "list": json.dumps([row], indent=1), "object": json.dumps(row, indent=1)}
+    (tmp_path / "e.json").write_text(texts[form], encoding="utf-8")
+    assert read_decisions(tmp_path / "e.json") == [Decision(HOSTILE_ID, OSLO, (Answer("Zürich", 22, "ANS"),))]
+
+
+def test_fields_of_the_import_are_found_where_old_versions_keep_them(tmp_path, lines):
+    row = {"id": 15, "data": lines[0]["text"], "labels": [], "meta": {"id": "x", "given": lines[0]["given"]}}
+    assert read_decisions(export(tmp_path, row)) == [Decision("x", OSLO, ())]
+
+
+def test_document_that_nobody_has_approved_is_undecided(tmp_path, lines):
+    rows = [{**line, "annotation_approver": name} for line, name in zip(lines, (None, "me", None), strict=True)]
+    assert read_decisions(export(tmp_path, *rows)) == [Decision("none", (), ())]
+
+
+def test_marks_that_are_not_clear_are_refused(tmp_path, lines):
+    row = {name: value for name, value in lines[0].items() if name != "label"}
+    with pytest.raises(
+        ValueError, match=r"line 1: expected the field 'text' and the marks as one of label, .* as JSONL"
+    ):
+        read_decisions(export(tmp_path, row))
+    with pytest.raises(ValueError, match="line 1: expected the field 'text' and the marks as one of"):
+        read_decisions(export(tmp_path, {**row, "label": [], "entities": []}))
+    numbered = {**row, "annotations": [{"label": 7, "start_offset": 0, "end_offset": 2}]}
+    with pytest.raises(RefusedDecisionsError, match=r'names of labels, found the number 7; .* "JSONL \(Text label\)"'):
+        read_decisions(export(tmp_path, numbered))
+
+
 @pytest.mark.parametrize(
     ("label", "message"),
     [

@@ -113,6 +113,29 @@ def test_annotations_are_decisions(tmp_path, tasks):
     ]  # fmt: skip
 
 
+def test_annotations_of_old_versions_and_single_tasks_are_read(tmp_path, tasks):
+    exported = json.loads(export(tmp_path, (tasks[0], [mark(22, 28, "Zürich")])).read_text(encoding="utf-8"))[0]
+    expected = [Decision(HOSTILE_ID, OSLO, (Answer("Zürich", 22, "ANS"),))]
+    old = {**exported, "completions": exported["annotations"]}
+    del old["annotations"]
+    for content in (json.dumps([old]), json.dumps(exported, indent=1), json.dumps(exported) + "\n"):
+        (tmp_path / "e.json").write_text(content, encoding="utf-8")
+        assert read_decisions(tmp_path / "e.json") == expected
+
+
+def test_answers_of_other_annotators_are_named(tmp_path):
+    issues, table = make_frames({"context": "abcdef", "given": [(2, 4)]}, {"context": "abc"})
+    others = {
+        "other_answer": [[], ["bcd", "cde", "bcd"]],
+        "other_start": [[], [1, 2, 1]],
+        "other_label": [[], ["ANS"] * 3],
+    }
+    tasks = write_label_studio(tmp_path / "t.json", tmp_path / "c.xml", issues, table.assign(**others))
+    assert [task["data"]["hint"] for task in tasks] == ["Given: cd · other annotators: bcd; cde", "Given: no answer"]
+    assert [task["data"]["other_answers"] for task in tasks] == ["bcd; cde", ""]
+    assert tasks[0]["data"]["given"] == [[2, 4, "ANS"]]
+
+
 def test_skipped_tasks_and_those_not_begun_are_no_decision(tmp_path, tasks):
     assert read_decisions(export(tmp_path, (tasks[0], []), was_cancelled=True)) == []
     assert read_decisions(export(tmp_path, (tasks[1],))) == []
@@ -150,6 +173,10 @@ def test_unclear_annotations_are_refused_by_id(tmp_path, tasks, results, message
     ("content", "message"),
     [
         ([{"id": 1, "answer": []}], r'expected the field \'data\' as dict, found .* in the format "JSON"'),
+        (
+            [{"id": 7, "text": "x", "given": [], "answer": [{"start": 0, "end": 1, "text": "x", "labels": ["ANS"]}]}],
+            'not "JSON-MIN", which has no id of the data',
+        ),
         ([{"data": {"text": "x"}, "annotations": []}], "task 1: expected the field 'id' as str"),
         ([{"data": {"id": "a", "text": "x", "given": []}, "annotations": [7]}], "expected the field 'result' as list"),
     ],

@@ -105,6 +105,15 @@ def test_answers_of_other_classes_are_shown_where_the_class_has_none(tmp_path):
     assert lines_of(card) == {"given": "no answer", "also given": "bit", "suggested": "none"}
 
 
+def test_answers_of_other_annotators_are_shown_and_marked(tmp_path):
+    issues, table = make_frames({"context": "abcdefghij", "given": [(2, 4), (6, 7)]})
+    others = {"other_answer": [["bcd", "cd"]], "other_start": [[1, 2]], "other_label": [["ANS", "ANS"]]}
+    path = write_review_page(tmp_path / "review.html", issues, table.assign(**others))
+    card = Tree(path.read_bytes().decode("utf-8")).root.one("article")
+    assert lines_of(card) == {"given": "cd", "also given": "g, bcd", "suggested": "none"}
+    assert marks_of(card) == [("also starts", "b"), ("given also starts ends", "cd"), ("also starts ends", "g")]
+
+
 # Marks
 
 

@@ -57,6 +57,20 @@ def test_decided_examples_stay_on_the_page_and_go_to_no_tool(tmp_path):
     assert "2 rows on this page" in (tmp_path / "label_issues.html").read_text()
 
 
+def test_tables_have_a_column_of_other_annotators_answers_where_there_are_some(tmp_path):
+    issues, table = make_frames({"context": "abcd", "given": [(0, 2)]}, {"context": "abcd"})
+    others = {"other_answer": [[], ["abc", "=d"]], "other_start": [[], [0, 3]], "other_label": [[], ["ANS", "ANS"]]}
+    write_review_files(tmp_path, LabelErrors(issues, 1.0), table.assign(**others))
+    written = pd.read_parquet(tmp_path / "label_issues.parquet")
+    assert written["other_answers"].tolist() == ["abc; =d", ""]
+    assert list(written)[list(written).index("given_start") + 1] == "other_answers"
+    assert "other_answers" in (tmp_path / "label_issues.csv").read_text(encoding="utf-8-sig").split("\r\n")[0]
+    (task, _) = json.loads((tmp_path / "label_studio_tasks.json").read_text(encoding="utf-8"))
+    (line, _) = map(json.loads, (tmp_path / "doccano.jsonl").read_text(encoding="utf-8").splitlines())
+    assert task["data"]["other_answers"] == line["other_answers"] == "abc; =d"
+    assert "other_answers" not in issues
+
+
 def test_table_that_was_filled_in_stays_however_often_it_is_written(tmp_path):
     write(tmp_path)
     file = tmp_path / "label_issues.csv"

@@ -64,7 +64,7 @@ def test_tokens_that_share_a_character_with_the_answer_are_labelled(answer, expe
     labels = token_labels(tokens, [AnswerSpan("ANS", start, start + len(answer))], DEFAULT_LABEL_MAP)
     assert labels[:, 1].tolist() == expected
     assert labels[:, 0].tolist() == [1 - label for label in expected]
-    assert labels.dtype == np.int64
+    assert labels.dtype == np.int8
 
 
 def test_overlapping_classes_both_mark_a_token_and_o_stands_where_no_class_is():
