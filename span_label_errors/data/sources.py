@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 import datasets
@@ -15,6 +16,7 @@ from span_label_errors.data.json_text import parse_json
 from span_label_errors.data.layouts import Question, Values, walk
 from span_label_errors.data.messages import shown_names
 from span_label_errors.data.rows import rows_of
+from span_label_errors.data.shared_contexts import with_shared_contexts
 from span_label_errors.files import demo_folder
 
 DEMO_PATH = demo_folder() / "demo-v1.1.json"
@@ -102,7 +104,7 @@ def _rows_of_file(path: Path) -> list[dict]:
     if suffix in JSON_SUFFIXES:
         document = parse_json(path.read_bytes(), str(path), is_lines=suffix != ".json")
         try:
-            return rows_of(walk(document, Values()))
+            return list(with_shared_contexts(rows_of(walk(document, Values()))))
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
     if suffix == ".parquet":
@@ -115,7 +117,8 @@ def _rows_of_parquet(path: Path) -> list[dict]:
     try:
         table = pyarrow.parquet.read_table(path)
         _check_columns(table.column_names, path)
-        return _rows(table.to_pylist(), path)
+        parts = (batch.to_pylist() for batch in table.to_batches(max_chunksize=1000))
+        return _rows(chain.from_iterable(parts), path)
     except (pyarrow.ArrowException, UnicodeDecodeError, OSError) as error:
         raise ValueError(f"{path}: expected a Parquet file; {error}; write it again") from error
 
@@ -142,11 +145,12 @@ def _load_folder(path: Path) -> Dataset:
 def _rows_of_dataset(dataset: Dataset, source: str | Path, num_examples: int | None) -> list[dict]:
     _check_columns(dataset.column_names, source)
     count = len(dataset) if num_examples is None else min(num_examples, len(dataset))
-    return _rows(dataset.select(range(count)).to_list(), source)
+    return _rows(dataset.select(range(count)), source)
 
 
 def _rows(of_table: Iterable[dict], source: str | Path) -> list[dict]:
-    return rows_of(Question((index,), (row,)) for index, row in enumerate(of_table))
+    rows = enumerate(with_shared_contexts(of_table))
+    return rows_of(Question((index,), (row,)) for index, row in rows)
 
 
 def _check_columns(found: Sequence[str], source: str | Path) -> None:

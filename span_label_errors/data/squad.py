@@ -14,6 +14,7 @@ from datasets import Dataset, Features, List, Value
 from span_label_errors.data.examples import COLUMNS, problem_of_example
 from span_label_errors.data.messages import describe, shorten
 from span_label_errors.data.repairs import Repaired, repaired
+from span_label_errors.data.shared_contexts import to_dataset
 from span_label_errors.data.sources import DEMO_SOURCE, read_rows
 
 ON_INVALID = ("raise", "drop", "repair")
@@ -165,7 +166,7 @@ def load_squad(
     if repaired_at:
         for index, example in zip(indices, examples, strict=True):
             example["repairs"] = repaired_at[index].repairs if index in repaired_at else []
-    return Dataset.from_list(examples, squad_features(with_labels, bool(repaired_at)))
+    return to_dataset(examples, squad_features(with_labels, bool(repaired_at)))
 
 
 def check_on_invalid(on_invalid: str) -> str:
