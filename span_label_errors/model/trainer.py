@@ -31,6 +31,7 @@ from span_label_errors.model.network import (
     start_at_base_rate,
 )
 from span_label_errors.model.qa import QA
+from span_label_errors.model.readability import read_shares, warn_if_unreadable
 from span_label_errors.model.training_loop import OnStep, check_training_arguments, train_network
 from span_label_errors.model.training_states import TrainingStates, tensors_error_as_oserror
 from span_label_errors.model.windows import (
@@ -78,6 +79,7 @@ class QATrainer:
         check_same_labels(qa.checkpoint, self.label_map)
         same_length = max_seq_length == qa.max_length
         self.doc_stride = qa.doc_stride if same_length else min(qa.doc_stride, max_seq_length // 3)
+        self.has_warned = False  # that the tokenizer cannot read the data; once is enough
         num_special_tokens = qa.template.num_special_tokens
         check_window_size(max_seq_length, self.doc_stride, qa.checkpoint.max_positions, num_special_tokens)
 
@@ -274,6 +276,9 @@ def prepare_training(
     tokenized = tokenize_examples(
         qa.tokenizer, dataset, trainer.label_map, max_length=trainer.max_seq_length, answers=qa.answers
     )
+    if not trainer.has_warned:
+        shares = read_shares(dataset, tokenized, qa.tokenizer.unk_token_id, trainer.label_map, qa.answers)
+        trainer.has_warned = warn_if_unreadable(shares, qa.model_path)
     network = load_network(qa.checkpoint, trainer.label_map, seed, dropout)
     if not qa.has_head:
         start_at_base_rate(network, np.concatenate([example.labels[example.context.has_text] for example in tokenized]))

@@ -231,7 +231,8 @@ def other_checkpoint(folder: Path, model_type: str, **fields: object) -> Path:
     """A tiny model that is none of the twelve families, with BERT's tokenizer."""
     tokenizer = make_tokenizer("bert")
     tokenizer.save_pretrained(folder)
-    config = CONFIG_MAPPING[model_type](**{"vocab_size": len(tokenizer), "pad_token_id": 0, **fields})
+    words = {} if model_type == "vit" else {"vocab_size": len(tokenizer), "pad_token_id": 0}
+    config = CONFIG_MAPPING[model_type](**{**words, **fields})
     model = MODEL_MAPPING[type(config)]
     model = model[0] if isinstance(model, tuple) else model
     model(config).save_pretrained(folder)
@@ -255,6 +256,7 @@ REFUSED = {
         {"block_sizes": [1], "d_model": 32, "n_head": 2, "d_head": 16, "d_inner": 64},
         "found 'funnel', a model without one vector for each token",
     ),
+    "vit": (SMALL, "found 'vit', which does not read the tokens of a text"),
     "xmod": ({**SMALL, "languages": ["en_XX"]}, "found 'xmod', which needs the language of each text"),
     "layoutlm": (SMALL, "found 'layoutlm', which needs the place of each token on a page"),
     "lilt": (SMALL, "found 'lilt', which needs the place of each token on a page"),
@@ -275,10 +277,19 @@ def test_model_that_reads_only_one_side_is_found_by_what_it_computes(reads_left_
     """Neither name nor class says which of its two ways to read an XLM has."""
     folder = other_checkpoint(tmp_path, "xlm", **XLM, causal=reads_left_only)
     if reads_left_only:
-        with pytest.raises(ValueError, match="found a xlm that reads only its left side; take an encoder"):
+        with pytest.raises(ValueError, match="found a xlm whose tokens see nothing of what follows them, as in"):
             load(folder)
     else:
         assert load(folder).config.model_type == "xlm"
+
+
+def test_model_whose_vectors_padding_changes_is_found_by_what_it_computes(tmp_path):
+    """Its Fourier transform mixes all tokens of a batch's width."""
+    folder = other_checkpoint(tmp_path, "fnet", **{**SMALL, "max_position_embeddings": 64})
+    with pytest.raises(
+        ValueError, match="found a fnet whose vectors padding changes, so that a prediction would depend"
+    ):
+        load(folder)
 
 
 def test_model_that_needs_more_than_a_text_is_found_by_what_it_computes(tmp_path):
