@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from browser import HOSTILE, Node, Tree, browse, context_of, needs_browser
 from review_frames import make_frames
+from text_strategies import span_of
 
 from span_label_errors.review.page import write_review_page
 
@@ -135,6 +136,24 @@ def test_marks_cover_their_characters(tmp_path, given, suggested, marks):
     card = page_of(tmp_path, {"context": "abcdefghij", "given": given, "suggested": suggested}).one("article")
     assert marks_of(card) == marks
     assert context_of(card) == "abcdefghij"
+
+
+@pytest.mark.parametrize(
+    ("given", "suggested", "marks"),
+    [
+        ("174", "1742", [("given suggested starts ends ltr", "174"), ("suggested ends ltr", "2")]),
+        ("Anna", "Anna שם", [("given suggested starts ends ltr", "Anna"), ("suggested ends rtl", " שם")]),
+        ("1742 Anna שם", None, [("given starts ends ltr rtl", "1742 Anna שם")]),  # as its paragraph
+        (",", None, [("given starts ends", ",")]),
+    ],
+)
+def test_edges_are_on_the_side_where_a_mark_begins_whatever_its_direction(tmp_path, given, suggested, marks):
+    context = "בשנת 1742 Anna שם, כאן."
+    spans = {name: span_of(context, text) for name, text in (("given", given), ("suggested", suggested)) if text}
+    spans["given"] = [spans["given"]]
+    card = page_of(tmp_path, {"context": context, **spans}).one("article")
+    assert marks_of(card) == marks
+    assert context_of(card) == context
 
 
 def test_offsets_count_characters(tmp_path):
