@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from families import FAMILIES, KINDS, MAX_POSITIONS, kinds_of, make_checkpoint, make_tokenizer
@@ -375,6 +376,15 @@ def test_training_changes_every_matrix_and_is_saved(family, folders, examples, t
     assert before.keys() == after.keys()
     matrices = {name for name, weights in before.items() if weights.ndim > 1}
     assert {name for name in matrices if torch.equal(before[name], after[name])} == set()
+
+
+@EVERY_FAMILY
+def test_network_is_loaded_and_predicts_in_half_precision(family, folders, examples):
+    exact, rounded = (
+        QA(folders[family], max_length=48, precision=precision).predict(examples[0]).pred_probs
+        for precision in ("float32", "bfloat16")
+    )
+    assert 0 < np.abs(exact - rounded).max() < 0.01
 
 
 @EVERY_FAMILY
