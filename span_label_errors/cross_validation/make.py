@@ -34,6 +34,7 @@ from span_label_errors.files import exclusive, replace_folder, write_file
 from span_label_errors.model.checkpoints import SEEN_CONTEXTS_FILE
 from span_label_errors.model.predictions import SpanPrediction
 from span_label_errors.model.qa import QA
+from span_label_errors.model.readability import UnreadableDataWarning
 from span_label_errors.model.trainer import QATrainer
 from span_label_errors.model.training_states import TrainingStates
 from span_label_errors.model.windows import QuestionCutWarning
@@ -94,7 +95,8 @@ class FoldMaking:
                     self._log(f"{died} died while it made this fold; resuming")
                 with warnings.catch_warnings():
                     # `plan_folds` has warned for the whole data set.
-                    warnings.simplefilter("ignore", QuestionCutWarning)
+                    for category in (QuestionCutWarning, UnreadableDataWarning):
+                        warnings.simplefilter("ignore", category)
                     fold = self._make()
             if self._unfinished.exists():
                 shutil.rmtree(self._unfinished)

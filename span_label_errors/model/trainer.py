@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from transformers import TrainingArguments
 
+from span_label_errors.data.shared_contexts import with_shared_contexts
 from span_label_errors.files import check_writable, new_folder
 from span_label_errors.model.checkpoints import (
     ANSWERED_QUESTIONS,
@@ -30,6 +31,7 @@ from span_label_errors.model.network import (
     start_at_base_rate,
 )
 from span_label_errors.model.qa import QA
+from span_label_errors.model.readability import read_shares, warn_if_unreadable
 from span_label_errors.model.training_loop import OnStep, check_training_arguments, train_network
 from span_label_errors.model.training_states import TrainingStates, tensors_error_as_oserror
 from span_label_errors.model.windows import (
@@ -77,6 +79,7 @@ class QATrainer:
         check_same_labels(qa.checkpoint, self.label_map)
         same_length = max_seq_length == qa.max_length
         self.doc_stride = qa.doc_stride if same_length else min(qa.doc_stride, max_seq_length // 3)
+        self.has_warned = False  # that the tokenizer cannot read the data; once is enough
         num_special_tokens = qa.template.num_special_tokens
         check_window_size(max_seq_length, self.doc_stride, qa.checkpoint.max_positions, num_special_tokens)
 
@@ -166,7 +169,7 @@ class QATrainer:
             checkpoint changed since `qa` was made.
         """
         started = time.perf_counter()
-        output_dir, dataset = Path(output_dir), list(dataset)
+        output_dir, dataset = Path(output_dir), list(with_shared_contexts(dataset))
         self._check_output_dir(output_dir)
         tokenized, arguments, network = prepare_training(
             self, dataset, output_dir, num_train_epochs, seed=seed, head_learning_rate=head_learning_rate,
@@ -221,7 +224,7 @@ class QATrainer:
         with quiet_transformers(), tensors_error_as_oserror(folder):
             network.save_pretrained(folder)
             self.qa.tokenizer.save_pretrained(folder)
-        contexts = {context_hash(example["context"]) for example in dataset}
+        contexts = {context_hash(context) for context in {example["context"] for example in dataset}}
         settings = {"max_length": self.max_seq_length, "doc_stride": self.doc_stride, "answers": self.qa.answers}
         if self.qa.checkpoint.answers_questions:
             settings[ANSWERED_QUESTIONS] = True
@@ -273,6 +276,9 @@ def prepare_training(
     tokenized = tokenize_examples(
         qa.tokenizer, dataset, trainer.label_map, max_length=trainer.max_seq_length, answers=qa.answers
     )
+    if not trainer.has_warned:
+        shares = read_shares(dataset, tokenized, qa.tokenizer.unk_token_id, trainer.label_map, qa.answers)
+        trainer.has_warned = warn_if_unreadable(shares, qa.model_path)
     network = load_network(qa.checkpoint, trainer.label_map, seed, dropout)
     if not qa.has_head:
         start_at_base_rate(network, np.concatenate([example.labels[example.context.has_text] for example in tokenized]))

@@ -128,8 +128,11 @@ def compare_rankings(token_quality: np.ndarray, label_quality: np.ndarray) -> st
     """Say how far two rankings of the same examples agree, by scores of shape (n,); low is suspicious."""
     tenth = max(1, len(token_quality) // 10)
     worst = [set(np.argsort(score, kind="stable")[:tenth].tolist()) for score in (token_quality, label_quality)]
+    shared = f"{len(worst[0] & worst[1])} of the worst {tenth} are the same"
+    if min(np.ptp(token_quality), np.ptp(label_quality)) == 0:
+        return f"{shared}; no rank correlation, since all examples have the same score in one of them"
     correlation = pd.Series(token_quality).corr(pd.Series(label_quality), method="spearman")
-    return f"{len(worst[0] & worst[1])} of the worst {tenth} are the same; rank correlation {correlation:.2f}"
+    return f"{shared}; rank correlation {correlation:.2f}"
 
 
 def _marked(context: str, spans: dict[str, tuple[int, int]]) -> str:

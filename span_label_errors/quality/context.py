@@ -190,8 +190,12 @@ class TextSpans:
             "cuts_word": text.cuts_words(self.char_start, self.char_end),
         }
 
-    def word_f1(self, others: "TextSpans") -> np.ndarray:
-        """Return the word-level F1 of each span with each of O others on the same context, shape (O, S)."""
-        first, last = others.word_start[:, None], others.word_end[:, None]
-        shared = np.minimum(self.word_end, last) - np.maximum(self.word_start, first)
-        return 2 * shared.clip(min=0) / (self.num_words + last - first)
+    def highest_word_f1(self, others: "TextSpans") -> np.ndarray:
+        """Return the word-level F1 of each span with the one of some others that it fits best, shape (S,)."""
+        highest = np.zeros(len(self.num_words))
+        # One by one: a long context has hundreds of thousands of spans, and dozens of questions.
+        for first, last in zip(others.word_start.tolist(), others.word_end.tolist(), strict=True):
+            rows = np.flatnonzero((self.word_start < last) & (self.word_end > first))
+            shared = np.minimum(self.word_end[rows], last) - np.maximum(self.word_start[rows], first)
+            highest[rows] = np.maximum(highest[rows], 2 * shared / (self.num_words[rows] + last - first))
+        return highest

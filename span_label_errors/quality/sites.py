@@ -110,7 +110,7 @@ class Sites:
         self._rarity = WordRarity(table["context"])
         answers = _answers(table, classes)
         self.labels_every_span = {name: len(classes) > 1 or _is_plural(answers, name) for name in classes}
-        paragraphs = paragraph_numbers(table["context"].to_list())
+        paragraphs = paragraph_numbers(table["context"])
         self.given_answers = []
         for (example_index, name), spans in answers.items():
             # Where every span is labelled, "nothing else" is a label too.
@@ -216,9 +216,9 @@ class Sites:
         utility = features @ self._prior
         is_kept = (spans == NO_SPAN).all(axis=1)
         is_kept[wanted] = True
-        is_kept[np.argsort(-utility, kind="stable")[: self._num_candidates]] = True
+        is_kept[_highest(utility, self._num_candidates)] = True
         here = np.flatnonzero(overlaps(tuple(spans.T), given.span))
-        is_kept[here[np.argsort(-utility[here], kind="stable")[: self._num_candidates // 4]]] = True
+        is_kept[here[_highest(utility[here], self._num_candidates // 4)]] = True
         return np.flatnonzero(is_kept)
 
     def _question_features(self, given: GivenAnswer, own_answers: list[Span], text: ContextText) -> QuestionFeatures:
@@ -243,6 +243,15 @@ def _answers(table: pd.DataFrame, classes: list[str]) -> dict[tuple[int, str], l
             spans[name].append((int(start), int(start) + len(text)))
         answers |= {(example_index, name): list(dict.fromkeys(spans[name])) for name in classes}
     return answers
+
+
+def _highest(values: np.ndarray, count: int) -> np.ndarray:
+    """Return the positions of the highest values; of equal ones, the first."""
+    rows = np.arange(len(values))
+    if len(values) > count:
+        # A long context has hundreds of thousands of spans, most of which need not be sorted.
+        rows = np.flatnonzero(values >= np.partition(values, -count)[-count])
+    return rows[np.argsort(-values[rows], kind="stable")[:count]]
 
 
 def _without_cut_words(context: str, span: Span) -> Span:

@@ -17,12 +17,14 @@ import pandas as pd
 
 from span_label_errors.files import write_file
 from span_label_errors.quality.label_errors import CORRECTED
-from span_label_errors.review.marks import Review, worst_reviews
+from span_label_errors.review.marks import Review, utf16_length, worst_reviews
 from span_label_errors.spans.text import Span, sentence_numbers, word_spans
 
 _TEMPLATES = Path(__file__).resolve().parent
 # Of a context with more characters, only the sentences around the marks are shown; the rest unfolds.
 _LONG_CONTEXT = 1000
+# One with more stands once on the page, for all of its rows: contracts have many questions and a hundred pages.
+_SHARED_CONTEXT = 10_000
 # HTML has no way to write these characters. One stands for one.
 _UNWRITABLE = {
     **{code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n\r"},
@@ -40,7 +42,10 @@ def write_review_page(
     The header shows `estimate`, how many examples are estimated to be labelled wrongly; None if that is not known. For
     the other parameters see `marks.worst_reviews`.
     """
-    cards = [_card(review) for review in worst_reviews(issues, table, worst)]
+    reviews = worst_reviews(issues, table, worst)
+    shared = list(dict.fromkeys(review.context for review in reviews if len(review.context) > _SHARED_CONTEXT))
+    number_of = {context: number for number, context in enumerate(shared)}
+    cards = [_card(review) | {"shared": number_of.get(review.context)} for review in reviews]
     style, script = ((_TEMPLATES / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES), undefined=jinja2.StrictUndefined, trim_blocks=True,
@@ -49,7 +54,7 @@ def write_review_page(
     page = environment.get_template("page.html.jinja").render(
         estimate=estimate, num_examples=len(table), num_issues=int(issues["is_issue"].sum()),
         num_decided=int((issues["decision"] != "").sum()), num_corrected=int((issues["decision"] == CORRECTED).sum()),
-        num_left_out=len(issues) - len(cards), cards=cards,
+        num_left_out=len(issues) - len(cards), cards=cards, shared_contexts=shared,
         folds=sorted(Counter(card["issue"].fold for card in cards).items()),
         checks=sorted(Counter(name for card in cards for name in card["checks"]).items()),
         style=style, script=script, style_hash=_hash(style), script_hash=_hash(script),
@@ -86,13 +91,20 @@ def _card(review: Review) -> dict:
         "answers": {kind: [review.context[slice(*span)] for span in spans] for kind, spans in marks.items()},
         "stretches": [
             {
-                "text": review.context[start:end],
+                "start": start,
+                "end": end,
                 "num_words": len(word_spans(review.context[start:end])),
+                "units": [_units_in_browser(review.context[:border]) for border in (start, end)],
                 "pieces": _pieces(review.context, start, end, marks) if is_shown else None,
             }
             for start, end, is_shown in _stretches(review.context, marks)
         ],
     }  # fmt: skip
+
+
+def _units_in_browser(text: str) -> int:
+    """Return the length of a text to JavaScript: in UTF-16 units, and a page has one character for a line end."""
+    return utf16_length(text.replace("\r\n", "\n"))
 
 
 def _stretches(context: str, marks: _Marks) -> list[tuple[int, int, bool]]:

@@ -222,7 +222,7 @@ def token_labels(tokens: TokenizedText, spans: Sequence[AnswerSpan], label_map: 
         if not covered.any():
             raise ValueError(
                 f"expected the answer at characters {span.char_start} to {span.char_end} to cover a token, "
-                "found none: it holds no character that the tokenizer keeps"
+                "found none: it holds no character that the tokenizer keeps; correct the answer, or leave it out"
             )
         labels[covered, label_map[span.class_name]] = 1
     labels[:, label_map[OUTSIDE]] = ~labels.any(axis=1)

@@ -197,3 +197,9 @@ def test_rankings_are_compared_by_their_worst_tenth_and_their_order():
     assert compare_rankings(score, score) == "2 of the worst 2 are the same; rank correlation 1.00"
     # Two differences of 19 ranks: 1 - 6 * 2 * 19**2 / (20 * (20**2 - 1)).
     assert compare_rankings(score, swapped) == "1 of the worst 2 are the same; rank correlation 0.46"
+
+
+def test_scores_that_are_all_the_same_have_no_rank_correlation():
+    score = np.arange(20) / 20
+    expected = "of the worst 2 are the same; no rank correlation, since all examples have the same score in one of them"
+    assert compare_rankings(np.ones(20), score) == compare_rankings(score, np.ones(20)) == f"2 {expected}"
