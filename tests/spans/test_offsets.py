@@ -79,7 +79,8 @@ def test_pieces_are_in_order_whole_and_hold_what_their_tokens_say(name, text):
         assert piece == piece.strip()
         covered |= set(range(start, end))
         if token == tokenizer.unk_token:
-            assert has_text or "\0" in text
+            # What no vocabulary has may be white space.
+            assert has_text or any(character.isspace() or character == "\0" for character in text)
         else:
             # Of the bytes of a character that several tokens have, nothing can be said.
             assert letters(said(name, token)) in letters(piece)
