@@ -165,7 +165,7 @@ def _answered_otherwise(examples: Sequence[dict]) -> set[int]:
     otherwise ("When was he born?").
     """
     repeated: dict[tuple[int, str], list[int]] = defaultdict(list)
-    paragraphs = paragraph_numbers([example["context"] for example in examples])
+    paragraphs = paragraph_numbers(example["context"] for example in examples)
     for example_index, (example, paragraph) in enumerate(zip(examples, paragraphs, strict=True)):
         repeated[paragraph, normalized_text(example["question"])].append(example_index)
     found = set()

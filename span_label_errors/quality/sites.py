@@ -110,7 +110,7 @@ class Sites:
         self._rarity = WordRarity(table["context"])
         answers = _answers(table, classes)
         self.labels_every_span = {name: len(classes) > 1 or _is_plural(answers, name) for name in classes}
-        paragraphs = paragraph_numbers(table["context"].to_list())
+        paragraphs = paragraph_numbers(table["context"])
         self.given_answers = []
         for (example_index, name), spans in answers.items():
             # Where every span is labelled, "nothing else" is a label too.

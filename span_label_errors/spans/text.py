@@ -4,7 +4,7 @@ import functools
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from operator import itemgetter
 
 import numpy as np
@@ -39,15 +39,17 @@ def normalized_text(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def paragraph_numbers(contexts: Sequence[str]) -> list[int]:
+def paragraph_numbers(contexts: Iterable[str]) -> list[int]:
     """Number paragraphs in the order in which they first appear: of each context, which one it is a spelling of."""
     number_of: dict[str, int] = {}
     paragraphs: dict[str, int] = {}
+    numbers = []
     for context in contexts:
         # Many questions have the same context, which takes time and memory to normalise.
         if context not in number_of:
             number_of[context] = paragraphs.setdefault(normalized_text(context), len(paragraphs))
-    return [number_of[context] for context in contexts]
+        numbers.append(number_of[context])
+    return numbers
 
 
 def occurrences(text: str, context: str) -> Iterator[int]:
