@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from span_label_errors.data.parts import in_parts
 from span_label_errors.data.shared_contexts import with_shared_contexts
 from span_label_errors.model.checkpoints import (
     EMBEDDED_READER,
@@ -16,7 +17,7 @@ from span_label_errors.model.checkpoints import (
     resolve_checkpoint,
 )
 from span_label_errors.model.network import SpanClassification, load_network, quiet_transformers
-from span_label_errors.model.predictions import SpanPrediction, in_parts, join_windows
+from span_label_errors.model.predictions import SpanPrediction, join_windows
 from span_label_errors.model.tokenizer import Template, load_tokenizer
 from span_label_errors.model.windows import (
     TokenizedExample,
