@@ -478,6 +478,8 @@ def test_folder_becomes_a_folder_that_is_replaced_and_never_the_source(tmp_path)
     (tmp_path / "work").mkdir()
     with pytest.raises(ValueError, match="expected a new folder, or an earlier data set, found another"):
         apply_decisions(source, [], tmp_path / "work", changes)
+    with pytest.raises(ValueError, match="expected two files for the data and the changes"):
+        apply_decisions(source, [], corrected, corrected / "changes.json")
     with pytest.raises(ValueError, match=r"ending in nothing, as that of a folder or \.json"):
         apply_decisions(source, [], tmp_path / "corrected.parquet", changes)
     assert {file.name: file.read_bytes() for file in source.iterdir()} == before
