@@ -33,20 +33,48 @@ def read_rows(source: str, num_examples: int | None, revision: str | None = None
 
     Folders and data sets on the Hub give the first `num_examples` only, files give all.
     """
+    path = local_source(source)
+    if path is None or path.is_dir():
+        return _rows_of_dataset(load_dataset(source, revision), source, num_examples)
+    return _rows_of_file(path)
+
+
+def local_source(source: str) -> Path | None:
+    """Return the file or the folder that a source names; None if it is a name on the Hub.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is a path, and nothing is there.
+    """
     if source == DEMO_SOURCE:
-        return _rows_of_file(DEMO_PATH)
+        return DEMO_PATH
     path = local_path(source)
-    if path.is_dir():
-        return _rows_of_folder(path, num_examples)
-    if path.is_file():
-        return _rows_of_file(path)
+    if path.is_dir() or path.is_file():
+        return path
     if path.suffix.lower() in FILE_SUFFIXES or source.startswith((".", "/", "~")):
         raise FileNotFoundError(
             f"{source}: no such file or folder. Give the path of a {', '.join(FILE_SUFFIXES)} file, "
             f'"{DEMO_SOURCE}" for the embedded data, or a name on the Hub such as "squad".'
         )
+    return None
+
+
+def load_dataset(source: str, revision: str | None = None) -> Dataset:
+    """Load a folder that `Dataset.save_to_disk` wrote, or a data set on the Hub, with all its columns.
+
+    Raises
+    ------
+    ValueError
+        If the folder is another one, is damaged, or holds several splits.
+    ConnectionError
+        As `load_from_hub`.
+    """
+    path = local_source(source)
+    if path is not None:
+        return _load_folder(path)
     instead = f'download the data set elsewhere and pass the file\'s path, use "{DEMO_SOURCE}"'
-    return _rows_of_dataset(load_from_hub(source, revision, instead), source, num_examples)
+    return load_from_hub(source, revision, instead)
 
 
 def read_known_errors(path: str | Path) -> dict[str, dict]:
@@ -95,7 +123,7 @@ def _rows_of_parquet(path: Path) -> list[dict]:
         raise ValueError(f"{path}: expected a Parquet file; {error}; write it again") from error
 
 
-def _rows_of_folder(path: Path, num_examples: int | None) -> list[dict]:
+def _load_folder(path: Path) -> Dataset:
     expected = f"{path}: expected a folder written by Dataset.save_to_disk"
     if not any((path / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
         files = sorted(file.name for file in path.iterdir() if file.suffix.lower() in FILE_SUFFIXES)
@@ -111,7 +139,7 @@ def _rows_of_folder(path: Path, num_examples: int | None) -> list[dict]:
         raise ValueError(f"{expected}, found a damaged one ({found}); write it again") from error
     if isinstance(loaded, datasets.DatasetDict):
         raise ValueError(f"{path}: expected one data set, found the splits {list(loaded)}; name one: {path}/SPLIT")
-    return _rows_of_dataset(loaded, path, num_examples)
+    return loaded
 
 
 def _rows_of_dataset(dataset: Dataset, source: str | Path, num_examples: int | None) -> list[dict]:

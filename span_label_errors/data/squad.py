@@ -141,8 +141,7 @@ def load_squad(
     ValueError
         If the source has another shape, or fewer than `num_examples` examples.
     """
-    if on_invalid not in ON_INVALID:
-        raise ValueError(f"on_invalid: expected one of {', '.join(map(repr, ON_INVALID))}, found {on_invalid!r}")
+    check_on_invalid(on_invalid)
     source = str(source)
     rows, indices, invalid, repaired_at = check_source(
         source, num_examples, repair=on_invalid == "repair", revision=revision
@@ -168,6 +167,13 @@ def load_squad(
         for index, example in zip(indices, examples, strict=True):
             example["repairs"] = repaired_at[index].repairs if index in repaired_at else []
     return to_dataset(examples, squad_features(with_labels, bool(repaired_at)))
+
+
+def check_on_invalid(on_invalid: str) -> str:
+    """Return `on_invalid` if it is one of `ON_INVALID`: what to do with invalid examples."""
+    if on_invalid not in ON_INVALID:
+        raise ValueError(f"on_invalid: expected one of {', '.join(map(repr, ON_INVALID))}, found {on_invalid!r}")
+    return on_invalid
 
 
 def check_source(

@@ -197,7 +197,8 @@ def _check_reads_texts(path: Path, network: SpanClassification) -> None:
     was_training = network.training
     network.eval()
     try:
-        with torch.no_grad(), quiet_transformers():
+        # Whoever loads the network may be about to compute in half precision.
+        with torch.no_grad(), torch.autocast("cpu", enabled=False), quiet_transformers():
             vectors = network.base_model(texts, attention_mask=torch.ones_like(texts))[0]
             padded, mask = (nn.functional.pad(tensor, (0, len(ids))) for tensor in (texts, torch.ones_like(texts)))
             vectors_beside_padding = network.base_model(padded, attention_mask=mask)[0][:, : len(ids)]

@@ -6,6 +6,7 @@ and its one style, and allows nothing else to run.
 
 import base64
 import hashlib
+import unicodedata
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +18,7 @@ import pandas as pd
 from span_label_errors.files import write_file
 from span_label_errors.quality.label_errors import CORRECTED
 from span_label_errors.review.marks import Review, utf16_length, worst_reviews
-from span_label_errors.spans.text import Span, sentence_numbers
+from span_label_errors.spans.text import Span, sentence_numbers, word_spans
 
 _TEMPLATES = Path(__file__).resolve().parent
 # Of a context with more characters, only the sentences around the marks are shown; the rest unfolds.
@@ -89,9 +90,13 @@ def _card(review: Review) -> dict:
         "suggests_no_answer": review.suggests_no_answer,
         "answers": {kind: [review.context[slice(*span)] for span in spans] for kind, spans in marks.items()},
         "stretches": [
-            {"start": start, "end": end, "num_words": len(review.context[start:end].split()),
-             "units": [_units_in_browser(review.context[:border]) for border in (start, end)],
-             "pieces": _pieces(start, end, marks) if is_shown else None}
+            {
+                "start": start,
+                "end": end,
+                "num_words": len(word_spans(review.context[start:end])),
+                "units": [_units_in_browser(review.context[:border]) for border in (start, end)],
+                "pieces": _pieces(review.context, start, end, marks) if is_shown else None,
+            }
             for start, end, is_shown in _stretches(review.context, marks)
         ],
     }  # fmt: skip
@@ -114,13 +119,24 @@ def _stretches(context: str, marks: _Marks) -> list[tuple[int, int, bool]]:
     return [(start, end, bool(is_shown[number[start]])) for start, end in pairwise(borders)]
 
 
-def _pieces(start: int, end: int, marks: _Marks) -> list[tuple[int, int, list[str], list[str]]]:
-    """Cut a stretch wherever a mark begins or ends: (start, end, the kinds of marks that cover it, its edges)."""
+def _pieces(context: str, start: int, end: int, marks: _Marks) -> list[tuple[int, int, list[str], list[str]]]:
+    """Cut a stretch wherever a mark begins or ends: (start, end, the kinds of marks that cover it, its edges).
+
+    In a context with right-to-left letters, the directions of a piece stand with its edges.
+    """
     spans = [(kind, *span) for kind, of_kind in marks.items() for span in of_kind]
+    is_right_to_left = "rtl" in _direction(context)
     pieces = []
     for left, right in pairwise(sorted({start, end} | {at for _, *span in spans for at in span if start < at < end})):
         covering = [span for span in spans if span[1] <= left and right <= span[2]]
         edges = ["starts"] * any(span[1] == left for span in covering)
         edges += ["ends"] * any(span[2] == right for span in covering)
+        edges += _direction(context[left:right]) if is_right_to_left else []
         pieces.append((left, right, list(dict.fromkeys(kind for kind, *_ in covering)), edges))
     return pieces
+
+
+def _direction(text: str) -> list[str]:
+    """Return in which directions its letters and numbers run: "ltr", "rtl"."""
+    classes = {unicodedata.bidirectional(character) for character in text}
+    return ["ltr"] * bool(classes & {"L", "EN", "AN"}) + ["rtl"] * bool(classes & {"R", "AL"})

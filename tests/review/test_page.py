@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from browser import HOSTILE, Node, Tree, browse, context_of, needs_browser
 from review_frames import make_frames
+from text_strategies import span_of
 
 from span_label_errors.review.page import write_review_page
 
@@ -137,6 +138,24 @@ def test_marks_cover_their_characters(tmp_path, given, suggested, marks):
     assert context_of(card) == "abcdefghij"
 
 
+@pytest.mark.parametrize(
+    ("given", "suggested", "marks"),
+    [
+        ("174", "1742", [("given suggested starts ends ltr", "174"), ("suggested ends ltr", "2")]),
+        ("Anna", "Anna שם", [("given suggested starts ends ltr", "Anna"), ("suggested ends rtl", " שם")]),
+        ("1742 Anna שם", None, [("given starts ends ltr rtl", "1742 Anna שם")]),  # as its paragraph
+        (",", None, [("given starts ends", ",")]),
+    ],
+)
+def test_edges_are_on_the_side_where_a_mark_begins_whatever_its_direction(tmp_path, given, suggested, marks):
+    context = "בשנת 1742 Anna שם, כאן."
+    spans = {name: span_of(context, text) for name, text in (("given", given), ("suggested", suggested)) if text}
+    spans["given"] = [spans["given"]]
+    card = page_of(tmp_path, {"context": context, **spans}).one("article")
+    assert marks_of(card) == marks
+    assert context_of(card) == context
+
+
 def test_offsets_count_characters(tmp_path):
     # The emoji is two units in JavaScript and four bytes; "é" is a letter and an accent of its own.
     card = page_of(tmp_path, {"context": "😀 Cafe\u0301 <b>", "given": [(2, 7)], "suggested": (8, 11)}).one("article")
@@ -194,7 +213,8 @@ def test_context_of_many_pages_stands_once_on_the_page(tmp_path):
             if part.tag == "details":
                 start, end = (2 * int(part.attributes[f"data-{name}"]) for name in ("start", "end"))
                 folded = units[start:end].decode("utf-16-le")
-                assert part.text() == f"… {len(folded.split()):,} more words"
+                num_words = 3 * folded.count("\n")  # an emoji is none
+                assert part.text() == f"… {num_words:,} more words"
             else:
                 folded = part.text().replace("\r\n", "\n")
                 assert folded == "".join(f"S{row:03} 😀 is here.\n" for row in rows_shown)
