@@ -52,9 +52,9 @@ def probs_for(row: dict, span: tuple[int, int] | None, rng: np.random.Generator)
     return np.where(is_seen, high, low).astype(np.float32)
 
 
-def example(number: int, question: str, context: str, seen, *spans, fold: int = 0) -> dict:
-    """A row of a table; `seen` is where the model sees the answer, `spans` what is given."""
-    char_start, char_end = word_tokens(context)
+def example(number: int, question: str, context: str, seen, *spans, fold: int = 0, tokens=None) -> dict:
+    """A row of a table; `seen` is where the model sees the answer, `spans` what is given; tokens are mostly words."""
+    char_start, char_end = word_tokens(context) if tokens is None else tokens
     row = {
         "id": f"id-{number}", "title": "Title", "question": question, "context": context, "fold": fold,
         "tokens": [context[start:end] for start, end in zip(char_start, char_end, strict=True)],

@@ -91,7 +91,7 @@ def context_of(card: Node) -> str:
 
 
 # Opens pages in a frame, one after another, and keeps what each has become after its script has run. Of a visit,
-# what follows the first address are fragments that the open page is sent to.
+# what follows the first address are fragments that the open page is sent to. All that is folded is unfolded.
 HARNESS = """<!DOCTYPE html><meta charset="utf-8"><body><script>
 (async () => {
   const seen = [];
@@ -101,13 +101,20 @@ HARNESS = """<!DOCTYPE html><meta charset="utf-8"><body><script>
     frame.src = address;
     document.body.append(frame);
     await loaded;
-    const look = () => seen.push(frame.contentDocument.documentElement.outerHTML);
-    look();
+    const look = async () => {
+      for (const folded of frame.contentDocument.querySelectorAll("details:not([open])")) {
+        const unfolded = new Promise(done => folded.addEventListener("toggle", done, {once: true}));
+        folded.open = true;
+        await unfolded;
+      }
+      seen.push(frame.contentDocument.documentElement.outerHTML);
+    };
+    await look();
     for (const fragment of fragments) {
       const changed = new Promise(done => frame.contentWindow.addEventListener("hashchange", done, {once: true}));
       frame.contentWindow.location.hash = fragment;
       await changed;
-      look();
+      await look();
     }
     frame.remove();
   }

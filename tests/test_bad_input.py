@@ -35,6 +35,7 @@ from span_label_errors.review.marks import RefusedDecisionsError
 from spanbert import QA, QATrainer
 
 CONTEXT = "Łódź lies west of Warsaw; Warsaw lies on the Vistula."  # "Warsaw" at 18 and at 26
+LONG = "The council met in the old hall by the low river every Monday at nine o'clock in the morning until 1911."
 MILLION = 1_000_000
 DEEP = "[" * 100_000
 LABEL_MAP = {"O": 0, "ANS": 1}
@@ -275,10 +276,13 @@ CASES = [
     ("more examples wanted than there are", load("a.jsonl", [row()], num_examples=2), ValueError, "expected at least num_examples=2 examples, found 1; use num_examples=None"),
     ("example: an offset in UTF-8 bytes", load("a.jsonl", [row(**BYTES)]), InvalidDatasetError, "example 0 (id 'a'): expected the answer 'Café' at offset 17; …counts UTF-8 bytes; in characters it is 13 = len(context.encode(\"utf-8\")[:answer_start].decode(\"utf-8\"))"),
     ("example: an offset in UTF-16 units", load("a.jsonl", [row(**UTF_16)]), InvalidDatasetError, "example 0 (id 'a'): expected the answer 'Café' at offset 14; …counts UTF-16 units; in characters it is 13 = len(context.encode(\"utf-16-le\")[: 2 * answer_start].decode(\"utf-16-le\"))"),
-    ("example: an offset next to the answer", load("a.jsonl", [answered("Warsaw", 17)]), InvalidDatasetError, "at offset 17; found ' Warsa' (the text is at offset 18)"),
+    ("example: an offset next to the answer", load("a.jsonl", [answered("Warsaw", 17)]), InvalidDatasetError, "at offset 17; found ' Warsa' (the text is at offset 18 and elsewhere)"),
     ("example: an answer that is not in the context", load("a.jsonl", [answered("Kraków", 0)]), InvalidDatasetError, "at offset 0; found 'Łódź l' (the text is not in the context; from character 0: expected U+004B LATIN CAPITAL LETTER K, found U+0141 LATIN CAPITAL LETTER L WITH STROKE)"),
+    ("example: an answer in another Unicode form", load("a.jsonl", [answered("Łódź".replace("ó", "o\u0301").replace("ź", "z\u0301"), 0)]), InvalidDatasetError, "at offset 0; found 'Łódź l' (at offset 0 only its Unicode form differs: NFD in the answer, NFC in the context; from character 1: expected U+006F LATIN SMALL LETTER O, found U+00F3 LATIN SMALL LETTER O WITH ACUTE); on_invalid=\"repair\" mends this"),
+    ("example: an answer that differs behind what is shown of its beginning", load("a.jsonl", [row(context=LONG, answers={"text": [LONG[4:79].replace("nine o'", "nine\u00a0o'")], "answer_start": [4]})]), InvalidDatasetError, "expected the answer \"…low river every Monday at nine\\xa0o'clock i\" at offset 4; found \"…low river every Monday at nine o'clock i\" (at offset 4 only white space differs; from character 65: expected U+00A0 NO-BREAK SPACE, found U+0020 SPACE); on_invalid"),
+    ("example: an answer with the space before it", load("a.jsonl", [answered(" Warsaw", 18)]), InvalidDatasetError, "(at offset 18 only white space at its ends differs; from character 0: expected U+0020 SPACE, found U+0057 LATIN CAPITAL LETTER W)"),
     ("example: a negative offset", load("a.jsonl", [answered("Vistula", -8)]), InvalidDatasetError, "at offset -8; found '' (the text is at offset 45)"),
-    ("example: an offset beyond 2⁶³", load("a.jsonl", [answered("Warsaw", 2**63)]), InvalidDatasetError, "at offset 9223372036854775808; found '' (the text is at offset 26)"),
+    ("example: an offset beyond 2⁶³", load("a.jsonl", [answered("Warsaw", 2**63)]), InvalidDatasetError, "at offset 9223372036854775808; found '' (the text is at offset 26 and elsewhere)"),
     ("example: a fraction for an offset", load("a.jsonl", [answered("Warsaw", 18.5)]), InvalidDatasetError, "expected an integer 'answer_start'; found float 18.5"),
     ("example: words for an offset", load("a.jsonl", [answered("Warsaw", "1_8")]), InvalidDatasetError, "expected an integer 'answer_start'; found str '1_8'"),
     ("example: null for an answer's text", load("a.jsonl", [answered(None, 18)]), InvalidDatasetError, "expected an answer text that is not empty; found NoneType"),
@@ -287,6 +291,7 @@ CASES = [
     ("example: answers without offsets", load("a.jsonl", [row(answers=["Warsaw"])]), InvalidDatasetError, "expected 'answers' with 'text' and 'answer_start'; found list ['Warsaw']"),
     ("example: an empty context", load("a.jsonl", [row(context=" \n")]), InvalidDatasetError, "expected a 'context' that is not empty; found str ' \\n'"),
     ("example: a fraction for an id", load("a.jsonl", [row(id=7.5)]), InvalidDatasetError, "example 0 (id '7.5'): expected 'id' to be a string; found float 7.5"),
+    ("example: a float for an id that may stand for several", load("a.jsonl", [row(id=2.0**53)]), InvalidDatasetError, "expected 'id' to be a string; found float 9007199254740992.0"),
     ("example: a truth value for an id", load("a.jsonl", [row(id=True)]), InvalidDatasetError, "example 0 (id 'True'): expected 'id' to be a string; found bool True"),
     ("example: answers under another name", load("a.jsonl", [row(), {"id": "b", "context": CONTEXT, "question": "Which?", "answer": "Warsaw"}]), InvalidDatasetError, "example 1 (id 'b'): expected the field 'answers'; found fields 'id', 'context', 'question', 'answer'"),
     ("example: an id twice", load("a.jsonl", [row(), row()]), InvalidDatasetError, "example 1 (id 'a'): expected a unique id; found the id of example 0 again"),
@@ -296,8 +301,8 @@ CASES = [
     ("example: text for is_impossible", load("a.jsonl", [row(is_impossible="false")]), InvalidDatasetError, "expected 'is_impossible' to be true or false; found str 'false'"),
     ("example: an answer where is_impossible is true", load("a.jsonl", [row(is_impossible=True)]), InvalidDatasetError, "expected no answer where is_impossible is true; found 1 answers"),
     ("example: a thousand fields", load("a.jsonl", [row(), {str(i): i for i in range(1000)}]), InvalidDatasetError, "example 1 (id '1'): expected the field 'context'; found fields "),
-    ("a million equal letters: ten of them", equal_letters("a" * 10), InvalidDatasetError, "(the text is at offset 999990)"),
-    ("a million equal letters: half of them", equal_letters("a" * 500_000), InvalidDatasetError, "(the text is at offset 500000)"),
+    ("a million equal letters: ten of them", equal_letters("a" * 10), InvalidDatasetError, "(the text is at offset 999990 and elsewhere)"),
+    ("a million equal letters: half of them", equal_letters("a" * 500_000), InvalidDatasetError, "(the text is at offset 500000 and elsewhere)"),
     ("a million equal letters: another in the middle", equal_letters("a" * 250_000 + "b" + "a" * 250_000), InvalidDatasetError, "(the text is not in the context; from character 7: expected U+0061 LATIN SMALL LETTER A, found the end)"),
     ("parameter: an unknown name", training({"epochs": 3}), ParameterError, "epochs…num_train_epochs"),
     ("parameter: trust_remote_code", training({"trust_remote_code": True}), ParameterError, "trust_remote_code"),

@@ -21,6 +21,7 @@ from span_label_errors.cross_validation.store import (
     fold_key,
 )
 from span_label_errors.cross_validation.stored_predictions import StoredPredictions
+from span_label_errors.data.shared_contexts import with_shared_contexts
 from span_label_errors.files import check_writable
 from span_label_errors.model.predictions import SpanPrediction
 from span_label_errors.model.trainer import context_hash
@@ -125,7 +126,8 @@ def out_of_fold_predictions(
         If data, parameters or folders will not do, or if `num_splits` is 0 and the checkpoint has no head for the
         classes or `trainer` is no QATrainer; known before anything is trained or predicted.
     """
-    pool, examples = FoldPool(n_jobs, threads_per_fold, parallel_backend), list(dataset)
+    pool = FoldPool(n_jobs, threads_per_fold, parallel_backend)
+    examples = list(with_shared_contexts(dataset))
     splits = make_splits(examples, num_splits, group_by=group_by, shuffle=shuffle, seed=seed)
     plans = plan_folds(examples, trainer, splits, seed, folds_dir, training)
     trainers.log_new_head(trainer, log)
@@ -148,7 +150,9 @@ def plan_folds(
 
     The parameters are those of `out_of_fold_predictions`, with the arguments of `trainer.train` as `training`.
     """
-    seen = trainers.seen_contexts(trainer) & {context_hash(example["context"]) for example in examples}
+    seen = trainers.seen_contexts(trainer) & {
+        context_hash(context) for context in {example["context"] for example in examples}
+    }
     if seen:
         raise LeakError(
             f"expected a checkpoint that has not seen this data; {trainer.qa.model_path} was trained on {len(seen)} "

@@ -46,7 +46,7 @@ def group_labels(examples: Sequence[dict], group_by: str = "context") -> np.ndar
         raise ValueError(f"group_by: expected one of {GROUP_BY}, found {group_by!r}")
     if group_by == "none":
         return np.arange(len(examples))
-    paragraphs = np.array(paragraph_numbers([example["context"] for example in examples]), dtype=np.int64)
+    paragraphs = np.array(paragraph_numbers(example["context"] for example in examples), dtype=np.int64)
     if group_by == "context":
         return paragraphs
     # A paragraph that stands under two titles joins them: it must not be cut either.

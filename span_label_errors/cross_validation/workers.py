@@ -38,13 +38,20 @@ class FoldJob:
     def to_json(self) -> bytes:
         """Return the job as one line of JSON."""
         plan = {name: getattr(self.plan, name) for name in ("folder", "fold_index", "num_splits", "configuration")}
-        return json.dumps({**vars(self), "plan": plan}, default=str).encode() + b"\n"
+        # Each context once; many questions may be asked about it.
+        contexts = dict.fromkeys(example["context"] for example in self.examples)
+        number_of = {context: number for number, context in enumerate(contexts)}
+        examples = [{**example, "context": number_of[example["context"]]} for example in self.examples]
+        content = {**vars(self), "plan": plan, "examples": examples, "contexts": list(contexts)}
+        return json.dumps(content, default=str).encode() + b"\n"
 
     @classmethod
     def from_json(cls, line: bytes) -> "FoldJob":
         """Return the job that `to_json` was called on."""
         content = json.loads(line)
-        plan = content.pop("plan")
+        plan, contexts = content.pop("plan"), content.pop("contexts")
+        for example in content["examples"]:
+            example["context"] = contexts[example["context"]]
         return cls(FoldPlan(Path(plan.pop("folder")), **plan), **content)
 
 

@@ -15,6 +15,7 @@ from span_label_errors.data.messages import (
     unicode_form,
 )
 from span_label_errors.data.places import Place, certain_place, in_other_units, nearest_start
+from span_label_errors.spans.text import occurrences
 
 COLUMNS = ("id", "title", "context", "question", "answers")
 
@@ -117,11 +118,13 @@ def _hint(text: str, char_start: int, context: str, place: Place | None) -> str:
     is_same_text = place is not None and context[place.char_start : place.char_end] == text
     nearest = nearest_start(text, char_start, context) if place is None or is_same_text else None
     if nearest is not None:
-        return f"the text is at offset {nearest}"
+        is_elsewhere = len(list(itertools.islice(occurrences(text, context), 2))) > 1
+        return f"the text is at offset {nearest}" + " and elsewhere" * is_elsewhere
     start, end = (char_start, char_start + len(text)) if place is None else (place.char_start, place.char_end)
     found = context[start:end] if start >= 0 else ""
     where = "the text is not in the context" if place is None else f"at offset {start} {place.reason}"
-    if unicodedata.normalize("NFKD", text) == unicodedata.normalize("NFKD", found):
+    is_same_otherwise = unicodedata.normalize("NFKD", text) == unicodedata.normalize("NFKD", found)
+    if is_same_otherwise and unicode_form(text) != unicode_form(found):
         where += f": {unicode_form(text)} in the answer, {unicode_form(found)} in the context"
     at = first_difference(text, found)
     differs = f"; from character {at}: expected {code_point(text, at)}, found {code_point(found, at)}"

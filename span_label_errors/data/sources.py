@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 import datasets
@@ -15,6 +16,7 @@ from span_label_errors.data.json_text import parse_json
 from span_label_errors.data.layouts import Question, Values, walk
 from span_label_errors.data.messages import shown_names
 from span_label_errors.data.rows import rows_of
+from span_label_errors.data.shared_contexts import with_shared_contexts
 from span_label_errors.files import demo_folder
 
 DEMO_PATH = demo_folder() / "demo-v1.1.json"
@@ -31,20 +33,48 @@ def read_rows(source: str, num_examples: int | None, revision: str | None = None
 
     Folders and data sets on the Hub give the first `num_examples` only, files give all.
     """
+    path = local_source(source)
+    if path is None or path.is_dir():
+        return _rows_of_dataset(load_dataset(source, revision), source, num_examples)
+    return _rows_of_file(path)
+
+
+def local_source(source: str) -> Path | None:
+    """Return the file or the folder that a source names; None if it is a name on the Hub.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is a path, and nothing is there.
+    """
     if source == DEMO_SOURCE:
-        return _rows_of_file(DEMO_PATH)
+        return DEMO_PATH
     path = local_path(source)
-    if path.is_dir():
-        return _rows_of_folder(path, num_examples)
-    if path.is_file():
-        return _rows_of_file(path)
+    if path.is_dir() or path.is_file():
+        return path
     if path.suffix.lower() in FILE_SUFFIXES or source.startswith((".", "/", "~")):
         raise FileNotFoundError(
             f"{source}: no such file or folder. Give the path of a {', '.join(FILE_SUFFIXES)} file, "
             f'"{DEMO_SOURCE}" for the embedded data, or a name on the Hub such as "squad".'
         )
+    return None
+
+
+def load_dataset(source: str, revision: str | None = None) -> Dataset:
+    """Load a folder that `Dataset.save_to_disk` wrote, or a data set on the Hub, with all its columns.
+
+    Raises
+    ------
+    ValueError
+        If the folder is another one, is damaged, or holds several splits.
+    ConnectionError
+        As `load_from_hub`.
+    """
+    path = local_source(source)
+    if path is not None:
+        return _load_folder(path)
     instead = f'download the data set elsewhere and pass the file\'s path, use "{DEMO_SOURCE}"'
-    return _rows_of_dataset(load_from_hub(source, revision, instead), source, num_examples)
+    return load_from_hub(source, revision, instead)
 
 
 def read_known_errors(path: str | Path) -> dict[str, dict]:
@@ -74,7 +104,7 @@ def _rows_of_file(path: Path) -> list[dict]:
     if suffix in JSON_SUFFIXES:
         document = parse_json(path.read_bytes(), str(path), is_lines=suffix != ".json")
         try:
-            return rows_of(walk(document, Values()))
+            return list(with_shared_contexts(rows_of(walk(document, Values()))))
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
     if suffix == ".parquet":
@@ -87,12 +117,13 @@ def _rows_of_parquet(path: Path) -> list[dict]:
     try:
         table = pyarrow.parquet.read_table(path)
         _check_columns(table.column_names, path)
-        return _rows(table.to_pylist(), path)
+        parts = (batch.to_pylist() for batch in table.to_batches(max_chunksize=1000))
+        return _rows(chain.from_iterable(parts), path)
     except (pyarrow.ArrowException, UnicodeDecodeError, OSError) as error:
         raise ValueError(f"{path}: expected a Parquet file; {error}; write it again") from error
 
 
-def _rows_of_folder(path: Path, num_examples: int | None) -> list[dict]:
+def _load_folder(path: Path) -> Dataset:
     expected = f"{path}: expected a folder written by Dataset.save_to_disk"
     if not any((path / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
         files = sorted(file.name for file in path.iterdir() if file.suffix.lower() in FILE_SUFFIXES)
@@ -108,17 +139,18 @@ def _rows_of_folder(path: Path, num_examples: int | None) -> list[dict]:
         raise ValueError(f"{expected}, found a damaged one ({found}); write it again") from error
     if isinstance(loaded, datasets.DatasetDict):
         raise ValueError(f"{path}: expected one data set, found the splits {list(loaded)}; name one: {path}/SPLIT")
-    return _rows_of_dataset(loaded, path, num_examples)
+    return loaded
 
 
 def _rows_of_dataset(dataset: Dataset, source: str | Path, num_examples: int | None) -> list[dict]:
     _check_columns(dataset.column_names, source)
     count = len(dataset) if num_examples is None else min(num_examples, len(dataset))
-    return _rows(dataset.select(range(count)).to_list(), source)
+    return _rows(dataset.select(range(count)), source)
 
 
 def _rows(of_table: Iterable[dict], source: str | Path) -> list[dict]:
-    return rows_of(Question((index,), (row,)) for index, row in enumerate(of_table))
+    rows = enumerate(with_shared_contexts(of_table))
+    return rows_of(Question((index,), (row,)) for index, row in rows)
 
 
 def _check_columns(found: Sequence[str], source: str | Path) -> None:

@@ -14,6 +14,7 @@ from datasets import Dataset, Features, List, Value
 from span_label_errors.data.examples import COLUMNS, problem_of_example
 from span_label_errors.data.messages import describe, shorten
 from span_label_errors.data.repairs import Repaired, repaired
+from span_label_errors.data.shared_contexts import to_dataset
 from span_label_errors.data.sources import DEMO_SOURCE, read_rows
 
 ON_INVALID = ("raise", "drop", "repair")
@@ -140,8 +141,7 @@ def load_squad(
     ValueError
         If the source has another shape, or fewer than `num_examples` examples.
     """
-    if on_invalid not in ON_INVALID:
-        raise ValueError(f"on_invalid: expected one of {', '.join(map(repr, ON_INVALID))}, found {on_invalid!r}")
+    check_on_invalid(on_invalid)
     source = str(source)
     rows, indices, invalid, repaired_at = check_source(
         source, num_examples, repair=on_invalid == "repair", revision=revision
@@ -166,7 +166,14 @@ def load_squad(
     if repaired_at:
         for index, example in zip(indices, examples, strict=True):
             example["repairs"] = repaired_at[index].repairs if index in repaired_at else []
-    return Dataset.from_list(examples, squad_features(with_labels, bool(repaired_at)))
+    return to_dataset(examples, squad_features(with_labels, bool(repaired_at)))
+
+
+def check_on_invalid(on_invalid: str) -> str:
+    """Return `on_invalid` if it is one of `ON_INVALID`: what to do with invalid examples."""
+    if on_invalid not in ON_INVALID:
+        raise ValueError(f"on_invalid: expected one of {', '.join(map(repr, ON_INVALID))}, found {on_invalid!r}")
+    return on_invalid
 
 
 def check_source(

@@ -1,74 +1,97 @@
-"""Replace answers within the text of a SQuAD file, and keep every other byte.
+"""Replace answers within the text of a file of JSON or JSON Lines, and keep every other byte.
 
 So a comparison of the two files shows what was corrected, which reading and writing JSON would hide: it changes layout
 and escapes.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from json.decoder import WHITESPACE, JSONDecoder, scanstring
+from typing import NamedTuple
+
+from span_label_errors.data.answer_forms import NewAnswer, Style, form_of, impossible, style_of, with_answers
+from span_label_errors.data.layouts import walk
+
+_Node = tuple[int, int] | list  # where a value starts and ends; the lines of JSON Lines are a list of nodes
 
 
-def replace_answers(text: str, new_answers: Mapping[int, Sequence[int | dict]]) -> str:
-    """Return the text of a SQuAD file with the answers of some questions replaced.
+class _Member(NamedTuple):
+    """Where a member of an object stands."""
+
+    name_start: int
+    start: int
+    end: int
+
+
+def replace_answers(text: str, new_answers: Mapping[int, Sequence[NewAnswer]]) -> str:
+    """Return the text of a file with the answers of some questions replaced.
 
     Parameters
     ----------
     text : str
-        Content of a file that `load_squad` accepts; it is not checked again.
-    new_answers : mapping of int to sequence of (int or dict)
-        The answers of each changed question, by its position in the order of `load_squad`: an old answer as its
-        position, a new one as `{"text", "answer_start"}`, with a `"label"` where the data has span classes.
+        Content of a file that `load_squad` reads; it is not checked again.
+    new_answers : mapping of int to sequence of NewAnswer
+        The answers of each changed question, by its position in the order of `load_squad`.
 
     Returns
     -------
     str
-        The text. `is_impossible` follows where the question has it. If any answer of a question has a label other than
-        `""`, all of its answers get a label.
+        The text, with answers in the form that they have there. `is_impossible` follows where the question has it. If
+        any answer of a question has a label other than `""`, all of its answers get a label.
     """
-    pieces, copied_to = [], 0
-    for question_index, question_start in enumerate(_questions(text)):
-        if question_index not in new_answers:
-            continue
-        answers, members = new_answers[question_index], _members(text, question_start)
-        edits = [(*members["answers"], _edited_answers(text, question_start, *members["answers"], answers))]
-        if "is_impossible" in members:
-            start, end = members["is_impossible"]
-            if bool(json.loads(text[start:end])) == bool(answers):
-                edits.append((start, end, json.dumps(not answers)))
-        for start, end, new in sorted(edits):
+    if not new_answers:
+        return text
+    starts = {index: start for index, (start, _) in enumerate(_questions(text)) if index in new_answers}
+    style, pieces, copied_to = Style(), [], 0
+    if any(not new_answers[index] or not form_of(_question(text, start)) for index, start in starts.items()):
+        style = style_of(_question(text, start) for start, _ in _questions(text) if text[start] == "{")
+    for index, question_start in starts.items():
+        for start, end, new in sorted(_edits(text, question_start, new_answers[index], style)):
             pieces += [text[copied_to:start], new]
             copied_to = end
     return "".join([*pieces, text[copied_to:]])
 
 
-def _edited_answers(text: str, question_start: int, start: int, end: int, answers: Sequence[int | dict]) -> str:
-    old = json.loads(text[start:end])
-    # `load_squad` reads columns in place of a list of answers, too, and ignores other fields beside them.
-    if isinstance(old, dict):
-        count = len(old["text"])
-        columns = {name: values for name, values in old.items() if isinstance(values, list) and len(values) == count}
-        old_entries = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    else:
-        columns, old_entries = {}, old
-    # Where the old answers have no label, a new one needs none if it has no class.
-    has_labels = any("label" in entry for entry in old_entries)
-    entries = [
-        old_entries[answer]
-        if isinstance(answer, int)
-        else {name: value for name, value in answer.items() if name != "label" or has_labels or value}
-        for answer in answers
-    ]
-    if any("label" in entry for entry in entries):
-        # `load_squad` wants a label for all answers of a question or for none.
-        entries = [entry if "label" in entry else {**entry, "label": ""} for entry in entries]
-        columns = columns and {**columns, "label": None}
-    new = {**old, **{name: [entry.get(name) for entry in entries] for name in columns}} if columns else entries
+def _edits(text: str, start: int, answers: Sequence[NewAnswer], style: Style) -> Iterator[tuple[int, int, str]]:
+    """Yield what to put in the place of which stretches of the text, of a question that starts at `start`."""
+    question, members = _question(text, start), _members(text, start)
+    ordered = sorted(members.values())
+    if {"answers", "is_impossible"} <= members.keys() and not answers and style.leaves_out:
+        member = ordered.index(members["answers"])
+        yield (*_with_comma(ordered, member), "")
+    elif "answers" in members:
+        _, at, end = members["answers"]
+        yield at, end, _laid_out(text, start, at, with_answers(question, answers, style))
+    elif answers:
+        # Behind the question, with the space that its members have between them.
+        end = members["question"].end
+        gaps = [text[one.end : other.name_start] for one, other in itertools.pairwise(ordered)]
+        name = (gaps[0] if gaps else ", ") + '"answers"' + _colon(text, start)
+        yield end, end, name + _laid_out(text, start, members["question"].start, with_answers(question, answers, style))
+    if (is_impossible := impossible(question, answers)) is not None:
+        yield *members["is_impossible"][1:], json.dumps(is_impossible)
 
-    # The new value is laid out as its neighbours are: on one line, or indented.
+
+def _with_comma(ordered: list[_Member], index: int) -> tuple[int, int]:
+    """Return from where to where a member is cut out, with the comma before or behind it."""
+    if index:
+        return ordered[index - 1].end, ordered[index].end
+    return ordered[0].name_start, ordered[1].name_start if len(ordered) > 1 else ordered[0].end
+
+
+def _question(text: str, start: int) -> dict:
+    """Return what the question that starts at `start` says about its answers."""
+    members = _members(text, start)
+    names = [name for name in ("answers", "is_impossible") if name in members]
+    return {name: json.loads(text[members[name].start : members[name].end]) for name in names}
+
+
+def _laid_out(text: str, question_start: int, start: int, new: object) -> str:
+    """Return a value as JSON, laid out as its neighbours are: on one line, or indented."""
     layout = {"ensure_ascii": text.isascii()}
-    colon = ": " if re.match(r'\{\s*"[^"\\]*"\s*: ', text[question_start:end]) else ":"
+    colon = _colon(text, question_start)
     before, newline, line = text[question_start:start].rpartition("\n")
     if not newline:
         return json.dumps(new, separators=("," + colon[1:], colon), **layout)
@@ -79,36 +102,72 @@ def _edited_answers(text: str, question_start: int, start: int, end: int, answer
     return json.dumps(new, indent=step, separators=(",", colon), **layout).replace("\n", newline + indent)
 
 
+def _colon(text: str, question_start: int) -> str:
+    return ": " if re.compile(r'\{\s*"[^"\\]*"\s*: ').match(text, question_start) else ":"
+
+
 # Walking through the text
 
 
-def _questions(text: str) -> Iterator[int]:
-    """Yield where each question's object starts, in the order of `load_squad`."""
-    start = 1 if text.startswith("\ufeff") else 0
-    document = _members(text, WHITESPACE.match(text, start).end())
-    for article in _items(text, document["data"][0]):
-        for paragraph in _items(text, _members(text, article)["paragraphs"][0]):
-            yield from _items(text, _members(text, paragraph)["qas"][0])
+class _Text:
+    """The view of a text: a node is where a value starts and ends."""
+
+    def __init__(self, text: str):
+        self.text = text
+
+    def members(self, node: _Node) -> dict[str, _Node] | None:
+        if isinstance(node, list) or self.text[node[0]] != "{":
+            return None
+        return {name: member[1:] for name, member in _members(self.text, node[0]).items()}
+
+    def items(self, node: _Node) -> list[_Node] | None:
+        if isinstance(node, list):
+            return node
+        return list(_items(self.text, node[0])) if self.text[node[0]] == "[" else None
+
+    def shown(self, node: _Node) -> str:
+        return repr(self.text[slice(*node)][:60])
 
 
-def _members(text: str, start: int) -> dict[str, tuple[int, int]]:
-    """Return where the values of the object that starts at `start` stand; of a repeated name, the last, as in json."""
+def _questions(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where each question's object starts and ends, in the order of `load_squad`."""
+    start = WHITESPACE.match(text, 1 if text.startswith("\ufeff") else 0).end()
+    decoder = JSONDecoder()
+    end = decoder.raw_decode(text, start)[1]
+    document: _Node = (start, end)
+    gap = WHITESPACE.match(text, end)
+    if "\n" in gap[0] and gap.end() < len(text):
+        # What follows a whole document is another line.
+        document, line_start = [], start
+        for line in text[start:].split("\n"):
+            if line and not line.isspace():
+                at = WHITESPACE.match(text, line_start).end()
+                document.append((at, decoder.raw_decode(text, at)[1]))
+            line_start += len(line) + 1
+    for question in walk(document, _Text(text)):
+        yield question.nodes[-1]
+
+
+def _members(text: str, start: int) -> dict[str, _Member]:
+    """Return where the members of the object that starts at `start` stand; of a repeated name, the last, as in json."""
     members = {}
     position = WHITESPACE.match(text, start + 1).end()
     while text[position] != "}":
+        name_start = position
         name, position = scanstring(text, position + 1)
         value_start = WHITESPACE.match(text, WHITESPACE.match(text, position).end() + 1).end()
-        members[name] = value_start, JSONDecoder().raw_decode(text, value_start)[1]
-        position = _next(text, members[name][1])
+        members[name] = _Member(name_start, value_start, JSONDecoder().raw_decode(text, value_start)[1])
+        position = _next(text, members[name].end)
     return members
 
 
-def _items(text: str, start: int) -> Iterator[int]:
-    """Yield where each item of the list that starts at `start` starts."""
+def _items(text: str, start: int) -> Iterator[tuple[int, int]]:
+    """Yield where each item of the list that starts at `start` starts and ends."""
     position = WHITESPACE.match(text, start + 1).end()
     while text[position] != "]":
-        yield position
-        position = _next(text, JSONDecoder().raw_decode(text, position)[1])
+        end = JSONDecoder().raw_decode(text, position)[1]
+        yield position, end
+        position = _next(text, end)
 
 
 def _next(text: str, value_end: int) -> int:

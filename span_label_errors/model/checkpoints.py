@@ -103,7 +103,7 @@ def _resolve_model(path: Path, name: str) -> Checkpoint:
     config_file = path / "config.json"
     content = _read_json(config_file, "a model's configuration")
     config = encoder_config(config_file, content)
-    architectures = [architecture for architecture in config.architectures or [] if isinstance(architecture, str)]
+    architectures = config.architectures if isinstance(config.architectures, list) else []
     num_tensors = len(_tensor_names(weight_files(path)))
     num_layers = getattr(config, "num_hidden_groups", None) or config.num_hidden_layers
     if num_layers > num_tensors:
@@ -114,7 +114,7 @@ def _resolve_model(path: Path, name: str) -> Checkpoint:
         )
     encoder = encoder_without_weights(config_file, config)
     _check_vocabulary_file(path, name, config.model_type)
-    is_ours = len(architectures) == 1 and architectures[0].endswith(OUR_HEAD)
+    is_ours = len(architectures) == 1 and str(architectures[0]).endswith(OUR_HEAD)
     settings = path / SETTINGS_FILE
     return Checkpoint(
         path,
@@ -125,7 +125,7 @@ def _resolve_model(path: Path, name: str) -> Checkpoint:
         model_type=config.model_type,
         hidden_size=config.hidden_size,
         num_layers=len(layers_of(encoder)),
-        answers_questions=any(architecture.endswith(_HEAD_FOR_QUESTIONS) for architecture in architectures)
+        answers_questions=any(str(architecture).endswith(_HEAD_FOR_QUESTIONS) for architecture in architectures)
         or (settings.is_file() and _read_json(settings, "settings").get(ANSWERED_QUESTIONS) is True),
     )
 

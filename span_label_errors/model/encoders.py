@@ -12,13 +12,14 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 
-_TAKE_ANOTHER = "take an encoder, such as BERT, ELECTRA, RoBERTa, XLM-R, DeBERTa or ModernBERT"
+TAKE_ANOTHER = "take an encoder, such as BERT, ELECTRA, RoBERTa, XLM-R, DeBERTa or ModernBERT"
 _BOXES = "the place of each token on a page"
 _NEEDS_MORE_THAN_TEXT = {
     **dict.fromkeys(("bros", "layoutlm", "layoutlmv2", "layoutlmv3", "lilt"), _BOXES),
     "tapas": "the cells of a table",
     "xmod": "the language of each text",
 }
+_SIZES = ("vocab_size", "hidden_size", "num_hidden_layers")
 # Language models that read both sides, though transformers knows them as generators only.
 _READ_BOTH_SIDES = ("bert-generation", "xlnet")
 _POSITIONS_IF_UNKNOWN = 512  # what an encoder without positions of its own, such as XLNet, was mostly trained on
@@ -36,8 +37,8 @@ def encoder_config(file: Path, content: dict) -> PreTrainedConfig:
     if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
         found = f"{file}: expected a model_type that transformers has the code of, found {model_type!r}"
         if "auto_map" in content:
-            raise ValueError(f"{found}, whose code lies in its repository and is never run; {_TAKE_ANOTHER}")
-        raise ValueError(f"{found}; {_TAKE_ANOTHER}")
+            raise ValueError(f"{found}, whose code lies in its repository and is never run; {TAKE_ANOTHER}")
+        raise ValueError(f"{found}; {TAKE_ANOTHER}")
     if "quantization_config" in content:
         raise ValueError(
             f"{file}: expected weights as they were trained, found quantized ones (quantization_config); take the "
@@ -47,14 +48,14 @@ def encoder_config(file: Path, content: dict) -> PreTrainedConfig:
     needs = _NEEDS_MORE_THAN_TEXT.get(model_type)
     if needs is not None:
         raise ValueError(
-            f"{file}: expected an encoder of texts, found {model_type!r}, which needs {needs}; {_TAKE_ANOTHER}"
+            f"{file}: expected an encoder of texts, found {model_type!r}, which needs {needs}; {TAKE_ANOTHER}"
         )
     # A configuration in the spelling of somebody's own code would be read as the family's defaults.
     names = {"hidden_size", config_class.attribute_map.get("hidden_size")}
     if not names & content.keys():
         raise ValueError(
             f"{file}: expected the configuration of an encoder as save_pretrained writes it, found {model_type!r} "
-            f"without hidden_size; {_TAKE_ANOTHER}"
+            "without hidden_size; take a revision that has it, or another encoder"
         )
     try:
         config = config_class.from_dict(content)
@@ -73,11 +74,13 @@ def _check_kind(file: Path, config: PreTrainedConfig) -> None:
         problem = "a decoder (is_decoder), which reads only what is left of a token"
     elif _is_generator(config):
         problem = "a decoder, which reads only what is left of a token"
+    elif not all(isinstance(getattr(config, name, None), int) for name in _SIZES):
+        problem = "which does not read the tokens of a text"
     elif not isinstance(MODEL_MAPPING.get(type(config), None), type):
         problem = "a model without one vector for each token"
     else:
         return
-    raise ValueError(f"{file}: expected an encoder, found {model_type!r}, {problem}; {_TAKE_ANOTHER}")
+    raise ValueError(f"{file}: expected an encoder, found {model_type!r}, {problem}; {TAKE_ANOTHER}")
 
 
 def _is_generator(config: PreTrainedConfig) -> bool:
@@ -138,8 +141,8 @@ def max_positions(encoder: PreTrainedModel) -> int:
         if name.endswith("position_embeddings") and isinstance(getattr(module, "weight", None), torch.Tensor):
             padding = getattr(module, "padding_idx", None)
             return len(module.weight) - (0 if padding is None else padding + 1)
-    in_config = getattr(encoder.config, "max_position_embeddings", None)
-    return in_config if isinstance(in_config, int) and in_config > 0 else _POSITIONS_IF_UNKNOWN
+    in_config = getattr(encoder.config, "max_position_embeddings", 0)
+    return in_config if in_config > 0 else _POSITIONS_IF_UNKNOWN
 
 
 def has_segments(config: PreTrainedConfig) -> bool:

@@ -15,10 +15,11 @@ from transformers.modeling_outputs import TokenClassifierOutput
 
 from span_label_errors.model.checkpoints import DELTA_FILE, HEAD_TENSORS, OUR_HEAD, Checkpoint, has_head
 from span_label_errors.model.deltas import add_delta
-from span_label_errors.model.encoders import head_dropout, layers_of, new_encoder, set_dropout
+from span_label_errors.model.encoders import TAKE_ANOTHER, head_dropout, layers_of, new_encoder, set_dropout
 from span_label_errors.model.windows import IGNORED_LABEL
 
 _MOST_NAMES_SHOWN = 4
+_MOST_BY_PADDING = 1e-4  # of the largest number in a vector; rounding gives 1e-7, a convolution over padding 1e-3
 
 
 class SpanClassification:
@@ -102,7 +103,7 @@ def load_network(
     ------
     ValueError
         If weights of the encoder are missing (they would silently be random), not finite, or do not fit config.json, or
-        if the encoder reads only what is left of a token.
+        if the encoder reads only one side of a token, or padding as well.
     """
     config_class = CONFIG_MAPPING[checkpoint.model_type]
     class_names = {column: name for name, column in label_map.items()}
@@ -140,7 +141,7 @@ def load_network(
             f"{checkpoint.training_folder}: expected finite weights, found NaN or infinity in {not_finite}; "
             "take another checkpoint"
         )
-    _check_reads_both_sides(checkpoint.path, network)
+    _check_reads_texts(checkpoint.path, network)
     return network
 
 
@@ -184,32 +185,47 @@ def _draw_head(network: SpanClassification, seed: int) -> None:
         nn.init.zeros_(network.classifier.bias)
 
 
-def _check_reads_both_sides(path: Path, network: SpanClassification) -> None:
-    """Raise ValueError if what follows a token does not change its vector: only a decoder would train like that."""
+def _check_reads_texts(path: Path, network: SpanClassification) -> None:
+    """Raise ValueError if the vectors of tokens are not what a span classifier needs; two short texts show it.
+
+    A decoder would train, and see nothing of what follows a token. Where padding changes the vectors of other tokens,
+    what is predicted would depend on the windows that share a batch.
+    """
+    found = f"found a {network.config.model_type}"
     ids = torch.linspace(0, network.config.vocab_size - 1, 8).long()
     texts = torch.stack([ids, torch.cat([ids[:1], ids[1:].flip(0)])])
     was_training = network.training
     network.eval()
     try:
-        with torch.no_grad(), quiet_transformers():
-            hidden = network.base_model(texts, attention_mask=torch.ones_like(texts))[0]
+        # Whoever loads the network may be about to compute in half precision.
+        with torch.no_grad(), torch.autocast("cpu", enabled=False), quiet_transformers():
+            vectors = network.base_model(texts, attention_mask=torch.ones_like(texts))[0]
+            padded, mask = (nn.functional.pad(tensor, (0, len(ids))) for tensor in (texts, torch.ones_like(texts)))
+            vectors_beside_padding = network.base_model(padded, attention_mask=mask)[0][:, : len(ids)]
     except Exception as error:
         # What a model raises that needs more than a text has no common type.
         raise ValueError(
-            f"{path}: expected an encoder that reads a text by itself, found a {network.config.model_type} that does "
-            f"not; {type(error).__name__}: {error}"
+            f"{path}: expected an encoder that reads a text by itself, {found} that does not; "
+            f"{type(error).__name__}: {error}; {TAKE_ANOTHER}"
         ) from error
     finally:
         network.train(was_training)
-    if hidden.shape != (*texts.shape, network.config.hidden_size):
+    shapes = [tuple(tensor.shape) for tensor in (vectors, vectors_beside_padding)]
+    expected = (*texts.shape, network.config.hidden_size)
+    if shapes != [expected] * 2:
         raise ValueError(
-            f"{path}: expected an encoder with one vector for each token, found a {network.config.model_type} with "
-            f"vectors of shape {tuple(hidden.shape)} for tokens of shape {tuple(texts.shape)}"
+            f"{path}: expected an encoder with one vector for each token, of the shape {expected}, {found} with the "
+            f"shapes {shapes}; {TAKE_ANOTHER}"
         )
-    if torch.equal(hidden[0, 0], hidden[1, 0]):
+    if torch.equal(vectors[0, 0], vectors[1, 0]):
         raise ValueError(
-            f"{path}: expected an encoder, which reads both sides of a token, found a {network.config.model_type} that "
-            "reads only its left side; take an encoder, such as RoBERTa or ModernBERT"
+            f"{path}: expected an encoder, which reads both sides of a token, {found} whose tokens see nothing of what "
+            f"follows them, as in a decoder; {TAKE_ANOTHER}"
+        )
+    if (vectors - vectors_beside_padding).abs().max() > _MOST_BY_PADDING * vectors.abs().max():
+        raise ValueError(
+            f"{path}: expected an encoder that passes over padding, {found} whose vectors padding changes, so that a "
+            f"prediction would depend on the batch; {TAKE_ANOTHER}"
         )
 
 

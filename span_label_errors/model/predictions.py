@@ -1,18 +1,13 @@
 """The prediction for an example, and how it is put together from the example's windows."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
 from span_label_errors.model.tokenizer import Template
 from span_label_errors.model.windows import TokenizedExample, Window
 from span_label_errors.spans.alignment import OUTSIDE
-
-# Context tokens of the examples that are predicted or written together: SQuAD's are some thousand, long ones a few.
-TOKENS_AT_ONCE = 2**19
-Item = TypeVar("Item")
 
 # What a prediction calls the special tokens of whatever model, one row each.
 BEGINNING, SEPARATOR = "[CLS]", "[SEP]"
@@ -67,26 +62,6 @@ class SpanPrediction:
             self.char_end[keep],
             self.is_context[keep],
         )
-
-
-def in_parts(
-    items: Iterable[Item], num_tokens: Callable[[Item], int], most_items: int, most_tokens: int = TOKENS_AT_ONCE
-) -> Iterator[list[Item]]:
-    """Yield items in lists of at most `most_items`, each of which ends as soon as it has `most_tokens`.
-
-    So what is held at once does not depend on how many examples there are, nor on how long their contexts are.
-    """
-    part: list[Item] = []
-    tokens_of_part = 0
-    for item in items:
-        part.append(item)
-        tokens_of_part += num_tokens(item)
-        del item  # the next one is made before this name would be free
-        if len(part) == most_items or tokens_of_part >= most_tokens:
-            yield part
-            part, tokens_of_part = [], 0
-    if part:
-        yield part
 
 
 def join_windows(

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from span_label_errors.data.parts import in_parts
+from span_label_errors.data.shared_contexts import with_shared_contexts
 from span_label_errors.model.checkpoints import (
     EMBEDDED_READER,
     check_same_labels,
@@ -15,7 +17,7 @@ from span_label_errors.model.checkpoints import (
     resolve_checkpoint,
 )
 from span_label_errors.model.network import SpanClassification, load_network, quiet_transformers
-from span_label_errors.model.predictions import SpanPrediction, in_parts, join_windows
+from span_label_errors.model.predictions import SpanPrediction, join_windows
 from span_label_errors.model.tokenizer import Template, load_tokenizer
 from span_label_errors.model.windows import (
     TokenizedExample,
@@ -162,7 +164,7 @@ class QA:
         """
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, or None, found {batch_size}")
-        examples, num_predicted = list(examples), 0
+        examples, num_predicted = list(with_shared_contexts(examples)), 0
         for part in in_parts(self._tokenized(examples), lambda pair: len(pair[1].labels), _EXAMPLES_AT_ONCE):
             examples_of_part, tokenized = zip(*part, strict=True)
             windows = build_windows(tokenized, self.template, max_length=self.max_length, doc_stride=self.doc_stride)

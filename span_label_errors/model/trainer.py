@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from transformers import TrainingArguments
 
+from span_label_errors.data.shared_contexts import with_shared_contexts
 from span_label_errors.files import check_writable, new_folder
 from span_label_errors.model.checkpoints import (
     ANSWERED_QUESTIONS,
@@ -168,7 +169,7 @@ class QATrainer:
             checkpoint changed since `qa` was made.
         """
         started = time.perf_counter()
-        output_dir, dataset = Path(output_dir), list(dataset)
+        output_dir, dataset = Path(output_dir), list(with_shared_contexts(dataset))
         self._check_output_dir(output_dir)
         tokenized, arguments, network = prepare_training(
             self, dataset, output_dir, num_train_epochs, seed=seed, head_learning_rate=head_learning_rate,
@@ -223,7 +224,7 @@ class QATrainer:
         with quiet_transformers(), tensors_error_as_oserror(folder):
             network.save_pretrained(folder)
             self.qa.tokenizer.save_pretrained(folder)
-        contexts = {context_hash(example["context"]) for example in dataset}
+        contexts = {context_hash(context) for context in {example["context"] for example in dataset}}
         settings = {"max_length": self.max_seq_length, "doc_stride": self.doc_stride, "answers": self.qa.answers}
         if self.qa.checkpoint.answers_questions:
             settings[ANSWERED_QUESTIONS] = True

@@ -44,18 +44,21 @@ def plot_losses(out_of_fold: "OutOfFold") -> Figure:
 def plot_probabilities(out_of_fold: "OutOfFold", class_name: str) -> Figure:
     """Plot how the P(class) of held-out examples is distributed over labelled and over other tokens."""
     column = out_of_fold.label_map[class_name]
-    # Predictions are read from disk on access; a view of a column would keep all of them in memory.
-    of_class = [(p.pred_probs[:, column].copy(), p.labels[:, column].copy()) for p in out_of_fold.predictions]
-    probs, labels = (np.concatenate(arrays) for arrays in zip(*of_class, strict=True))
-    bins = np.logspace(np.log10(max(probs.min(), 1e-6)), 0, 50)
+    # Predictions are read from disk on access. They are counted one by one, and not held.
+    lowest = min(prediction.pred_probs[:, column].min() for prediction in out_of_fold.predictions)
+    bins = np.logspace(np.log10(max(lowest, 1e-6)), 0, 50)
+    counts = np.zeros((2, len(bins) - 1))
+    for prediction in out_of_fold.predictions:
+        probs, labels = prediction.pred_probs[:, column].clip(bins[0]), prediction.labels[:, column]
+        counts += [np.histogram(probs[labels == value], bins)[0] for value in (0, 1)]
     figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
-    for value, name, color in ((0, "other tokens", "tab:gray"), (1, f"tokens labelled {class_name}", "tab:orange")):
-        chosen = probs[labels == value]
+    names = (("other tokens", "tab:gray"), (f"tokens labelled {class_name}", "tab:orange"))
+    for of_group, (name, color) in zip(counts, names, strict=True):
+        total = of_group.sum()
         # Weights make each group sum to one: labelled tokens are few, and counts would hide them.
         axes.hist(
-            chosen.clip(bins[0]), bins, weights=np.full(len(chosen), 1 / max(len(chosen), 1)),
-            alpha=0.6, color=color, label=f"{name} ({len(chosen):,})",
-        )  # fmt: skip
+            bins[:-1], bins, weights=of_group / max(total, 1), alpha=0.6, color=color, label=f"{name} ({total:,.0f})"
+        )
     axes.set(xscale="log", xlabel=f"P({class_name})", ylabel="share of the tokens",
              title="A useful model puts labelled tokens to the right")  # fmt: skip
     axes.legend()

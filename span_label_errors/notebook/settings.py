@@ -26,6 +26,7 @@ from span_label_errors.cross_validation.pool import FoldPool
 from span_label_errors.cross_validation.splits import GROUP_BY, check_num_splits
 from span_label_errors.data.hub import local_path
 from span_label_errors.data.messages import describe
+from span_label_errors.data.rewrite import suffix_of
 from span_label_errors.data.sources import DEMO_ERRORS_PATH, DEMO_SOURCE, FILE_SUFFIXES, read_known_errors
 from span_label_errors.data.squad import ON_INVALID
 from span_label_errors.files import check_writable, clone_root, project_root
@@ -315,14 +316,23 @@ class ReviewParameters(_Parameters):
         return list(read_known_errors(file)) if file else []
 
     def corrected_files(self, source: str) -> tuple[Path, Path]:
-        """Return where the corrected data set and the list of changes go: if the source is one of these, the next."""
+        """Return where the corrected data set, in the source's form, and the list of changes go.
+
+        If the source is a data set that was corrected there, they get the next number.
+        """
         outputs_dir, number = Path(self.outputs_dir), 1
         path = Path(source)
         if path.is_absolute() and path.resolve().parent == outputs_dir:
-            last_round = re.fullmatch(r"corrected(?:-([0-9]+))?\.json", path.resolve().name)
+            last_round = re.fullmatch(r"corrected(?:-([0-9]+))?(?:\.[a-z]+)?", path.resolve().name)
             number = int(last_round[1] or 1) + 1 if last_round else 1
-        suffix = f"-{number}" if number > 1 else ""
-        return outputs_dir / f"corrected{suffix}.json", outputs_dir / f"changes{suffix}.json"
+        of_round = f"-{number}" if number > 1 else ""
+        return outputs_dir / f"corrected{of_round}{suffix_of(source)}", outputs_dir / f"changes{of_round}.json"
+
+    @staticmethod
+    def apply_options(run: dict) -> dict:
+        """Return what `apply_decisions` takes of how a run, whose `run.json` is given, has read its data."""
+        names = {"answers": "answers", "on_invalid": "on_invalid", "revision": "dataset_revision"}
+        return {to: run["parameters"][name] for to, name in names.items() if name in run["parameters"]}
 
 
 def source_path(source: str) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from span_label_errors.data.parts import in_parts
+
 # When it is imported, cleanlab 2.9 silences every warning of the process, ours that examples were dropped among them.
 with warnings.catch_warnings():
     from cleanlab.experimental.span_classification import display_issues, get_label_quality_scores
@@ -51,8 +53,9 @@ def token_quality_scores(labels: Sequence[np.ndarray], pred_probs: Sequence[np.n
 
     Labels and probabilities are as in `find_token_issues`. The scores have the shape (n,); low is suspicious.
     """
-    parts = [slice(start, start + _EXAMPLES_AT_ONCE) for start in range(0, len(labels), _EXAMPLES_AT_ONCE)]
-    return np.concatenate([get_label_quality_scores(labels[part], pred_probs[part])[0] for part in parts])
+    examples = zip(labels, pred_probs, strict=True)
+    parts = in_parts(examples, lambda example: len(example[0]), _EXAMPLES_AT_ONCE)
+    return np.concatenate([get_label_quality_scores(*map(list, zip(*part, strict=True)))[0] for part in parts])
 
 
 def show_token_issues(

@@ -19,9 +19,9 @@ r are the likeliest spans of the context, as long as the data's answers, and "no
    which 6 % are wrong; EM finds them. Then w is fitted again, each answer weighted by its label quality, so that wrong
    answers drop out of what is learned; in all three times.
 
-Where few answers of the data cut a word, one that does is almost surely a slip inside it: for k the cuts, p(g) becomes
-sum_r p(r) P_k(g | r) / 10,000, and no other kind is possible. An example with several answers is as good as its worst
-one, or as the product of all where every span is labelled.
+Where few answers of the data cut a word, one that does, and leaves outside what others do not (`affixes.py`), is almost
+surely a slip inside it: for k the cuts, p(g) becomes sum_r p(r) P_k(g | r) / 10,000, and no other kind is possible. An
+example with several answers is as good as its worst one, or as the product of all where every span is labelled.
 
 The sum of 1 - label quality is the expected number of wrong labels. The reason is the likeliest kind k, the suggestion
 the likeliest r other than g, and its confidence P(r is right | g). Where a reviewer said what is right, all other r

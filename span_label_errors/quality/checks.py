@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from span_label_errors.quality.affixes import Affixes
 from span_label_errors.quality.context import ContextText, TextSpans, WordRarity, stems
 from span_label_errors.spans.text import (
     Span,
@@ -35,11 +36,12 @@ CHECKS = {
 _CLEARLY_NEARER = 0.1
 _TIMES_NEARER = 2.0
 
-_DOUBLE_QUOTES = '"“”„«»'
-_CLOSING_OF = {"(": ")", "[": "]", "{": "}", "（": "）", "「": "」", "『": "』", "《": "》", "〈": "〉", "【": "】"}
+_DOUBLE_QUOTES = '"“”„‟«»＂〝〞〟״'
+_PAIRS = "() [] {} （） ［］ ｛｝ 「」 『』 ｢｣ 《》 〈〉 【】 〔〕 〖〗 ‹› ⟨⟩ ﴿﴾ ༼༽"
+_CLOSING_OF = dict(_PAIRS.split())
 _BRACKETS = {mark: pair for pair in _CLOSING_OF.items() for mark in pair}
 # "#1", "@home", "&c", "§ 5", "¿Qué?", "'tis", "/etc", "*nix"; "47%", "5′", "A*", "Jobs'", "Yahoo!", "Who's Who?".
-_OWN_AT_START, _OWN_AT_END = "#@&§¶¿¡'’‘/*", "%‰′″#*'’!?！？…"
+_OWN_AT_START, _OWN_AT_END = "#@&§¶¿¡'’‘/*＃＠＆", "%‰′″#*'’!?！？…٪؟％׳॰"
 _NO_SENTENCE_BEGINS = re.compile(r"\.(?:[,;:]|\s+(?P<letter>\w))")
 
 
@@ -60,12 +62,13 @@ def failed_checks(examples: Iterable[dict]) -> list[list[str]]:
     examples = list(examples)
     contexts = list(dict.fromkeys(example["context"] for example in examples))
     rarity, abbreviations = WordRarity(contexts), _Abbreviations(contexts)
+    affixes = Affixes((example["context"], answer) for example in examples for answer in answers_of(example))
     answered_otherwise = _answered_otherwise(examples)
     failed = []
     for example_index, example in enumerate(examples):
         context, answers = example["context"], answers_of(example)
         fails = {
-            "cut_word": any(cuts_word(context, answer) for answer in answers),
+            "cut_word": any(affixes.is_slip(context, answer) for answer in answers),
             "marks_at_edge": any(_has_marks_at_edge(context, answer, abbreviations) for answer in answers),
             "nearer_occurrence": any(_has_nearer_occurrence(example, answer, answers, rarity) for answer in answers),
             "several_sentences": any(_has_several_sentences(context, answer, abbreviations) for answer in answers),
@@ -122,7 +125,9 @@ def _has_marks_at_edge(context: str, answer: Span, abbreviations: _Abbreviations
 def _is_mark(mark: str, text: str) -> bool:
     """Return whether a character is punctuation that does not belong to its text; a pair of marks does."""
     if mark in _DOUBLE_QUOTES:
-        return sum(text.count(quote) for quote in _DOUBLE_QUOTES) % 2 == 1
+        # Within a word of Hebrew, they mark an abbreviation.
+        own = sum(mark in _DOUBLE_QUOTES for start, end in word_spans(text) for mark in text[start:end])
+        return (sum(text.count(quote) for quote in _DOUBLE_QUOTES) - own) % 2 == 1
     if mark in _BRACKETS:
         opening, closing = _BRACKETS[mark]
         return text.count(opening) != text.count(closing)
@@ -160,7 +165,7 @@ def _answered_otherwise(examples: Sequence[dict]) -> set[int]:
     otherwise ("When was he born?").
     """
     repeated: dict[tuple[int, str], list[int]] = defaultdict(list)
-    paragraphs = paragraph_numbers([example["context"] for example in examples])
+    paragraphs = paragraph_numbers(example["context"] for example in examples)
     for example_index, (example, paragraph) in enumerate(zip(examples, paragraphs, strict=True)):
         repeated[paragraph, normalized_text(example["question"])].append(example_index)
     found = set()

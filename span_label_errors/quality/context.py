@@ -6,14 +6,15 @@ computed once per paragraph.
 
 import itertools
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
 
 import numpy as np
 
-from span_label_errors.spans.text import cuts_word, sentence_numbers, stem, word_spans
+from span_label_errors.quality.affixes import NO_AFFIXES, Affixes
+from span_label_errors.spans.scripts import CURRENCY
+from span_label_errors.spans.text import cuts_word, mark_places, sentence_numbers, stem, word_spans
 
 # A word's closeness falls to 1 / e over this many words.
 _REACH = 8.0
@@ -56,6 +57,8 @@ class ContextText:
     ----------
     word_start, word_end : ndarray of shape (W,)
         Characters of the words.
+    starts, ends : list of list of int, length W
+        Characters at which spans may begin and end in each word: its own, and those beside its affixes.
     stems : list of str, length W
     positions_of : dict
         Positions of the words of each stem, by stem, in the order of the context.
@@ -67,49 +70,58 @@ class ContextText:
     follows : ndarray of shape (W + 1,)
         Whether nothing but white space stands between the words i - 1 and i.
     marks : ndarray
-        Characters of the punctuation marks before white space.
+        Characters of the punctuation marks between words.
     """
 
-    def __init__(self, context: str, rarity: WordRarity):
-        self.context, self.rarity = context, rarity
+    def __init__(self, context: str, rarity: WordRarity, affixes: Affixes = NO_AFFIXES):
+        self.context, self.rarity, self._affixes = context, rarity, affixes
         # A context without a letter counts as one word.
         words = word_spans(context) or [(0, len(context))]
         self.word_start, self.word_end = np.array(words).T
         self.stems = stems(context) or [stem(context)]
+        self.starts = [[start + at for at in affixes.starts(context[start:end])] for start, end in words]
+        self.ends = [[start + at for at in affixes.ends(context[start:end])] for start, end in words]
         self.positions_of: dict[str, list[int]] = {}
         for position, word in enumerate(self.stems):
             self.positions_of.setdefault(word, []).append(position)
         self.rarities = np.array([rarity.of(word) for word in self.stems])
         self.sentence = sentence_numbers(context, self.word_start)
-        first_letters = [context[start:].lstrip("$€£¥")[:1] for start, _ in words]
+        first_letters = [context[start:].lstrip(CURRENCY)[:1] for start, _ in words]
         self.is_name = np.array([letter.isupper() or letter.isdigit() for letter in first_letters])
         gaps = [context[end:start] for (_, end), (start, _) in itertools.pairwise(words)]
         self.follows = np.array([False, *(not gap.strip() for gap in gaps), False])
-        self.marks = np.array([match.start() for match in re.finditer(r"[,;:.!?]\s", context)], dtype=np.int64)
+        self.marks = mark_places(context)
 
-    def spans_within_sentences(self, max_words: int, *, cut_words: bool) -> "TextSpans":
-        """Return every span of up to `max_words` words within a sentence.
-
-        They are of whole words; with `cut_words`, they end behind any character of their last word.
-        """
+    def spans_within_sentences(self, max_words: int) -> "TextSpans":
+        """Return every span of up to `max_words` words within a sentence, with and without their affixes."""
         position = np.arange(len(self.stems))
         # The words of each sentence are a range, so are the last words that are possible for a first one.
         behind = np.minimum(np.searchsorted(self.sentence, self.sentence, side="right"), position + max_words)
         count = behind - position
         first = np.repeat(position, count)
         last = first + np.arange(len(first)) - np.repeat(np.cumsum(count) - count, count)
-        char_start, char_end = self.word_start[first], self.word_end[last]
-        if cut_words:
-            length = (self.word_end - self.word_start)[last]
-            dropped = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
-            char_start, char_end = np.repeat(char_start, length), np.repeat(char_end, length) - dropped
-        return TextSpans(self, char_start, char_end)
+        num_starts, num_ends = (np.array([len(places) for places in of_words]) for of_words in (self.starts, self.ends))
+        # Every place to begin of the first word with every place to end of the last one.
+        of_pair = num_starts[first] * num_ends[last]
+        first, last = np.repeat(first, of_pair), np.repeat(last, of_pair)
+        number = np.arange(len(first)) - np.repeat(np.cumsum(of_pair) - of_pair, of_pair)
+        start_row, end_row = np.divmod(number, num_ends[last])
+        char_start = np.concatenate(self.starts)[(np.cumsum(num_starts) - num_starts)[first] + start_row]
+        char_end = np.concatenate(self.ends)[(np.cumsum(num_ends) - num_ends)[last] + end_row]
+        is_span = char_start < char_end
+        return TextSpans(self, char_start[is_span], char_end[is_span])
 
-    def is_inside_word(self, borders: np.ndarray) -> np.ndarray:
-        """Return whether the places before these characters are inside a word, of the shape of `borders`."""
-        different, which = np.unique(borders, return_inverse=True)
-        inside = [cuts_word(self.context, (border, border)) for border in different.tolist()]
-        return np.array(inside, dtype=bool)[which]
+    def cuts_words(self, char_start: np.ndarray, char_end: np.ndarray) -> np.ndarray:
+        """Return whether spans begin or end inside a word where answers of the data do not, of the shape of both."""
+        cut = np.zeros(len(char_start), dtype=bool)
+        if self._affixes.cut_words:
+            return cut
+        for borders, places in ((char_start, self.starts), (char_end, self.ends)):
+            different, which = np.unique(borders, return_inverse=True)
+            known = {place for of_word in places for place in of_word}
+            inside = [at not in known and cuts_word(self.context, (at, at)) for at in different.tolist()]
+            cut |= np.array(inside, dtype=bool)[which]
+        return cut
 
     def nearness(self, weights: dict[str, float]) -> np.ndarray:
         """Return how near the words of a question, as weights by stem, stand to each word of the context, shape (W,).
@@ -175,11 +187,15 @@ class TextSpans:
             # The white space behind the mark is within the span as well.
             "mark_inside": first_mark + 1 < self.char_end,
             "share_of_names": self.sum_of_words(text.is_name) / self.num_words,
-            "cuts_word": text.is_inside_word(self.char_start) | text.is_inside_word(self.char_end),
+            "cuts_word": text.cuts_words(self.char_start, self.char_end),
         }
 
-    def word_f1(self, others: "TextSpans") -> np.ndarray:
-        """Return the word-level F1 of each span with each of O others on the same context, shape (O, S)."""
-        first, last = others.word_start[:, None], others.word_end[:, None]
-        shared = np.minimum(self.word_end, last) - np.maximum(self.word_start, first)
-        return 2 * shared.clip(min=0) / (self.num_words + last - first)
+    def highest_word_f1(self, others: "TextSpans") -> np.ndarray:
+        """Return the word-level F1 of each span with the one of some others that it fits best, shape (S,)."""
+        highest = np.zeros(len(self.num_words))
+        # One by one: a long context has hundreds of thousands of spans, and dozens of questions.
+        for first, last in zip(others.word_start.tolist(), others.word_end.tolist(), strict=True):
+            rows = np.flatnonzero((self.word_start < last) & (self.word_end > first))
+            shared = np.minimum(self.word_end[rows], last) - np.maximum(self.word_start[rows], first)
+            highest[rows] = np.maximum(highest[rows], 2 * shared / (self.num_words[rows] + last - first))
+        return highest

@@ -91,7 +91,7 @@ class QuestionFeatures:
         known = {**spans.features, **self._token_features(spans), **self._question_features(spans)}
         known["overlap_with_other_answer"] = np.zeros(len(spans.num_words))
         if other_answers is not None:
-            known["overlap_with_other_answer"] = spans.word_f1(other_answers).max(axis=0)
+            known["overlap_with_other_answer"] = spans.highest_word_f1(other_answers)
         known["no_answer"] = known["highest_logit"] = np.zeros(len(spans.num_words))
         return np.column_stack([known[name] for name in FEATURES])
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from span_label_errors.quality.affixes import Affixes
 from span_label_errors.quality.context import ContextText, TextSpans, WordRarity
 from span_label_errors.quality.features import QuestionFeatures
 from span_label_errors.results.read import span_classes_of
@@ -21,9 +22,8 @@ KnownAnswers = Mapping[int, Mapping[str, Sequence[Span]]]
 NO_SPAN = (-2, -1)
 # Candidates are as long as all but this share of the data's own answers.
 _LONGER = 0.02
-_MAX_WORDS = 60
-# If more of the given answers cut a word, that is how the data are, and no mistake.
-FEW_CUT_WORDS = 0.2
+# No candidate is longer than so many words, or characters where words are short: in some scripts, each letter is one.
+_MAX_WORDS, _MAX_CHARACTERS = 60, 300
 # A class of which this share of the labelled examples has several answers apart from each other labels every span.
 _SEVERAL = 0.2
 # Of the many spans of a context, so many of the likeliest are candidates; a quarter as many beside the given answer.
@@ -110,7 +110,7 @@ class Sites:
         self._rarity = WordRarity(table["context"])
         answers = _answers(table, classes)
         self.labels_every_span = {name: len(classes) > 1 or _is_plural(answers, name) for name in classes}
-        paragraphs = paragraph_numbers(table["context"].to_list())
+        paragraphs = paragraph_numbers(table["context"])
         self.given_answers = []
         for (example_index, name), spans in answers.items():
             # Where every span is labelled, "nothing else" is a label too.
@@ -123,10 +123,13 @@ class Sites:
         placed = [(table["context"].iloc[given.example_index], given.span) for given in self.given_answers]
         placed = [(context, span) for context, span in placed if span != NO_SPAN]
         num_words = [max(1, sum(overlaps(word, span) for word in word_spans(context))) for context, span in placed]
-        self._max_words = int(min(np.quantile(num_words, 1 - _LONGER), _MAX_WORDS)) if placed else 1
-        self._cut_words = bool(placed) and np.mean([cuts_word(*answer) for answer in placed]) > FEW_CUT_WORDS
+        characters_of_word = sum(end - start for _, (start, end) in placed) / max(sum(num_words), 1)
+        longest = max(_MAX_WORDS, int(_MAX_CHARACTERS / max(characters_of_word, 1)))
+        self._max_words = int(min(np.quantile(num_words, 1 - _LONGER), longest)) if placed else 1
+        self._affixes = Affixes(placed)
         # Each length counts a twentieth of an answer more, so that none is impossible.
-        lengths = np.bincount(np.minimum(num_words, _MAX_WORDS).astype(int), minlength=_MAX_WORDS + 1) + 0.05
+        self._longest = max(_MAX_WORDS, self._max_words)
+        lengths = np.bincount(np.minimum(num_words, self._longest).astype(int), minlength=self._longest + 1) + 0.05
         self._share_of_length = lengths / lengths.sum()
 
     def tell(self, known: KnownAnswers) -> None:
@@ -150,8 +153,8 @@ class Sites:
             rows_of[self._columns["context"][given.example_index]].append(row)
         for context, of_context in rows_of.items():
             if not wanted.isdisjoint(of_context):
-                text = ContextText(context, self._rarity)
-                candidates = text.spans_within_sentences(self._max_words, cut_words=self._cut_words)
+                text = ContextText(context, self._rarity, self._affixes)
+                candidates = text.spans_within_sentences(self._max_words)
                 for row in of_context:
                     if row in wanted:
                         yield row, self._site(row, of_context, text, candidates)
@@ -176,7 +179,7 @@ class Sites:
         other_answers = TextSpans(text, *np.array(sorted(others)).T) if others else None
         features = question.of(candidates, other_answers)
         spans, num_words = np.column_stack([candidates.char_start, candidates.char_end]), candidates.num_words
-        is_cut = not self._cut_words and given.span != NO_SPAN and cuts_word(text.context, given.span)
+        is_cut = given.span != NO_SPAN and self._affixes.is_slip(text.context, given.span)
         # Else an answer that cuts a word, but is longer than candidates are, would have nothing to be a part of.
         uncut = _without_cut_words(text.context, given.span) if is_cut else given.span
         for span in dict.fromkeys([given.span, right, uncut]):
@@ -204,7 +207,7 @@ class Sites:
             right_row=int(np.searchsorted(kept, right_row)),
             is_known=row in self.right_answers,
             cuts_word=is_cut,
-            chance=float(self._share_of_length[min(length, _MAX_WORDS)] / (num_words[kept] == length).sum()),
+            chance=float(self._share_of_length[min(length, self._longest)] / (num_words[kept] == length).sum()),
             chance_of_other_answer=(given.span in others) / max(len(others), 1),
         )
 
@@ -213,9 +216,9 @@ class Sites:
         utility = features @ self._prior
         is_kept = (spans == NO_SPAN).all(axis=1)
         is_kept[wanted] = True
-        is_kept[np.argsort(-utility, kind="stable")[: self._num_candidates]] = True
+        is_kept[_highest(utility, self._num_candidates)] = True
         here = np.flatnonzero(overlaps(tuple(spans.T), given.span))
-        is_kept[here[np.argsort(-utility[here], kind="stable")[: self._num_candidates // 4]]] = True
+        is_kept[here[_highest(utility[here], self._num_candidates // 4)]] = True
         return np.flatnonzero(is_kept)
 
     def _question_features(self, given: GivenAnswer, own_answers: list[Span], text: ContextText) -> QuestionFeatures:
@@ -240,6 +243,15 @@ def _answers(table: pd.DataFrame, classes: list[str]) -> dict[tuple[int, str], l
             spans[name].append((int(start), int(start) + len(text)))
         answers |= {(example_index, name): list(dict.fromkeys(spans[name])) for name in classes}
     return answers
+
+
+def _highest(values: np.ndarray, count: int) -> np.ndarray:
+    """Return the positions of the highest values; of equal ones, the first."""
+    rows = np.arange(len(values))
+    if len(values) > count:
+        # A long context has hundreds of thousands of spans, most of which need not be sorted.
+        rows = np.flatnonzero(values >= np.partition(values, -count)[-count])
+    return rows[np.argsort(-values[rows], kind="stable")[:count]]
 
 
 def _without_cut_words(context: str, span: Span) -> Span:

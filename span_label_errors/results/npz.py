@@ -2,6 +2,7 @@
 
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
@@ -46,12 +47,14 @@ class NpzWriter:
         self._archive.close()
 
 
-def read_npz(filepath: str | Path) -> list[np.ndarray]:
+def read_npz(filepath: str | Path, num_arrays: int | None = None) -> list[np.ndarray]:
     """Read what `np.savez(filepath, **to_dict(nested_list))` wrote.
 
     Parameters
     ----------
     filepath : str or Path
+    num_arrays : int, optional
+        Read the first so many only. The tokens of long contexts take a megabyte an example.
 
     Returns
     -------
@@ -63,7 +66,7 @@ def read_npz(filepath: str | Path) -> list[np.ndarray]:
     ValueError
         If the keys are not these, or an array holds Python objects, which are never unpickled.
     """
-    return list(iterate_npz(filepath))
+    return list(islice(iterate_npz(filepath), num_arrays))
 
 
 def iterate_npz(filepath: str | Path) -> Iterator[np.ndarray]:

@@ -15,8 +15,10 @@ import pyarrow.parquet
 
 from span_label_errors.cross_validation.out_of_fold import OutOfFold
 from span_label_errors.cross_validation.store import data_fingerprint
+from span_label_errors.data.parts import in_parts
+from span_label_errors.data.shared_contexts import with_shared_contexts
 from span_label_errors.files import check_writable, clone_root, exclusive, file_sha256, partial_folder
-from span_label_errors.model.predictions import SpanPrediction, in_parts
+from span_label_errors.model.predictions import SpanPrediction
 from span_label_errors.results.npz import NpzWriter
 from span_label_errors.results.read import LOCK_FILE, REVIEW_FILE, RUN_FILE, TABLE_FILE, array_files, listed_files
 from span_label_errors.spans.alignment import AnswerSpan, answer_spans, span_classes
@@ -77,7 +79,7 @@ def write_outputs(
         If the folder or a file in it cannot be written.
     """
     folder = check_writable(outputs_dir)
-    examples = list(dataset)
+    examples = list(with_shared_contexts(dataset))
     if data_fingerprint(examples) != out_of_fold.reports[0]["data"]:
         raise ValueError(
             "expected the data that out_of_fold was made from, found other data (changed since?); run "

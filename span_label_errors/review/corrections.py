@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -9,10 +10,18 @@ from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
-from span_label_errors.data.sources import DEMO_PATH, DEMO_SOURCE
-from span_label_errors.data.squad import InvalidDatasetError, InvalidExample, load_squad
-from span_label_errors.data.squad_text import replace_answers
-from span_label_errors.files import check_writable, partial_folder, write_file
+from span_label_errors.data.answer_forms import NewAnswer
+from span_label_errors.data.examples import COLUMNS
+from span_label_errors.data.rewrite import suffix_of, write_with_answers
+from span_label_errors.data.sources import FILE_SUFFIXES, JSON_SUFFIXES, local_source
+from span_label_errors.data.squad import (
+    CheckedExamples,
+    InvalidDatasetError,
+    InvalidExample,
+    check_on_invalid,
+    check_source,
+)
+from span_label_errors.files import check_writable, partial_folder, replace_folder, write_file
 from span_label_errors.review.answers import Answer, Decision, answer_entry, same_answer
 from span_label_errors.review.decided import shown, with_decision
 from span_label_errors.review.marks import RefusedDecisionsError
@@ -37,13 +46,16 @@ def apply_decisions(
     changes_path: str | Path,
     *,
     answers: str = "first",
+    on_invalid: str = "drop",
     revision: str | None = None,
 ) -> list[Change]:
     """Write a corrected data set, and a list of what changed.
 
-    In a SQuAD file, only the `answers` of changed questions differ from the source, and `is_impossible` where it is
-    there; every other byte is the same, those of invalid examples too. A data set of another form becomes a new SQuAD
-    file with its valid examples in order. A warning says how many examples are invalid.
+    The data set keeps its form, and only the `answers` of changed questions differ from the source, and their
+    `is_impossible` where it is there. Of JSON and JSON Lines every other byte is the same, those of invalid examples
+    too. Of Parquet and a folder all other columns are, with types and metadata. A data set on the Hub becomes Parquet.
+    Answers are written in the form that they have in the source, and so is that there is none. A warning says how many
+    examples are invalid.
 
     A decision replaces the answers that were under review; "no answer" removes all answers of the example. Where
     several annotators answered, their other answers go as well if they contradict it: see `answers`.
@@ -54,13 +66,19 @@ def apply_decisions(
         As in `load_squad`.
     decisions : sequence of Decision
         As `read_decisions` gives them, of one file or several.
-    corrected_path, changes_path : str or Path
-        Two `.json` files: the data set, and a list of objects with the fields of `Change`. They are replaced if they
-        are there; neither may be the source.
+    corrected_path : str or Path
+        The data set: a file whose name ends as the source's does, or in `.json` for JSON Lines; a `.parquet` file for
+        the Hub; a folder for a folder. A `.json` file for a table is a new SQuAD file, without invalid examples. What
+        is there is replaced; it may not be the source.
+    changes_path : str or Path
+        A `.json` file: a list of objects with the fields of `Change`. As with the data set, it is replaced.
     answers : {"first", "all"}
         As for the run that was reviewed. With "first", several answers of a class are what annotators said about one:
         a correction takes the place of those, too, that overlap it, or that overlap or repeat what it replaces. With
         "all" they are spans of their own, and it replaces only those that were under review.
+    on_invalid : {"raise", "drop", "repair"}
+        As for that run. With "repair", decisions about repaired examples apply to what was read. An example that is not
+        changed stays as it is in the source.
 
     Returns
     -------
@@ -72,13 +90,17 @@ def apply_decisions(
     RefusedDecisionsError
         If decisions contradict each other or do not fit their examples. All of them are named, and nothing is written.
     ValueError, OSError
-        If a path is no `.json` file, is that of another file, or cannot be written; and what `load_squad` raises.
+        If a path has another ending, is that of another file, or cannot be written; and what `load_squad` raises.
     """
     check_answers(answers)
     corrected_path, changes_path = Path(corrected_path), Path(changes_path)
-    file = DEMO_PATH if str(source) == DEMO_SOURCE else Path(source).expanduser()
-    _check_paths(file, corrected_path, changes_path)
-    examples, invalid = _read(source, revision)
+    suffix = suffix_of(source)
+    _check_paths(local_source(str(source)), suffix, corrected_path, changes_path)
+    is_repair = check_on_invalid(on_invalid) == "repair"
+    checked = check_source(source, repair=is_repair, revision=revision)
+    if not checked.rows:
+        raise InvalidDatasetError(str(source), checked.invalid, len(checked.invalid))
+    examples, invalid = _examples(checked.rows), checked.invalid
     corrected = _corrected_answers(str(source), examples, invalid, decisions, answers)
     for folder in (corrected_path.parent, changes_path.parent):
         check_writable(folder)
@@ -87,54 +109,74 @@ def apply_decisions(
         {**example, "answers": corrected.get(example_index, example["answers"])}
         for example_index, example in enumerate(examples)
     ]
-    is_squad_file = file.is_file() and file.suffix.lower() == ".json"
+    is_converted = corrected_path.suffix.lower() == ".json" and suffix not in JSON_SUFFIXES
     if invalid:
-        kept = "left as they are" if is_squad_file else f"left out of {corrected_path.name}"
+        kept = f"left out of {corrected_path.name}" if is_converted else "left as they are"
         warnings.warn(f"{source}: {len(invalid)} invalid examples are {kept}, first: {invalid[0]}", stacklevel=2)
-    content = _edited(file, examples, corrected, invalid) if is_squad_file else _squad_document(rows)
-    changes = [_change(examples[example_index], answers) for example_index, answers in sorted(corrected.items())]
+    changes = [_change(examples[example_index], after) for example_index, after in sorted(corrected.items())]
 
     staging = partial_folder(corrected_path)
     try:
-        staged = staging / "corrected.json"
-        staged.write_bytes(content.encode("utf-8"))
-        if _read(staged) != (rows, invalid if is_squad_file else []):
-            raise RuntimeError(f"{source}: the corrected file reads as other data than it should; please report this")
+        staged = staging / f"corrected{corrected_path.suffix.lower()}"
+        if is_converted:
+            staged.write_bytes(_squad_document(rows).encode("utf-8"))
+        else:
+            write_with_answers(source, staged, _new_answers(checked, examples, corrected), revision=revision)
+        found = check_source(staged, repair=is_repair)
+        if not _is_same(_examples(found.rows), rows) or found.invalid != ([] if is_converted else invalid):
+            raise RuntimeError(f"{source}: the corrected data reads as other data than it should; please report this")
         write_file(changes_path, json.dumps([change._asdict() for change in changes], indent=1, ensure_ascii=False))
-        staged.replace(corrected_path)
+        (replace_folder if staged.is_dir() else os.replace)(staged, corrected_path)
     finally:
         shutil.rmtree(staging)
     return changes
 
 
-def _read(source: str | Path, revision: str | None = None) -> tuple[list[dict], list[InvalidExample]]:
-    """Return the valid examples, their `answers` as a list of Answer, and what is wrong with each of the others."""
-    try:
-        dataset, invalid = load_squad(source, revision=revision), []
-    except InvalidDatasetError as error:
-        invalid = error.problems
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # `apply_decisions` warns about the invalid examples itself
-            dataset = load_squad(source, on_invalid="drop", revision=revision)
+def _examples(rows: list[dict]) -> list[dict]:
+    """Return examples with their `answers` as a list of Answer; where one has a class, the others have `""`."""
+    with_labels = any(row["answers"].get("label") is not None for row in rows)
     examples = []
-    for example in dataset:
-        columns = example["answers"]
-        classes = columns.get("label") or [None] * len(columns["text"])
-        examples.append({**example, "answers": list(map(Answer, columns["text"], columns["answer_start"], classes))})
-    return examples, invalid
+    for row in rows:
+        columns = row["answers"]
+        classes = columns.get("label") or ["" if with_labels else None] * len(columns["text"])
+        answers = list(map(Answer, columns["text"], columns["answer_start"], classes))
+        examples.append({**{name: row[name] for name in COLUMNS}, "answers": answers})
+    return examples
 
 
-def _check_paths(source: Path, corrected_path: Path, changes_path: Path) -> None:
-    for path in (corrected_path, changes_path):
-        if path.suffix.lower() != ".json":
-            raise ValueError(f"{path}: expected a name ending in .json; choose another")
-        # A hard link, or another spelling of the same path, is the same file.
-        if source.exists() and (path.resolve() == source.resolve() or (path.exists() and path.samefile(source))):
+def _is_same(examples: list[dict], expected: list[dict]) -> bool:
+    def content(example: dict) -> dict:
+        # Without any class left, the others have none either.
+        return {**example, "answers": [a._replace(class_name=a.class_name or None) for a in example["answers"]]}
+
+    return len(examples) == len(expected) and all(
+        content(one) == content(other) for one, other in zip(examples, expected, strict=True)
+    )
+
+
+def _check_paths(source: Path | None, suffix: str, corrected_path: Path, changes_path: Path) -> None:
+    for path, endings in ((corrected_path, dict.fromkeys((suffix, ".json"))), (changes_path, [".json"])):
+        ending = path.suffix.lower()
+        if ending not in endings and ("" not in endings or ending in FILE_SUFFIXES):
+            shown_endings = " or ".join(ending or "nothing, as that of a folder" for ending in endings)
+            raise ValueError(f"{path}: expected a name ending in {shown_endings}; choose another")
+        if source is not None and _shares_place(path, source):
             raise ValueError(
                 f"{path}: expected another file than the source, which stays as it is; choose another name"
             )
-    if corrected_path.resolve() == changes_path.resolve():
-        raise ValueError(f"{corrected_path}: expected two files for the data and the changes, found one name")
+    if changes_path.resolve().is_relative_to(corrected_path.resolve()):
+        raise ValueError(f"{corrected_path}: expected two files for the data and the changes, found one place")
+    is_folder = not suffix and corrected_path.suffix.lower() != ".json"
+    if is_folder and corrected_path.exists() and not (corrected_path / "dataset_info.json").is_file():
+        raise ValueError(
+            f"{corrected_path}: expected a new folder, or an earlier data set, found another; choose another"
+        )
+
+
+def _shares_place(path: Path, source: Path) -> bool:
+    """Return whether a path is that of the source, by a link or another spelling, inside of it, or around it."""
+    one, other = path.resolve(), source.resolve()
+    return one.is_relative_to(other) or other.is_relative_to(one) or (path.exists() and path.samefile(source))
 
 
 def _change(example: dict, after: list[Answer]) -> Change:
@@ -217,26 +259,28 @@ def _go_together(one: Decision, other: Decision, after_one: Sequence[Answer]) ->
     return bool(other.given) and are_apart and all(any(same_answer(a, g) for a in after_one) for g in other.given)
 
 
-# From answers to a SQuAD file
+# From answers to a file
 
 
-def _edited(file: Path, examples: list[dict], corrected: dict[int, list[Answer]], invalid: list[InvalidExample]) -> str:
-    """Return the text of a SQuAD file with the answers of some questions replaced."""
-    # Examples are counted without the invalid ones, questions of the file with them.
-    invalid_indices = {problem.example_index for problem in invalid}
-    num_questions = len(examples) + len(invalid)
-    question_indices = [index for index in range(num_questions) if index not in invalid_indices]
+def _new_answers(
+    checked: CheckedExamples, examples: list[dict], corrected: dict[int, list[Answer]]
+) -> dict[int, list[NewAnswer]]:
+    """Return the new answers by the position of the example in the source, with those that stay as their positions."""
     new_answers = {}
     for example_index, after in corrected.items():
-        old = dict(enumerate(examples[example_index]["answers"]))
-        entries: list[int | dict] = []
+        position = checked.example_indices[example_index]
+        before = examples[example_index]["answers"]
+        repaired = checked.repaired.get(position)
+        kept_at = repaired.kept if repaired else range(len(before))
+        old = dict(zip(kept_at, before, strict=True))
+        entries: list[NewAnswer] = []
         for answer in after:
-            position = next((position for position, kept in old.items() if kept == answer), None)
-            entries.append(answer_entry(answer) if position is None else position)
-            old.pop(position, None)
-        new_answers[question_indices[example_index]] = entries
-    # Not read_text(), which would make every line end "\n".
-    return replace_answers(file.read_bytes().decode("utf-8"), new_answers)
+            at = next((at for at, kept in old.items() if kept == answer), None)
+            old.pop(at, None)
+            # A repaired answer is written as it was read.
+            entries.append(answer_entry(answer) if at is None else (at, answer_entry(answer)) if repaired else at)
+        new_answers[position] = entries
+    return new_answers
 
 
 def _squad_document(rows: list[dict]) -> str:

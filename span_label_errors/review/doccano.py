@@ -8,7 +8,7 @@ import pandas as pd
 
 from span_label_errors.files import write_file
 from span_label_errors.review.answers import Decision
-from span_label_errors.review.marks import check_fields, marked_answers, trimmed, worst_reviews
+from span_label_errors.review.marks import check_fields, marked_answers, trimmed, utf16_length, worst_reviews
 
 # Where doccano's versions write the marks: as [start, end, class], or as objects where relations are on, and in the
 # oldest.
@@ -25,7 +25,7 @@ def write_doccano(path: str | Path, issues: pd.DataFrame, table: pd.DataFrame, w
     lines = []
     for review in worst_reviews(issues, table, worst):
         marks = [
-            [*(_utf16_offset(review.context, char) for char in answer.span), answer.class_name]
+            [*(utf16_length(review.context[:char]) for char in answer.span), answer.class_name]
             for answer in review.answers
         ]
         # `given` comes back as it is, so that a changed mark differs from a given one. No field is ever missing:
@@ -74,10 +74,6 @@ def _mark(mark: object) -> object:
             '"JSONL (Text label)"'
         )
     return [mark.get("start_offset"), mark.get("end_offset"), mark.get("label")]
-
-
-def _utf16_offset(text: str, char_offset: int) -> int:
-    return len(text[:char_offset].encode("utf-16-le")) // 2
 
 
 def _char_offset(text: str, utf16_offset: int) -> int:

@@ -15,6 +15,20 @@ const rows = Array.from(list.children, element => ({
 const textOf = row => row.text ??= plain(
   Array.from(row.element.querySelectorAll(".text"), piece => piece.textContent).join(" "));
 
+// A context of many pages stands once on the page; what is folded is taken from there.
+const contexts = Array.from(document.getElementById("contexts").content.children, element => element.textContent);
+const plainContexts = [];
+const plainContext = number => plainContexts[number] ??= plain(contexts[number]);
+for (const folded of list.querySelectorAll("details[data-start]")) {
+  folded.addEventListener("toggle", () => {
+    const text = document.createElement("div");
+    text.className = "text";
+    text.textContent = contexts[folded.closest("article").dataset.context]
+      .slice(folded.dataset.start, folded.dataset.end);
+    folded.append(text);
+  }, { once: true });
+}
+
 const collator = new Intl.Collator("en", { numeric: true });
 const orders = {
   "rank": (a, b) => 0,
@@ -35,7 +49,7 @@ function apply() {
   for (const row of rows) {
     const matches = (!wanted.only || row.issue === "1") && (!wanted.fold || row.fold === wanted.fold)
       && (!wanted.check || row.checks.includes(wanted.check)) && min <= row.quality && row.quality <= max
-      && (!query || textOf(row).includes(query));
+      && (!query || textOf(row).includes(query) || (row.context !== undefined && plainContext(row.context).includes(query)));
     row.element.hidden = !matches;
     shown += matches;
   }

@@ -6,6 +6,7 @@ and its one style, and allows nothing else to run.
 
 import base64
 import hashlib
+import unicodedata
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -16,12 +17,14 @@ import pandas as pd
 
 from span_label_errors.files import write_file
 from span_label_errors.quality.label_errors import CORRECTED
-from span_label_errors.review.marks import Review, worst_reviews
-from span_label_errors.spans.text import Span, sentence_numbers
+from span_label_errors.review.marks import Review, utf16_length, worst_reviews
+from span_label_errors.spans.text import Span, sentence_numbers, word_spans
 
 _TEMPLATES = Path(__file__).resolve().parent
 # Of a context with more characters, only the sentences around the marks are shown; the rest unfolds.
 _LONG_CONTEXT = 1000
+# One with more stands once on the page, for all of its rows: contracts have many questions and a hundred pages.
+_SHARED_CONTEXT = 10_000
 # HTML has no way to write these characters. One stands for one.
 _UNWRITABLE = {
     **{code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n\r"},
@@ -39,7 +42,10 @@ def write_review_page(
     The header shows `estimate`, how many examples are estimated to be labelled wrongly; None if that is not known. For
     the other parameters see `marks.worst_reviews`.
     """
-    cards = [_card(review) for review in worst_reviews(issues, table, worst)]
+    reviews = worst_reviews(issues, table, worst)
+    shared = list(dict.fromkeys(review.context for review in reviews if len(review.context) > _SHARED_CONTEXT))
+    number_of = {context: number for number, context in enumerate(shared)}
+    cards = [_card(review) | {"shared": number_of.get(review.context)} for review in reviews]
     style, script = ((_TEMPLATES / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES), undefined=jinja2.StrictUndefined, trim_blocks=True,
@@ -48,7 +54,7 @@ def write_review_page(
     page = environment.get_template("page.html.jinja").render(
         estimate=estimate, num_examples=len(table), num_issues=int(issues["is_issue"].sum()),
         num_decided=int((issues["decision"] != "").sum()), num_corrected=int((issues["decision"] == CORRECTED).sum()),
-        num_left_out=len(issues) - len(cards), cards=cards,
+        num_left_out=len(issues) - len(cards), cards=cards, shared_contexts=shared,
         folds=sorted(Counter(card["issue"].fold for card in cards).items()),
         checks=sorted(Counter(name for card in cards for name in card["checks"]).items()),
         style=style, script=script, style_hash=_hash(style), script_hash=_hash(script),
@@ -84,10 +90,21 @@ def _card(review: Review) -> dict:
         "suggests_no_answer": review.suggests_no_answer,
         "answers": {kind: [review.context[slice(*span)] for span in spans] for kind, spans in marks.items()},
         "stretches": [
-            {"text": review.context[start:end], "pieces": _pieces(start, end, marks) if is_shown else None}
+            {
+                "start": start,
+                "end": end,
+                "num_words": len(word_spans(review.context[start:end])),
+                "units": [_units_in_browser(review.context[:border]) for border in (start, end)],
+                "pieces": _pieces(review.context, start, end, marks) if is_shown else None,
+            }
             for start, end, is_shown in _stretches(review.context, marks)
         ],
     }  # fmt: skip
+
+
+def _units_in_browser(text: str) -> int:
+    """Return the length of a text to JavaScript: in UTF-16 units, and a page has one character for a line end."""
+    return utf16_length(text.replace("\r\n", "\n"))
 
 
 def _stretches(context: str, marks: _Marks) -> list[tuple[int, int, bool]]:
@@ -102,13 +119,24 @@ def _stretches(context: str, marks: _Marks) -> list[tuple[int, int, bool]]:
     return [(start, end, bool(is_shown[number[start]])) for start, end in pairwise(borders)]
 
 
-def _pieces(start: int, end: int, marks: _Marks) -> list[tuple[int, int, list[str], list[str]]]:
-    """Cut a stretch wherever a mark begins or ends: (start, end, the kinds of marks that cover it, its edges)."""
+def _pieces(context: str, start: int, end: int, marks: _Marks) -> list[tuple[int, int, list[str], list[str]]]:
+    """Cut a stretch wherever a mark begins or ends: (start, end, the kinds of marks that cover it, its edges).
+
+    In a context with right-to-left letters, the directions of a piece stand with its edges.
+    """
     spans = [(kind, *span) for kind, of_kind in marks.items() for span in of_kind]
+    is_right_to_left = "rtl" in _direction(context)
     pieces = []
     for left, right in pairwise(sorted({start, end} | {at for _, *span in spans for at in span if start < at < end})):
         covering = [span for span in spans if span[1] <= left and right <= span[2]]
         edges = ["starts"] * any(span[1] == left for span in covering)
         edges += ["ends"] * any(span[2] == right for span in covering)
+        edges += _direction(context[left:right]) if is_right_to_left else []
         pieces.append((left, right, list(dict.fromkeys(kind for kind, *_ in covering)), edges))
     return pieces
+
+
+def _direction(text: str) -> list[str]:
+    """Return in which directions its letters and numbers run: "ltr", "rtl"."""
+    classes = {unicodedata.bidirectional(character) for character in text}
+    return ["ltr"] * bool(classes & {"L", "EN", "AN"}) + ["rtl"] * bool(classes & {"R", "AL"})

@@ -3,25 +3,32 @@
 import functools
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from operator import itemgetter
 
 import numpy as np
 
+from span_label_errors.spans.scripts import (
+    BEHIND,
+    FULL_STOPS,
+    JOINERS,
+    JOINT,
+    KATAKANA,
+    MARK_BETWEEN,
+    SENTENCE_END,
+    UNSPACED,
+    WORD,
+)
+
 Span = tuple[int, int]  # (char_start, char_end), half-open
 
-# Thai, Lao, Myanmar, Khmer, kana, Han: nothing there shows where words end, so characters stand for themselves.
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-# Accents and vowel signs that are characters of their own go with the letter before them.
-_MARKS = "".join(chr(code) for code in range(0x300, 0x10000) if unicodedata.category(chr(code)).startswith("M"))
-_LETTER = rf"(?:[^\W{_UNSPACED}][{_MARKS}]*)"
-# A word keeps the marks that join its parts ("l'Étoile", "1,000") and those that belong to it ("$40", "47%", "C#").
-_WORD = re.compile(rf"[{_UNSPACED}]|[$€£¥]?{_LETTER}+(?:[.,'’\-–]{_LETTER}+)*(?:[%°#]|\+\+)?")
-_UNSPACED_LETTER = re.compile(f"[{_UNSPACED}]")
-_IN_NUMBER = re.compile(r"\d[.,]\d")
-_ONE_LETTER = re.compile(rf"[^\W{_UNSPACED}]")
-_SENTENCE_END = re.compile(r"[.!?][\"'”’)\]]*\s+|[。！？]")
-# Two forms of a word mostly share their beginning: a rough stem for any language with an alphabet.
-_STEM_LENGTH = 6
+_WORD, _SENTENCE_END, _MARK_BETWEEN = map(re.compile, (WORD, SENTENCE_END, MARK_BETWEEN))
+_JOINT, _OWN_FULL_STOP = re.compile(JOINT), re.compile(f"[{FULL_STOPS}]")
+_UNSPACED_LETTER, _WITHIN_KATAKANA = re.compile(f"[{UNSPACED}]"), re.compile(f"[{KATAKANA}](?![{BEHIND}])[{KATAKANA}]")
+# Two forms of a word mostly share their beginning: a rough stem for any language with an alphabet. A Hangul syllable
+# has two or three letters.
+_STEM_LENGTH, _STEM_SYLLABLES = 6, 2
 
 
 def normalized_text(text: str) -> str:
@@ -32,15 +39,17 @@ def normalized_text(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def paragraph_numbers(contexts: Sequence[str]) -> list[int]:
+def paragraph_numbers(contexts: Iterable[str]) -> list[int]:
     """Number paragraphs in the order in which they first appear: of each context, which one it is a spelling of."""
     number_of: dict[str, int] = {}
     paragraphs: dict[str, int] = {}
+    numbers = []
     for context in contexts:
         # Many questions have the same context, which takes time and memory to normalise.
         if context not in number_of:
             number_of[context] = paragraphs.setdefault(normalized_text(context), len(paragraphs))
-    return [number_of[context] for context in contexts]
+        numbers.append(number_of[context])
+    return numbers
 
 
 def occurrences(text: str, context: str) -> Iterator[int]:
@@ -72,10 +81,18 @@ def word_spans(text: str) -> tuple[Span, ...]:
     return tuple(match.span() for match in _WORD.finditer(text))
 
 
+def mark_places(text: str) -> np.ndarray:
+    """Return the characters that are punctuation marks between words: before white space, or of scripts without it."""
+    return np.array([match.start() for match in _MARK_BETWEEN.finditer(text)], dtype=np.int64)
+
+
 @functools.lru_cache(maxsize=2**16)
 def stem(word: str) -> str:
-    """Return the beginning of a word, in lower case."""
-    return normalized_text(word)[:_STEM_LENGTH]
+    """Return the beginning of a word, in lower case, without Hebrew and Arabic points and tatweel, seldom written."""
+    normal = normalized_text(word)
+    if not normal.isascii():
+        normal = "".join(letter for letter in normal if not 10 <= unicodedata.combining(letter) < 36 and letter != "ـ")
+    return normal[: _STEM_SYLLABLES if "가" <= normal[:1] <= "힣" else _STEM_LENGTH]
 
 
 def sentence_numbers(text: str, char_start: np.ndarray) -> np.ndarray:
@@ -83,9 +100,11 @@ def sentence_numbers(text: str, char_start: np.ndarray) -> np.ndarray:
 
     Sentences that hold none of the offsets are not counted.
     """
-    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    ends = _SENTENCE_END.finditer(text)
+    if _OWN_FULL_STOP.search(text):
+        ends = (end for end in ends if not end[0].startswith("."))
     # A small letter after the full stop: an abbreviation, no new sentence.
-    ends = [end for end in ends if end < len(text) and not text[end].islower()]
+    ends = [end.end() for end in ends if end.end() < len(text) and not text[end.end()].islower()]
     return np.unique(np.searchsorted(ends, char_start, side="right"), return_inverse=True)[1]
 
 
@@ -97,25 +116,37 @@ def cuts_word(text: str, span: Span) -> bool:
     return any(_is_inside_word(text, border) for border in span)
 
 
-def is_whole_words(text: str, span: Span) -> bool:
-    """Return whether a span neither cuts a word nor stands directly beside a letter, digit or underscore."""
-    char_start, char_end = span
-    beside = text[max(0, char_start - 1) : char_start], text[char_end : char_end + 1]
-    return not any(_ONE_LETTER.match(character) for character in beside) and not cuts_word(text, span)
+def cuts_letter_or_number(text: str, border: int) -> bool:
+    """Return whether the place before the character `border` is inside a number, or a letter and what belongs to it."""
+    if not 0 < border < len(text):
+        return False
+    if _is_mark(text[border]) or any(_JOINT.match(text, mark) for mark in (border - 1, border)):
+        return True
+    beside = _beside(text, border)
+    if beside.isdigit() or not beside.isalnum() or not _UNSPACED_LETTER.search(beside):
+        return beside.isdigit()
+    # In scripts without spaces, it may be the border of a word. A word in katakana may be a compound.
+    words = word_spans(text)
+    word_start, _ = words[bisect_right(words, border, key=itemgetter(1))]
+    return word_start < border and not _WITHIN_KATAKANA.match(beside)
 
 
 def _is_inside_word(text: str, border: int) -> bool:
     """Return whether the place before the character `border` is inside a word or a number."""
-    if not 0 < border < len(text):
-        return False
-    after = text[border]
-    if not after.isascii() and unicodedata.category(after).startswith("M"):
-        return True
+    if not 0 < border < len(text) or cuts_letter_or_number(text, border):
+        return 0 < border < len(text)
+    beside = _beside(text, border)
+    return beside.isalnum() and not _UNSPACED_LETTER.search(beside)
+
+
+def _beside(text: str, border: int) -> str:
+    """Return the letter before a character, without its marks, and the character."""
     letter = border - 1
-    while letter > 0 and unicodedata.category(text[letter]).startswith("M"):
+    while letter > 0 and _is_mark(text[letter]):
         letter -= 1
-    before = text[letter]
-    if before.isalnum() and after.isalnum():
-        return not _UNSPACED_LETTER.search(before + after)
-    # The comma or point of a number.
-    return any(text[mark] in ".," and _IN_NUMBER.match(text, mark - 1) for mark in (border - 1, border) if mark)
+    return text[letter] + text[border]
+
+
+def _is_mark(character: str) -> bool:
+    """Return whether a character goes with the letter before it."""
+    return not character.isascii() and (unicodedata.category(character)[0] == "M" or character in JOINERS)

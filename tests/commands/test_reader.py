@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import make_example, squad_document, twelve_examples
+from families import make_checkpoint
 
 from span_label_errors.__main__ import main as run_command
 from span_label_errors.commands import reader as command
@@ -14,6 +15,7 @@ from span_label_errors.cross_validation.metrics import evaluate_predictions
 from span_label_errors.data.diet import held_out_articles
 from span_label_errors.model.checkpoints import read_seen_contexts, resolve_checkpoint
 from span_label_errors.model.predictions import SpanPrediction
+from span_label_errors.model.recipes import READER_RECIPE
 from span_label_errors.model.trainer import context_hash
 from span_label_errors.model.training_states import TrainingStates
 from spanbert import QA, QATrainer
@@ -100,6 +102,18 @@ def test_reader_says_what_it_has_read_and_how_well_it_reads_the_rest(made, tiny_
     predictions = [prediction.context_only() for prediction in qa.predict_batch(held_out)]
     expected = evaluate_predictions(held_out, predictions, qa.label_map)
     assert record["held_out"] == {"questions.json": json.loads(json.dumps(expected))}
+
+
+def test_reader_over_another_family_has_the_recipe_that_fits_it(run, questions, tmp_path):
+    """A third of its two layers is none, so that what `READER_RECIPE` freezes is trained."""
+    base = make_checkpoint(tmp_path / "roberta", "roberta")
+    assert run(questions, "--held_out", SHARE, start=base, recipe="num_train_epochs: 10") == 0
+    assert record_of(tmp_path / "reader")["recipe"] == {**READER_RECIPE, "num_train_epochs": 10, "frozen_layers": 0}
+    reader = QA(tmp_path / "reader")
+    assert (reader.checkpoint.model_type, reader.has_head) == ("roberta", True)
+    before, after = (QA(path).model.state_dict() for path in (base, tmp_path / "reader"))
+    name = "roberta.encoder.layer.0.output.dense.weight"
+    assert 0 < (after[name] - before[name]).abs().max().item() < 0.1
 
 
 def test_reader_predicts_as_the_model_that_its_questions_train_within_rounding(made, tiny_bert, tmp_path):

@@ -68,6 +68,7 @@ def written(folder: Path, *rows: dict) -> Path:
         (HANGUL, "국", 3, (HANGUL[3:6], 3), "(only its Unicode form differs)"),
         (HANGUL, "하", 0, (HANGUL[7:], 7), "nowhere else"),  # not the beginning of the first syllable
         ("Café, in NFD: Cafe\u0301", "Cafe", 3, None, None),  # it would lose its accent
+        ("a Cafe\u0301", "a  Cafe", 0, None, None),
         ("The ﬁnding of ½ inch", "finding", 4, ("ﬁnding", 4), "(only white space or compatibility characters differ)"),
         ("The ﬁnding", "inding", 5, None, None),  # it would cut the ligature
         # White space written differently.
@@ -102,7 +103,8 @@ def test_one_bad_answer_among_several_is_left_out():
     assert mended.row == row(("Vistula", 45, "RIVER"), ("Łódź", 0, "CITY"))
     assert mended.kept == [1, 2]
     assert mended.repairs == [
-        "answer 1 of 4: left out: expected the answer 'Warsaw' at offset 17; found ' Warsa' (the text is at offset 18)",
+        "answer 1 of 4: left out: expected the answer 'Warsaw' at offset 17; found ' Warsa' "
+        "(the text is at offset 18 and elsewhere)",
         "answer 2 of 4: offset 44 to 45 (the text is nowhere else)",
         "answer 4 of 4: left out: expected the name of a span class in 'answers.label'; found int 7",
     ]

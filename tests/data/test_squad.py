@@ -293,7 +293,8 @@ def test_hint_names_the_nearest_of_all_occurrences():
         starts = [start for start in range(len(context)) if context.startswith(text, start)]
         problems = validate_examples([row(context=context, answers={"text": [text], "answer_start": [offset]})])
         nearest = min(starts, key=lambda start: abs(start - offset), default=None)
-        hint = "(the text is not in the context" if nearest is None else f"(the text is at offset {nearest})"
+        hint = "(the text is not in the context" if nearest is None else f"(the text is at offset {nearest}"
+        hint += ")" if len(starts) == 1 else " and elsewhere)" if starts else ""
         assert [hint in problem.found for problem in problems] == [True] * (offset not in starts)
 
 

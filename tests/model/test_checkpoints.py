@@ -215,7 +215,7 @@ def test_only_configuration_tokenizer_and_safetensors_are_asked_of_the_hub(bert,
     assert (asked["name"], asked["revision"]) == ("org/tiny", "v1")
     files = ["config.json", "model.safetensors", "model-00001-of-00002.safetensors", "model.safetensors.index.json",
              "tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json",
-             "modules.json"]  # fmt: skip
+             "modules.json", "adapter_config.json"]  # fmt: skip
     unwanted = ["pytorch_model.bin", "modeling_custom.py", "training_args.bin", "tf_model.h5", "README.md"]
     wanted = huggingface_hub.utils.filter_repo_objects(files + unwanted, allow_patterns=asked["allow_patterns"])
     assert list(wanted) == files

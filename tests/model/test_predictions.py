@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from span_label_errors.model.predictions import SpanPrediction, in_parts, join_windows
+from span_label_errors.model.predictions import SpanPrediction, join_windows
 from span_label_errors.model.tokenizer import Template
 from span_label_errors.model.windows import build_windows, tokenize_examples
 
@@ -151,10 +151,3 @@ def test_piece_of_a_question_that_reads_like_the_separator_is_called_unknown():
     assert prediction.char_start.tolist() == [0, 0, 4, 9, 0, 0, 4, 10, 0]
     assert prediction.char_end.tolist() == [0, 3, 9, 10, 0, 3, 9, 14, 0]
     assert np.flatnonzero(prediction.is_context).tolist() == [5, 6, 7]
-
-
-def test_parts_end_with_enough_items_or_tokens():
-    items = ["aaa", "bbb", "c", "dddddddd", "e", "f", "g", "hh"]
-    found = in_parts(iter(items), len, most_items=3, most_tokens=6)
-    assert list(found) == [["aaa", "bbb"], ["c", "dddddddd"], ["e", "f", "g"], ["hh"]]
-    assert list(in_parts([], len, most_items=3)) == []

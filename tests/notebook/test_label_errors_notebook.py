@@ -9,6 +9,7 @@ import pandas as pd
 import papermill
 import pytest
 from conftest import ROOT, squad_document, twelve_examples
+from datasets import Dataset
 from papermill.exceptions import PapermillExecutionError
 from small_runs import write_run
 
@@ -135,6 +136,28 @@ def test_next_round_on_the_corrected_data_knows_what_was_decided(demo_outputs, t
     issues = pd.read_parquet(folder / "label_issues.parquet").tail(3)
     assert sorted(issues["id"]) == sorted(ids)
     assert set(issues["decision"]) == {"confirmed"}
+
+
+def test_parquet_is_reviewed_in_a_spreadsheet_and_stays_parquet(tmp_path):
+    """Ids are numbers, there are no titles, and the spreadsheet rewrites the numbers of the answers."""
+    rows = [
+        {"id": number, **{name: example[name] for name in ("context", "question", "answers")}}
+        for number, example in enumerate(twelve_examples())
+    ]
+    Dataset.from_list(rows).to_parquet(tmp_path / "s.parquet")
+    dataset, folder = list(load_squad(tmp_path / "s.parquet")), tmp_path / "run"
+    write_run(folder, dataset, tmp_path / "s.parquet", {"O": 0, "ANS": 1}, list(map(given_spans, dataset)))
+    start = rows[1]["answers"]["answer_start"][0]
+    table = f"index;id;given_answer;given_start;correct_answer\n1;1,00;1900,0;{start};Paris\n"
+    (tmp_path / "decided.csv").write_text(table, encoding="utf-8")
+    text, _, _ = execute(tmp_path, outputs_dir=str(folder), decisions=str(tmp_path / "decided.csv"))
+    assert "1 decisions, 1 answers changed in corrected.parquet" in text
+    rows[1]["answers"] = rows[0]["answers"]
+    assert Dataset.from_parquet(str(folder / "corrected.parquet")).to_list() == rows
+    # Kept as the data has them, so that the next round knows the example.
+    assert json.loads((folder / "decisions.json").read_text(encoding="utf-8"))[0]["id"] == "1"
+    text, _, _ = execute(tmp_path, outputs_dir=str(folder))
+    assert "1 decisions, 1 answers changed in corrected.parquet" in text
 
 
 def test_few_examples_of_several_classes_say_so(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from span_label_errors.notebook.plots import plot_label_quality, plot_losses, plot_rankings
+from span_label_errors.notebook.plots import plot_label_quality, plot_losses, plot_probabilities, plot_rankings
 
 
 @pytest.fixture
@@ -46,6 +46,24 @@ def test_plot_of_no_losses_says_so(closed, train_indices, text):
     (axes,) = plot_losses(SimpleNamespace(reports=[report])).axes
     assert [found.get_text() for found in axes.texts] == [text]
     assert (len(axes.lines), axes.axison) == (0, False)
+
+
+def test_plot_of_probabilities(closed):
+    # Fifty borders from 0.01 to 1, of which each is 10 ** (2 / 49) = 1.098 times the one before.
+    probs, labels = [[0.01, 0.0101, 1.0], [0.5, 0.01]], [[0, 1, 1], [1, 0]]
+    predictions = [
+        SimpleNamespace(
+            pred_probs=np.array([of_one, np.zeros(len(of_one))], dtype=np.float32).T,
+            labels=np.array([marks, np.zeros(len(marks))], dtype=np.int64).T,
+        )
+        for of_one, marks in zip(probs, labels, strict=True)
+    ]
+    (axes,) = plot_probabilities(SimpleNamespace(predictions=predictions, label_map={"X": 0, "O": 1}), "X").axes
+    others, labelled = axes.containers
+    assert axes.get_legend_handles_labels()[1] == ["other tokens (2)", "tokens labelled X (3)"]
+    assert bars_of(others) == {0.01: 1}
+    # 41 steps above 0.01 is 0.4715, 42 are 0.518.
+    assert bars_of(labelled) == pytest.approx({0.01: 1 / 3, 0.471: 1 / 3, 0.91: 1 / 3})
 
 
 def test_plot_of_label_quality(closed):

@@ -371,12 +371,26 @@ def test_options_of_each_call():
         ("{outputs}/../corrected.json", ("corrected.json", "changes.json")),
         ("{outputs}/corrected.json", ("corrected-2.json", "changes-2.json")),
         ("{outputs}/corrected-9.json", ("corrected-10.json", "changes-10.json")),
+        # In the form of the source: a file, a folder, a data set on the Hub.
+        ("{outputs}/lines.jsonl", ("corrected.jsonl", "changes.json")),
+        ("{outputs}/corrected-2.parquet", ("corrected-3.parquet", "changes-3.json")),
+        ("{outputs}/corrected", ("corrected-2", "changes-2.json")),
+        ("someone/set:validation", ("corrected.parquet", "changes.json")),
     ],
 )
 def test_corrected_data_never_take_the_name_of_their_source(tmp_path, source, names):
+    (tmp_path / "corrected").mkdir()
     found = ReviewParameters.from_values({"outputs_dir": str(tmp_path)})
     files = found.corrected_files(source.format(outputs=tmp_path))
     assert files == tuple(tmp_path / name for name in names)
+
+
+def test_decisions_apply_to_data_as_the_run_has_read_them():
+    run = {
+        "parameters": {"dataset": "x", "answers": "all", "on_invalid": "repair", "dataset_revision": "v2", "seed": 0}
+    }
+    assert ReviewParameters.apply_options(run) == {"answers": "all", "on_invalid": "repair", "revision": "v2"}
+    assert ReviewParameters.apply_options({"parameters": {"dataset": "x"}}) == {}
 
 
 @pytest.mark.parametrize(

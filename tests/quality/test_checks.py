@@ -48,6 +48,11 @@ def test_checks_of_all_answers_of_an_example_in_their_order():
         ("he said “yes, so be it” there", "“yes"),
         ("see lists.of. Then", ".of"),
         ("in mid-1990 there", "-1990"),
+        ("वह आया। तब", "वह आया।"),
+        ("هو هنا، ثم ذهب", "هنا،"),
+        ("彼は言った。", "彼は言った。"),
+        ("名物は「りんご」だ", "「りんご"),
+        ("האיש (הזקן) הלך", "הזקן)"),
     ],
 )
 def test_marks_that_are_not_the_answers_own(context, answer):
@@ -64,6 +69,12 @@ def test_marks_that_are_not_the_answers_own(context, answer):
         ("#1 in C# on .NET at -5 degrees", "-5"),
         ("the students' book of '03 was", "students'"),
         ("the brand “ロ「イ」” is", "ロ「イ」"),
+        ('אמר "ד"ר כהן" שם', '"ד"ר כהן"'),  # the mark of an abbreviation is no quotation mark
+        ("רח׳ הרצל", "רח׳"),
+        ("sagte „ja, so sei es“ dort", "„ja, so sei es“"),
+        ("كتاب «من أنا؟» قديم", "من أنا؟"),
+        ("نحو ٥٠٪ منهم", "٥٠٪"),
+        ("（例）〔注〕", "〔注〕"),
         # Full stops of abbreviations and initials.
         ("It is a law of the U.S. Then it ended.", "U.S."),
         ("King Jr. The rest", "King Jr."),
@@ -83,6 +94,17 @@ def test_abbreviation_is_learned_from_the_other_contexts():
     others = [make_example(str(number), f"In Rome {number} men met in Rome. So", "Who?", "men") for number in range(3)]
     example = make_example("a", "He lived in Rome. Then he left.", "Where?", "Rome.")
     assert failed_checks([example, *others])[0] == ["marks_at_edge"]
+
+
+# cut_word
+
+
+def test_what_answers_leave_out_by_habit_is_no_cut():
+    names = ["Rome", "Oslo", "Lima", "Cairo"]
+    examples = [make_example(name, f"in {name}da {name} x", "Where?", name) for name in names]
+    examples += [make_example(f"w{number}", f"w{number} left", "Who?", f"w{number}") for number in range(20)]
+    examples.append(make_example("cut", "in Viennada x", "Where?", "Vien"))
+    assert [names for names in failed_checks(examples) if names] == [["cut_word"]]
 
 
 # nearer_occurrence

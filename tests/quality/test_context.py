@@ -9,10 +9,28 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from text_strategies import TEXTS, span_of, touched_words
 
+from span_label_errors.quality.affixes import NO_AFFIXES, Affixes
 from span_label_errors.quality.context import ContextText, TextSpans, WordRarity, ranges_touched
 from span_label_errors.spans.text import cuts_word, sentence_numbers, word_spans
 
-PIECES = ["Anna", "met ", "the", " ", "1,000 ", "漢字", "Étoile", "😀", "—", ", ", ". ", "! ", "。", "e\u0301"]
+PIECES = [
+    "Anna",
+    "met ",
+    "the",
+    "al",
+    "da ",
+    " ",
+    "1,000 ",
+    "漢字",
+    "Étoile",
+    "😀",
+    "—",
+    ", ",
+    ". ",
+    "! ",
+    "。",
+    "e\u0301",
+]
 CONTEXTS = st.lists(st.sampled_from(PIECES), min_size=1, max_size=14).map("".join) | TEXTS.filter(bool)
 
 
@@ -46,30 +64,60 @@ def test_rarity_by_hand():
 
 def test_spans_within_sentences_by_hand():
     context = "Anna met us. He left"
-    found = text_of(context).spans_within_sentences(2, cut_words=False)
+    found = text_of(context).spans_within_sentences(2)
     assert [context[slice(*span)] for span in pairs(found)] == [
         "Anna", "Anna met", "met", "met us", "us", "He", "He left", "left",
     ]  # fmt: skip
     assert found.num_words.tolist() == [1, 2, 1, 2, 1, 1, 2, 1]
-    found = text_of("to us").spans_within_sentences(2, cut_words=True)
-    assert sorted(pairs(found)) == [(0, 1), (0, 2), (0, 4), (0, 5), (3, 4), (3, 5)]
+
+
+# Answers that leave "al" out at the beginning of a word, and "da" at its end, each three times.
+HABIT = Affixes(
+    [(f"al{name}", (2, len(name) + 2)) for name in ("Anna", "Bruno", "Carla")]
+    + [(f"{name}da", (0, len(name))) for name in ("Rome", "Oslo", "Lima")]
+)
+
+
+def test_spans_begin_and_end_beside_affixes():
+    context = "alXda yy"
+    found = ContextText(context, WordRarity([context]), HABIT).spans_within_sentences(2)
+    assert [context[slice(*span)] for span in pairs(found)] == [
+        "alXda", "alX", "Xda", "X", "alXda yy", "Xda yy", "yy",
+    ]  # fmt: skip
+    assert found.num_words.tolist() == [1, 1, 1, 1, 2, 2, 1]
+    assert not found.features["cuts_word"].any()
+    # What is nothing but affixes has no span inside out.
+    found = ContextText("alda", WordRarity([]), HABIT).spans_within_sentences(1)
+    assert pairs(found) == [(0, 4), (0, 2), (2, 4)]
 
 
 @cases(150)
 @given(CONTEXTS, st.integers(1, 6), st.booleans())
 @example("Anna met " * 10, 6, True)
 @example("—", 1, True)
-def test_spans_within_sentences_are_those_of_a_slow_loop(context, max_words, cut_words):
+@example("alda alalda", 2, True)
+def test_spans_within_sentences_are_those_of_a_slow_loop(context, max_words, has_affixes):
     words = word_spans(context) or ((0, len(context)),)
     sentences = sentence_numbers(context, np.array([start for start, _ in words])).tolist()
+    at_start, at_end = (("al",), ("da",)) if has_affixes else ((), ())
+
+    def starts(start, end):
+        return [start, *(start + len(affix) for affix in at_start if context[start : end - 1].startswith(affix))]
+
+    def ends(start, end):
+        return [end, *(end - len(affix) for affix in at_end if context[start + 1 : end].endswith(affix))]
+
     expected = [
-        (words[first][0], char_end)
+        (char_start, char_end)
         for first in range(len(words))
         for last in range(first, min(first + max_words, len(words)))
         if sentences[first] == sentences[last]
-        for char_end in (range(words[last][0] + 1, words[last][1] + 1) if cut_words else [words[last][1]])
+        for char_start in starts(*words[first])
+        for char_end in ends(*words[last])
+        if char_start < char_end
     ]
-    found = text_of(context).spans_within_sentences(max_words, cut_words=cut_words)
+    text = ContextText(context, WordRarity([context]), HABIT if has_affixes else NO_AFFIXES)
+    found = text.spans_within_sentences(max_words)
     assert sorted(pairs(found)) == sorted(expected)
     assert len(set(expected)) == len(expected)
 
@@ -103,9 +151,10 @@ def test_ranges_touched_by_hand():
 def test_word_f1_by_hand():
     text = text_of("aa bb cc dd")
     spans = spans_in(text, (0, 2), (0, 5), (6, 8), (0, 11))
-    found = spans.word_f1(spans_in(text, (3, 8), (0, 2)))
     # "bb cc" shares nothing with "aa", one word of 2 + 2 with "aa bb", of 1 + 2 with "cc", two of 4 + 2 with all.
-    assert found == pytest.approx(np.array([[0, 2 / 4, 2 / 3, 4 / 6], [1, 2 / 3, 0, 2 / 5]]))
+    assert spans.highest_word_f1(spans_in(text, (3, 8))) == pytest.approx([0, 2 / 4, 2 / 3, 4 / 6])
+    # Beside it "aa", which all but "cc" share.
+    assert spans.highest_word_f1(spans_in(text, (3, 8), (0, 2))) == pytest.approx([1, 2 / 3, 2 / 3, 4 / 6])
 
 
 # Nearness
@@ -153,6 +202,12 @@ def test_form_by_hand(context, part, true):
     found = spans_in(text_of(context), span_of(context, part)).features
     names = ("cuts_name_before", "cuts_name_after", "mark_before", "mark_after", "mark_inside", "cuts_word")
     assert {name for name in names if found[name][0]} == true
+
+
+@pytest.mark.parametrize("part", ["₹40", "$40", "Anna", "๑๒"])
+def test_numbers_are_names_with_and_without_a_currency(part):
+    found = spans_in(text_of(f"paid {part} now"), (5, 5 + len(part)), (0, 5 + len(part)))
+    assert found.features["share_of_names"].tolist() == [1, 1 / 2]
 
 
 def test_rarities_and_names_by_hand():

@@ -19,6 +19,7 @@ from span_label_errors.quality.sites import NO_SPAN, GivenAnswer, Site, Sites
 TEXT = "Anna met Bruno in Rome. Carla left"
 OTHER = "Oslo is big"
 LONG = " ".join(f"w{number}" for number in range(10, 70))
+LONGER = LONG.replace("w", "wor")
 PROBS = [0.9, 0.1, 0.8, 0.05, 0.3, 0.02, 0.7, 0.2]  # Anna met Bruno in Rome . Carla left
 NO_PREFERENCE = np.zeros(len(FEATURES))
 
@@ -176,7 +177,7 @@ def test_likeliest_candidates_are_kept_and_the_likeliest_beside_the_answer():
     ]
     site = dict(sites_of(*rows, prior=prior))[0]
     text = ContextText(LONG, WordRarity([LONG, OTHER]))
-    every = text.spans_within_sentences(29, cut_words=False)
+    every = text.spans_within_sentences(29)
     question = QuestionFeatures("w20 w50", text, *word_tokens(LONG), np.array(probs, dtype=np.float32))
     utility = question.of(every, TextSpans(text, np.array([0]), np.array([119]))) @ prior
     pairs = list(zip(every.char_start.tolist(), every.char_end.tolist(), strict=True))
@@ -209,8 +210,39 @@ def test_few_answers_that_cut_a_word_are_slips():
 def test_many_answers_that_cut_a_word_are_how_the_data_are():
     site = dict(cut_sites(3))[9]
     assert not site.cuts_word
-    assert sorted(texts(site))[:4] == ["A", "An", "Ann", "Anna"]
-    assert {"Carl", "le", "nna"} <= set(texts(site))
+    assert not site.features[:, COLUMN["cuts_word"]].any()
+
+
+def test_what_many_answers_leave_of_a_word_outside_candidates_leave_out_as_well():
+    names = ("Annas", "Brunos", "Romes")
+    rows = [row(f"met {name} here by {name}", ANS=name.removesuffix("s")) for name in names]
+    # Three of sixteen are few, so that the fourth is a slip.
+    site = dict(sites_of(*[row(OTHER, ANS="Oslo")] * 13, *rows, row(TEXT, ANS=[(1, 4)])))[14]
+    assert texts(site) == ["met", "Brunos", "Bruno", "here", "by", "Brunos", "Bruno"]
+    assert not site.cuts_word
+    assert not site.features[:, COLUMN["cuts_word"]].any()
+    assert dict(sites_of(*[row(OTHER, ANS="Oslo")] * 13, *rows, row(TEXT, ANS=[(1, 4)])))[16].cuts_word
+
+
+@pytest.mark.parametrize(
+    ("sentence", "answer", "longest"),
+    [
+        ("漢" * 120, "漢" * 120, 120),  # a word of one character
+        (f"{LONGER} {LONGER}", f"{LONGER} wor10 wor11", 60),
+    ],
+)
+def test_candidates_are_as_long_as_answers_whatever_a_word_is(sentence, answer, longest):
+    prior = NO_PREFERENCE.copy()
+    prior[COLUMN["mark_before"]] = 1.0
+    rows = [row(f"{sentence}！ {sentence}", ANS=answer), row(OTHER, ANS="Oslo")]
+    site = dict(sites_of(*[rows[0]] * 9, rows[1], prior=prior))[0]
+    assert sorted(site.num_words[site.spans[:, 0] == len(sentence) + 2])[-1] == longest
+
+
+def test_chance_tells_long_answers_apart():
+    rows = [row(f"{'漢' * length}。東", ANS="漢" * length) for length in (100, 120, 120)]
+    # Three answers, and a twentieth of one of each length from 0 to 120 words; one span is as long.
+    assert dict(sites_of(*rows))[0].chance == pytest.approx(1.05 / (3 + 121 / 20))
 
 
 @pytest.mark.parametrize(

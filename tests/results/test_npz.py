@@ -12,6 +12,7 @@ def test_arrays_come_back_in_order(tmp_path):
     found = read_npz(tmp_path / "a.npz")
     assert [array.tolist() for array in found] == [array.tolist() for array in arrays]
     assert {array.dtype for array in found} == {np.dtype(np.int32)}
+    assert [array.tolist() for array in read_npz(tmp_path / "a.npz", 3)] == [[], [0], [0, 1]]
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import make_example, squad_document
+from datasets import Dataset, load_from_disk
 from review_frames import make_frames
 
+from span_label_errors.data import rewrite, sources
 from span_label_errors.data.sources import DEMO_PATH
 from span_label_errors.data.squad import load_squad
-from span_label_errors.review import corrections
 from span_label_errors.review.corrections import apply_decisions
 from span_label_errors.review.decided import Answer, Decision
 from span_label_errors.review.decisions import read_decisions
@@ -146,6 +147,9 @@ def test_decisions_about_two_forms_of_one_answer_must_agree(tmp_path, paths):
     decisions = [decision("a", ("Sorn", 28), Answer("Sorn", 28)), decision("a", ("river Sorn", 22), "works")]
     with pytest.raises(RefusedDecisionsError, match="go together, found 'Sorn' at 28 and 'works'; keep one of them"):
         correct_one(tmp_path, paths, VARIANTS, *decisions, context=TOWN)
+    decisions = [decision("a", ("Sorn", 28), Answer("Sorn", 28), other) for other in ("works", "town")]
+    with pytest.raises(RefusedDecisionsError, match="found 'Sorn' at 28, 'works' and 'Sorn' at 28, 'town'; keep one"):
+        correct_one(tmp_path, paths, VARIANTS, *decisions, context=TOWN)
 
 
 def test_spans_of_their_own_stay(tmp_path, paths):
@@ -174,6 +178,14 @@ def test_first_answer_of_an_example_has_the_only_class(tmp_path, paths):
     examples[0]["answers"]["label"], examples[1]["answers"]["label"] = ["PER"], []
     apply_decisions(write_jsonl(tmp_path / "s.jsonl", *examples), [decision("b", None, "It")], *paths)
     assert answers_by_id(paths[0])["b"] == [("It", 26, "PER")]
+
+
+def test_last_answer_with_a_class_can_be_removed(tmp_path, paths):
+    document = squad_document([make_example(name, CONTEXT, "Who?", "He") for name in "ab"])
+    document["data"][0]["paragraphs"][0]["qas"][0]["answers"][0]["label"] = "PER"
+    (tmp_path / "s.json").write_text(json.dumps(document), encoding="utf-8")
+    apply_decisions(tmp_path / "s.json", [decision("a", ("He", 0))], *paths)
+    assert answers_by_id(paths[0]) == {"a": [], "b": [("He", 0)]}
 
 
 def test_classes_are_inherited_matched_and_changed(tmp_path, paths):
@@ -265,7 +277,7 @@ def test_source_is_never_written(tmp_path, squad_file):
 
 
 def test_file_that_reads_otherwise_gets_no_name(squad_file, paths, monkeypatch):
-    monkeypatch.setattr(corrections, "replace_answers", lambda text, _: text)
+    monkeypatch.setattr(rewrite, "replace_answers", lambda text, _: text)
     with pytest.raises(RuntimeError, match="reads as other data"):
         apply_decisions(squad_file, [decision("0a", ("Paris", 15), "man")], *paths)
     assert list(squad_file.parent.iterdir()) == [squad_file]
@@ -365,11 +377,59 @@ def test_invalid_examples_of_a_squad_file_keep_their_bytes(tmp_path, paths):
     assert paths[0].read_bytes() == json.dumps(squad_document(examples), indent=2).encode()
 
 
-def test_invalid_examples_of_another_form_stay_out(tmp_path, paths):
-    source = write_jsonl(tmp_path / "s.jsonl", *with_invalid_examples())
+def test_invalid_examples_of_other_forms_stay_as_they_are(tmp_path):
+    examples = with_invalid_examples()
+    lines = write_jsonl(tmp_path / "s.jsonl", *examples)
+    Dataset.from_list(examples).to_parquet(tmp_path / "s.parquet")
+    examples[1]["answers"] = {"text": ["wrote"], "answer_start": [3]}
+    examples[2]["answers"] = {"text": [], "answer_start": []}
+    examples[5]["answers"] = {"text": ["It"], "answer_start": [26]}
+    for source in (lines, tmp_path / "s.parquet"):
+        corrected = tmp_path / f"corrected{source.suffix}"
+        with pytest.warns(UserWarning, match=r"4 invalid examples are left as they are, first: example 0 \(id 'bad'\)"):
+            apply_decisions(source, DECIDED, corrected, tmp_path / "changes.json")
+    assert (tmp_path / "corrected.jsonl").read_bytes() == write_jsonl(tmp_path / "x", *examples).read_bytes()
+    assert Dataset.from_parquet(str(tmp_path / "corrected.parquet")).to_list() == examples
+
+
+def test_invalid_examples_of_a_table_are_left_out_of_a_squad_file(tmp_path, paths):
+    source = tmp_path / "s.parquet"
+    Dataset.from_list(with_invalid_examples()).to_parquet(source)
     with pytest.warns(UserWarning, match=r"4 invalid examples are left out of corrected\.json"):
         apply_decisions(source, DECIDED, *paths)
     assert answers_by_id(paths[0]) == {"a": [("wrote", 3)], "b": [], "c": [("It", 26)]}
+
+
+def test_decisions_about_repaired_examples_apply_to_what_was_read(tmp_path, paths):
+    """Undecided ones, and those that are confirmed, stay as they are."""
+    examples = with_invalid_examples()[:6]
+    for example_index in (0, 4):
+        examples[example_index]["answers"] = {
+            "text": ["Homer", "It", "He"], "answer_start": [0, 900, 1], "by": ["x", "y", "z"],
+        }  # fmt: skip
+    document = squad_document(examples)
+    (tmp_path / "s.json").write_text(json.dumps(document), encoding="utf-8")
+    decisions = [*DECIDED, decision("bad", ("He", 0)), decision("bad too", ("It", 26), "came")]
+    with pytest.warns(UserWarning, match="1 invalid examples are left as they are, first: example 3"):
+        changes = apply_decisions(tmp_path / "s.json", decisions[:3], *paths, on_invalid="repair")
+    assert [change.id for change in changes] == ["a", "b", "c"]
+    (questions,) = (p["qas"] for article in document["data"] for p in article["paragraphs"])
+    questions[1]["answers"] = [{"text": "wrote", "answer_start": 3}]
+    questions[2]["answers"] = []
+    questions[5]["answers"] = [{"text": "It", "answer_start": 26}]
+    assert json.loads(paths[0].read_text(encoding="utf-8")) == document
+    with pytest.warns(UserWarning):
+        changes = apply_decisions(tmp_path / "s.json", decisions, *paths, on_invalid="repair")
+    assert [change.id for change in changes] == ["bad", "a", "b", "bad too", "c"]
+    questions[0]["answers"] = []
+    questions[4]["answers"] = [
+        {"text": "came", "answer_start": 29}, {"text": "He", "answer_start": 0, "by": "z"},
+    ]  # fmt: skip
+    assert json.loads(paths[0].read_text(encoding="utf-8")) == document
+    with pytest.raises(RefusedDecisionsError, match='on_invalid="repair" mends this'):
+        apply_decisions(tmp_path / "s.json", decisions, *paths)
+    with pytest.raises(ValueError, match="on_invalid: expected one of"):
+        apply_decisions(tmp_path / "s.json", [], *paths, on_invalid="mend")
 
 
 def test_decision_about_an_invalid_example_is_refused_with_its_reason(tmp_path, paths):
@@ -383,21 +443,60 @@ def test_decision_about_an_invalid_example_is_refused_with_its_reason(tmp_path, 
 # Other sources
 
 
-def test_revision_of_a_hub_data_set_is_reloaded(tmp_path, paths, monkeypatch):
-    """A file takes the place of the Hub."""
+def test_data_set_of_the_hub_is_loaded_as_it_was_and_becomes_parquet(tmp_path, monkeypatch):
+    """A folder takes the place of the Hub."""
+    example = {**make_example("a", CONTEXT, "When?", "He"), "year": 1922}
     loaded = []
 
-    def load(source, *, revision=None):
-        loaded.append((source, revision))
-        return load_squad(local)
+    def load(name: str, revision: str | None, instead: str) -> Dataset:
+        loaded.append((name, revision))
+        return Dataset.from_list([example])
 
-    local = write_jsonl(tmp_path / "s.jsonl", make_example("a", CONTEXT, "When?", "He"))
-    monkeypatch.setattr(corrections, "load_squad", lambda source, **options: (
-        load(source, **options) if source == "someone/set" else load_squad(source, **options)
-    ))  # fmt: skip
-    apply_decisions("someone/set", [decision("a", ("He", 0), "It")], *paths, revision="v2")
-    assert loaded == [("someone/set", "v2")]
-    assert answers_by_id(paths[0]) == {"a": [("It", 26)]}
+    monkeypatch.setattr(sources, "load_from_hub", load)
+    corrected, changes = tmp_path / "corrected.parquet", tmp_path / "changes.json"
+    apply_decisions("someone/set", [decision("a", ("He", 0), "It")], corrected, changes, revision="v2")
+    assert set(loaded) == {("someone/set", "v2")}
+    example["answers"] = {"text": ["It"], "answer_start": [26]}
+    assert Dataset.from_parquet(str(corrected)).to_list() == [example]
+    with pytest.raises(ValueError, match=r"expected a name ending in \.parquet or \.json; choose another"):
+        apply_decisions("someone/set", [], tmp_path / "corrected.jsonl", changes)
+
+
+def test_folder_becomes_a_folder_that_is_replaced_and_never_the_source(tmp_path):
+    source, corrected, changes = tmp_path / "data" / "set", tmp_path / "corrected", tmp_path / "changes.json"
+    examples = [make_example(name, CONTEXT, "When?", "He") for name in "ab"]
+    Dataset.from_list(examples).save_to_disk(source)
+    before = {file.name: file.read_bytes() for file in source.iterdir()}
+    for text, start in (("It", 26), ("came", 29)):
+        apply_decisions(source, [decision("b", ("He", 0), text)], corrected, changes)
+        examples[1]["answers"] = {"text": [text], "answer_start": [start]}
+        assert load_from_disk(str(corrected)).to_list() == examples
+    assert apply_decisions(corrected, [decision("b", ("came", 29))], tmp_path / "corrected-2", changes)[0].id == "b"
+    for path in (source, source / "inside", tmp_path / "data"):
+        with pytest.raises(ValueError, match="expected another file than the source"):
+            apply_decisions(source, [], path, changes)
+    (tmp_path / "work").mkdir()
+    with pytest.raises(ValueError, match="expected a new folder, or an earlier data set, found another"):
+        apply_decisions(source, [], tmp_path / "work", changes)
+    with pytest.raises(ValueError, match="expected two files for the data and the changes"):
+        apply_decisions(source, [], corrected, corrected / "changes.json")
+    with pytest.raises(ValueError, match=r"ending in nothing, as that of a folder or \.json"):
+        apply_decisions(source, [], tmp_path / "corrected.parquet", changes)
+    assert {file.name: file.read_bytes() for file in source.iterdir()} == before
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "changes.json", "corrected", "corrected-2", "data", "work",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("ids", [[7, 8], [None, None], [7.0, None]])
+def test_ids_that_are_numbers_or_missing_find_their_question(tmp_path, paths, ids):
+    examples = [{**make_example("", CONTEXT, "When?", "He"), "id": example_id} for example_id in ids]
+    source = write_jsonl(tmp_path / "s.jsonl", *examples)
+    read = [row["id"] for row in load_squad(source)]
+    apply_decisions(source, [decision(read[1], ("He", 0), "It")], *paths)
+    examples[1]["answers"] = {"text": ["It"], "answer_start": [26]}
+    assert paths[0].read_bytes() == write_jsonl(tmp_path / "x", *examples).read_bytes()
+    assert [row["id"] for row in load_squad(paths[0])] == read
 
 
 def test_other_sources_become_squad_files_in_order(tmp_path, paths):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from browser import HOSTILE, Node, Tree, browse, context_of, needs_browser
 from review_frames import make_frames
+from text_strategies import span_of
 
 from span_label_errors.review.page import write_review_page
 
@@ -137,6 +138,24 @@ def test_marks_cover_their_characters(tmp_path, given, suggested, marks):
     assert context_of(card) == "abcdefghij"
 
 
+@pytest.mark.parametrize(
+    ("given", "suggested", "marks"),
+    [
+        ("174", "1742", [("given suggested starts ends ltr", "174"), ("suggested ends ltr", "2")]),
+        ("Anna", "Anna שם", [("given suggested starts ends ltr", "Anna"), ("suggested ends rtl", " שם")]),
+        ("1742 Anna שם", None, [("given starts ends ltr rtl", "1742 Anna שם")]),  # as its paragraph
+        (",", None, [("given starts ends", ",")]),
+    ],
+)
+def test_edges_are_on_the_side_where_a_mark_begins_whatever_its_direction(tmp_path, given, suggested, marks):
+    context = "בשנת 1742 Anna שם, כאן."
+    spans = {name: span_of(context, text) for name, text in (("given", given), ("suggested", suggested)) if text}
+    spans["given"] = [spans["given"]]
+    card = page_of(tmp_path, {"context": context, **spans}).one("article")
+    assert marks_of(card) == marks
+    assert context_of(card) == context
+
+
 def test_offsets_count_characters(tmp_path):
     # The emoji is two units in JavaScript and four bytes; "é" is a letter and an accent of its own.
     card = page_of(tmp_path, {"context": "😀 Cafe\u0301 <b>", "given": [(2, 7)], "suggested": (8, 11)}).one("article")
@@ -168,10 +187,45 @@ def test_long_context_shows_the_sentences_around_the_marks(tmp_path):
     assert marks_of(card) == [("given starts ends", "ers. S03"), ("suggested starts ends", "S29")]
 
 
+def test_folded_text_without_spaces_has_as_many_words_as_letters(tmp_path):
+    context = "東京。" * 400
+    card = page_of(tmp_path, {"context": context, "given": [(0, 2)]}).one("article")
+    assert card.one("summary").text() == "… 796 more words"
+
+
 def test_long_context_without_marks_shows_its_beginning(tmp_path):
     card = page_of(tmp_path, {"context": "".join(SENTENCES)}).one("article")
     assert card.one(".context").all(".text")[0].text() == "".join(SENTENCES[:2])
     assert card.one("details").one(".text").text() == "".join(SENTENCES[2:])
+
+
+def test_context_of_many_pages_stands_once_on_the_page(tmp_path):
+    # An emoji is two units in JavaScript, and a line end of Windows one character of a page.
+    sentences = [f"S{number:03} 😀 is here.\r\n" for number in range(600)]
+    context, length = "".join(sentences), len(sentences[0])
+    other = "<b>&amp; " * 2000
+    spans = [[(row * length, row * length + 4)] for row in (0, 300, 599)]
+    page = page_of(
+        tmp_path, *({"context": context, "given": given} for given in spans), {"context": other}, {"context": "short"}
+    )
+    shared = [element.text().replace("\r\n", "\n") for element in page.one("template").all("div")]
+    assert shared == [context.replace("\r\n", "\n"), other]
+    cards = page.all("article")
+    assert [card.attributes.get("data-context") for card in cards] == ["0", "0", "0", "1", None]
+    units = shared[0].encode("utf-16-le")
+    for card, rows_shown in zip(cards, ([0, 1], [299, 300, 301], [598, 599]), strict=False):
+        text = ""
+        for part in card.one(".context").children:
+            if part.tag == "details":
+                start, end = (2 * int(part.attributes[f"data-{name}"]) for name in ("start", "end"))
+                folded = units[start:end].decode("utf-16-le")
+                num_words = 3 * folded.count("\n")  # an emoji is none
+                assert part.text() == f"… {num_words:,} more words"
+            else:
+                folded = part.text().replace("\r\n", "\n")
+                assert folded == "".join(f"S{row:03} 😀 is here.\n" for row in rows_shown)
+            text += folded
+        assert text == shared[0]
 
 
 # The page
@@ -254,6 +308,16 @@ def shown(page: Node) -> list[str]:
 
 
 @needs_browser
+def test_folded_parts_of_a_long_context_are_taken_from_where_it_stands(tmp_path):
+    context = "".join(f"S{number:03} 😀 is here.\r\n" for number in range(600))
+    rows = [{"context": context, "given": [(row * 17, row * 17 + 4)]} for row in (0, 300)]
+    path = write_review_page(tmp_path / "review.html", *make_frames(*rows, {"context": "Other. " * 2000}))
+    (page,) = browse(tmp_path, [path.name])
+    expected = [context.replace("\r\n", "\n")] * 2 + ["Other. " * 2000]
+    assert [context_of(card) for card in page.all("article")] == expected
+
+
+@needs_browser
 def test_policy_stops_what_escaping_would_have_missed(tmp_path):
     path = write_review_page(tmp_path / "review.html", *make_frames({"context": "abc", "question": "HERE"}))
     payload = "<script>document.title='run'</script><img src='x' onerror='document.title=1'>"
@@ -271,7 +335,7 @@ def test_policy_stops_what_escaping_would_have_missed(tmp_path):
 @pytest.fixture(scope="module")
 def five_rows(tmp_path_factory) -> Path:
     """Five rows: ids, qualities, confidences, folds and issues are ordered differently."""
-    contexts = ["Paris, Zürich", "In Oslo", "Lima  and Oslo", "Rome", "Berlin. " * 200]
+    contexts = ["Paris, Zürich", "In Oslo", "Lima  and Oslo", "Rome", "Berlin. " * 1300 + "In Tegel."]
     columns = {
         "id": ["q10", "q9", "q2", "q1", "q3"], "label_quality": [0.1, 0.2, 0.3, 0.4, 0.5],
         "suggestion_confidence": [0.3, float("nan"), 0.9, 0.1, 0.5], "fold": [2, 0, 1, 0, 1],
@@ -290,6 +354,7 @@ IDS_OF_ADDRESS = {
     "#q=lima+and&only=issues&fold=1": ["q2"],  # two spaces in the context
     "#q=etoile": ["q1"],
     "#q=cut+short": ["q3"],
+    "#q=in+tegel": ["q3"],  # in a context that stands elsewhere on the page
     "#only=issues&sort=-confidence": ["q2", "q10", "q9"],  # no confidence comes last
     "#sort=id": ["q1", "q2", "q3", "q9", "q10"],
     "#min=0.2&max=0.4&check=b+%26+c": ["q9", "q1"],

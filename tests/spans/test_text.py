@@ -6,7 +6,15 @@ from conftest import cases
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from span_label_errors.spans.text import cuts_word, is_whole_words, overlaps, sentence_numbers, stem, word_spans
+from span_label_errors.spans.text import (
+    cuts_letter_or_number,
+    cuts_word,
+    mark_places,
+    overlaps,
+    sentence_numbers,
+    stem,
+    word_spans,
+)
 
 PROPERTY = cases(150)
 # Letters with and without case, digits, joining marks, ends of sentences, characters without spaces between words.
@@ -35,9 +43,33 @@ def words_of(text: str) -> list[str]:
         ("Нева в Ἴωνες القاهرة שלום 한국 사람", ["Нева", "в", "Ἴωνες", "القاهرة", "שלום", "한국", "사람"]),
         # None between words: a character for a word; what is written in another script beside them stays whole.
         ("漢字のBERT、2012年", ["漢", "字", "の", "BERT", "2012", "年"]),
-        ("ไทย abc", ["ไ", "ท", "ย", "abc"]),
+        ("ไทย abc", ["ไท", "ย", "abc"]),
         # Astral letters and symbols.
         ("𝐀𝐁 😀 x", ["𝐀𝐁", "x"]),
+        # Digits of any script, and what stands within a number.
+        ("१,२५,००० और ١٢٬٥٠٠٫٥، ๑๒,๕๐๐คน", ["१,२५,०००", "और", "١٢٬٥٠٠٫٥", "๑๒,๕๐๐", "ค", "น"]),
+        ("１２，５００人、１９９０，１９９１", ["１２，５００", "人", "１９９０", "１９９１"]),
+        (
+            "12\u00a0500 vuonna\u00a01990, 7\u202f200\u00a0500 \u00a0500",
+            ["12\u00a0500", "vuonna", "1990", "7\u202f200\u00a0500", "500"],
+        ),
+        ("₹500 ₪40 50٪", ["₹500", "₪40", "50٪"]),
+        # Hebrew marks an abbreviation before its last letter; elsewhere the same sign is a quotation mark.
+        ('ד"ר, קק״ל; ג׳ורג׳ בן־ארי', ['ד"ר', "קק״ל", "ג׳ורג׳", "בן־ארי"]),
+        ('ב"הארץ" ו״מעריב״', ["ב", "הארץ", "ו", "מעריב"]),
+        # Vowels before and behind their consonant, closed syllables, silent and stacked consonants, in scripts without
+        # spaces; katakana, iteration and length marks, small and half-width kana.
+        ("เมืองตั้งชื่อน้ำจะ", ["เมือ", "ง", "ตั้ง", "ชื่อ", "น้ำ", "จะ"]),
+        ("วันจันทร์", ["วัน", "จัน", "ทร์"]),
+        ("ເມືອງ ວັນ", ["ເມືອ", "ງ", "ວັນ"]),
+        ("ខ្មែរ မြန်မာ", ["ខ្មែ", "រ", "မြ", "န်", "မာ"]),
+        ("ガラス工場のキャベツ", ["ガラス", "工", "場", "の", "キャベツ"]),
+        ("佐々木らーめんしゃｶﾞﾗｽ", ["佐々", "木", "らー", "め", "ん", "しゃ", "ｶﾞﾗｽ"]),
+        ("アンナ・ベルク", ["アンナ", "ベルク"]),
+        ("葛\U000e0100城", ["葛\U000e0100", "城"]),  # a variant of the character
+        # Characters without width hold a word together.
+        ("می\u200cکنند co\u00adop ක්\u200dරම", ["می\u200cکنند", "co\u00adop", "ක්\u200dරම"]),
+        ("Ինչո՞ւ col·lecció", ["Ինչո՞ւ", "col·lecció"]),
     ],
 )
 def test_words(text, expected):
@@ -83,6 +115,13 @@ def test_space_separates_words(left, right):
         ("e\u0301tudes", "études"),  # six letters, however they are written
         ("Նապոլեոն", "նապոլե"),
         ("漢", "漢"),
+        # Points and tatweel are seldom written; vowel signs are letters.
+        ("אַבְרָהָם", "אברהם"),
+        ("مُحَمَّـد", "محمد"),
+        ("नमस्ते", "नमस्ते"),
+        # A particle behind two syllables does not count.
+        ("부산에서", "부산"),
+        ("부산", "부산"),
     ],
 )
 def test_stem(word, expected):
@@ -109,6 +148,14 @@ def test_stem_is_short_and_the_same_for_longer_words(word):
         ("Approx. half of it. All", [0, 8, 20], [0, 0, 1]),  # a small letter goes on
         ("The U.S. Army", [0, 4, 9], [0, 0, 1]),  # as written here, a capital begins a sentence
         ("一。二！三？四", [0, 1, 2, 4, 6], [0, 0, 1, 2, 3]),
+        ("यह है। वह था॥ अब", [0, 7, 15], [0, 1, 2]),
+        ("هذا؟ نعم. لا", [0, 5, 10], [0, 1, 2]),
+        ("Ποιος; Αυτός; Έλα", [0, 7, 14], [0, 1, 2]),
+        ("One; Two", [0, 5], [0, 0]),  # Greek only
+        ("በ ዓ.ም. በ ተወለደ ። ሥራ", [0, 7, 17], [0, 0, 1]),  # a text with a full stop of its own
+        ("डॉ. राम है। डॉ. श्याम", [0, 4, 12, 16], [0, 0, 1, 1]),
+        ("ปี พ.ศ. ๒๔๖๐ คน", [0, 3, 8], [0, 0, 0]),  # a script that has none
+        ("「はい。」と言う。次", [1, 5, 9], [0, 1, 2]),  # what closes a quotation belongs to the sentence
         ("One. Two. Three", [10, 0], [1, 0]),  # counts only sentences of the characters, in any order
     ],
 )
@@ -144,6 +191,18 @@ def cuts(text: str, span: str) -> bool:
         ("नमस्ते", "नमस"),  # so is the virama
         ("2012年", "20"),  # a number between characters without spaces
         ("ก็", "ก"),
+        ("เมือง", "เ"),  # a vowel before its consonant
+        ("น้ำมา", "น้ำม"),  # and behind
+        ("ตั้งแต่", "ตั้"),  # an open syllable that must be closed
+        ("๒๔๖๐ คน", "๒๔"),
+        ("１２，５００人", "１２"),
+        ("12\u00a0500 henkeä", "12"),
+        ("١٢٬٥٠٠", "١٢"),
+        ("キャベツ", "キ"),
+        ("ラーメン", "ラ"),
+        ("می\u200cکنند", "می"),
+        ("קק״ל נטעה", "קק"),
+        ("שָׁלוֹם", "ש"),
     ],
 )
 def test_span_that_cuts(text, span):
@@ -160,6 +219,12 @@ def test_span_that_cuts(text, span):
         ("snake_case", "snake"),
         ("Un cafe\u0301 noir", "cafe\u0301"),
         ("漢字の", "字"),
+        ("ปี๒๔๖๐", "๒๔๖๐"),
+        ("サッカーチーム", "サッカー"),  # a compound
+        ("１９９０，１９９１年", "１９９０"),
+        ("1990\u00a0500", "1990"),
+        ('ב"הארץ"', "הארץ"),
+        ("Ankara'dan", "Ankara"),
         ("😀Oslo😀", "Oslo"),
         ("", ""),
     ],
@@ -187,15 +252,32 @@ def test_spans_overlap_where_they_share_a_character():
 
 
 @pytest.mark.parametrize(
-    ("text", "span", "is_whole"),
+    ("text", "borders"),
     [
-        ("ab cd", (0, 2), True),
-        ("ab cd", (3, 5), True),
-        ("ab cd", (1, 2), False),  # inside a word
-        ("_ab cd", (1, 3), False),  # an underscore is no border
-        ("ab_ cd", (0, 2), False),
-        ("(ab)", (1, 3), True),
+        ("cafe\u0301s", {4}),
+        ("\u0301a", set()),
+        ("की", {1}),
+        ("1990s", {1, 2, 3}),
+        ("1,50", {1, 2, 3}),
+        ("น้ำมา", {1, 2, 4}),
+        ("ไทย", {1}),
+        ("キャラ", {1}),
+        ("קק״ל", {2, 3}),
     ],
 )
-def test_whole_words_have_no_letter_beside_them(text, span, is_whole):
-    assert is_whole_words(text, span) == is_whole
+def test_letters_and_numbers_are_cut_where_their_parts_meet(text, borders):
+    assert {border for border in range(len(text) + 1) if cuts_letter_or_number(text, border)} == borders
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("One, two; three. Four", [3, 8, 15]),  # and not the last word
+        ("1,000 a.m", []),
+        ("一、二，三。", [1, 3, 5]),
+        ("１２，５００人", []),
+        ("هذا، نعم؟", [3, 8]),
+    ],
+)
+def test_mark_places(text, expected):
+    assert mark_places(text).tolist() == expected

@@ -1,0 +1,56 @@
+"""Examples that hold a context once, however many questions are asked about it.
+
+Contracts have a hundred pages and forty questions each. A copy of the context for every question would be most of the
+memory that a run takes.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+import pyarrow as pa
+from datasets import Dataset, DatasetInfo, Features
+from datasets.fingerprint import Hasher
+
+# Characters of a context that gets a chunk of its own in a table; to share a shorter one would gain nothing.
+_LONG_CONTEXT = 10_000
+_ROWS_OF_CHUNK = 10_000
+
+
+def with_shared_contexts(examples: Iterable) -> Iterator:
+    """Yield examples, of which equal contexts are the same object; what has no context stays as it is."""
+    first: dict[str, str] = {}
+    for example in examples:
+        context = example.get("context") if isinstance(example, dict) else None
+        yield {**example, "context": first.setdefault(context, context)} if isinstance(context, str) else example
+
+
+def to_dataset(examples: Sequence[dict], features: Features) -> Dataset:
+    """Return examples as `Dataset.from_list` does, but with each long context once in memory."""
+    schema = features.arrow_schema
+    columns = {
+        field.name: pa.array([example[field.name] for example in examples], field.type)
+        for field in schema
+        if field.name != "context"
+    }
+    columns["context"] = _context_column([example["context"] for example in examples])
+    # By default the data set would be pickled for its fingerprint, with a copy of a context for every question.
+    fingerprint = Hasher.hash([features, *examples])
+    return Dataset(pa.table(columns, schema=schema), DatasetInfo(features=features), fingerprint=fingerprint)
+
+
+def _context_column(contexts: Sequence[str]) -> pa.ChunkedArray:
+    """Return a column in which rows of a long context are chunks of one row each, which share its bytes."""
+
+    def chunk_of(numbered: tuple[int, str]) -> tuple[int, bool]:
+        row, context = numbered
+        return row // _ROWS_OF_CHUNK, len(context) > _LONG_CONTEXT
+
+    chunks, chunk_of_context = [], {}
+    for (_, is_long), rows in groupby(enumerate(contexts), key=chunk_of):
+        texts = [context for _, context in rows]
+        if is_long:
+            chunk_of_context |= {text: pa.array([text]) for text in set(texts) - chunk_of_context.keys()}
+            chunks += [chunk_of_context[text] for text in texts]
+        else:
+            chunks.append(pa.array(texts))
+    return pa.chunked_array(chunks, pa.string())
