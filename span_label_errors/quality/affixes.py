@@ -63,6 +63,8 @@ class Affixes:
         """Return whether a span cuts a word or number where the answers of the data do not."""
         if self.cut_words or not cuts_word(context, span):
             return False
+        if any(cuts_letter_or_number(context, at) for at in span):
+            return True
         first, last = _edges(context, span)
         is_slip_at = first.at not in self.starts(first.word), last.at not in self.ends(last.word)
         return any(slip and cuts_word(context, (at, at)) for slip, at in zip(is_slip_at, span, strict=True))

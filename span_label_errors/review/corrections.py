@@ -67,9 +67,9 @@ def apply_decisions(
     decisions : sequence of Decision
         As `read_decisions` gives them, of one file or several.
     corrected_path : str or Path
-        The data set: a file whose name ends as the source's does, a `.parquet` file for the Hub, or a folder for a
-        folder. A `.json` file for a table is a new SQuAD file, without invalid examples. What is there is replaced; it
-        may not be the source.
+        The data set: a file whose name ends as the source's does, or in `.json` for JSON Lines; a `.parquet` file for
+        the Hub; a folder for a folder. A `.json` file for a table is a new SQuAD file, without invalid examples. What
+        is there is replaced; it may not be the source.
     changes_path : str or Path
         A `.json` file: a list of objects with the fields of `Change`. As with the data set, it is replaced.
     answers : {"first", "all"}
@@ -164,8 +164,8 @@ def _check_paths(source: Path | None, suffix: str, corrected_path: Path, changes
             raise ValueError(
                 f"{path}: expected another file than the source, which stays as it is; choose another name"
             )
-    if corrected_path.resolve() == changes_path.resolve():
-        raise ValueError(f"{corrected_path}: expected two files for the data and the changes, found one name")
+    if changes_path.resolve().is_relative_to(corrected_path.resolve()):
+        raise ValueError(f"{corrected_path}: expected two files for the data and the changes, found one place")
     is_folder = not suffix and corrected_path.suffix.lower() != ".json"
     if is_folder and corrected_path.exists() and not (corrected_path / "dataset_info.json").is_file():
         raise ValueError(

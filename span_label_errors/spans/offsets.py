@@ -46,8 +46,9 @@ def surface_offsets(
     lengths = np.array([len(text) for text in texts], dtype=np.int64)
     text_start = np.concatenate([[0], np.cumsum(lengths)])
     # A character behind the last text, so that there is one at each offset.
-    codes = np.frombuffer(("".join(texts) + "\0").encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    is_space = _flags(codes, str.isspace)
+    codes = np.frombuffer(("".join(texts) + "\1").encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    # NumPy drops U+0000 at the end of a text, so no piece may end with it.
+    is_space = _flags(codes, lambda character: character.isspace() or character == "\0")
     offset, text_end = np.repeat(text_start[:-1], num_tokens), np.repeat(text_start[1:], num_tokens)
     start, end = char_start + offset, char_end + offset
 

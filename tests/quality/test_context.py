@@ -204,6 +204,12 @@ def test_form_by_hand(context, part, true):
     assert {name for name in names if found[name][0]} == true
 
 
+@pytest.mark.parametrize("part", ["₹40", "$40", "Anna", "๑๒"])
+def test_numbers_are_names_with_and_without_a_currency(part):
+    found = spans_in(text_of(f"paid {part} now"), (5, 5 + len(part)), (0, 5 + len(part)))
+    assert found.features["share_of_names"].tolist() == [1, 1 / 2]
+
+
 def test_rarities_and_names_by_hand():
     class Given:
         def of(self, word: str) -> float:

@@ -208,7 +208,9 @@ def test_few_answers_that_cut_a_word_are_slips():
 
 
 def test_many_answers_that_cut_a_word_are_how_the_data_are():
-    assert not dict(cut_sites(3))[9].cuts_word
+    site = dict(cut_sites(3))[9]
+    assert not site.cuts_word
+    assert not site.features[:, COLUMN["cuts_word"]].any()
 
 
 def test_what_many_answers_leave_of_a_word_outside_candidates_leave_out_as_well():
@@ -235,6 +237,12 @@ def test_candidates_are_as_long_as_answers_whatever_a_word_is(sentence, answer, 
     rows = [row(f"{sentence}！ {sentence}", ANS=answer), row(OTHER, ANS="Oslo")]
     site = dict(sites_of(*[rows[0]] * 9, rows[1], prior=prior))[0]
     assert sorted(site.num_words[site.spans[:, 0] == len(sentence) + 2])[-1] == longest
+
+
+def test_chance_tells_long_answers_apart():
+    rows = [row(f"{'漢' * length}。東", ANS="漢" * length) for length in (100, 120, 120)]
+    # Three answers, and a twentieth of one of each length from 0 to 120 words; one span is as long.
+    assert dict(sites_of(*rows))[0].chance == pytest.approx(1.05 / (3 + 121 / 20))
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,12 @@ def test_long_context_shows_the_sentences_around_the_marks(tmp_path):
     assert marks_of(card) == [("given starts ends", "ers. S03"), ("suggested starts ends", "S29")]
 
 
+def test_folded_text_without_spaces_has_as_many_words_as_letters(tmp_path):
+    context = "東京。" * 400
+    card = page_of(tmp_path, {"context": context, "given": [(0, 2)]}).one("article")
+    assert card.one("summary").text() == "… 796 more words"
+
+
 def test_long_context_without_marks_shows_its_beginning(tmp_path):
     card = page_of(tmp_path, {"context": "".join(SENTENCES)}).one("article")
     assert card.one(".context").all(".text")[0].text() == "".join(SENTENCES[:2])

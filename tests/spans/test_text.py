@@ -66,6 +66,7 @@ def words_of(text: str) -> list[str]:
         ("ガラス工場のキャベツ", ["ガラス", "工", "場", "の", "キャベツ"]),
         ("佐々木らーめんしゃｶﾞﾗｽ", ["佐々", "木", "らー", "め", "ん", "しゃ", "ｶﾞﾗｽ"]),
         ("アンナ・ベルク", ["アンナ", "ベルク"]),
+        ("葛\U000e0100城", ["葛\U000e0100", "城"]),  # a variant of the character
         # Characters without width hold a word together.
         ("می\u200cکنند co\u00adop ක්\u200dරම", ["می\u200cکنند", "co\u00adop", "ක්\u200dරම"]),
         ("Ինչո՞ւ col·lecció", ["Ինչո՞ւ", "col·lecció"]),
