@@ -27,10 +27,12 @@ def style_of(questions: Iterable[dict]) -> Style:
     """Return the style of a source's questions, of which the first that show it are read."""
     form, of_no_answer = "", None
     for question in questions:
-        answers = question.get("answers")
+        entries = answer_entries(question.get("answers"))
+        if entries is None:
+            continue  # an invalid example says nothing
         form = form or form_of(question)
-        if of_no_answer is None and not _given(question):
-            entries = answer_entries(answers) or []
+        says_so = "answers" in question or question.get("is_impossible")
+        if of_no_answer is None and says_so and not _given(question):
             kept = tuple({name: entry.get(name) for name in _NO_ANSWER} for entry in entries)
             of_no_answer = kept if form_of(question) else None, "answers" not in question
         if form and of_no_answer:

@@ -46,7 +46,7 @@ def replace_answers(text: str, new_answers: Mapping[int, Sequence[NewAnswer]]) -
     starts = {index: start for index, (start, _) in enumerate(_questions(text)) if index in new_answers}
     style, pieces, copied_to = Style(), [], 0
     if any(not new_answers[index] or not form_of(_question(text, start)) for index, start in starts.items()):
-        style = style_of(_question(text, start) for start, _ in _questions(text))
+        style = style_of(_question(text, start) for start, _ in _questions(text) if text[start] == "{")
     for index, question_start in starts.items():
         for start, end, new in sorted(_edits(text, question_start, new_answers[index], style)):
             pieces += [text[copied_to:start], new]

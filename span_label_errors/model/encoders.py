@@ -55,7 +55,7 @@ def encoder_config(file: Path, content: dict) -> PreTrainedConfig:
     if not names & content.keys():
         raise ValueError(
             f"{file}: expected the configuration of an encoder as save_pretrained writes it, found {model_type!r} "
-            f"without hidden_size; {TAKE_ANOTHER}"
+            "without hidden_size; take a revision that has it, or another encoder"
         )
     try:
         config = config_class.from_dict(content)

@@ -67,17 +67,29 @@ def _read_table(file: Path) -> pd.DataFrame:
             for field in stored.schema_arrow
         )
         for number in range(stored.num_row_groups):
-            part = stored.read_row_group(number).cast(schema).to_pandas()
+            part = stored.read_row_group(number).cast(schema)
+            # Column by column: a frame would hold the cells of all until the last one is replaced.
+            columns = {name: part[name].to_pandas() for name in part.column_names}
+            del part
             # As Python's own texts, which rows can share; pandas would keep a copy for each.
-            texts = [contexts.setdefault(context, context) for context in part["context"]]
-            part["context"] = pd.Series(texts, dtype=object)
+            texts = [contexts.setdefault(context, context) for context in columns["context"]]
+            columns["context"] = pd.Series(texts, dtype=object)
             for name, first in first_of.items():
-                part[name] = [_shared(*row, first) for row in zip(texts, part[name], strict=True)]
-            parts.append(part)
+                columns[name] = [_shared(*row, first) for row in zip(texts, columns[name], strict=True)]
+            for name in columns:
+                if name.startswith(("labels_", "pred_probs_")):
+                    columns[name] = _compact(columns[name].to_list())
+            parts.append(pd.DataFrame(columns))
     table = pd.concat(parts, ignore_index=True)
     # Arrow keeps the memory that reading took, hundreds of megabytes for a large table.
     pa.default_memory_pool().release_unused()
     return table
+
+
+def _compact(cells: list[np.ndarray]) -> list[np.ndarray]:
+    """Return the same arrays, as parts of one that is no larger than they are; Arrow's is several times as large."""
+    borders = np.cumsum([len(cell) for cell in cells])[:-1]
+    return np.split(np.concatenate(cells), borders)
 
 
 def _shared(context: str, cell: np.ndarray, first: dict[str, np.ndarray]) -> np.ndarray:

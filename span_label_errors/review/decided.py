@@ -128,18 +128,15 @@ def _is_fulfilled(answers: list[Answer], decision: Decision) -> bool:
 
     if not decision.correct:
         return not answers
-    if decision.correct == decision.given:
-        return False
     outdated = [given for given in decision.given if given not in decision.correct]
     return all(map(has, decision.correct)) and not any(map(has, outdated))
 
 
 def _contradicts(answer: Answer, outdated: list[Answer], new: list[Answer]) -> bool:
     """Return whether an annotator's answer is another form of what was wrong, or of what is right."""
-    others = [other for other in (*outdated, *new) if other.class_name == answer.class_name]
-    return any(
-        overlaps(answer.span, other.span) or (other in outdated and other.text == answer.text) for other in others
-    )
+    is_repeated = any(answer[::2] == other[::2] for other in outdated)  # the same text and class
+    of_class = [other for other in (*outdated, *new) if other.class_name == answer.class_name]
+    return is_repeated or any(overlaps(answer.span, other.span) for other in of_class)
 
 
 def _located(answer: Answer, replaced: list[Answer], context: str, classes: Collection[str | None]) -> Answer:

@@ -65,9 +65,10 @@ def as_in_data(decision: Decision, index_of: Mapping[str, int], example_at: Call
     given = tuple(_as_given(answer, example["answers"]) for answer in decision.given)
     if decision.correct == decision.given:
         return Decision(example["id"], given, given)
-    return Decision(
-        example["id"], given, tuple(_as_in_context(one, given, example["context"]) for one in decision.correct)
-    )
+    # What a tool has marked stands where it says; beside the index of a table, 5 may be what was 5.0.
+    is_cell = at is not None
+    correct = (_as_in_context(answer, given, example["context"], is_cell) for answer in decision.correct)
+    return Decision(example["id"], given, tuple(correct))
 
 
 def _as_given(given: Answer, answers: list[Answer]) -> Answer:
@@ -78,10 +79,11 @@ def _as_given(given: Answer, answers: list[Answer]) -> Answer:
     return given._replace(text=texts.pop()) if len(texts) == 1 else given
 
 
-def _as_in_context(correct: Answer, given: tuple[Answer, ...], context: str) -> Answer:
+def _as_in_context(correct: Answer, given: tuple[Answer, ...], context: str, is_cell: bool) -> Answer:
     """Return a correct answer with the text and, if need be, the place that it has in the context."""
     text, char_start, _ = correct
-    if char_start is not None and context.startswith(text, char_start) and not _cuts_number(text, char_start, context):
+    is_there = char_start is not None and context.startswith(text, char_start)
+    if is_there and not (is_cell and _cuts_number(text, char_start, context)):
         return correct
     rewritten = [span for span in _rewritten_spans(text, context) if char_start in (None, span[0])]
     if char_start is None and may_be_rewritten(text):

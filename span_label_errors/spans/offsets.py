@@ -46,8 +46,9 @@ def surface_offsets(
     lengths = np.array([len(text) for text in texts], dtype=np.int64)
     text_start = np.concatenate([[0], np.cumsum(lengths)])
     # A character behind the last text, so that there is one at each offset.
-    codes = np.frombuffer(("".join(texts) + "\0").encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    is_space = _flags(codes, str.isspace)
+    codes = np.frombuffer(("".join(texts) + "\1").encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    # NumPy drops U+0000 at the end of a text, so no piece may end with it.
+    is_space = _flags(codes, lambda character: character.isspace() or character == "\0")
     offset, text_end = np.repeat(text_start[:-1], num_tokens), np.repeat(text_start[1:], num_tokens)
     start, end = char_start + offset, char_end + offset
 
@@ -110,10 +111,10 @@ def _cover_the_rest(
     second and third letter of a Korean syllable belong to what is before them. At the end of a text there is only that.
     """
     num_open = np.cumsum(np.bincount(start, minlength=len(codes)) - np.bincount(end, minlength=len(codes)))
-    rest = np.flatnonzero((num_open == 0) & ~is_space)[:-1]  # without the character behind the last text
+    rest = np.flatnonzero((num_open == 0) & ~is_space)
+    rest = rest[_flags(codes[rest], _is_visible)]
     if not len(rest):
         return
-    rest = rest[_flags(codes[rest], _is_visible)]
     with_text = np.flatnonzero(start < end)
     starts, ends = start[with_text].tolist(), end[with_text].tolist()
     text_of = np.searchsorted(text_start, rest, side="right") - 1

@@ -110,6 +110,17 @@ def test_that_there_is_no_answer_is_written_as_the_file_does(tmp_path, unanswere
     assert [row["answers"]["text"] for row in load_squad(tmp_path / "new.json")] == [[], []]
 
 
+def test_invalid_questions_say_nothing_of_how_answers_are_written(tmp_path):
+    invalid = ["5", '{"answers": "Paris"}', '{"answer_text": "Paris"}', '{"answers": ["Paris"]}']
+    columns = '{"text": ["He"], "answer_start": [0]}'
+    file = '{"data": [%s, {%s"a", "answers": null}, {%s"b", "answers": %s}, {%s"c", "answers": []}]}'
+    for other in invalid:
+        before = file % (other, ROW, ROW, columns, ROW)
+        assert rewritten(tmp_path, before, {2: []}) == file % (other, ROW, ROW, "null", ROW)
+        answered = rewritten(tmp_path, before.replace("[]", "{}"), {3: [IT]})
+        assert answered.endswith('"c", "answers": {"text": ["It"], "answer_start": [26]}}]}')
+
+
 def test_question_without_a_flag_is_not_made_invalid(tmp_path):
     other = '"answers": [{"text": "", "answer_start": 0}], "is_impossible": true'
     file = '{"data": [{%s"a", "answers": [%s]}, {%s"b", ' + other + "}]}"

@@ -105,7 +105,9 @@ def test_several_span_classes_have_files_and_columns_of_their_own(tmp_path, data
 def test_answers_that_label_no_tokens_have_columns_where_there_are_some(tmp_path, dataset):
     assert not [name for name in out_of_fold_table(dataset, one_class(dataset)).column_names if "other" in name]
     # Of a second annotator: the same, and a longer answer.
-    dataset[1]["answers"] = {"text": ["Zürich", "Zürich", "Zürich 😀"], "answer_start": [0, 0, 0]}
+    dataset[1]["answers"] = {
+        "text": ["Zürich", "Zürich", "Zürich 😀", "Zürich 😀"], "answer_start": [0] * 4,
+    }  # fmt: skip
     dataset[3]["answers"] = {"text": ["He", "He"], "answer_start": [0, 0]}
     write_outputs(tmp_path, dataset, one_class(dataset), PARAMETERS, 1.0)
     table = pa.parquet.read_table(tmp_path / "out_of_fold.parquet")

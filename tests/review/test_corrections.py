@@ -147,6 +147,9 @@ def test_decisions_about_two_forms_of_one_answer_must_agree(tmp_path, paths):
     decisions = [decision("a", ("Sorn", 28), Answer("Sorn", 28)), decision("a", ("river Sorn", 22), "works")]
     with pytest.raises(RefusedDecisionsError, match="go together, found 'Sorn' at 28 and 'works'; keep one of them"):
         correct_one(tmp_path, paths, VARIANTS, *decisions, context=TOWN)
+    decisions = [decision("a", ("Sorn", 28), Answer("Sorn", 28), other) for other in ("works", "town")]
+    with pytest.raises(RefusedDecisionsError, match="found 'Sorn' at 28, 'works' and 'Sorn' at 28, 'town'; keep one"):
+        correct_one(tmp_path, paths, VARIANTS, *decisions, context=TOWN)
 
 
 def test_spans_of_their_own_stay(tmp_path, paths):
@@ -163,8 +166,10 @@ def test_spans_of_their_own_stay(tmp_path, paths):
 def test_answers_of_another_class_stay(tmp_path, paths):
     answers = [("Sorn", 28, "NAME"), ("river Sorn", 22, "PLACE"), ("river Sorn", 22, "NAME")]
     of_name = decision("a", ("Sorn", 28, "NAME"), Answer("works", 47, "NAME"))
-    corrected = correct_one(tmp_path, paths, answers, of_name, context=TOWN)
-    assert corrected == [("works", 47, "NAME"), ("river Sorn", 22, "PLACE")]
+    # With classes, answers are spans of their own unless the run says otherwise.
+    assert correct_one(tmp_path, paths, answers, of_name, context=TOWN) == [("works", 47, "NAME"), *answers[1:]]
+    apply_decisions(tmp_path / "s.jsonl", [of_name], *paths, answers="first")
+    assert answers_by_id(paths[0])["a"] == [("works", 47, "NAME"), ("river Sorn", 22, "PLACE")]
 
 
 # Classes
@@ -175,6 +180,14 @@ def test_first_answer_of_an_example_has_the_only_class(tmp_path, paths):
     examples[0]["answers"]["label"], examples[1]["answers"]["label"] = ["PER"], []
     apply_decisions(write_jsonl(tmp_path / "s.jsonl", *examples), [decision("b", None, "It")], *paths)
     assert answers_by_id(paths[0])["b"] == [("It", 26, "PER")]
+
+
+def test_last_answer_with_a_class_can_be_removed(tmp_path, paths):
+    document = squad_document([make_example(name, CONTEXT, "Who?", "He") for name in "ab"])
+    document["data"][0]["paragraphs"][0]["qas"][0]["answers"][0]["label"] = "PER"
+    (tmp_path / "s.json").write_text(json.dumps(document), encoding="utf-8")
+    apply_decisions(tmp_path / "s.json", [decision("a", ("He", 0))], *paths)
+    assert answers_by_id(paths[0]) == {"a": [], "b": [("He", 0)]}
 
 
 def test_classes_are_inherited_matched_and_changed(tmp_path, paths):
@@ -393,7 +406,9 @@ def test_decisions_about_repaired_examples_apply_to_what_was_read(tmp_path, path
     """Undecided ones, and those that are confirmed, stay as they are."""
     examples = with_invalid_examples()[:6]
     for example_index in (0, 4):
-        examples[example_index]["answers"] = {"text": ["It", "He"], "answer_start": [900, 1], "by": ["x", "y"]}
+        examples[example_index]["answers"] = {
+            "text": ["Homer", "It", "He"], "answer_start": [0, 900, 1], "by": ["x", "y", "z"],
+        }  # fmt: skip
     document = squad_document(examples)
     (tmp_path / "s.json").write_text(json.dumps(document), encoding="utf-8")
     decisions = [*DECIDED, decision("bad", ("He", 0)), decision("bad too", ("It", 26), "came")]
@@ -410,7 +425,7 @@ def test_decisions_about_repaired_examples_apply_to_what_was_read(tmp_path, path
     assert [change.id for change in changes] == ["bad", "a", "b", "bad too", "c"]
     questions[0]["answers"] = []
     questions[4]["answers"] = [
-        {"text": "came", "answer_start": 29}, {"text": "He", "answer_start": 0, "by": "y"},
+        {"text": "came", "answer_start": 29}, {"text": "He", "answer_start": 0, "by": "z"},
     ]  # fmt: skip
     assert json.loads(paths[0].read_text(encoding="utf-8")) == document
     with pytest.raises(RefusedDecisionsError, match='on_invalid="repair" mends this'):
@@ -465,6 +480,8 @@ def test_folder_becomes_a_folder_that_is_replaced_and_never_the_source(tmp_path)
     (tmp_path / "work").mkdir()
     with pytest.raises(ValueError, match="expected a new folder, or an earlier data set, found another"):
         apply_decisions(source, [], tmp_path / "work", changes)
+    with pytest.raises(ValueError, match="expected two files for the data and the changes"):
+        apply_decisions(source, [], corrected, corrected / "changes.json")
     with pytest.raises(ValueError, match=r"ending in nothing, as that of a folder or \.json"):
         apply_decisions(source, [], tmp_path / "corrected.parquet", changes)
     assert {file.name: file.read_bytes() for file in source.iterdir()} == before

@@ -79,12 +79,12 @@ TOWN = (
 )
 
 
-def decided(tmp_path, context: str, given: str, cells: str, index: str = "") -> list[tuple]:
+def decided(tmp_path, context: str, given: str, cells: str) -> list[tuple]:
     """Apply a row of cells `id,given_answer,given_start,correct_answer,correct_start` to an example `q-1`."""
     example = make_example("q-1", context, "When?", *([given] if given else []))
     (tmp_path / "s.json").write_text(json.dumps(squad_document([example])), encoding="utf-8")
     header = "id;given_answer;given_start;correct_answer;correct_start;index"
-    (tmp_path / "d.csv").write_text(f"{header}\n{cells};{index}\n", encoding="utf-8")
+    (tmp_path / "d.csv").write_text(f"{header}\n{cells};0\n", encoding="utf-8")
     decisions = read_decisions(tmp_path / "d.csv")
     apply_decisions(tmp_path / "s.json", decisions, tmp_path / "c.json", tmp_path / "changes.json")
     (row,) = load_squad(tmp_path / "c.json")
@@ -182,6 +182,14 @@ def test_number_is_found_where_no_space_is_beside_it(tmp_path):
     with pytest.raises(RefusedDecisionsError, match="found '15' at 14; fill in correct_start"):
         decided(tmp_path, "It is 1,5. (1915)", "It", "q-1;It;0;15;")
     assert decided(tmp_path, "It is 1,5. (1915)", "It", "q-1;It;0;15;14") == [("15", 14)]
+
+
+def test_part_of_a_number_that_a_tool_has_marked_stays(tmp_path):
+    example = make_example("q-1", TOWN, "When?", "1714")
+    (tmp_path / "s.json").write_text(json.dumps(squad_document([example])), encoding="utf-8")
+    marked = Decision("q-1", (Answer("1714", 3, "ANS"),), (Answer("3.5", 76, "ANS"),))
+    (change,) = apply_decisions(tmp_path / "s.json", [marked], tmp_path / "c.json", tmp_path / "changes.json")
+    assert change.after == [{"text": "3.5", "answer_start": 76}]
 
 
 def test_white_space_of_an_answer_comes_back(tmp_path):
