@@ -99,9 +99,11 @@ def _left_out(edges: Sequence[_Edge], words: set[str], habit: float) -> frozense
     # By what is left outside or could be: the answers, each with the rest of its word.
     left: dict[str, dict[str, str]] = defaultdict(dict)
     held: dict[str, dict[str, str]] = defaultdict(dict)
+    # Where another answer holds the whole word, what is left out is a part of it.
+    whole = {edge.word for edge in edges if not edge.rest(edge.at)[0]}
     for edge in edges:
         rest, inside = edge.rest(edge.at)
-        if rest and not cuts_letter_or_number(edge.word, edge.at):
+        if rest and edge.word not in whole and not cuts_letter_or_number(edge.word, edge.at):
             left[rest][edge.answer] = inside
     for edge in edges:
         for at in range(1, 0 if edge.rest(edge.at)[0] else len(edge.word)):

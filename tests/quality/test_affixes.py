@@ -31,6 +31,7 @@ SUFFIX = ["at [Romeda] x", "at [Oslo]da", "at [Lima]da", "at [Cairo]da"]
         # As many hold it, but what they would be without it is no word; what the others leave is.
         ([*OTHERS, *SUFFIX, "the [Bonda]", "the [Anda]", "Oslo Lima Cairo [x]"], set(), {"da"}),
         ([*OTHERS, *SUFFIX, "the [Bonda]", "Bon Rome Oslo Lima Cairo [x]", "the [Anda] An"], set(), set()),
+        ([*OTHERS, *SUFFIX, "at [Limada] x"], set(), set()),  # a part of a word that is held elsewhere
         ([*OTHERS, "in [19]00", "in [18]00", "in [17]00"], set(), set()),  # a part of a number is no affix
         ([*OTHERS, "[Rome]'s", "[Oslo]'s", "[Lima]'s"], set(), {"'s"}),  # a word is what candidates are made of
         ([*SUFFIX[1:], *[f"this is [w{number}]" for number in range(1000)]], set(), set()),  # fewer than one in 200
