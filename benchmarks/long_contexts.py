@@ -68,6 +68,7 @@ def _answers(context: str, rng: np.random.Generator) -> list[dict]:
 def run_training(data: Path, checkpoint: Path, outputs: Path) -> Stopwatch:
     """Train one model in a few steps, and let the checkpoint predict all examples as it is."""
     from span_label_errors.cross_validation.out_of_fold import out_of_fold_predictions
+    from span_label_errors.data.shared_contexts import with_shared_contexts
     from span_label_errors.data.squad import load_squad
     from span_label_errors.model.windows import build_windows, tokenize_examples
     from span_label_errors.results.write import write_outputs
@@ -78,11 +79,12 @@ def run_training(data: Path, checkpoint: Path, outputs: Path) -> Stopwatch:
         dataset = load_squad(data)
     trainer = QATrainer(QA(checkpoint), _POSITIONS, LABEL_MAP)
     with watch.stage("tokenize"):
-        tokenized = tokenize_examples(trainer.qa.tokenizer, list(dataset), LABEL_MAP, max_length=_POSITIONS)
+        examples = list(with_shared_contexts(dataset))
+        tokenized = tokenize_examples(trainer.qa.tokenizer, examples, LABEL_MAP, max_length=_POSITIONS)
     with watch.stage("windows"):
         windows = build_windows(tokenized, trainer.qa.template, max_length=_POSITIONS, doc_stride=trainer.doc_stride)
     num_tokens, num_windows = [len(example.context.token_ids) for example in tokenized], len(windows)
-    del tokenized, windows
+    del examples, tokenized, windows
     with watch.stage("train"):
         trainer.train(dataset, outputs / "model", max_steps=TRAINING_STEPS)
     with watch.stage("predict"):
@@ -138,12 +140,16 @@ def measured(shape: str, work: Path, programs: list[str]) -> dict:
     run = {"contexts": num_contexts, "questions": num_contexts * num_questions, "data_bytes": data.stat().st_size}
     for program in programs:
         record = outputs / "measured.json"
-        command = [sys.executable, __file__, "--program", program, data, work / "tiny_reader", outputs, record]
-        subprocess.run(command, check=True)  # noqa: S603 # nosec B603 # this program itself
+        start_again("--program", program, str(data), str(work / "tiny_reader"), str(outputs), str(record))
         run[program] = json.loads(record.read_text(encoding="utf-8"))
         record.unlink()
     run["files"] = {file.name: file.stat().st_size for file in sorted(outputs.iterdir()) if file.is_file()}
     return run
+
+
+def start_again(*arguments: str) -> None:
+    """Run this program in a process of its own, so that no memory of another run is counted."""
+    subprocess.run([sys.executable, __file__, *arguments], check=True)  # noqa: S603 # nosec B603 # this program itself
 
 
 def write_tiny_reader(folder: Path, bert: Path) -> list[str]:

@@ -289,6 +289,25 @@ def test_load(tmp_path, monkeypatch, capsys):
     assert "read and apply decisions" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+@few_answers
+def test_long_contexts(tmp_path, monkeypatch, capsys):
+    benchmark = module_of("long_contexts")
+    monkeypatch.setattr(benchmark, "start_again", lambda *words: run_main(benchmark, monkeypatch, *words))
+    folders = ["--work", tmp_path / "work", "--results", tmp_path]
+    run_main(benchmark, monkeypatch, "--shapes", "1x2", "2x1", "2x2", *folders)
+    runs = json.loads((tmp_path / "long_contexts.json").read_text(encoding="utf-8"))
+    assert [(run["contexts"], run["questions"]) for run in runs] == [(1, 2), (2, 2), (2, 4)]
+    dataset = load_squad(tmp_path / "work" / "contracts-2x2.json")
+    assert [len(context.split()) >= 12_100 for context in dataset["context"]] == [True] * 4
+    assert dataset["question"][:2] == dataset["question"][2:]
+    stages, files = benchmark.tables(runs)
+    assert [*stages.index.get_level_values("stage")][3:6] == ["train", "predict", "write_outputs"]
+    assert stages["wall s of the last"].min() > 0
+    assert {"pred_probs.npz", "out_of_fold.parquet", "label_issues.html"} < set(files.index)
+    assert "4 examples, each once" in capsys.readouterr().out
+
+
 @pytest.fixture
 def throughput(tmp_path, monkeypatch):
     """Run the benchmark with its pieces in this process, and return a part of what it found."""

@@ -74,8 +74,8 @@ def answers_of(example: dict) -> list[Span]:
     return [(start, start + len(text)) for text, start in zip(answers["text"], answers["answer_start"], strict=True)]
 
 
-# The same few contexts and questions come again and again.
-@functools.lru_cache(maxsize=64)
+# The same few contexts and questions come again and again; a context of a hundred pages takes a megabyte.
+@functools.lru_cache(maxsize=16)
 def word_spans(text: str) -> tuple[Span, ...]:
     """Return the character ranges of the words of a text."""
     return tuple(match.span() for match in _WORD.finditer(text))

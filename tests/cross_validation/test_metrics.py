@@ -62,6 +62,22 @@ def test_exact_match_and_f1_count_as_squad_does(context, answers, probs, exact_m
     assert (metrics["exact_match"], metrics["f1"]) == pytest.approx((exact_match, f1))
 
 
+@pytest.mark.parametrize(("prob", "of_outside"), [(math.nan, "nan"), (1.5, "-0.5"), (-0.25, "1.25")])
+def test_number_that_is_no_probability_is_refused(prob, of_outside):
+    example = make_example("a", "Ann met Bob", "Who?", "Bob")
+    with pytest.raises(ValueError, match=rf"^example 'a': expected probabilities from 0 to 1, found {of_outside}$"):
+        evaluate_predictions([example], [predict("Ann met Bob", [0.5, prob, 0.5], {2})], LABEL_MAP)
+
+
+def test_tokens_as_likely_as_each_other_count_together():
+    examples = [make_example("a", "Ann met Bob", "Who?", "Bob")]
+    found = evaluate_predictions(examples, [predict("Ann met Bob", [0.5, 0.5, 0.5], {2})], LABEL_MAP)["classes"]["ANS"]
+    # Of three tokens at least as likely as "Bob", it is one.
+    assert found["average_precision"] == pytest.approx(1 / 3)
+    nothing = evaluate_predictions(examples, [predict("Ann met Bob", [0.5, 0.5, 0.5], set())], LABEL_MAP)
+    assert nothing["classes"]["ANS"]["average_precision"] is None
+
+
 def test_metrics_are_described_in_a_line_for_all_classes():
     metrics = {
         "loss": 0.25,

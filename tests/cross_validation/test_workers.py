@@ -68,6 +68,8 @@ def test_job_is_read_as_it_was_written(trainer, tmp_path):
     line = job.to_json()
     assert line.count(b"\n") == 1 and line.endswith(b"\n")
     assert FoldJob.from_json(line) == job
+    # Two questions are asked about each context.
+    assert line.count(job.examples[0]["context"].encode()) == 1
 
 
 def test_two_at_once_give_the_bytes_of_one_after_the_other(trainer, tmp_path, monkeypatch):
