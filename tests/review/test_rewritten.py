@@ -158,7 +158,7 @@ def test_what_a_spreadsheet_rewrote_is_applied_or_refused(tmp_path, given, cells
             r"spreadsheet has rewritten it \(import the column as text\)",
         ),
         # A narrow column, and a text that was run as a formula.
-        ("lost", "q-1;#NAME?;20;1714;", "found 'lost' at 20; the data has changed since, or a spreadsheet has rewritten"),
+        ("lost", "q-1;#NAME?;20;1714;", "at 20; the data has changed since, or a spreadsheet has rewritten it"),
         ("1714", "q-1;1714;3;########;", "copy it from the context, unless a spreadsheet has rewritten it"),
         ("1714", "########;1714;3;007;", "is it another data set, or a spreadsheet has rewritten it"),
         ("1714", "1. Mai;1714;3;007;", "'1. Mai': expected the id of one of the 1 examples; is it another data set?"),
