@@ -1,5 +1,6 @@
 """Every family from end to end: folds, outputs and their audit, and predictions of long and of strange texts."""
 
+import json
 import re
 from pathlib import Path
 
@@ -10,10 +11,13 @@ from families import FAMILIES, MAX_POSITIONS, kinds_of, make_checkpoint
 
 from span_label_errors.commands.audit import audit
 from span_label_errors.cross_validation.out_of_fold import out_of_fold_predictions
+from span_label_errors.model.trainer import prepare_training
 from span_label_errors.results.write import write_outputs
 from spanbert import QA, QATrainer
 
 LABEL_MAP = {"O": 0, "ANS": 1}
+# The tiny tokenizers know few of the strange characters.
+pytestmark = pytest.mark.filterwarnings("ignore::span_label_errors.model.readability.UnreadableDataWarning")
 EVERY_FAMILY = pytest.mark.parametrize("family", FAMILIES)
 KOREAN = "\u1112\u1161\u11ab\u1100\u116e\u11a8"  # 한국, letter by letter
 FAMILY_OF_EMOJI = "👩\u200d👩\u200d👧"
@@ -108,3 +112,40 @@ def test_window_must_hold_a_question_and_a_context_beside_the_special_tokens_of_
     QA(folders["bert"], max_length=10, doc_stride=3)
     with pytest.raises(ValueError, match="doc_stride: expected 0 to 2 for max_length=10"):
         QA(folders["roberta"], max_length=10, doc_stride=3)
+
+
+def test_tokens_that_stand_for_no_text_teach_nothing(tmp_path):
+    """EuroBERT has two tokens for a no-break space. Whole windows of them would have a loss of 0 / 0."""
+    trainer = QATrainer(QA(make_checkpoint(tmp_path / "checkpoint", "eurobert"), max_length=24), 24, LABEL_MAP)
+    examples = [make_example("a", "the" + "\u00a0" * 100 + "capital", "the", "capital")]
+    # Of the two tokens that have text, one is an answer's: the odds are even.
+    _, _, network = prepare_training(trainer, examples, tmp_path / "model")
+    assert network.classifier.bias.tolist() == pytest.approx([0, 0], abs=1e-6)
+    report = trainer.train(examples, tmp_path / "model", 1, per_device_train_batch_size=1)
+    assert report.num_windows == 2
+    (prediction,) = trainer.load(tmp_path / "model").predict_batch(examples)
+    assert prediction.tokens == ["[CLS]", "the", "[SEP]", "the", "capital", "[SEP]"]
+    assert prediction.labels[:, 1].tolist() == [0, 0, 0, 0, 1, 0]
+
+
+def test_tokenizer_without_special_tokens_around_texts_gives_markers_all_the_same(tmp_path):
+    """GPT-like templates put nothing around texts; a separator between question and context is put in."""
+    file = make_checkpoint(tmp_path, "roberta") / "tokenizer.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(
+        json.dumps(
+            {
+                **content,
+                "post_processor": {
+                    "type": "ByteLevel",
+                    "trim_offsets": True,
+                    "add_prefix_space": False,
+                    "use_regex": True,
+                },
+            }
+        ),
+        encoding="utf-8",
+    )
+    prediction = QA(tmp_path).predict(make_example("a", "the city", "the capital", "city"))
+    assert prediction.tokens == ["[CLS]", "the", "capital", "[SEP]", "the", "city", "[SEP]"]
+    assert prediction.pred_probs[0].tolist() == [0, 0]  # no token stands for it

@@ -18,7 +18,8 @@ _LARGEST_EXACT = 2**53  # from here on, a float may stand for several integers
 def rows_of(questions: Iterable[Question]) -> list[object]:
     """Return one row a question, with the columns of the schema and `is_impossible` where the question has it.
 
-    An id that is missing is made of the question's position: "0-0-3", or "17" of a row.
+    An id that is missing is made of the question's position: "0-0-3", or "17" of a row. Equal contexts are one object:
+    a copy of a long one for each of its questions would be most of the memory that a run takes.
 
     Raises
     ------
@@ -26,11 +27,14 @@ def rows_of(questions: Iterable[Question]) -> list[object]:
         If no question says what its answers are.
     """
     rows, made, without_answers = [], [], []
+    contexts: dict[str, str] = {}
     for question in questions:
         row = _row(*question.nodes)
         rows.append(row)
         if not isinstance(row, dict):
             continue
+        if isinstance(row.get("context"), str):
+            row["context"] = contexts.setdefault(row["context"], row["context"])
         if row["id"] is None:
             made.append((row, question.position))
         if "answers" not in question.nodes[-1] and not row.get("is_impossible"):

@@ -14,6 +14,7 @@ from datasets import Dataset, DatasetInfo, Features
 # Characters of a context that gets a chunk of its own in a table; to share a shorter one would gain nothing.
 _LONG_CONTEXT = 10_000
 _ROWS_OF_CHUNK = 10_000
+_FINGERPRINT_LENGTH = 16  # as the library's own
 
 
 def with_shared_contexts(examples: Iterable) -> Iterator:
@@ -32,14 +33,27 @@ def to_dataset(examples: Sequence[dict], features: Features) -> Dataset:
         for field in schema
         if field.name != "context"
     }
-    columns["context"] = _context_column([example["context"] for example in examples])
-    # By default the data set would be pickled for its fingerprint, with a copy of a context for every question.
-    digest = hashlib.sha256(repr(features).encode())
-    for example in examples:
-        digest.update(repr(example).encode())
-    return Dataset(
-        pa.table(columns, schema=schema), DatasetInfo(features=features), fingerprint=digest.hexdigest()[:16]
-    )
+    contexts = [example["context"] for example in examples]
+    fingerprint = _fingerprint(schema, columns.values(), contexts)
+    columns["context"] = _context_column(contexts)
+    return Dataset(pa.table(columns, schema=schema), DatasetInfo(features=features), fingerprint=fingerprint)
+
+
+def _fingerprint(schema: pa.Schema, columns: Iterable[pa.Array], contexts: Sequence[str]) -> str:
+    """Return a hash of what a data set holds; by default it would be pickled, with a context for every question."""
+    digest = hashlib.sha256(schema.to_string().encode())
+    for buffer in (buffer for column in columns for buffer in column.buffers() if buffer is not None):
+        digest.update(buffer.size.to_bytes(8, "little"))
+        digest.update(buffer)
+    number_of: dict[str, int] = {}
+    for context in contexts:
+        number = number_of.setdefault(context, len(number_of))
+        digest.update(number.to_bytes(8, "little"))
+    for context in number_of:
+        content = context.encode("utf-8")
+        digest.update(len(content).to_bytes(8, "little"))
+        digest.update(content)
+    return digest.hexdigest()[:_FINGERPRINT_LENGTH]
 
 
 def _context_column(contexts: Sequence[str]) -> pa.ChunkedArray:

@@ -16,13 +16,13 @@ from span_label_errors.data.json_text import parse_json
 from span_label_errors.data.layouts import Question, Values, walk
 from span_label_errors.data.messages import shown_names
 from span_label_errors.data.rows import rows_of
-from span_label_errors.data.shared_contexts import with_shared_contexts
 from span_label_errors.files import demo_folder
 
 DEMO_PATH = demo_folder() / "demo-v1.1.json"
 DEMO_ERRORS_PATH = DEMO_PATH.with_name("demo-v1.1.errors.json")
 DEMO_SOURCE = "demo"
 
+_ROWS_AT_ONCE = 100
 _NEEDED_COLUMNS = ("context", "question", "answers")
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 FILE_SUFFIXES = (*JSON_SUFFIXES, ".parquet")
@@ -104,7 +104,7 @@ def _rows_of_file(path: Path) -> list[dict]:
     if suffix in JSON_SUFFIXES:
         document = parse_json(path.read_bytes(), str(path), is_lines=suffix != ".json")
         try:
-            return list(with_shared_contexts(rows_of(walk(document, Values()))))
+            return rows_of(walk(document, Values()))
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
     if suffix == ".parquet":
@@ -117,8 +117,7 @@ def _rows_of_parquet(path: Path) -> list[dict]:
     try:
         table = pyarrow.parquet.read_table(path)
         _check_columns(table.column_names, path)
-        parts = (batch.to_pylist() for batch in table.to_batches(max_chunksize=1000))
-        return _rows(chain.from_iterable(parts), path)
+        return _rows(table.to_batches(max_chunksize=_ROWS_AT_ONCE))
     except (pyarrow.ArrowException, UnicodeDecodeError, OSError) as error:
         raise ValueError(f"{path}: expected a Parquet file; {error}; write it again") from error
 
@@ -145,12 +144,15 @@ def _load_folder(path: Path) -> Dataset:
 def _rows_of_dataset(dataset: Dataset, source: str | Path, num_examples: int | None) -> list[dict]:
     _check_columns(dataset.column_names, source)
     count = len(dataset) if num_examples is None else min(num_examples, len(dataset))
-    return _rows(dataset.select(range(count)), source)
+    # As they are stored: a folder may have been saved with a format, such as tensors, or with some of its columns.
+    stored = dataset.select(range(count)).with_format("arrow")
+    return _rows(stored.iter(batch_size=_ROWS_AT_ONCE))
 
 
-def _rows(of_table: Iterable[dict], source: str | Path) -> list[dict]:
-    rows = enumerate(with_shared_contexts(of_table))
-    return rows_of(Question((index,), (row,)) for index, row in rows)
+def _rows(tables: Iterable[pyarrow.Table | pyarrow.RecordBatch]) -> list[dict]:
+    """Return the rows of parts of a table, so that only one part has a copy of a context for every question."""
+    of_source = enumerate(chain.from_iterable(table.to_pylist() for table in tables))
+    return rows_of(Question((index,), (row,)) for index, row in of_source)
 
 
 def _check_columns(found: Sequence[str], source: str | Path) -> None:

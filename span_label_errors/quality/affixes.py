@@ -1,8 +1,8 @@
 """What the data's own answers leave of a word outside: particles, prefixes and clitics that are written with it."""
 
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence, Set
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -19,7 +19,8 @@ class Affixes:
 
     They are learned from the answers themselves. What three different answers leave outside is an affix if fewer
     answers hold it, as the "에서" in "부산에서"; or if this is so among answers whose word is a word without it (of
-    "בית", "ב" is a part). What a slip leaves outside is no affix, because other answers hold such letters.
+    "בית", "ב" is a part). What is left out more rarely is an affix if three words have it in addition to another word,
+    and most cuts are of these kinds. What a slip leaves outside is no affix, because other answers hold such letters.
 
     Parameters
     ----------
@@ -109,11 +110,32 @@ def _left_out(edges: Sequence[_Edge], words: set[str], habit: float) -> frozense
             if rest in left:
                 held[rest][edge.answer] = inside
 
+    def num_known(answers: dict[str, str]) -> int:
+        return sum(inside in words for inside in answers.values())
+
     def is_habit(rest: str, counts: Callable[[str], bool]) -> bool:
         num_left, num_held = (sum(map(counts, answers[rest].values())) for answers in (left, held))
         return num_left >= habit and num_left > num_held
 
-    return frozenset(rest for rest in left if is_habit(rest, bool) or is_habit(rest, words.__contains__))
+    affixes = {rest for rest in left if is_habit(rest, bool) or is_habit(rest, words.__contains__)}
+    rare = _common_in_words(left.keys() - affixes, words, is_start=bool(edges) and edges[0].is_start)
+    rare = {rest for rest in rare if num_known(left[rest]) > num_known(held[rest])}
+    num_cut = {rest: len(answers) for rest, answers in left.items()}
+    num_alike = sum(num_cut[rest] for rest in affixes | rare)
+    is_usual = num_alike >= habit and 2 * num_alike > sum(num_cut.values())
+    return frozenset(affixes | rare if is_usual else affixes)
+
+
+def _common_in_words(rests: Set[str], words: set[str], *, is_start: bool) -> set[str]:
+    """Return the rests that three words have in addition to another word."""
+    num_words: Counter[str] = Counter()
+    for word in words if rests else ():
+        for at in range(1, len(word)):
+            rest, inside = _Edge(word, at, is_start, "").rest(at)
+            # What an apostrophe divides is no cut.
+            if rest in rests and inside in words and cuts_word(word, (at, at)):
+                num_words[rest] += 1
+    return {rest for rest, count in num_words.items() if count >= _HABIT}
 
 
 NO_AFFIXES = Affixes()

@@ -45,7 +45,7 @@ def apply_decisions(
     corrected_path: str | Path,
     changes_path: str | Path,
     *,
-    answers: str = "first",
+    answers: str | None = None,
     on_invalid: str = "drop",
     revision: str | None = None,
 ) -> list[Change]:
@@ -72,10 +72,11 @@ def apply_decisions(
         is there is replaced; it may not be the source.
     changes_path : str or Path
         A `.json` file: a list of objects with the fields of `Change`. As with the data set, it is replaced.
-    answers : {"first", "all"}
+    answers : {"first", "all"}, optional
         As for the run that was reviewed. With "first", several answers of a class are what annotators said about one:
         a correction takes the place of those, too, that overlap it, or that overlap or repeat what it replaces. With
-        "all" they are spans of their own, and it replaces only those that were under review.
+        "all" they are spans of their own, and it replaces only those that were under review. By default, answers with a
+        `label` are spans of their own.
     on_invalid : {"raise", "drop", "repair"}
         As for that run. With "repair", decisions about repaired examples apply to what was read. An example that is not
         changed stays as it is in the source.
@@ -92,7 +93,8 @@ def apply_decisions(
     ValueError, OSError
         If a path has another ending, is that of another file, or cannot be written; and what `load_squad` raises.
     """
-    check_answers(answers)
+    if answers is not None:
+        check_answers(answers)
     corrected_path, changes_path = Path(corrected_path), Path(changes_path)
     suffix = suffix_of(source)
     _check_paths(local_source(str(source)), suffix, corrected_path, changes_path)
@@ -200,12 +202,13 @@ def _change(example: dict, after: list[Answer]) -> Change:
 
 
 def _corrected_answers(
-    source: str, examples: list[dict], invalid: list[InvalidExample], decisions: Sequence[Decision], answers: str
+    source: str, examples: list[dict], invalid: list[InvalidExample], decisions: Sequence[Decision], answers: str | None
 ) -> dict[int, list[Answer]]:
     """Return the new answers of each example that changes, by its index."""
     index_of_id = {example["id"]: example_index for example_index, example in enumerate(examples)}
     invalid_of_id = {problem.id: problem for problem in invalid}
     classes = {answer.class_name for example in examples for answer in example["answers"]} or {None}
+    answers = answers or ("first" if None in classes else "all")
     of_example: dict[str, list[Decision]] = {}
     corrected, problems = {}, []
     for decision in decisions:

@@ -111,10 +111,10 @@ def _cover_the_rest(
     second and third letter of a Korean syllable belong to what is before them. At the end of a text there is only that.
     """
     num_open = np.cumsum(np.bincount(start, minlength=len(codes)) - np.bincount(end, minlength=len(codes)))
-    rest = np.flatnonzero((num_open == 0) & ~is_space)[:-1]  # without the character behind the last text
+    rest = np.flatnonzero((num_open == 0) & ~is_space)
+    rest = rest[_flags(codes[rest], _is_visible)]
     if not len(rest):
         return
-    rest = rest[_flags(codes[rest], _is_visible)]
     with_text = np.flatnonzero(start < end)
     starts, ends = start[with_text].tolist(), end[with_text].tolist()
     text_of = np.searchsorted(text_start, rest, side="right") - 1

@@ -257,6 +257,13 @@ def test_folder_with_answers_as_structures(answers, tmp_path):
     assert load_squad(tmp_path / "saved", 2).to_list() == expected[:2]
 
 
+def test_folder_is_read_as_it_is_stored_whatever_format_it_was_saved_with(tmp_path):
+    saved = Dataset.from_list(EXAMPLES)
+    saved.set_format("numpy", columns=["id", "answers"])
+    saved.save_to_disk(str(tmp_path / "saved"))
+    assert load_squad(tmp_path / "saved").to_list() == EXAMPLES
+
+
 # Names on the Hub
 
 

@@ -1,5 +1,7 @@
 """Contexts of which there is one object for all of their questions."""
 
+import json
+
 import pyarrow.parquet
 import pytest
 from conftest import make_example, twelve_examples
@@ -39,6 +41,19 @@ def test_data_set_is_as_from_a_list():
         assert found[1:4] == expected[1:4]
         assert found.select([3, 1]).to_list() == [examples[3], examples[1]]
         assert found.map(lambda row: {"length": len(row["context"])})["length"][3] == len(examples[3]["context"])
+
+
+def test_saved_data_sets_have_one_fingerprint_if_their_content_is_the_same(tmp_path):
+    def fingerprint(*contexts: str, question: str = "Which?") -> str:
+        rows = [make_example(str(row), context, question) for row, context in enumerate(contexts)]
+        to_dataset(rows, squad_features()).save_to_disk(tmp_path)
+        return json.loads((tmp_path / "state.json").read_text(encoding="utf-8"))["_fingerprint"]
+
+    assert fingerprint("Rome", "Oslo") == fingerprint("Ro" + "me", "Oslo")
+    others = [("Oslo", "Rome"), ("Rome", "Rome"), ("Rome",), ("RomeOslo", ""), ("Rome", "Oslo", "Oslo")]
+    found = [fingerprint("Rome", "Oslo"), fingerprint("Rome", "Oslo", question="Where?")]
+    found += [fingerprint(*contexts) for contexts in others]
+    assert len(set(found)) == len(found)
 
 
 @pytest.mark.parametrize("form", ["json", "jsonl", "parquet", "folder"])

@@ -8,7 +8,7 @@ from families import make_tokenizer
 
 from span_label_errors.cross_validation.out_of_fold import out_of_fold_predictions
 from span_label_errors.model.readability import UnreadableDataWarning, read_shares, warn_if_unreadable
-from span_label_errors.model.windows import tokenize_examples
+from span_label_errors.model.windows import QuestionCutWarning, tokenize_examples
 from spanbert import QA, QATrainer
 
 LABEL_MAP = {"O": 0, "ANS": 1}
@@ -81,12 +81,14 @@ def test_tokenizer_that_knows_all_bytes_reads_every_script():
     assert shares_of(make_tokenizer("eurobert"), examples)[:2] == (0, 0)
 
 
-def test_context_of_one_word_and_question_without_a_token_are_measured(tiny_tokenizer):
-    examples = [
-        {"id": "a", "context": "Ω", "question": "\u200b?"},
-        {"id": "b", "context": "Ω", "question": "\u200b \ufeff ."},
-    ]
-    assert shares_of(tiny_tokenizer, examples) == (1, 0, 0, 0)
+def test_question_is_measured_as_far_as_it_is_read(tiny_tokenizer):
+    """In a window of 10, a question has 3 tokens; the second question has none at all."""
+    questions = ["Ω ΩΩ the city is the capital", "\u200b"]
+    examples = [{"id": str(i), "context": "the city", "question": question} for i, question in enumerate(questions)]
+    with pytest.warns(QuestionCutWarning):
+        tokenized = tokenize_examples(tiny_tokenizer, examples, LABEL_MAP, max_length=10)
+    shares = read_shares(examples, tokenized, tiny_tokenizer.unk_token_id, LABEL_MAP)
+    assert shares == (0, 3 / 6, 0, 0)
 
 
 def test_warning_says_both_shares_and_what_would_read_the_data(tiny_tokenizer):
@@ -118,6 +120,22 @@ def test_run_warns_once_and_goes_on(num_splits, tiny_reader, tmp_path):
         folds = out_of_fold_predictions(examples, trainer, num_train_epochs=1, **options)
     assert [w.category for w in caught if issubclass(w.category, UnreadableDataWarning)] == [UnreadableDataWarning]
     assert len(folds.predictions) == 12
+
+
+def test_part_of_readable_data_that_one_fold_trains_on_is_not_warned_of(tiny_reader, tmp_path):
+    """One context in six is Greek: 9 % of all characters, a fifth of those that one fold trains on."""
+    examples = [{**example, "question": "Who?", "answers": None} for example in twelve_examples()]
+    for example in examples[:2]:
+        example["context"] = "Ω" * 30
+    trainer = QATrainer(QA(tiny_reader), 48, LABEL_MAP)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UnreadableDataWarning)
+        out_of_fold_predictions(
+            examples, trainer, num_splits=2, shuffle=False, folds_dir=tmp_path / "folds", log=lambda line: None,
+            n_jobs=1, num_train_epochs=1,
+        )  # fmt: skip
+    with pytest.warns(UnreadableDataWarning, match="(19|20|21)% of the characters of the contexts"):
+        QATrainer(trainer.qa, 48, LABEL_MAP).train(examples[:6], tmp_path / "model", 1)
 
 
 def test_run_that_can_be_read_does_not_warn(tiny_reader, tmp_path):

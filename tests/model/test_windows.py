@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from conftest import WORDS, cases, make_example
+from families import make_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 from text_strategies import window_sizes
@@ -175,6 +176,15 @@ def test_question_of_more_than_half_a_window_is_cut_and_counted(tiny_tokenizer):
     assert (long.num_question_tokens_cut, fits.num_question_tokens_cut) == (4, 0)
     (window,) = build_windows([long], Template.of(tiny_tokenizer), max_length=10, doc_stride=0)
     assert tiny_tokenizer.decode(window.input_ids) == "[CLS] who was the [SEP] in paris [SEP]"
+
+
+def test_question_has_half_of_what_the_special_tokens_of_the_model_leave():
+    """In a window of 9, RoBERTa's four special tokens leave 5, of which a question has 2; BERT's three leave it 3."""
+    example = make_example("a", "the city", "the capital the capital", "city")
+    for family, num_tokens in (("roberta", 2), ("bert", 3)):
+        with pytest.warns(QuestionCutWarning, match=f"longer than {num_tokens} tokens"):
+            (cut,) = tokenize_examples(make_tokenizer(family), [example], DEFAULT_LABEL_MAP, max_length=9)
+        assert len(cut.question.token_ids) == num_tokens
 
 
 def test_context_is_never_cut_and_its_labels_have_a_row_a_token(tiny_tokenizer):

@@ -15,6 +15,7 @@ def is_slip(affixes: Affixes, marked: str) -> bool:
 
 
 OTHERS = [f"this is [w{number}]" for number in range(40)]
+CLITICS = ["ba[Oslo] Oslo baLima Lima baBonn", "ba[Lima] x", "wa[Cairo] Cairo waLima waOslo Rome"]
 SUFFIX = ["at [Romeda] x", "at [Oslo]da", "at [Lima]da", "at [Cairo]da"]
 
 
@@ -31,6 +32,22 @@ SUFFIX = ["at [Romeda] x", "at [Oslo]da", "at [Lima]da", "at [Cairo]da"]
         # As many hold it, but what they would be without it is no word; what the others leave is.
         ([*OTHERS, *SUFFIX, "the [Bonda]", "the [Anda]", "Oslo Lima Cairo [x]"], set(), {"da"}),
         ([*OTHERS, *SUFFIX, "the [Bonda]", "Bon Rome Oslo Lima Cairo [x]", "the [Anda] An"], set(), set()),
+        # Rarer ones, of which most cuts are, and which other words begin with.
+        ([*OTHERS, *CLITICS, "baRome wOslo bonus waRome Bonn [x]"], {"ba", "wa"}, set()),
+        # Held as often.
+        ([*OTHERS, *CLITICS, "baRome waRome Bonn [x]", "[baOslo]", "[baLima]", "[baRome]"], set(), set()),
+        (
+            [*OTHERS, *SUFFIX, "[Rome]'s", "[Paris]'s", "Lima's Paris Rome Lima [x]"],
+            set(),
+            {"da"},
+        ),  # what is divided is no word
+        ([*OTHERS, *CLITICS[:2], "Bonn [x]"], set(), set()),  # two are no habit
+        ([*OTHERS, *CLITICS], set(), set()),  # two words of "ba"
+        (
+            [*OTHERS, *CLITICS, "baRome wOslo bonus waRome Bonn [x]", "R[om]e", "O[s]lo", "B[o]nn", "Li[m]a"],
+            set(),
+            set(),
+        ),
         ([*OTHERS, "in [19]00", "in [18]00", "in [17]00"], set(), set()),  # a part of a number is no affix
         ([*OTHERS, "[Rome]'s", "[Oslo]'s", "[Lima]'s"], set(), {"'s"}),  # a word is what candidates are made of
         ([*SUFFIX[1:], *[f"this is [w{number}]" for number in range(1000)]], set(), set()),  # fewer than one in 200

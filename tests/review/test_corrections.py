@@ -166,8 +166,10 @@ def test_spans_of_their_own_stay(tmp_path, paths):
 def test_answers_of_another_class_stay(tmp_path, paths):
     answers = [("Sorn", 28, "NAME"), ("river Sorn", 22, "PLACE"), ("river Sorn", 22, "NAME")]
     of_name = decision("a", ("Sorn", 28, "NAME"), Answer("works", 47, "NAME"))
-    corrected = correct_one(tmp_path, paths, answers, of_name, context=TOWN)
-    assert corrected == [("works", 47, "NAME"), ("river Sorn", 22, "PLACE")]
+    # With classes, answers are spans of their own unless the run says otherwise.
+    assert correct_one(tmp_path, paths, answers, of_name, context=TOWN) == [("works", 47, "NAME"), *answers[1:]]
+    apply_decisions(tmp_path / "s.jsonl", [of_name], *paths, answers="first")
+    assert answers_by_id(paths[0])["a"] == [("works", 47, "NAME"), ("river Sorn", 22, "PLACE")]
 
 
 # Classes

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer, normalizers
 from transformers import PreTrainedTokenizerFast
 
 from span_label_errors.spans.alignment import DEFAULT_LABEL_MAP, AnswerSpan, token_labels, tokenize_texts
+from span_label_errors.spans.offsets import surface_offsets
 
 BYTE_LEVEL = ("roberta", "modernbert", "eurobert", "roberta, NFKC")
 # The characters that ByteLevel writes bytes as.
@@ -132,6 +133,38 @@ def test_every_visible_character_can_be_an_answer(name, text):
 )  # fmt: skip
 def test_pieces_by_hand(name, text, expected):
     assert pieces(name, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "given", "expected"),
+    [
+        # A tilde that the tokenizer drops goes to the token behind it, if that begins there,
+        ("ab~cd", [(0, 2), (3, 5)], [(0, 2), (2, 5)]),
+        # else to the one before it, if that ends there,
+        ("ab~ cd", [(0, 2), (4, 6)], [(0, 3), (4, 6)]),
+        ("ab~~ cd", [(0, 2), (5, 7)], [(0, 4), (5, 7)]),
+        ("ab~~cd", [(0, 2), (4, 6)], [(0, 3), (3, 6)]),
+        # else to the one behind it,
+        ("ab ~ cd", [(0, 2), (5, 7)], [(0, 2), (3, 7)]),
+        ("~ cd", [(2, 4)], [(0, 4)]),
+        # and at the end to the last.
+        ("ab ~~ ~", [(0, 2)], [(0, 7)]),
+        # A vowel of Korean belongs to what is before it. Nothing covers what BERT and others drop: "\ufffd", controls.
+        ("\u1112\u1161\u1100", [(0, 1), (2, 3)], [(0, 2), (2, 3)]),
+        ("a\ufffdb \x00", [(0, 1), (2, 3)], [(0, 1), (2, 3)]),
+        # Of two tokens of one character, the first or last takes what is beside them.
+        ("~é~", [(1, 2), (1, 2)], [(0, 2), (1, 3)]),
+        # An empty range lies behind the token before it, and at the beginning of the text if there is none.
+        (" ab  cd", [(1, 1), (1, 3), (4, 4), (5, 7)], [(0, 0), (1, 3), (3, 3), (5, 7)]),
+        ("~", [(0, 0)], [(0, 0)]),
+    ],
+)
+def test_offsets_by_hand(text, given, expected):
+    """Between two other texts, which must not matter."""
+    texts, ranges = ["x~", text, "~y"], [(0, 1), *given, (1, 2)]
+    starts, ends = np.array(ranges).T
+    starts, ends = surface_offsets(texts, [1, len(given), 1], starts, ends, np.zeros(len(ranges), dtype=bool))
+    assert list(zip(starts.tolist(), ends.tolist(), strict=True)) == [(0, 2), *expected, (0, 2)]
 
 
 def test_token_between_two_others_that_stands_for_no_text_is_never_labelled():
