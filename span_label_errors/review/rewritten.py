@@ -22,6 +22,7 @@ _NUMBER = re.compile(
 _GROUPS = re.compile(r"\d{1,3}([.,'’\s])(?:\d{2,3}\1)*\d{3}")
 _TIME = re.compile(r"(\d{1,3}):(\d{1,2})(?::(\d{2}))?\s?(?:([ap])\.?m\.?)?", re.IGNORECASE)
 _MIDNIGHT = re.compile(r"[T\s]0?0:00(:00)?$")
+_ERROR = re.compile(r"#+|#N/A|#[A-Z0/]+[!?]")  # what a cell shows that is too narrow, or no formula
 _DATE = re.compile(r"(?:\d+|[^\W\d_]+)(?:[-/.,\s]+(?:\d+|[^\W\d_]+)){1,2}\.?")
 _MONTHS = "january february march april may june july august september october november december".split()
 # Digits that a spreadsheet keeps of a number: it shows 1.23E+16 with three, and plain ones with at least nine.
@@ -138,10 +139,10 @@ def _rewritten_spans(cell: str, context: str) -> list[tuple[int, int]]:
 
 
 def may_be_rewritten(text: str) -> bool:
-    """Return whether a text looks like a number, a date, a time or a truth value, which spreadsheets rewrite."""
+    """Return whether a text looks like a number, a date, a time or a truth value, or like a spreadsheet's error."""
     if any(character.isdigit() for character in text) and not any(character.isalpha() for character in text):
         return True
-    return bool(_numbers(text) or _dates(text) or _time(text) or _truth(text))
+    return bool(_numbers(text) or _dates(text) or _time(text) or _truth(text) or _ERROR.fullmatch(text))
 
 
 def is_rewritten(text: str, cell: str) -> bool:

@@ -100,18 +100,24 @@ def _decisions_of_row(cells: dict[str, str]) -> list[Decision]:
         correct = given
     else:
         correct = (Answer(correct_text, correct_start),)
-    index = cells.get("index", "").strip()
-    return [Decision(cells["id"], given, correct, int(index) if re.fullmatch("[0-9]{1,15}", index) else None)]
+    return [Decision(cells["id"], given, correct, _whole_number(cells.get("index", "")))]
 
 
 def _offset_of_cell(cells: dict[str, str], name: str) -> int | None:
     cell = cells.get(name, "").strip()
     if not cell:
         return None
+    found = _whole_number(cell)
+    if found is None:
+        raise ValueError(f"expected a whole number in {name}, found {cell!r}")
+    return found
+
+
+def _whole_number(cell: str) -> int | None:
+    """Return the number of a cell, however a spreadsheet shows it; None if it is no whole one."""
     # Formatted as a number, 1234 is saved as 1,234 or 1.234.
-    if re.fullmatch(r"[0-9]{1,3}([.,'’\s][0-9]{3})+", cell):
+    if re.fullmatch(r"[0-9]{1,3}([.,'’\s][0-9]{3})+", cell.strip()):
         return int(re.sub(r"\D", "", cell))
     # A column with empty cells becomes one of fractions in many tools: 7 is saved as 7.0.
-    if not re.fullmatch(r"[0-9]+([.,]0+)?", cell):
-        raise ValueError(f"expected a whole number in {name}, found {cell!r}")
-    return int(re.split("[.,]", cell)[0])
+    found = re.fullmatch(r"([0-9]+)([.,]0+)?", cell.strip())
+    return int(found[1]) if found else None

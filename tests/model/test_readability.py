@@ -135,7 +135,7 @@ def test_part_of_readable_data_that_one_fold_trains_on_is_not_warned_of(tiny_rea
             n_jobs=1, num_train_epochs=1,
         )  # fmt: skip
     with pytest.warns(UnreadableDataWarning, match="(19|20|21)% of the characters of the contexts"):
-        trainer.train(examples[:6], tmp_path / "model", 1)
+        QATrainer(trainer.qa, 48, LABEL_MAP).train(examples[:6], tmp_path / "model", 1)
 
 
 def test_run_that_can_be_read_does_not_warn(tiny_reader, tmp_path):

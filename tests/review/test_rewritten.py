@@ -66,8 +66,8 @@ def test_cell_is_no_form_of_the_text(text, cell):
 
 
 def test_texts_that_spreadsheets_leave_alone():
-    rewritten = ["7,102", "007", "1-5", "May 2", "10:30", "true", "50%", "1E5", "(5)", "1/2/3/4"]
-    left_alone = ["Zürich", "", "C4", "May", "5 km", "may 2 be"]
+    rewritten = ["7,102", "007", "1-5", "May 2", "10:30", "true", "50%", "1E5", "(5)", "1/2/3/4", "#####", "#N/A"]
+    left_alone = ["#1b", "C#", "Zürich", "", "C4", "May", "5 km", "may 2 be"]
     assert [text for text in [*rewritten, *left_alone] if may_be_rewritten(text)] == rewritten
 
 
@@ -157,6 +157,10 @@ def test_what_a_spreadsheet_rewrote_is_applied_or_refused(tmp_path, given, cells
             r"expected the correct answer '99' in the context, found it nowhere; copy it from the context, unless a "
             r"spreadsheet has rewritten it \(import the column as text\)",
         ),
+        # A narrow column, and a text that was run as a formula.
+        ("lost", "q-1;#NAME?;20;1714;", "at 20; the data has changed since, or a spreadsheet has rewritten it"),
+        ("1714", "q-1;1714;3;########;", "copy it from the context, unless a spreadsheet has rewritten it"),
+        ("1714", "########;1714;3;007;", "is it another data set, or a spreadsheet has rewritten it"),
         ("1714", "1. Mai;1714;3;007;", "'1. Mai': expected the id of one of the 1 examples; is it another data set?"),
         ("1714", "5-Jan;1714;3;007;", r"data set, or a spreadsheet has rewritten it \(import the column as text\)\?"),
     ],

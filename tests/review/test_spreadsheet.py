@@ -142,8 +142,8 @@ def test_what_is_filled_in_is_a_decision(tmp_path, delimiter):
     [("1234", 1234), ("1,234", 1234), ("1.000", 1000), ("12 345", 12345), ("7.0", 7), ("7,00", 7)],
 )
 def test_offset_is_read_however_a_spreadsheet_shows_numbers(tmp_path, cell, char_start):
-    rows = [HEADER.replace(",", ";") + ";index", f"1;a;He;{cell};It;{cell};3"]
-    expected = Decision("a", (Answer("He", char_start),), (Answer("It", char_start),), example_index=3)
+    rows = [HEADER.replace(",", ";") + ";index", f"1;a;He;{cell};It;{cell};{cell}"]
+    expected = Decision("a", (Answer("He", char_start),), (Answer("It", char_start),), example_index=char_start)
     assert read_csv(tmp_path, "\n".join(rows)) == [expected]
 
 
