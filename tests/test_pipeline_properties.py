@@ -290,14 +290,20 @@ def test_written_outputs_come_back(made, parameters, folds):
     assert (record["label_map"], list(record["label_map"])) == (label_map, list(label_map))
     assert record["num_examples"] == len(rows)
     given_spans = [slow_spans(example["answers"], classes, "first") for example in rows]
-    expected = {
-        **{column: [example[column] for example in rows] for column in ("id", "title", "question", "context")},
-        "given_answer": [
+    other_spans = [
+        [span for span in dict.fromkeys(slow_spans(example["answers"], classes, "all")) if span not in given]
+        for example, given in zip(rows, given_spans, strict=True)
+    ]
+    columns = {"given": given_spans, **({"other": other_spans} if any(other_spans) else {})}
+    expected = {column: [example[column] for example in rows] for column in ("id", "title", "question", "context")}
+    for kind, spans_of_rows in columns.items():
+        expected[f"{kind}_answer"] = [
             [example["context"][start:end] for _, start, end in spans]
-            for example, spans in zip(rows, given_spans, strict=True)
-        ],
-        "given_start": [[start for _, start, _ in spans] for spans in given_spans],
-        "given_label": [[name for name, _, _ in spans] for spans in given_spans],
+            for example, spans in zip(rows, spans_of_rows, strict=True)
+        ]
+        expected[f"{kind}_start"] = [[start for _, start, _ in spans] for spans in spans_of_rows]
+        expected[f"{kind}_label"] = [[name for name, _, _ in spans] for spans in spans_of_rows]
+    expected |= {
         "fold": folds[: len(rows)],
         "tokens": [prediction.tokens for prediction in predictions],
         "char_start": [prediction.char_start.tolist() for prediction in predictions],
