@@ -24,8 +24,6 @@ class Template:
     before: tuple[int, ...]
     between: tuple[int, ...]
     behind: tuple[int, ...]
-    before_single: tuple[int, ...]  # in front of a context without a question
-    behind_single: tuple[int, ...]
     padding_id: int = 0  # any will do: what is padded is masked
 
     @property
@@ -35,12 +33,11 @@ class Template:
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerFast) -> "Template":
-        """Read the template off what a tokenizer makes of a pair of texts, and of one.
+        """Read the template off what a tokenizer makes of a pair of texts.
 
         Raises ValueError if it puts nothing between two texts, and has no token that could stand there.
         """
-        before, between, behind = _special_parts(tokenizer, "a", "a")
-        before_single, behind_single = _special_parts(tokenizer, "a")
+        before, between, behind = _special_parts(tokenizer)
         if not between:
             separators = (tokenizer.sep_token_id, tokenizer.eos_token_id)
             between = tuple(token_id for token_id in separators if token_id is not None)[:1]
@@ -50,13 +47,13 @@ class Template:
                     f"{type(tokenizer).__name__} with neither; take the checkpoint of an encoder"
                 )
         padding_id = 0 if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-        return cls(before, between, behind, before_single, behind_single, padding_id)
+        return cls(before, between, behind, padding_id)
 
 
-def _special_parts(tokenizer: PreTrainedTokenizerFast, *texts: str) -> list[tuple[int, ...]]:
-    """Return the ids of the special tokens before, between and behind texts."""
-    encoded = tokenizer(*texts)
-    parts: list[list[int]] = [[] for _ in range(len(texts) + 1)]
+def _special_parts(tokenizer: PreTrainedTokenizerFast) -> list[tuple[int, ...]]:
+    """Return the ids of the special tokens before, between and behind two texts."""
+    encoded = tokenizer("a", "a")
+    parts: list[list[int]] = [[], [], []]
     num_begun = 0
     for token_id, text_index in zip(encoded["input_ids"], encoded.sequence_ids(0), strict=True):
         if text_index is None:

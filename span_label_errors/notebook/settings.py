@@ -26,9 +26,9 @@ from span_label_errors.cross_validation.pool import FoldPool
 from span_label_errors.cross_validation.splits import GROUP_BY, check_num_splits
 from span_label_errors.data.hub import local_path
 from span_label_errors.data.messages import describe
-from span_label_errors.data.rewrite import suffix_of
 from span_label_errors.data.sources import DEMO_ERRORS_PATH, DEMO_SOURCE, FILE_SUFFIXES, read_known_errors
 from span_label_errors.data.squad import ON_INVALID
+from span_label_errors.data.write import suffix_of
 from span_label_errors.files import check_writable, clone_root, project_root
 from span_label_errors.model.checkpoints import EMBEDDED
 from span_label_errors.model.qa import PRECISIONS, QA

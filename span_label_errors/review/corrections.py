@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from span_label_errors.data.answer_forms import NewAnswer
 from span_label_errors.data.examples import COLUMNS
-from span_label_errors.data.rewrite import suffix_of, write_with_answers
 from span_label_errors.data.sources import FILE_SUFFIXES, JSON_SUFFIXES, local_source
 from span_label_errors.data.squad import (
     CheckedExamples,
@@ -21,6 +20,7 @@ from span_label_errors.data.squad import (
     check_on_invalid,
     check_source,
 )
+from span_label_errors.data.write import suffix_of, write_with_answers
 from span_label_errors.files import check_writable, partial_folder, replace_folder, write_file
 from span_label_errors.review.answers import Answer, Decision, answer_entry, same_answer
 from span_label_errors.review.decided import shown, with_decision

@@ -44,8 +44,8 @@ def change_json(file: Path, **changes) -> None:
 def test_template_by_hand(family, before, between, behind):
     tokenizer = make_tokenizer(family)
     template = Template.of(tokenizer)
-    parts = (template.before, template.between, template.behind, template.before_single, template.behind_single)
-    assert [tokenizer.convert_ids_to_tokens(part) for part in parts] == [before, between, behind, before, behind]
+    parts = (template.before, template.between, template.behind)
+    assert [tokenizer.convert_ids_to_tokens(part) for part in parts] == [before, between, behind]
     assert template.num_special_tokens == len(before) + len(between) + len(behind)
     assert template.padding_id == tokenizer.pad_token_id
 
@@ -57,7 +57,6 @@ def test_template_around_texts_is_what_the_tokenizer_itself_makes_of_them(family
     question, context = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in (QUESTION, CONTEXT))
     pair = [*template.before, *question, *template.between, *context, *template.behind]
     assert pair == tokenizer(QUESTION, CONTEXT)["input_ids"]
-    assert [*template.before_single, *context, *template.behind_single] == tokenizer(CONTEXT)["input_ids"]
 
 
 def bare_tokenizer(**special) -> PreTrainedTokenizerFast:
@@ -72,7 +71,7 @@ def bare_tokenizer(**special) -> PreTrainedTokenizerFast:
     [({"sep_token": "[SEP]"}, 2), ({"eos_token": "</s>"}, 1), ({"sep_token": "[SEP]", "eos_token": "</s>"}, 2)],
 )
 def test_two_texts_are_separated_where_the_tokenizer_does_not(special, between):
-    assert Template.of(bare_tokenizer(**special)) == Template((), (between,), (), (), (), 0)
+    assert Template.of(bare_tokenizer(**special)) == Template((), (between,), (), 0)
 
 
 def test_tokenizer_that_cannot_separate_two_texts_is_refused():

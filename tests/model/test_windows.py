@@ -24,7 +24,7 @@ from span_label_errors.model.windows import (
 from span_label_errors.spans.alignment import DEFAULT_LABEL_MAP, TokenizedText
 
 CLS, SEP, PAD = 101, 102, 7
-BERT = Template((CLS,), (SEP,), (SEP,), (CLS,), (SEP,), PAD)
+BERT = Template((CLS,), (SEP,), (SEP,), PAD)
 WHOLE_WORDS = [word for word in WORDS if word.isalpha()]
 PROPERTY = cases(200)
 

@@ -8,8 +8,8 @@ import pytest
 from conftest import make_example
 from datasets import Dataset, Features, List, Value, load_from_disk
 
-from span_label_errors.data.rewrite import suffix_of, write_with_answers
 from span_label_errors.data.squad import load_squad
+from span_label_errors.data.write import suffix_of, write_with_answers
 
 CONTEXT = "He wrote Ulysses in 1922. It came out in 1922."
 IT, HE = {"text": "It", "answer_start": 26}, {"text": "He", "answer_start": 0}
