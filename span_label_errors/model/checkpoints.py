@@ -22,6 +22,7 @@ from span_label_errors.model.encoders import (
     has_segments,
     layers_of,
     max_positions,
+    num_layers_of,
 )
 
 EMBEDDED_READER, EMBEDDED_BACKBONE = "embedded", "embedded-backbone"
@@ -105,12 +106,11 @@ def _resolve_model(path: Path, name: str) -> Checkpoint:
     config = encoder_config(config_file, content)
     architectures = config.architectures if isinstance(config.architectures, list) else []
     num_tensors = len(_tensor_names(weight_files(path)))
-    num_layers = getattr(config, "num_hidden_groups", None) or config.num_hidden_layers
-    if num_layers > num_tensors:
+    if num_layers_of(config) > num_tensors:
         # Before so many are made: it would take hours.
         raise ValueError(
-            f"{path}: expected weights of {num_layers} layers, as config.json says, found {num_tensors} tensors; "
-            "take both from the same checkpoint"
+            f"{path}: expected weights of {num_layers_of(config)} layers, as config.json says, found {num_tensors} "
+            "tensors; take both from the same checkpoint"
         )
     encoder = encoder_without_weights(config_file, config)
     _check_vocabulary_file(path, name, config.model_type)

@@ -118,17 +118,19 @@ def encoder_without_weights(file: Path, config: PreTrainedConfig) -> PreTrainedM
         ) from error
 
 
+def num_layers_of(config: PreTrainedConfig) -> int:
+    """Return how many layers a configuration says there are; ALBERT uses each of its groups several times as one."""
+    return getattr(config, "num_hidden_groups", None) or config.num_hidden_layers
+
+
 def layers_of(encoder: PreTrainedModel) -> nn.ModuleList:
     """Return the layers from the lowest up; none if it is not known which modules they are.
 
-    They are the one list of modules that is not part of another, and as long as the configuration says. ALBERT uses
-    each of its groups several times: they are its layers here.
+    They are the one list of modules that is not part of another, and as long as the configuration says.
     """
-    config = encoder.config
-    num_layers = getattr(config, "num_hidden_groups", None) or getattr(config, "num_hidden_layers", None)
     lists = {name: module for name, module in encoder.named_modules() if isinstance(module, nn.ModuleList)}
     outermost = [module for name, module in lists.items() if not any(name.startswith(f"{other}.") for other in lists)]
-    found = [module for module in outermost if len(module) == num_layers]
+    found = [module for module in outermost if len(module) == num_layers_of(encoder.config)]
     return found[0] if len(found) == 1 else nn.ModuleList()
 
 
