@@ -36,7 +36,7 @@ _BEGINNING = re.compile(
     re.IGNORECASE,
 )
 # How many places of a text are looked for, and named in a message.
-_MAX_PLACES, _PLACES_SHOWN = 1000, 10
+MAX_PLACES, PLACES_SHOWN = 1000, 10
 
 
 def as_in_data(decision: Decision, index_of: Mapping[str, int], example_at: Callable[[int], dict]) -> Decision:
@@ -88,7 +88,7 @@ def _as_in_context(correct: Answer, given: tuple[Answer, ...], context: str, is_
         return correct
     rewritten = [span for span in _rewritten_spans(text, context) if char_start in (None, span[0])]
     if char_start is None and may_be_rewritten(text):
-        literal = list(itertools.islice(occurrences(text, context), _MAX_PLACES))
+        literal = list(itertools.islice(occurrences(text, context), MAX_PLACES))
         whole = [at for at in literal if not _cuts_number(text, at, context)]
         if (rewritten and whole) or (literal and not rewritten and not whole):
             found = {**dict.fromkeys(whole or literal, text), **{start: context[start:end] for start, end in rewritten}}
@@ -105,7 +105,7 @@ def _as_in_context(correct: Answer, given: tuple[Answer, ...], context: str, is_
 
 
 def _unclear(text: str, found: dict[int, str]) -> ValueError:
-    places = ", ".join(f"{there!r} at {at}" for at, there in list(found.items())[:_PLACES_SHOWN])
+    places = ", ".join(f"{there!r} at {at}" for at, there in list(found.items())[:PLACES_SHOWN])
     return ValueError(
         f"expected one place of the correct answer {text!r}, as it is or before a spreadsheet rewrote it, found "
         f"{places}; fill in correct_start"
