@@ -44,7 +44,7 @@ def load_from_hub(name: str, revision: str | None, instead: str) -> Dataset:
         try:
             return _load(repository, *named, revision)
         except ConnectionError:
-            raise  # what else could be meant is asked of the Hub, too, after retries that take half a minute
+            raise  # then the Hub will not say either which names there are
         except Exception as error:
             # What the library raises for an unknown configuration or split has no common type.
             meant = _meant(repository, configuration, split, revision, shorten(str(error), 300))

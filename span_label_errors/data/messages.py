@@ -35,6 +35,15 @@ def code_point(text: str, offset: int) -> str:
     return f"U+{ord(text[offset]):04X} {unicodedata.name(text[offset], 'without a name')}"
 
 
+def is_unicode(text: str) -> bool:
+    """Return whether a text can be written: half of a surrogate pair cannot."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def unicode_form(text: str) -> str:
     """Return which Unicode form a text has, "NFC", "NFD" or "neither"; "NFC" if both."""
     return next((form for form in ("NFC", "NFD") if unicodedata.is_normalized(form, text)), "neither")

@@ -135,7 +135,15 @@ def _rewritten_spans(cell: str, context: str) -> list[tuple[int, int]]:
             text = context[start:end]
             left = start + len(text) - len(text.lstrip(_MARGIN))
             spans.add((left, max(left, end - len(text) + len(text.rstrip(_MARGIN)))))
-    return sorted(span for span in spans if context[slice(*span)] != cell and _reads_as(context[slice(*span)], cell))
+    found = {span for span in spans if context[slice(*span)] != cell and _reads_as(context[slice(*span)], cell)}
+    # "5 May" within "5 May 1905" is no place of its own.
+    literal = itertools.islice(occurrences(cell, context), _MAX_PLACES)
+    around = found | {(start, start + len(cell)) for start in literal}
+    return sorted(
+        (start, end)
+        for start, end in found
+        if not any(first <= start and end <= last and (first, last) != (start, end) for first, last in around)
+    )
 
 
 def may_be_rewritten(text: str) -> bool:
