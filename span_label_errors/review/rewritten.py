@@ -137,7 +137,7 @@ def _rewritten_spans(cell: str, context: str) -> list[tuple[int, int]]:
             spans.add((left, max(left, end - len(text) + len(text.rstrip(_MARGIN)))))
     found = {span for span in spans if context[slice(*span)] != cell and _reads_as(context[slice(*span)], cell)}
     # "5 May" within "5 May 1905" is no place of its own.
-    literal = itertools.islice(occurrences(cell, context), _MAX_PLACES)
+    literal = itertools.islice(occurrences(cell, context), MAX_PLACES)
     around = found | {(start, start + len(cell)) for start in literal}
     return sorted(
         (start, end)
