@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 
 import pandas as pd
 
+from span_label_errors.data.places import certain_place
 from span_label_errors.results.read import span_classes_of
 from span_label_errors.review.answers import Answer, Decision, same_answer
 from span_label_errors.review.marks import answers_of_row
@@ -155,6 +156,8 @@ def _located(answer: Answer, replaced: list[Answer], context: str, classes: Coll
         char_start = unique[0]
     if char_start is None or char_start < 0 or not text or not context.startswith(text, char_start):
         place = "in the context" if char_start is None else f"at offset {char_start}"
+        if text and not starts and (like := certain_place(text, char_start, context)):
+            places += f" ({like.reason}, at {like.char_start})"
         is_rewritten = may_be_rewritten(text) and not starts
         advice = "copy it from the context" + f", unless {REWRITTEN}" * is_rewritten
         raise ValueError(f"expected the correct answer {text!r} {place}, found it {places}; {advice}")

@@ -97,7 +97,7 @@ def _decisions_of_row(cells: dict[str, str]) -> list[Decision]:
             f"expected given_answer and given_start as they were written, found {given_text!r} and {given_start}"
         )
     given = (Answer(given_text, given_start),) if given_text else ()
-    if correct_text == NO_ANSWER:
+    if correct_text.lower() == NO_ANSWER:  # spreadsheets like to begin a cell with a capital
         correct = ()
     elif cells["correct_answer"] == given_text and correct_start in (None, given_start):
         correct = given

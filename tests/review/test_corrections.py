@@ -201,6 +201,13 @@ def test_fulfilled_decision_gives_way_to_a_new_one(tmp_path, paths):
 # What is refused
 
 
+def test_correct_answer_that_looks_like_the_contexts_is_told_from_it(tmp_path, paths):
+    source = write_jsonl(tmp_path / "s.jsonl", make_example("a", "He left the Cafe\u0301.", "Who?", "He"))
+    told = r"found it nowhere \(only its Unicode form differs, and it is nowhere else, at 12\); copy it"
+    with pytest.raises(RefusedDecisionsError, match=told):
+        apply_decisions(source, [decision("a", ("He", 0), "Caf\u00e9")], *paths)
+
+
 def test_all_refused_decisions_are_named_and_nothing_is_written(tmp_path, paths):
     names = ("a", "b", "c", "d", "e", "f<&\n", "g")
     examples = [*(make_example(name, CONTEXT, "When?", "He") for name in names), make_example("h", CONTEXT, "When?")]

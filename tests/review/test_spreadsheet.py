@@ -137,6 +137,10 @@ def test_what_is_filled_in_is_a_decision(tmp_path, delimiter):
     ]
 
 
+def test_no_answer_with_a_capital(tmp_path):
+    assert read_csv(tmp_path, f"{HEADER}\n1,a,He,0,[No answer],\n") == [Decision("a", (Answer("He", 0),), ())]
+
+
 def test_last_cells_that_excel_leaves_out_are_empty(tmp_path):
     he = (Answer("He", 0),)
     assert read_csv(tmp_path, f"{HEADER}\n1,a,He,0,It\n2,b,He,0\n") == [Decision("a", he, (Answer("It"),))]
