@@ -155,6 +155,30 @@ def test_given_answer_is_underlined_and_a_suggestion_shaded():
     assert marks == [("in ", True, False), ("Rome", True, True), ("Paris", True, False), ("Oslo", False, True)]
 
 
+def test_answers_of_other_annotators_stand_below():
+    table = pd.DataFrame(
+        {"context": ["It was in Rome."] * 2, "other_answer": [["Rome", "in Rome", "in Rome"], []],
+         "other_start": [[10, 7, 7], []], "other_label": [["ANS"] * 3, []]}
+    )  # fmt: skip
+    issues = issues_of(*[{"label_quality": 0.25, "given_answer": "Rome", "given_start": 10}] * 2)
+    shown = ShownContext(f"<all>{show_answers(issues, table).data}</all>")
+    assert shown.paragraphs[2::3] == [
+        "label quality 0.250; given: Rome; other annotators: Rome; in Rome", "label quality 0.250; given: Rome"
+    ]  # fmt: skip
+
+
+def test_right_to_left_text_leaves_the_direction_of_the_captions():
+    """Else a browser shows "given" at the right of an Arabic answer, and "label quality" at its left."""
+    issues = issues_of(
+        {"label_quality": 0.5, "question": "أين؟", "given_answer": "روما", "given_start": 5, "suggested_answer": "كان",
+         "suggested_start": 0, "suggestion_confidence": 0.6, "reason": "probably too long"}
+    )  # fmt: skip
+    panel = ElementTree.fromstring(show_answers(issues, pd.DataFrame({"context": ["كان، روما"]})).data)
+    assert "dir" not in panel.attrib
+    assert [paragraph.get("dir") for paragraph in panel.iter("p")] == ["auto", "auto", "ltr", "ltr"]
+    assert [answer.text for answer in panel.iter("bdi")] == ["روما", "كان"]
+
+
 def test_worst_answers_are_a_table_by_rank():
     issues = issues_of(
         {"label_quality": 0.25, "given_answer": "Paris", "given_start": 10, "suggested_answer": "[no answer]"},
@@ -187,7 +211,7 @@ def test_hostile_answers_are_shown_and_not_run():
     shown = ShownContext(show_answers(issues, pd.DataFrame({"context": [f"a {HOSTILE}"]})).data)
     assert shown.paragraphs[:2] == [f"1. {HOSTILE}", f"a {HOSTILE}"]
     assert shown.paragraphs[3] == f"Why: {HOSTILE} ({HOSTILE})"
-    assert set(shown.tags) == {"div", "p", "b", "span"}
+    assert set(shown.tags) == {"div", "p", "b", "span", "bdi"}
 
 
 def test_rankings_are_compared_by_their_worst_tenth_and_their_order():
