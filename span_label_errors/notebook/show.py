@@ -20,7 +20,7 @@ _CONTROL_SIGNS = {
     **dict.fromkeys(range(0x80, 0xA0), 0xFFFD),
 }
 _GIVEN, _SUGGESTED = "border-bottom:3px solid #1558d6", "background:rgba(255,140,0,0.5)"
-# Characters that are shown before the first mark, and behind the last.
+# Characters of a long context that are shown before and behind what is marked.
 _AROUND_MARKS = 1000
 
 
@@ -42,7 +42,8 @@ def show_context(
 ) -> HTML:
     """Show a context shaded by a class's probabilities, the labelled tokens underlined.
 
-    The highest probability has the full shade, so that contexts of a hesitant model can be read as well.
+    The highest probability has the full shade, so that contexts of a hesitant model can be read as well. Of a long
+    context, only what stands around the labelled tokens and the likeliest one is shown.
 
     Parameters
     ----------
@@ -58,20 +59,37 @@ def show_context(
     tokens = prediction.context_only()
     probs = tokens.pred_probs[:, column]
     highest = float(probs.max())
-    pieces, char_end = [], 0
-    for start, end, prob, labelled in zip(
-        tokens.char_start, tokens.char_end, probs, tokens.labels[:, column], strict=True
+    pieces, char_end, is_near = [], 0, True
+    for start, end, prob, labelled, stays in zip(
+        tokens.char_start, tokens.char_end, probs, tokens.labels[:, column], _near_marks(tokens, column), strict=True
     ):
+        if not stays:
+            pieces += [" … "] * is_near
+            char_end, is_near = max(end, char_end), False
+            continue
         # Several tokens can share a character (a decomposed one); its text is shown once.
         start = max(start, char_end)
-        pieces.append(html.escape(context[char_end:start]))
+        pieces.append(html.escape(context[char_end:start]) if is_near else "")
         style = f"background:rgba(255,140,0,{prob / highest if highest else 0:.3f})"
         style += f";{_GIVEN}" if labelled else ""
         pieces.append(f'<span style="{style}" title="P = {prob:.3f}">{html.escape(context[start:end])}</span>')
-        char_end = max(end, char_end)
-    pieces.append(html.escape(context[char_end:]))
+        char_end, is_near = max(end, char_end), True
+    pieces.append(html.escape(context[char_end:]) if is_near else "")
     scale = f"shade: P(token belongs to the answer), full at {highest:.2f}; {title}"
     return HTML(_panel(question, "".join(pieces), html.escape(scale)))
+
+
+def _near_marks(tokens: "SpanPrediction", column: int) -> np.ndarray:
+    """Return which tokens stand near a labelled one or the likeliest one, of shape (tokens,)."""
+    is_mark = tokens.labels[:, column] > 0
+    is_mark[tokens.pred_probs[:, column].argmax()] = True
+    starts, ends = tokens.char_start[is_mark], tokens.char_end[is_mark]
+    # The marks are in the order of the text: the last one before a token, and the first one behind it.
+    before = np.searchsorted(starts, tokens.char_start, side="right") - 1
+    distance_before = np.where(before >= 0, tokens.char_start - ends[before], _AROUND_MARKS + 1)
+    behind = np.minimum(before + 1, len(starts) - 1)
+    distance_behind = np.where(before + 1 < len(starts), starts[behind] - tokens.char_end, _AROUND_MARKS + 1)
+    return np.minimum(distance_before, distance_behind) <= _AROUND_MARKS
 
 
 def how_many_wrong(estimated_wrong: float | None, num_examples: int) -> str:

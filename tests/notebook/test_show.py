@@ -79,6 +79,20 @@ def test_context_without_any_probability_is_not_shaded():
     assert [shade_of(style) for _, style, _ in shown.spans] == [0.0, 0.0]
 
 
+def test_long_context_is_cut_around_labels_and_the_likeliest_token():
+    words = ["far"] * 1000 + ["Rome"] + ["between"] * 1000 + ["Oslo"] + ["away"] * 1000
+    probs, labels = np.zeros(3002), np.zeros(3002, dtype=int)
+    probs[2001], labels[1000] = 0.5, 1
+    context = " ".join(words)
+    prediction = predict(context, [1 - probs, probs], [1 - labels, labels])
+    shown = ShownContext(show_context(prediction, context, "Where?", column=1).data)
+    # 1,000 characters on each side: 250 of "far ", 125 of " between", 200 of " away", whose first has no word before it.
+    near = ["far"] * 250 + ["Rome"] + ["between"] * 250 + ["Oslo"] + ["away"] * 200
+    assert [text for text, _, _ in shown.spans] == near
+    one, other, three = (" ".join(part) for part in (near[:376], near[376:502], near[502:]))
+    assert shown.paragraphs[1] == f" … {one} … {other} {three} … "
+
+
 def test_question_tokens_of_a_prediction_are_not_shown():
     example = make_example("1", "It was Rome", "Where?", "Rome")
     shown = ShownContext(show_context(predicted(example, ["Rome"]), "It was Rome", "Where?", 1).data)
