@@ -86,7 +86,7 @@ def test_long_context_is_cut_around_labels_and_the_likeliest_token():
     context = " ".join(words)
     prediction = predict(context, [1 - probs, probs], [1 - labels, labels])
     shown = ShownContext(show_context(prediction, context, "Where?", column=1).data)
-    # 1,000 characters on each side: 250 of "far ", 125 of " between", 200 of " away", whose first has no word before it.
+    # 1,000 characters on each side: 250 of "far ", twice 125 of " between", 200 of " away".
     near = ["far"] * 250 + ["Rome"] + ["between"] * 250 + ["Oslo"] + ["away"] * 200
     assert [text for text, _, _ in shown.spans] == near
     one, other, three = (" ".join(part) for part in (near[:376], near[376:502], near[502:]))
