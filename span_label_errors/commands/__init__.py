@@ -1,1 +1,1 @@
-"""The commands of `span-label-errors`, a module each: `audit`, `fold` and `notebooks`."""
+"""The commands of `span-label-errors`, a module each: `audit`, `fold`, `reader` and `notebooks`."""

@@ -9,6 +9,7 @@ from span_label_errors.data.messages import (
     code_point,
     describe,
     first_difference,
+    is_unicode,
     shorten,
     shorten_around,
     shown_names,
@@ -47,7 +48,7 @@ def problem_of_example(row: object, required: Sequence[str] = COLUMNS) -> tuple[
             return f"{name!r} to be a string", describe(row[name])
         if name != "title" and not row[name].strip():
             return f"a {name!r} that is not empty", describe(row[name])
-        if not _is_unicode(row[name]):
+        if not is_unicode(row[name]):
             return f"{name!r} to be Unicode text", f"half of a surrogate pair in {describe(row[name])}"
     if row.get("answers") is None and "answers" not in required:
         return None
@@ -86,17 +87,9 @@ def problem_of_answer(
         return "an integer 'answer_start'", describe(char_start) + hint
     if char_start < 0 or not context.startswith(text, char_start):
         return _wrong_place(text, char_start, context)
-    if with_label and (not isinstance(label, str) or not _is_unicode(label)):
+    if with_label and (not isinstance(label, str) or not is_unicode(label)):
         return "the name of a span class in 'answers.label'", describe(label)
     return None
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _wrong_place(text: str, char_start: int, context: str) -> tuple[str, str]:

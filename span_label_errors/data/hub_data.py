@@ -43,6 +43,8 @@ def load_from_hub(name: str, revision: str | None, instead: str) -> Dataset:
         named = (configuration, split or _DEFAULT_SPLIT)
         try:
             return _load(repository, *named, revision)
+        except ConnectionError:
+            raise  # then the Hub will not say either which names there are
         except Exception as error:
             # What the library raises for an unknown configuration or split has no common type.
             meant = _meant(repository, configuration, split, revision, shorten(str(error), 300))

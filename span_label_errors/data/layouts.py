@@ -93,6 +93,12 @@ def _entries(document: Any, view: View) -> tuple[str, Sequence]:
         raise LayoutError(f"expected {_EXPECTED}; found {view.shown(document)}")
     if "data" in members and view.items(members["data"]) is not None:
         return "data", view.items(members["data"])
+    columns = [field for field in ("context", "question") if field in members]
+    if any(view.members(members[field]) is not None or view.items(members[field]) is not None for field in columns):
+        raise LayoutError(
+            f"expected {_EXPECTED}; found a table of columns [{shown_names(members)}]; write it row by row, with "
+            'to_json(orient="records") in pandas, or to_json() in datasets'
+        )
     if "data" in members:
         raise LayoutError(f"expected {_EXPECTED}; found 'data' as {view.shown(members['data'])}")
     if _kind(members) == "row" and "context" not in members:

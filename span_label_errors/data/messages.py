@@ -3,6 +3,8 @@
 import unicodedata
 from collections.abc import Iterable
 
+_SHOWN = 60  # characters
+
 
 def describe(value: object) -> str:
     """Return the type and the beginning of a value."""
@@ -15,7 +17,7 @@ def shown_names(fields: Iterable[str]) -> str:
     return ", ".join(shorten(repr(name)) for name in names[:8]) + (", …" if len(names) > 8 else "")
 
 
-def shorten(text: str, length: int = 60) -> str:
+def shorten(text: str, length: int = _SHOWN) -> str:
     """Return a text, or its beginning with an ellipsis."""
     return text if len(text) <= length else text[: length - 1] + "…"
 
@@ -33,12 +35,21 @@ def code_point(text: str, offset: int) -> str:
     return f"U+{ord(text[offset]):04X} {unicodedata.name(text[offset], 'without a name')}"
 
 
+def is_unicode(text: str) -> bool:
+    """Return whether a text can be written: half of a surrogate pair cannot."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def unicode_form(text: str) -> str:
     """Return which Unicode form a text has, "NFC", "NFD" or "neither"; "NFC" if both."""
     return next((form for form in ("NFC", "NFD") if unicodedata.is_normalized(form, text)), "neither")
 
 
-def shorten_around(text: str, offset: int, length: int = 60) -> str:
+def shorten_around(text: str, offset: int) -> str:
     """Return a text, or what stands around an offset in it, with an ellipsis where something is left out."""
-    start = max(0, offset - length // 2)
-    return shorten(text if start == 0 else "…" + text[start:], length)
+    start = max(0, offset - _SHOWN // 2)
+    return shorten(text if start == 0 else "…" + text[start:])

@@ -1,7 +1,7 @@
 """Find where an answer stands in its context when its offset or its text is not quite right.
 
-Only certain places count: an offset in another unit, a text that is there once, or a text that differs from the
-context's in white space or in its Unicode form alone (Unicode Standard Annex 15).
+Only certain places count: an offset in another unit, a text that is there once and no part of a number, or a text that
+differs from the context's in white space or in its Unicode form alone (Unicode Standard Annex 15).
 """
 
 import functools
@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from span_label_errors.spans.text import Span, occurrences
+from span_label_errors.spans.text import Span, cuts_letter_or_number, cuts_word, occurrences
 
 # What other programs count in offsets: its encoding, bytes of a unit, and how to convert an offset.
 _OTHER_UNITS = {
@@ -26,6 +26,7 @@ _COMPARISONS = (
     ("only white space differs", "NFD", True),
     ("only white space or compatibility characters differ", "NFKD", True),
 )
+_RAISED = ("<super>", "<sub>", "<fraction>")
 _MAX_HITS = 1000
 _PLAIN = re.compile(r"[!-~]+(?![^\x00-\x7f])")  # ASCII that no combining mark follows
 
@@ -66,7 +67,7 @@ def certain_place(text: str, char_start: int | None, context: str) -> Place | No
         if len(counted) == 1:
             return counted.pop()
         span = exact[0], exact[0] + len(text)
-        is_certain = len(exact) == 1 and not _is_mark(context[span[1] : span[1] + 1])
+        is_certain = len(exact) == 1 and not _is_mark(context[span[1] : span[1] + 1]) and not _is_part(span, context)
         return Place(*span, "the text is nowhere else") if is_certain else None
     is_plain = text.isascii() and context.isascii()
     for what, form, collapsed in _COMPARISONS:
@@ -74,7 +75,8 @@ def certain_place(text: str, char_start: int | None, context: str) -> Place | No
             continue  # ASCII has one Unicode form
         spans = list(itertools.islice(_spans(text, context, form, collapsed), 2))
         if spans:
-            return Place(*spans[0], f"{what}, and it is nowhere else") if len(spans) == 1 else None
+            is_certain = len(spans) == 1 and not _is_part(spans[0], context) and not _has_raised(spans[0], context)
+            return Place(*spans[0], f"{what}, and it is nowhere else") if is_certain else None
     return None
 
 
@@ -156,6 +158,18 @@ def _loosened(text: str, form: str | None, collapsed: bool) -> tuple[str, dict[i
         length, start = length + len(piece), end
     char_of[length] = len(text)
     return "".join(pieces), char_of
+
+
+def _is_part(span: Span, context: str) -> bool:
+    """Return whether a span cuts a number, or begins and ends inside words: its text may stand there by chance."""
+    return any(cuts_letter_or_number(context, border) for border in span) or all(
+        cuts_word(context, (border, border)) for border in span
+    )
+
+
+def _has_raised(span: Span, context: str) -> bool:
+    """Return whether a span has digits or letters that are raised or lowered, as in "km²", or a fraction."""
+    return any(unicodedata.decomposition(letter).startswith(_RAISED) for letter in context[slice(*span)])
 
 
 def _is_mark(character: str) -> bool:

@@ -109,8 +109,8 @@ def _rows_of_file(path: Path) -> list[dict]:
             raise ValueError(f"{path}: {error}") from error
     if suffix == ".parquet":
         return _rows_of_parquet(path)
-    hint = f"; unpack it first (gunzip {path.name})" if suffix == ".gz" else ""
-    raise ValueError(f"{path}: expected a file ending in {', '.join(FILE_SUFFIXES)}, found {suffix!r}{hint}")
+    hint = f"unpack it first (gunzip {path.name})" if suffix == ".gz" else "convert it to one of them"
+    raise ValueError(f"{path}: expected a file ending in {', '.join(FILE_SUFFIXES)}, found {suffix!r}; {hint}")
 
 
 def _rows_of_parquet(path: Path) -> list[dict]:

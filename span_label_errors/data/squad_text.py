@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from span_label_errors.data.answer_forms import NewAnswer, Style, form_of, impossible, style_of, with_answers
 from span_label_errors.data.layouts import walk
+from span_label_errors.data.messages import is_unicode
 
 _Node = tuple[int, int] | list  # where a value starts and ends; the lines of JSON Lines are a list of nodes
 
@@ -90,7 +91,9 @@ def _question(text: str, start: int) -> dict:
 
 def _laid_out(text: str, question_start: int, start: int, new: object) -> str:
     """Return a value as JSON, laid out as its neighbours are: on one line, or indented."""
-    layout = {"ensure_ascii": text.isascii()}
+    # Half of a surrogate pair can only be written as an escape.
+    is_ascii = text.removeprefix("\ufeff").isascii() or not is_unicode(json.dumps(new, ensure_ascii=False))
+    layout = {"ensure_ascii": is_ascii}
     colon = _colon(text, question_start)
     before, newline, line = text[question_start:start].rpartition("\n")
     if not newline:

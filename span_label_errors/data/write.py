@@ -137,6 +137,13 @@ def _with_new_answers(table: pa.Table, new_answers: Mapping[int, Sequence[NewAns
     for name in _COLUMNS:
         if name in table.column_names:
             position = table.column_names.index(name)
-            values = pa.array([question[name] for question in questions], table.schema.field(name).type)
-            table = table.set_column(position, table.schema.field(name), values)
+            field = table.schema.field(name)
+            try:
+                values = pa.array([question[name] for question in questions], field.type)
+            except (pa.ArrowException, TypeError, OverflowError) as error:
+                raise ValueError(
+                    f"expected a column {name!r} that has room for the new answers, found the type {field.type} "
+                    f"({error}); write a .json file instead"
+                ) from error
+            table = table.set_column(position, field, values)
     return table

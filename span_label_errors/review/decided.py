@@ -9,11 +9,8 @@ import pandas as pd
 from span_label_errors.results.read import span_classes_of
 from span_label_errors.review.answers import Answer, Decision, same_answer
 from span_label_errors.review.marks import answers_of_row
-from span_label_errors.review.rewritten import REWRITTEN, as_in_data, may_be_rewritten
+from span_label_errors.review.rewritten import MAX_PLACES, PLACES_SHOWN, REWRITTEN, as_in_data, may_be_rewritten
 from span_label_errors.spans.text import Span, occurrences, overlaps
-
-# How many places of a text are looked for, and named in a message.
-_MAX_PLACES, _PLACES_SHOWN = 1000, 10
 
 
 def known_answers(table: pd.DataFrame, decisions: Iterable[Decision]) -> dict[int, dict[str, list[Span]]]:
@@ -144,8 +141,8 @@ def _contradicts(answer: Answer, outdated: list[Answer], new: list[Answer]) -> b
 def _located(answer: Answer, replaced: list[Answer], context: str, classes: Collection[str | None]) -> Answer:
     """Return a correct answer with its offset and, where the data has classes, its class."""
     text, char_start, class_name = answer
-    starts = list(itertools.islice(occurrences(text, context), _MAX_PLACES)) if text else []
-    places = f"at {starts[:_PLACES_SHOWN]}" + " and elsewhere" * (len(starts) > _PLACES_SHOWN) if starts else "nowhere"
+    starts = list(itertools.islice(occurrences(text, context), MAX_PLACES)) if text else []
+    places = f"at {starts[:PLACES_SHOWN]}" + " and elsewhere" * (len(starts) > PLACES_SHOWN) if starts else "nowhere"
     if char_start is None and starts:
         # Of several places, the one that overlaps what it replaces.
         near = [start for start in starts if any(overlaps((start, start + len(text)), old.span) for old in replaced)]

@@ -1,4 +1,4 @@
-"""What all review tools share: answers, decisions about them, and the examples to review."""
+"""What all review tools share: the examples to review, and how their exports are read."""
 
 import json
 from collections.abc import Callable, Iterable

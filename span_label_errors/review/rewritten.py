@@ -36,7 +36,7 @@ _BEGINNING = re.compile(
     re.IGNORECASE,
 )
 # How many places of a text are looked for, and named in a message.
-_MAX_PLACES, _PLACES_SHOWN = 1000, 10
+MAX_PLACES, PLACES_SHOWN = 1000, 10
 
 
 def as_in_data(decision: Decision, index_of: Mapping[str, int], example_at: Callable[[int], dict]) -> Decision:
@@ -88,7 +88,7 @@ def _as_in_context(correct: Answer, given: tuple[Answer, ...], context: str, is_
         return correct
     rewritten = [span for span in _rewritten_spans(text, context) if char_start in (None, span[0])]
     if char_start is None and may_be_rewritten(text):
-        literal = list(itertools.islice(occurrences(text, context), _MAX_PLACES))
+        literal = list(itertools.islice(occurrences(text, context), MAX_PLACES))
         whole = [at for at in literal if not _cuts_number(text, at, context)]
         if (rewritten and whole) or (literal and not rewritten and not whole):
             found = {**dict.fromkeys(whole or literal, text), **{start: context[start:end] for start, end in rewritten}}
@@ -105,7 +105,7 @@ def _as_in_context(correct: Answer, given: tuple[Answer, ...], context: str, is_
 
 
 def _unclear(text: str, found: dict[int, str]) -> ValueError:
-    places = ", ".join(f"{there!r} at {at}" for at, there in list(found.items())[:_PLACES_SHOWN])
+    places = ", ".join(f"{there!r} at {at}" for at, there in list(found.items())[:PLACES_SHOWN])
     return ValueError(
         f"expected one place of the correct answer {text!r}, as it is or before a spreadsheet rewrote it, found "
         f"{places}; fill in correct_start"
@@ -135,7 +135,15 @@ def _rewritten_spans(cell: str, context: str) -> list[tuple[int, int]]:
             text = context[start:end]
             left = start + len(text) - len(text.lstrip(_MARGIN))
             spans.add((left, max(left, end - len(text) + len(text.rstrip(_MARGIN)))))
-    return sorted(span for span in spans if context[slice(*span)] != cell and _reads_as(context[slice(*span)], cell))
+    found = {span for span in spans if context[slice(*span)] != cell and _reads_as(context[slice(*span)], cell)}
+    # "5 May" within "5 May 1905" is no place of its own.
+    literal = itertools.islice(occurrences(cell, context), _MAX_PLACES)
+    around = found | {(start, start + len(cell)) for start in literal}
+    return sorted(
+        (start, end)
+        for start, end in found
+        if not any(first <= start and end <= last and (first, last) != (start, end) for first, last in around)
+    )
 
 
 def may_be_rewritten(text: str) -> bool:

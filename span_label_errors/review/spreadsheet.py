@@ -71,6 +71,9 @@ def csv_decisions(text: str, where: Path) -> Iterable[Decision | str]:
     for number, row in enumerate(rows[1:], start=2):
         if not any(cell.strip() for cell in row):
             continue
+        if set(columns[len(row) :]) <= {"correct_answer", "correct_start"}:
+            # Excel leaves out the last cells of rows where they are empty in many rows together.
+            row += [""] * (len(columns) - len(row))
         if len(row) != len(columns):
             raise ValueError(
                 f"{where}, row {number}: expected {len(columns)} cells, found {len(row)}; save it as CSV again"

@@ -337,3 +337,20 @@ def test_message_lists_the_configurations_or_splits_that_there_are(source, confi
     with pytest.raises(ConnectionError) as caught:
         load_squad(source)
     assert said in str(caught.value)
+
+
+def test_hub_that_cannot_be_reached_is_not_asked_what_else_was_meant(monkeypatch):
+    asked = []
+
+    def ask(name: str):
+        def refuse(*_, **__):
+            asked.append(name)
+            raise ConnectionError("Couldn't reach 'a/b' on the Hub")
+
+        return refuse
+
+    for name in ("load_dataset", "get_dataset_config_names", "get_dataset_split_names"):
+        monkeypatch.setattr(datasets, name, ask(name))
+    with pytest.raises(ConnectionError, match=r"a/b:plain: .*Couldn't reach"):
+        load_squad("a/b:plain")
+    assert asked == ["load_dataset"]

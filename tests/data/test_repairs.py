@@ -45,6 +45,15 @@ def written(folder: Path, *rows: dict) -> Path:
         (CONTEXT, "Warsaw", 17, None, None),  # two places
         (CONTEXT, "Warsaw", None, None, None),
         (CONTEXT, "warsaw", 18, None, None),  # another text
+        # What stands there by chance: in a number, within a word, as a raised digit.
+        ("since 1871, 7,102 km²", "87", 0, None, None),
+        ("since 1871, 7,102 km²", "102", 0, None, None),
+        ("since 1871, 7,102 km²", "m", 0, None, None),
+        ("3 km²", "2", 0, None, None),
+        ("3 km²", "km2", 0, None, None),
+        ("3 km²", "km2", 2, ("km²", 2), "(only white space or compatibility characters differ)"),
+        ("나는 서울에서", "서울", 0, ("서울", 3), "offset 0 to 3"),  # before a particle
+        ("私は東京に", "東京", 0, ("東京", 2), "offset 0 to 2"),
         # Other units: three letters of "Łódź" take two bytes, so 21 bytes stand before the first "Warsaw".
         (CONTEXT, "Warsaw", 21, ("Warsaw", 18), "offset 21 to 18 (offset 21 counts UTF-8 bytes)"),
         ("😀 Oslo, Oslo", "Oslo", 9, ("Oslo", 8), "offset 9 to 8 (offset 9 counts UTF-16 units)"),

@@ -183,6 +183,11 @@ def test_missing_file_is_not_looked_up_on_the_hub(name, tmp_path, monkeypatch):
     ("document", "message"),
     [
         ("T", "articles, paragraphs or rows in {\"data\": […]}, in a list, or one a line; found str 'T'"),
+        (
+            {"id": {"0": "a"}, "context": {"0": "C"}},
+            "a table of columns ['id', 'context']; write it row by row, with to_json(orient=\"records\") in pandas",
+        ),
+        ({"question": ["Q", "R"], "answers": [{}, {}]}, "a table of columns ['question', 'answers']"),
         ({"data": [{"paragraphs": []}, "T"]}, "a list 'paragraphs' in data[1]; found str 'T'"),
         ({"data": [{"paragraphs": None}]}, "a list 'paragraphs' in data[0]; found 'paragraphs' as NoneType None"),
         (

@@ -67,6 +67,14 @@ def test_text_of_ascii_stays_so_and_columns_stay_columns():
     assert '"answers": {"text": ["\\u00e9t\\u00e9"], "answer_start": [3]}' in replaced
     replaced = replace_answers(text + "\u00e9", {0: [{"text": "\u00e9t\u00e9", "answer_start": 3}]})
     assert '"answers": {"text": ["\u00e9t\u00e9"], "answer_start": [3]}' in replaced
+    replaced = replace_answers("\ufeff" + text, {0: [{"text": "\u00e9t\u00e9", "answer_start": 3}]})
+    assert '["\\u00e9t\\u00e9"]' in replaced, "a byte order mark is no part of the text"
+
+
+def test_half_of_a_surrogate_pair_in_a_kept_answer_stays_an_escape():
+    text = one_question([{"text": "He", "answer_start": 0, "by": "\ud83d"}, {"text": "It", "answer_start": 26}])
+    replaced = replace_answers(text + "\u00e9", {0: [0, {"text": "\u00e9", "answer_start": 3}]})
+    assert '"by": "\\ud83d"}, {"text": "\\u00e9"' in replaced
 
 
 @pytest.mark.parametrize("as_columns", [False, True])

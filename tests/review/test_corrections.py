@@ -11,7 +11,7 @@ from conftest import make_example, squad_document
 from datasets import Dataset, load_from_disk
 from review_frames import make_frames
 
-from span_label_errors.data import rewrite, sources
+from span_label_errors.data import sources, write
 from span_label_errors.data.sources import DEMO_PATH
 from span_label_errors.data.squad import load_squad
 from span_label_errors.review.corrections import apply_decisions
@@ -279,7 +279,7 @@ def test_source_is_never_written(tmp_path, squad_file):
 
 
 def test_file_that_reads_otherwise_gets_no_name(squad_file, paths, monkeypatch):
-    monkeypatch.setattr(rewrite, "replace_answers", lambda text, _: text)
+    monkeypatch.setattr(write, "replace_answers", lambda text, _: text)
     with pytest.raises(RuntimeError, match="reads as other data"):
         apply_decisions(squad_file, [decision("0a", ("Paris", 15), "man")], *paths)
     assert list(squad_file.parent.iterdir()) == [squad_file]

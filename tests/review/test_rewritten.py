@@ -179,6 +179,13 @@ def test_text_that_stands_there_as_well_is_not_chosen_in_silence(tmp_path):
     assert decided(tmp_path, context, "men", "q-1;men;19;1922;13") == [("1,922", 13)]
 
 
+def test_part_of_the_text_that_was_written_is_no_other_place(tmp_path):
+    context = "On 5 May 1905 the men left at 12:30 PM."
+    assert decided(tmp_path, context, "men", "q-1;men;18;5 May 1905;") == [("5 May 1905", 3)]
+    assert decided(tmp_path, context, "men", "q-1;men;18;5-May-05;") == [("5 May 1905", 3)]
+    assert decided(tmp_path, context, "men", "q-1;men;18;12:30:00;") == [("12:30 PM", 30)]
+
+
 def test_number_is_found_where_no_space_is_beside_it(tmp_path):
     assert decided(tmp_path, "그 도시에는 7,102명이 산다.", "도시", "q-1;도시;2;7102;") == [("7,102", 7)]
     assert decided(tmp_path, "人口7,102人", "人口", "q-1;人口;0;7102;") == [("7,102", 2)]

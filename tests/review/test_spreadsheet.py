@@ -137,6 +137,11 @@ def test_what_is_filled_in_is_a_decision(tmp_path, delimiter):
     ]
 
 
+def test_last_cells_that_excel_leaves_out_are_empty(tmp_path):
+    he = (Answer("He", 0),)
+    assert read_csv(tmp_path, f"{HEADER}\n1,a,He,0,It\n2,b,He,0\n") == [Decision("a", he, (Answer("It"),))]
+
+
 @pytest.mark.parametrize(
     ("cell", "char_start"),
     [("1234", 1234), ("1,234", 1234), ("1.000", 1000), ("12 345", 12345), ("7.0", 7), ("7,00", 7)],

@@ -236,6 +236,17 @@ def test_column_of_one_answer_has_room_for_no_more(tmp_path):
         write_with_answers(source, tmp_path / "new", {1: [HE, IT]})
 
 
+@pytest.mark.parametrize("offsets", [pa.string(), pa.uint8(), pa.null()])
+def test_column_without_room_for_the_offset_is_named(tmp_path, offsets):
+    context = "x" * 300 + CONTEXT
+    kind = pa.struct([("text", pa.list_(pa.string())), ("answer_start", pa.list_(offsets))])
+    answers = pa.array([{"text": [], "answer_start": []}], kind)
+    source = tmp_path / "s.parquet"
+    pa.parquet.write_table(pa.table({"context": [context], "question": ["?"], "answers": answers}), source)
+    with pytest.raises(ValueError, match=r"column 'answers' that has room .* found the type .*; write a \.json file"):
+        write_with_answers(source, tmp_path / "new", {0: [{"text": "He", "answer_start": 300}]})
+
+
 def test_name_ends_as_that_of_the_source(tmp_path):
     names = [tmp_path / "a.JSON", tmp_path / "b.ndjson", tmp_path / "c.parquet", tmp_path, "demo", "someone/set:test"]
     assert list(map(suffix_of, names)) == [".json", ".ndjson", ".parquet", "", ".json", ".parquet"]
