@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import HTML
 
-from span_label_errors.review.marks import shown_suggestion, why
+from span_label_errors.review.marks import answers_of_row, shown_others, shown_suggestion, why
 
 if TYPE_CHECKING:
     from span_label_errors.model.predictions import SpanPrediction
@@ -20,7 +20,7 @@ _CONTROL_SIGNS = {
     **dict.fromkeys(range(0x80, 0xA0), 0xFFFD),
 }
 _GIVEN, _SUGGESTED = "border-bottom:3px solid #1558d6", "background:rgba(255,140,0,0.5)"
-# Characters that are shown before the first mark, and behind the last.
+# Characters of a long context that are shown before and behind what is marked.
 _AROUND_MARKS = 1000
 
 
@@ -42,7 +42,8 @@ def show_context(
 ) -> HTML:
     """Show a context shaded by a class's probabilities, the labelled tokens underlined.
 
-    The highest probability has the full shade, so that contexts of a hesitant model can be read as well.
+    The highest probability has the full shade, so that contexts of a hesitant model can be read as well. Of a long
+    context, only what stands around the labelled tokens and the likeliest one is shown.
 
     Parameters
     ----------
@@ -58,20 +59,37 @@ def show_context(
     tokens = prediction.context_only()
     probs = tokens.pred_probs[:, column]
     highest = float(probs.max())
-    pieces, char_end = [], 0
-    for start, end, prob, labelled in zip(
-        tokens.char_start, tokens.char_end, probs, tokens.labels[:, column], strict=True
+    pieces, char_end, is_near = [], 0, True
+    for start, end, prob, labelled, stays in zip(
+        tokens.char_start, tokens.char_end, probs, tokens.labels[:, column], _near_marks(tokens, column), strict=True
     ):
+        if not stays:
+            pieces += [" … "] * is_near
+            char_end, is_near = max(end, char_end), False
+            continue
         # Several tokens can share a character (a decomposed one); its text is shown once.
         start = max(start, char_end)
-        pieces.append(html.escape(context[char_end:start]))
+        pieces.append(html.escape(context[char_end:start]) if is_near else "")
         style = f"background:rgba(255,140,0,{prob / highest if highest else 0:.3f})"
         style += f";{_GIVEN}" if labelled else ""
         pieces.append(f'<span style="{style}" title="P = {prob:.3f}">{html.escape(context[start:end])}</span>')
-        char_end = max(end, char_end)
-    pieces.append(html.escape(context[char_end:]))
+        char_end, is_near = max(end, char_end), True
+    pieces.append(html.escape(context[char_end:]) if is_near else "")
     scale = f"shade: P(token belongs to the answer), full at {highest:.2f}; {title}"
-    return HTML(_panel(question, "".join(pieces), scale))
+    return HTML(_panel(question, "".join(pieces), html.escape(scale)))
+
+
+def _near_marks(tokens: "SpanPrediction", column: int) -> np.ndarray:
+    """Return which tokens stand near a labelled one or the likeliest one, of shape (tokens,)."""
+    is_mark = tokens.labels[:, column] > 0
+    is_mark[tokens.pred_probs[:, column].argmax()] = True
+    starts, ends = tokens.char_start[is_mark], tokens.char_end[is_mark]
+    # The marks are in the order of the text: the last one before a token, and the first one behind it.
+    before = np.searchsorted(starts, tokens.char_start, side="right") - 1
+    distance_before = np.where(before >= 0, tokens.char_start - ends[before], _AROUND_MARKS + 1)
+    behind = np.minimum(before + 1, len(starts) - 1)
+    distance_behind = np.where(before + 1 < len(starts), starts[behind] - tokens.char_end, _AROUND_MARKS + 1)
+    return np.minimum(distance_before, distance_behind) <= _AROUND_MARKS
 
 
 def how_many_wrong(estimated_wrong: float | None, num_examples: int) -> str:
@@ -84,7 +102,7 @@ def how_many_wrong(estimated_wrong: float | None, num_examples: int) -> str:
 def show_answers(issues: pd.DataFrame, table: pd.DataFrame, count: int = 3) -> HTML:
     """Show the worst answers in their contexts: the given one underlined, the suggested one shaded, and why.
 
-    Of a long context, only what stands around the marks is shown.
+    Of a long context, only what stands around the marks is shown. What other annotators answered stands below it.
 
     Parameters
     ----------
@@ -100,14 +118,17 @@ def show_answers(issues: pd.DataFrame, table: pd.DataFrame, count: int = 3) -> H
         for kind, style in (("given", _GIVEN), ("suggested", _SUGGESTED)):
             if pd.notna(issue[f"{kind}_start"]):
                 spans[style] = (issue[f"{kind}_start"], issue[f"{kind}_start"] + len(issue[f"{kind}_answer"]))
-        caption = f"label quality {issue['label_quality']:.3f}; given: {issue['given_answer'] or 'no answer'}"
+        example = table.iloc[issue["index"]]
+        given = _isolated(issue["given_answer"] or "no answer")
+        caption = f"label quality {issue['label_quality']:.3f}; given: {given}"
+        if others := answers_of_row(example, "other"):
+            caption += f"; other annotators: {_isolated(shown_others(others))}"
         if issue["suggested_answer"]:
-            suggested = shown_suggestion(issue["suggested_answer"])
+            suggested = _isolated(shown_suggestion(issue["suggested_answer"]))
             caption += f"; suggested: {suggested} (confidence {issue['suggestion_confidence']:.2f})"
-        reason = why(issue["reason"], issue["evidence"])
+        reason = html.escape(why(issue["reason"], issue["evidence"]))
         below = [caption, f"Why: {reason}" if reason else ""]
-        context = table["context"].iloc[issue["index"]]
-        panels.append(_panel(f"{issue['rank']}. {issue['question']}", _marked(context, spans), *below))
+        panels.append(_panel(f"{issue['rank']}. {issue['question']}", _marked(example["context"], spans), *below))
     return HTML("\n".join(panels))
 
 
@@ -150,14 +171,20 @@ def _marked(context: str, spans: dict[str, tuple[int, int]]) -> str:
     return "".join([*pieces, " …" if last < len(context) else ""])
 
 
+def _isolated(text: str) -> str:
+    """Return a text as HTML that runs in its own direction and leaves that of what stands around it."""
+    return f"<bdi>{html.escape(text)}</bdi>"
+
+
 def _panel(question: str, context: str, *captions: str) -> str:
-    """Return HTML of a question over a context, which is HTML, and captions below it; empty ones are left out."""
-    below = "".join(
-        f'<p style="color:#666;font-size:85%">{html.escape(caption)}</p>' for caption in captions if caption
-    )
+    """Return HTML of a question over a context and captions, which are HTML; empty captions are left out.
+
+    Question and context each have their own direction; the captions are English, whatever they quote.
+    """
+    below = "".join(f'<p dir="ltr" style="color:#666;font-size:85%">{caption}</p>' for caption in captions if caption)
     return (
         # The classes keep Jupyter from setting dollar signs as formulas.
-        '<div dir="auto" class="tex2jax_ignore mathjax_ignore" '
-        'style="max-width:48em;line-height:1.7;font-family:sans-serif">'
-        f"<p><b>{html.escape(question)}</b></p><p>{context}</p>{below}</div>"
+        '<div class="tex2jax_ignore mathjax_ignore" style="max-width:48em;line-height:1.7;font-family:sans-serif">'
+        f'<p dir="auto" style="text-align:start"><b>{html.escape(question)}</b></p>'
+        f'<p dir="auto" style="text-align:start">{context}</p>{below}</div>'
     )

@@ -33,7 +33,7 @@ def known_answers(table: pd.DataFrame, decisions: Iterable[Decision]) -> dict[in
     Warns
     -----
     UserWarning
-        If decisions fit no example of the table; they teach nothing.
+        If decisions do not fit an example of the table; they teach nothing. It says why the first one does not.
     """
     index_of = {example_id: index for index, example_id in enumerate(table["id"])}
     classes, known, unfit = span_classes_of(table), {}, []
@@ -41,18 +41,17 @@ def known_answers(table: pd.DataFrame, decisions: Iterable[Decision]) -> dict[in
         try:
             restored = as_in_data(decision, index_of, lambda index: example_of(table, index))
             if restored.id not in index_of:
-                raise ValueError(f"no example has the id {restored.id!r}")
+                raise ValueError("no example has this id; take decisions about this data set")
             right = with_decision(example_of(table, index_of[restored.id]), restored, classes)
-        except ValueError:
-            unfit.append(decision.id)
+        except ValueError as error:
+            unfit.append(f"{decision.id!r}: {error}")
         else:
             known[index_of[restored.id]] = {
                 name: sorted({answer.span for answer in right if answer.class_name == name}) for name in classes
             }
     if unfit:
         warnings.warn(
-            f"{len(unfit)} decisions fit no example of these {len(table)}, so they teach nothing, first: {unfit[0]!r}; "
-            "take decisions about this data set",
+            f"{len(unfit)} decisions do not fit these {len(table)} examples, so they teach nothing, first: {unfit[0]}",
             stacklevel=2,
         )
     return known

@@ -79,6 +79,20 @@ def test_context_without_any_probability_is_not_shaded():
     assert [shade_of(style) for _, style, _ in shown.spans] == [0.0, 0.0]
 
 
+def test_long_context_is_cut_around_labels_and_the_likeliest_token():
+    words = ["far"] * 1000 + ["Rome"] + ["between"] * 1000 + ["Oslo"] + ["away"] * 1000
+    probs, labels = np.zeros(3002), np.zeros(3002, dtype=int)
+    probs[2001], labels[1000] = 0.5, 1
+    context = " ".join(words)
+    prediction = predict(context, [1 - probs, probs], [1 - labels, labels])
+    shown = ShownContext(show_context(prediction, context, "Where?", column=1).data)
+    # 1,000 characters on each side: 250 of "far ", twice 125 of " between", 200 of " away".
+    near = ["far"] * 250 + ["Rome"] + ["between"] * 250 + ["Oslo"] + ["away"] * 200
+    assert [text for text, _, _ in shown.spans] == near
+    one, other, three = (" ".join(part) for part in (near[:376], near[376:502], near[502:]))
+    assert shown.paragraphs[1] == f" … {one} … {other} {three} … "
+
+
 def test_question_tokens_of_a_prediction_are_not_shown():
     example = make_example("1", "It was Rome", "Where?", "Rome")
     shown = ShownContext(show_context(predicted(example, ["Rome"]), "It was Rome", "Where?", 1).data)
@@ -155,6 +169,30 @@ def test_given_answer_is_underlined_and_a_suggestion_shaded():
     assert marks == [("in ", True, False), ("Rome", True, True), ("Paris", True, False), ("Oslo", False, True)]
 
 
+def test_answers_of_other_annotators_stand_below():
+    table = pd.DataFrame(
+        {"context": ["It was in Rome."] * 2, "other_answer": [["Rome", "in Rome", "in Rome"], []],
+         "other_start": [[10, 7, 7], []], "other_label": [["ANS"] * 3, []]}
+    )  # fmt: skip
+    issues = issues_of(*[{"label_quality": 0.25, "given_answer": "Rome", "given_start": 10}] * 2)
+    shown = ShownContext(f"<all>{show_answers(issues, table).data}</all>")
+    assert shown.paragraphs[2::3] == [
+        "label quality 0.250; given: Rome; other annotators: Rome; in Rome", "label quality 0.250; given: Rome"
+    ]  # fmt: skip
+
+
+def test_right_to_left_text_leaves_the_direction_of_the_captions():
+    """Else a browser shows "given" at the right of an Arabic answer, and "label quality" at its left."""
+    issues = issues_of(
+        {"label_quality": 0.5, "question": "أين؟", "given_answer": "روما", "given_start": 5, "suggested_answer": "كان",
+         "suggested_start": 0, "suggestion_confidence": 0.6, "reason": "probably too long"}
+    )  # fmt: skip
+    panel = ElementTree.fromstring(show_answers(issues, pd.DataFrame({"context": ["كان، روما"]})).data)
+    assert "dir" not in panel.attrib
+    assert [paragraph.get("dir") for paragraph in panel.iter("p")] == ["auto", "auto", "ltr", "ltr"]
+    assert [answer.text for answer in panel.iter("bdi")] == ["روما", "كان"]
+
+
 def test_worst_answers_are_a_table_by_rank():
     issues = issues_of(
         {"label_quality": 0.25, "given_answer": "Paris", "given_start": 10, "suggested_answer": "[no answer]"},
@@ -187,7 +225,7 @@ def test_hostile_answers_are_shown_and_not_run():
     shown = ShownContext(show_answers(issues, pd.DataFrame({"context": [f"a {HOSTILE}"]})).data)
     assert shown.paragraphs[:2] == [f"1. {HOSTILE}", f"a {HOSTILE}"]
     assert shown.paragraphs[3] == f"Why: {HOSTILE} ({HOSTILE})"
-    assert set(shown.tags) == {"div", "p", "b", "span"}
+    assert set(shown.tags) == {"div", "p", "b", "span", "bdi"}
 
 
 def test_rankings_are_compared_by_their_worst_tenth_and_their_order():

@@ -70,14 +70,24 @@ def test_decision_by_hand(given, decision, expected):
     ],
 )
 def test_decision_that_does_not_fit_is_named(given, decision):
-    with pytest.warns(UserWarning, match=r"1 decisions fit no example of these 2, .* first: 'id-1'; take decisions"):
+    with pytest.warns(UserWarning, match=r"1 decisions do not fit these 2 examples, .* first: 'id-1': expected"):
         assert known_of(given, decision) is None
+
+
+def test_slip_in_a_correct_answer_is_said_and_not_taken_for_another_data_set():
+    with pytest.warns(UserWarning) as caught:
+        known_of(("Anna",), ((answer("Anna"),), (Answer("Peter"),)))
+    assert str(caught[0].message) == (
+        "1 decisions do not fit these 2 examples, so they teach nothing, first: 'id-1': expected the correct answer "
+        "'Peter' in the context, found it nowhere; copy it from the context"
+    )
 
 
 def test_all_decisions_that_do_not_fit_are_one_warning():
     row = answered_with(example(1, "Who?", CONTEXT, None), "Anna")
     made = [Decision(name, (answer("Anna"),), (answer("Anna"),)) for name in ("lost", "id-1", "gone")]
-    with pytest.warns(UserWarning, match="2 decisions fit no example of these 1, .* first: 'lost'") as caught:
+    expected = "2 decisions do not fit these 1 examples, .* first: 'lost': no example has this id; take decisions"
+    with pytest.warns(UserWarning, match=expected) as caught:
         known = known_answers(pd.DataFrame([row]), made)
     assert len(caught) == 1
     assert list(known) == [0]
@@ -109,5 +119,5 @@ def test_class_of_a_correct_answer_is_that_of_the_answer_under_review():
 
 def test_class_that_is_not_known_does_not_fit():
     table = rows_of_classes(("Anna", "PER"), ("Rome", "LOC"))
-    with pytest.warns(UserWarning, match="1 decisions fit no example"):
+    with pytest.warns(UserWarning, match="1 decisions do not fit"):
         assert known_answers(table, [Decision("id-0", (), (answer("Bo"),))]) == {}

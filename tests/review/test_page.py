@@ -242,7 +242,8 @@ def test_header_counts(tmp_path):
 
     page = page_of(tmp_path, {"context": "c"})
     assert page.one("header").all("p")[0].text() == (
-        "1 example, 1 issue found; too few to estimate how many labels are wrong. 1 row on this page, worst first."
+        "1 example, 1 issue found; too few to estimate how many labels are wrong, so only certain issues are flagged. "
+        "1 row on this page, worst first."
     )
 
 
