@@ -102,6 +102,12 @@ def _resolve_model(path: Path, name: str) -> Checkpoint:
             "peft: merge_and_unload() of the model, and save_pretrained of what that returns"
         )
     config_file = path / "config.json"
+    inside = [] if config_file.is_file() else sorted(file.parent.name for file in path.glob("*/config.json"))
+    if inside:
+        raise FileNotFoundError(
+            f"{config_file}: expected a model's configuration, found one in {', '.join(inside)} only; pass the folder "
+            f"of the model itself, such as {path / inside[0]}"
+        )
     content = _read_json(config_file, "a model's configuration")
     config = encoder_config(config_file, content)
     architectures = config.architectures if isinstance(config.architectures, list) else []

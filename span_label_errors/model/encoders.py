@@ -63,7 +63,13 @@ def encoder_config(file: Path, content: dict) -> PreTrainedConfig:
         # What it raises for a field of the wrong type has no common type.
         raise ValueError(f"{file}: expected a {model_type} configuration; {type(error).__name__}: {error}") from error
     _check_kind(file, config)
+    choose_kernels_here(config)
     return config
+
+
+def choose_kernels_here(config: PreTrainedConfig) -> None:
+    """Forget which attention kernels a configuration names: those of its author's GPU may not be here."""
+    config._attn_implementation = None
 
 
 def _check_kind(file: Path, config: PreTrainedConfig) -> None:

@@ -15,7 +15,14 @@ from transformers.modeling_outputs import TokenClassifierOutput
 
 from span_label_errors.model.checkpoints import DELTA_FILE, HEAD_TENSORS, OUR_HEAD, Checkpoint, has_head
 from span_label_errors.model.deltas import add_delta
-from span_label_errors.model.encoders import TAKE_ANOTHER, head_dropout, layers_of, new_encoder, set_dropout
+from span_label_errors.model.encoders import (
+    TAKE_ANOTHER,
+    choose_kernels_here,
+    head_dropout,
+    layers_of,
+    new_encoder,
+    set_dropout,
+)
 from span_label_errors.model.windows import IGNORED_LABEL
 
 _MOST_NAMES_SHOWN = 4
@@ -111,6 +118,7 @@ def load_network(
         checkpoint.path, local_files_only=True, num_labels=len(label_map), label2id=label_map, id2label=class_names,
         use_cache=False,
     )  # fmt: skip
+    choose_kernels_here(config)
     if dropout is not None:
         set_dropout(config, dropout)
     if not checkpoint.has_head_in_weights:

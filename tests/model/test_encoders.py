@@ -151,6 +151,17 @@ def test_dropout_replaces_every_dropout_of_the_family(family, folders):
     assert 0.25 not in probabilities()
 
 
+@pytest.mark.parametrize("name", ["attn_implementation", "_attn_implementation"])
+@pytest.mark.parametrize("family", ["bert", "deberta-v2"])
+def test_kernels_that_a_configuration_names_are_not_needed(family, name, copied):
+    """It names those of its author's machine; DeBERTa has neither of the faster ones."""
+    folder = copied(family)
+    before = load(folder)
+    after = load(change_config(folder, **{name: "flash_attention_2"}))
+    ids = ids_of(before, 9)
+    assert torch.equal(logits_of(after, ids), logits_of(before, ids))
+
+
 # --- what is trained ------------------------------------------------------------------------------
 
 
@@ -330,6 +341,17 @@ def test_adapters_and_quantized_weights_are_refused(copied):
     (folder / "adapter_config.json").write_text("{}")
     with pytest.raises(ValueError, match=r"found an adapter \(adapter_config\.json\); .* merge_and_unload\(\)"):
         resolve_checkpoint(folder)
+
+
+def test_folder_that_holds_the_folder_of_a_model_says_which(copied, tmp_path):
+    """Older sentence-transformers keep it in 0_Transformer, trainings in checkpoint-500."""
+    (tmp_path / "run").mkdir()
+    copied("mpnet").rename(tmp_path / "run" / "0_Transformer")
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"found one in 0_Transformer only; pass the folder of the model itself, such as .*run/0_Transformer$",
+    ):
+        resolve_checkpoint(tmp_path / "run")
 
 
 @pytest.mark.parametrize(
