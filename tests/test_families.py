@@ -17,7 +17,7 @@ from spanbert import QA, QATrainer
 
 LABEL_MAP = {"O": 0, "ANS": 1}
 # The tiny tokenizers know few of the strange characters.
-pytestmark = pytest.mark.filterwarnings("ignore::span_label_errors.model.readability.UnreadableDataWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::span_label_errors.model.tokenizer_coverage.UnreadableDataWarning")
 EVERY_FAMILY = pytest.mark.parametrize("family", FAMILIES)
 KOREAN = "\u1112\u1161\u11ab\u1100\u116e\u11a8"  # 한국, letter by letter
 FAMILY_OF_EMOJI = "👩\u200d👩\u200d👧"

@@ -25,7 +25,7 @@ from span_label_errors.files import check_writable, partial_folder, replace_fold
 from span_label_errors.review.answers import Answer, Decision, answer_entry, same_answer
 from span_label_errors.review.decided import shown, with_decision
 from span_label_errors.review.marks import RefusedDecisionsError
-from span_label_errors.review.rewritten import REWRITTEN, as_in_data, may_be_rewritten
+from span_label_errors.review.spreadsheet_values import REWRITTEN, as_in_data, may_be_rewritten
 from span_label_errors.spans.alignment import check_answers
 
 

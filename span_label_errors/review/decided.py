@@ -10,7 +10,13 @@ from span_label_errors.data.places import certain_place
 from span_label_errors.results.read import span_classes_of
 from span_label_errors.review.answers import Answer, Decision, same_answer
 from span_label_errors.review.marks import answers_of_row
-from span_label_errors.review.rewritten import MAX_PLACES, PLACES_SHOWN, REWRITTEN, as_in_data, may_be_rewritten
+from span_label_errors.review.spreadsheet_values import (
+    MAX_PLACES,
+    PLACES_SHOWN,
+    REWRITTEN,
+    as_in_data,
+    may_be_rewritten,
+)
 from span_label_errors.spans.text import Span, occurrences, overlaps
 
 

@@ -10,8 +10,8 @@ from span_label_errors.review.decided import example_of
 from span_label_errors.review.doccano import doccano_decisions, has_marks
 from span_label_errors.review.label_studio import is_task, label_studio_decisions
 from span_label_errors.review.marks import RefusedDecisionsError, parse_json
-from span_label_errors.review.rewritten import as_in_data
 from span_label_errors.review.spreadsheet import csv_decisions
+from span_label_errors.review.spreadsheet_values import as_in_data
 
 
 def read_decisions(path: str | Path, table: pd.DataFrame | None = None) -> list[Decision]:

@@ -11,7 +11,7 @@ from span_label_errors.review.corrections import apply_decisions
 from span_label_errors.review.decided import Answer, Decision, known_answers
 from span_label_errors.review.decisions import read_decisions
 from span_label_errors.review.marks import RefusedDecisionsError
-from span_label_errors.review.rewritten import is_rewritten, may_be_rewritten
+from span_label_errors.review.spreadsheet_values import is_rewritten, may_be_rewritten
 
 
 @pytest.mark.parametrize(

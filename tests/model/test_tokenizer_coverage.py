@@ -7,7 +7,7 @@ from conftest import make_example, twelve_examples
 from families import make_tokenizer
 
 from span_label_errors.cross_validation.out_of_fold import out_of_fold_predictions
-from span_label_errors.model.readability import UnreadableDataWarning, read_shares, warn_if_unreadable
+from span_label_errors.model.tokenizer_coverage import UnreadableDataWarning, read_shares, warn_if_unreadable
 from span_label_errors.model.windows import QuestionCutWarning, tokenize_examples
 from spanbert import QA, QATrainer
 
