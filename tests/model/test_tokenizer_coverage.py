@@ -30,6 +30,11 @@ UNREADABLE = {
     "Amharic": "አበበ በ 1901 ዓ.ም. በ ጎንደር ተወለደ ። ሥራው ሐኪም ነበር ።",
     "Georgian": "თბილისი არის საქართველოს დედაქალაქი.",
     "Chinese": "北京是中华人民共和国的首都，位于华北平原。",
+    "Russian": "Город был основан в 1703 году и стоит на берегу реки.",
+    "Greek": "Η πόλη βρίσκεται στις όχθες του ποταμού.",
+    "Hebrew": "העיר נמצאת על גדת הנהר והיא עתיקה מאוד.",
+    "Arabic": "تقع المدينة على ضفة النهر وهي قديمة جدا.",
+    "Hindi": "यह नगर नदी के किनारे बसा है और बहुत पुराना है।",
 }
 
 
@@ -57,9 +62,18 @@ def test_shares_by_hand(tiny_tokenizer):
     ]
     first = shares_of(tiny_tokenizer, examples)
     # Equal contexts and questions count once: 3 of 10 and 10, 4 of 5 and 5. "city" is one token, and "paris" another.
-    assert first == pytest.approx((3 / 20, 4 / 10, 2 / 3, 3))
-    assert shares_of(tiny_tokenizer, examples, answers="all") == pytest.approx((3 / 20, 4 / 10, 2 / 4, 4))
+    assert first == pytest.approx((3 / 20, 4 / 10, 0, 2 / 3, 3))
+    assert shares_of(tiny_tokenizer, examples, answers="all") == pytest.approx((3 / 20, 4 / 10, 0, 2 / 4, 4))
     assert not first.is_readable
+
+
+def test_words_that_are_read_letter_by_letter_by_hand(tiny_tokenizer):
+    """ "zab" is z ##a ##b; of the other words, "q" has one letter and "12" none; "books" is book ##s."""
+    examples = [make_example("a", "the zab, q 12 books", "when ?", "the")]
+    assert shares_of(tiny_tokenizer, examples).spelled_words == 1 / 4
+    spelled = [make_example("a", "zab the " + "zab " * number, "when ?", "the") for number in (0, 1)]
+    assert not any(shares_of(tiny_tokenizer, [example]).is_readable for example in spelled)
+    assert shares_of(tiny_tokenizer, [make_example("a", "zab zab the the city", "when ?", "the")]).is_readable  # 2 of 5
 
 
 def test_unknown_characters_or_wide_answers_beyond_the_bar_are_unreadable(tiny_tokenizer):
@@ -88,10 +102,10 @@ def test_question_is_measured_as_far_as_it_is_read(tiny_tokenizer):
     with pytest.warns(QuestionCutWarning):
         tokenized = tokenize_examples(tiny_tokenizer, examples, LABEL_MAP, max_length=10)
     shares = read_shares(examples, tokenized, tiny_tokenizer.unk_token_id, LABEL_MAP)
-    assert shares == (0, 3 / 6, 0, 0)
+    assert shares == (0, 3 / 6, 0, 0, 0)
 
 
-def test_warning_says_both_shares_and_what_would_read_the_data(tiny_tokenizer):
+def test_warning_says_the_shares_and_what_would_read_the_data(tiny_tokenizer):
     examples = [
         make_example(str(i), "the city Ωab", "when ?", answer) for i, answer in enumerate(["cit"] * 9 + ["city"] * 11)
     ]
@@ -99,7 +113,7 @@ def test_warning_says_both_shares_and_what_would_read_the_data(tiny_tokenizer):
         assert warn_if_unreadable(shares_of(tiny_tokenizer, examples), "some/bert")
     (text,) = {str(warning.message) for warning in caught}
     assert "'some/bert' cannot read this data: 30% of the characters of the contexts, and 0% of those of" in text
-    assert "of 45% of the answers the tokens hold more than the answer" in text
+    assert "0% of the words are read letter by letter; and of 45% of the answers the tokens hold more" in text
     assert 'trained on many, such as "FacebookAI/xlm-roberta-base", or on this one' in text
 
 
