@@ -15,6 +15,8 @@ from span_label_errors.quality.sites import NO_SPAN, GivenAnswer
 
 # Thirty answers are enough to see that everything is measured.
 few_answers = pytest.mark.filterwarnings("ignore::span_label_errors.quality.label_errors.FewAnswersWarning")
+# And a tokenizer that spells most words.
+pytestmark = pytest.mark.filterwarnings("ignore::span_label_errors.model.tokenizer_coverage.UnreadableDataWarning")
 
 
 def module_of(name: str):

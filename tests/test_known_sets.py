@@ -13,8 +13,11 @@ from label_errors import decisions, known_sets, measures, parts, runs
 from span_label_errors.quality.label_errors import find_label_errors
 from span_label_errors.spans.text import answers_of
 
-# Thirty answers are enough to see that everything is measured.
-pytestmark = pytest.mark.filterwarnings("ignore::span_label_errors.quality.label_errors.FewAnswersWarning")
+# Thirty answers are enough to see that everything is measured, and so is a tokenizer that spells most words.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::span_label_errors.quality.label_errors.FewAnswersWarning"),
+    pytest.mark.filterwarnings("ignore::span_label_errors.model.tokenizer_coverage.UnreadableDataWarning"),
+]
 
 CONTEXT = "Anna met Bo in Rome."
 ANNA, BO, ROME = (0, 4), (9, 11), (15, 19)

@@ -90,6 +90,13 @@ def test_unknown_characters_or_wide_answers_beyond_the_bar_are_unreadable(tiny_t
     assert is_readable(20, 19, 19)  # too few answers to say so
 
 
+def test_of_many_examples_evenly_spaced_ones_are_measured(tiny_tokenizer):
+    contexts = ["the city", "the ΩΩΩΩ"] * 1000  # 7 characters each
+    examples = [make_example(str(i), context, "when ?", "the") for i, context in enumerate(contexts)]
+    assert shares_of(tiny_tokenizer, examples)[:1] == (0,)
+    assert shares_of(tiny_tokenizer, examples[:-1]) == pytest.approx((4 / 14, 0, 0, 0, 1999))
+
+
 def test_tokenizer_that_knows_all_bytes_reads_every_script():
     examples = [make_example("a", UNREADABLE["Thai"], "?", "สมชาย"), make_example("b", ENGLISH, "When?", "1889")]
     assert shares_of(make_tokenizer("eurobert"), examples)[:2] == (0, 0)
