@@ -64,7 +64,8 @@ def _problem_of_answers(answers: object, context: str) -> tuple[str, str] | None
     if not isinstance(answers, dict):
         return "'answers' with 'text' and 'answer_start'", describe(answers)
     labels = answers.get("label")  # a table that labels only some answers has None in the other rows
-    for name in ("text", "answer_start", *(["label"] if labels is not None else [])):
+    optional = [name for name in ("label", "annotator") if answers.get(name) is not None]
+    for name in ("text", "answer_start", *optional):
         if not isinstance(answers.get(name), list):
             found = describe(answers[name]) if name in answers else f"only [{shown_names(answers)}]"
             return f"a list 'answers.{name}'", found

@@ -68,6 +68,8 @@ def answer_entries(answers: object) -> list[dict] | None:
     if not isinstance(answers, dict) or "text" not in answers:
         return None
     columns = {name: answers[name] for name in ("text", "answer_start", "label") if answers.get(name) is not None}
+    if has_annotators(answers):
+        columns["annotator"] = answers["annotator"]
     if all(values == [] for values in columns.values()):
         return []
     if not any(isinstance(values, list) for values in columns.values()):
@@ -75,6 +77,12 @@ def answer_entries(answers: object) -> list[dict] | None:
     if any(not isinstance(values, list) or len(values) != len(columns["text"]) for values in columns.values()):
         return None
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def has_annotators(answers: dict) -> bool:
+    """Return whether columns of answers name the annotator of each; another field of that name is the source's own."""
+    names, texts = answers.get("annotator"), answers["text"]
+    return isinstance(names, list) and isinstance(texts, list) and len(names) == len(texts)
 
 
 def is_no_answer(entry: dict, is_impossible: bool = False) -> bool:
@@ -137,6 +145,9 @@ def _columns(answers: object, is_impossible: bool) -> object:
     labels = [entry.get("label") for entry in kept]
     if any(label is not None for label in labels) or (isinstance(answers, dict) and answers.get("label") == []):
         columns["label"] = labels
+    annotators = [_text(entry.get("annotator")) for entry in kept]
+    if any(isinstance(annotator, str) and annotator for annotator in annotators):
+        columns["annotator"] = [annotator if isinstance(annotator, str) else "" for annotator in annotators]
     return columns
 
 

@@ -58,7 +58,7 @@ class QA:
     doc_stride : int, optional
         Context tokens that neighbouring windows share; what the model was trained with, if
         `max_length` is the same, or a third of `max_length`.
-    answers : {"first", "all"}, optional
+    answers : {"first", "all", "each"}, optional
         Which of several answers label tokens; what the model was trained with, or `"first"`.
     seed : int
         Initialises a head that the checkpoint does not have.

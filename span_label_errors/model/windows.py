@@ -137,7 +137,7 @@ def tokenize_examples(
     max_length : int
         Tokens of a window. A question of more than half a window is cut there, with a `QuestionCutWarning` that
         counts such questions; the context is never cut.
-    answers : {"first", "all"}
+    answers : {"first", "all", "each"}
         See `alignment.answer_spans`.
     first_index : int
         Number of the first example, where these are a part of a data set; messages count from it.

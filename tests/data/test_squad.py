@@ -64,6 +64,27 @@ def test_every_kind_of_source_keeps_span_classes(kind, tmp_path):
     assert loaded.features == FEATURES_WITH_LABELS == squad_features(with_labels=True)
 
 
+@pytest.mark.parametrize("kind", SOURCE_KINDS)
+def test_every_kind_of_source_keeps_who_answered(kind, tmp_path):
+    rows = [make_example("a", CONTEXT, "Where?", "Łódź", "Warsaw"), make_example("b", CONTEXT, "Who?", "Łódź")]
+    rows[0]["answers"]["annotator"] = ["ann", "7"]
+    rows[1]["answers"]["annotator"] = ["ann"]
+    loaded = load_squad(write_source(kind, rows, tmp_path))
+    assert loaded.to_list() == rows
+    assert loaded.features == squad_features(with_annotators=True)
+
+
+def test_annotators_that_are_no_names_are_unnamed(tmp_path):
+    names = [{"annotator": 7}, {"annotator": None}, {}, {"annotator": {"id": 7}}]
+    answers = [{"text": "Warsaw", "answer_start": 18, **name} for name in names]
+    rows = [row(answers=answers), row(id="b", answers={**row()["answers"], "annotator": "of all"}), row(id="c")]
+    (tmp_path / "a.json").write_text(json.dumps(rows), encoding="utf-8")
+    loaded = load_squad(tmp_path / "a.json")
+    assert [example["answers"]["annotator"] for example in loaded] == [["7", "", "", ""], [""], [""]]
+    (tmp_path / "b.json").write_text(json.dumps(rows[1:]), encoding="utf-8")
+    assert "annotator" not in load_squad(tmp_path / "b.json")[0]["answers"]
+
+
 def test_squad_v2_keeps_several_answers_and_questions_without_one(tmp_path):
     answers = [{"text": "Warsaw", "answer_start": 18}, {"text": "Warsaw", "answer_start": 26}]
     plausible = [{"text": "Łódź", "answer_start": 0}]

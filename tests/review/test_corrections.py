@@ -135,7 +135,7 @@ def test_spans_of_their_own_stay(tmp_path, paths):
     source = write_jsonl(tmp_path / "s.jsonl", example)
     apply_decisions(source, [decision("a", ("Sorn", 28), "works")], *paths, answers="all")
     assert answers_by_id(paths[0])["a"] == [("works", 47), ("river Sorn", 22), ("Sorn", 0)]
-    with pytest.raises(ValueError, match='answers: expected "first" or "all"'):
+    with pytest.raises(ValueError, match='answers: expected "first", "all" or "each"'):
         apply_decisions(source, [], *paths, answers="both")
 
 
