@@ -21,6 +21,14 @@ from span_label_errors.spans.text import occurrences
 COLUMNS = ("id", "title", "context", "question", "answers")
 
 
+class InvalidRow(dict):
+    """An example that could not be brought into the schema, with its fields as far as they are known."""
+
+    def __init__(self, fields: dict, problem: tuple[str, str]):
+        super().__init__(fields)
+        self.problem = problem  # what was expected, and found
+
+
 def problem_of_example(row: object, required: Sequence[str] = COLUMNS) -> tuple[str, str] | None:
     """Find what is wrong with one example.
 
@@ -38,6 +46,8 @@ def problem_of_example(row: object, required: Sequence[str] = COLUMNS) -> tuple[
     """
     if not isinstance(row, dict):
         return "an object with the fields " + ", ".join(required), describe(row)
+    if isinstance(row, InvalidRow):
+        return row.problem
     for name in required:
         if name not in row:
             return f"the field {name!r}", "fields " + shown_names(row)
