@@ -18,7 +18,7 @@ from span_label_errors.data.messages import shown_names
 from span_label_errors.data.rows import rows_of
 
 _ROWS_AT_ONCE = 100
-_NEEDED_COLUMNS = ("context", "question", "answers")
+_NEEDED_COLUMNS = ("context", "answers")
 # What of a table says what the answers of a question are.
 _COLUMNS = ("answers", "is_impossible")
 
