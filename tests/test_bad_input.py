@@ -259,7 +259,7 @@ CASES = [
     ("file: rows among articles", load("a.json", [*squad_document([row()])["data"], row()]), ValueError, "a.json: expected entries of one kind; found that document[1] is row and document[0] is article; put them into two files"),
     ("file: JSON and more", load("a.json", f"{json.dumps(row())}\n}}"), ValueError, "a.json, line 2: expected JSON; Expecting value"),
     ("file: no question with answers", load("a.json", [{"context": CONTEXT, "question": "Where?"}]), ValueError, "a.json: expected 'answers' in the questions, found none in all 1 of them; the first has the fields ['context', 'question']"),
-    ("file: an unknown suffix", load("a.csv", "id,title\n"), ValueError, "a.csv: expected a file ending in .json, .jsonl, .ndjson, .parquet…found '.csv'"),
+    ("file: an unknown suffix", load("a.csv", "id,title\n"), ValueError, "a.csv: expected a file ending in .json, .jsonl, .ndjson, .parquet, .conll, …, found '.csv'"),
     ("file: packed", load("a.json.gz", b"\x1f\x8b"), ValueError, "found '.gz'; unpack it first (gunzip a.json.gz)"),
     ("name: not there", lambda tmp: load_squad("/no/such/a.json"), FileNotFoundError, "no such file or folder. Give the path of a .json, .jsonl"),
     ("name: a null byte", lambda tmp: load_squad("a\0b"), ValueError, "expected a path or a name on the Hub, found 'a\\x00b'"),

@@ -118,8 +118,8 @@ def _row(*nodes: object) -> object:
     if not isinstance(question, dict):
         return question
     paragraph = outer[-1] if outer else question
-    titles = [_text(node["title"]) for node in outer or nodes if not is_missing(node.get("title"))]
-    example_id = _text(question.get("id"))
+    titles = [as_text(node["title"]) for node in outer or nodes if not is_missing(node.get("title"))]
+    example_id = as_text(question.get("id"))
     is_blank = is_missing(example_id) or (isinstance(example_id, str) and not example_id.strip())
     row = {"id": None if is_blank else example_id, "title": titles[0] if titles else ""}
     if "context" in paragraph:
@@ -144,19 +144,19 @@ def _columns(answers: object, is_impossible: bool) -> object:
         return answers
     kept = [entry for entry in entries if not is_no_answer(entry, is_impossible)]
     columns = {
-        "text": [_text(entry.get("text")) for entry in kept],
+        "text": [as_text(entry.get("text")) for entry in kept],
         "answer_start": [offset(entry.get("answer_start")) for entry in kept],
     }
     labels = [entry.get("label") for entry in kept]
     if any(label is not None for label in labels) or (isinstance(answers, dict) and answers.get("label") == []):
         columns["label"] = labels
-    annotators = [_text(entry.get("annotator")) for entry in kept]
+    annotators = [as_text(entry.get("annotator")) for entry in kept]
     if any(isinstance(annotator, str) and annotator for annotator in annotators):
         columns["annotator"] = [annotator if isinstance(annotator, str) else "" for annotator in annotators]
     return columns
 
 
-def _text(value: object) -> object:
+def as_text(value: object) -> object:
     """Return a number as its text: an id, a year that is an answer. Texts and all else stay as they are."""
     value = _whole(value)
     return str(value) if type(value) is int else value

@@ -99,7 +99,11 @@ def _row(index: int, sentence: _Sentence, file: _File) -> dict:
             return InvalidRow(row, (expected, f"{len(line.fields)} columns: {shown_names(line.fields)}"))
     tags = [line.fields[-1] for line in sentence.lines]
     numbers = [line.number for line in sentence.lines]
-    return row_of_tokens(str(index), sentence.title, _tokens(sentence.lines, file), tags, file.scheme, numbers)
+    row = row_of_tokens(str(index), sentence.title, _tokens(sentence.lines, file), tags, file.scheme, numbers)
+    if isinstance(row, InvalidRow) and row.problem[0].startswith("in line 1 "):
+        expected, found = row.problem
+        return InvalidRow(row, (expected, f"{found}; if the line is a header, delete it"))
+    return row
 
 
 def _tokens(lines: Sequence[_Line], file: _File) -> list[str]:

@@ -189,9 +189,9 @@ def _parsed(tag: str, position: int, scheme: Scheme) -> tuple[str, str]:
     if scheme.name == "IO" and tag:
         return "", tag
     prefix, separator, class_name = tag[:1], tag[1 : 1 + len(scheme.separator)], tag[1 + len(scheme.separator) :]
-    prefixes = "".join(sorted({"B", *scheme.prefixes}, key=_PREFIXES.index))
-    is_whole = prefix and prefix in prefixes and separator == scheme.separator
+    is_whole = prefix and prefix in "B" + scheme.prefixes and separator == scheme.separator
     if not is_whole or bool(class_name) != scheme.has_classes:
+        prefixes = "".join(dict.fromkeys("B" + scheme.prefixes))
         raise TagError(position, f"O, {scheme.shown(prefixes)}, since the scheme is {scheme.name}", repr(tag))
     return prefix, class_name
 

@@ -48,7 +48,7 @@ def write_with_answers(
     if file is not None and file.is_file():
         format_of(file).write(file, path, new_answers)
         return
-    dataset = edited_dataset(load_dataset(str(source), revision), new_answers)
+    dataset = edited_dataset(load_dataset(str(source), revision), str(source), new_answers)
     if file is None:
         dataset.to_parquet(path)
     else:

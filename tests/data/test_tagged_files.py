@@ -100,6 +100,12 @@ def test_tags_without_classes_give_answers_without(tmp_path):
 
 
 INVALID = [
+    (
+        "word\ttag\n\nAnn\tB-PER\nLee\tI-PER",
+        0,
+        "in line 1 the tag O, B-… or I-…, since the scheme is IOB2",
+        "'tag' (token 'word'); if the line is a header, delete it",
+    ),
     ("a O\nb B-X\n\nb E-X\nc O\n", 1, "in line 4 the tag O, B-X or S-X", "E-X (token 'b')"),
     ("a S-X\n\nb B-X\n", 1, "behind line 3 the tag I-X or E-X", "the end of the sentence (token 'b')"),
     ("a B-X\n\nb\n", 1, "a token and its tag among 2 columns in line 3", "1 columns: 'b'"),
