@@ -98,7 +98,9 @@ def mistake_likelihoods(site: Site, choice: np.ndarray, kinds: tuple[str, ...]) 
     # Where few answers cut a word, nothing but a slip inside one does.
     return np.array(
         [
-            KINDS[name].likelihood(site, choice) if not site.cuts_word or name == "inside_word" else np.zeros(len(choice))
+            KINDS[name].likelihood(site, choice)
+            if not site.cuts_word or name == "inside_word"
+            else np.zeros(len(choice))
             for name in kinds
         ]
     ).reshape(len(kinds), len(choice))
