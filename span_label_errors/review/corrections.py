@@ -72,10 +72,11 @@ def apply_decisions(
         is there is replaced; it may not be the source.
     changes_path : str or Path
         A `.json` file: a list of objects with the fields of `Change`. As with the data set, it is replaced.
-    answers : {"first", "all"}, optional
-        As for the run that was reviewed. With "first", several answers of a class are what annotators said about one:
-        a correction takes the place of those, too, that overlap it, or that overlap or repeat what it replaces. With
-        "all" they are spans of their own, and it replaces only those that were under review. By default, answers with a
+    answers : {"first", "all", "each"}, optional
+        As for the run that was reviewed. With "first" and "each", several answers of a class are what annotators said
+        about one: a correction takes the place of those, too, that overlap it, or that overlap or repeat what it
+        replaces. With "each" it adds nothing where another annotator has given the correct answer already. With "all"
+        they are spans of their own, and it replaces only those that were under review. By default, answers with a
         `label` are spans of their own.
     on_invalid : {"raise", "drop", "repair"}
         As for that run. With "repair", decisions about repaired examples apply to what was read. An example that is not
@@ -245,7 +246,9 @@ def _with_decisions(example: dict, decisions: list[Decision], classes: set[str |
         if outcome is not example["answers"] or decision.correct == decision.given:
             by_outcome.setdefault(tuple(outcome), decision)
     for (after_one, one), (after_other, other) in itertools.combinations(by_outcome.items(), 2):
-        if not (_go_together(one, other, after_one) and _go_together(other, one, after_other)):
+        # About two annotators' answers, in the place of which the same is right.
+        is_one = answers == "each" and one.correct == other.correct
+        if not is_one and not (_go_together(one, other, after_one) and _go_together(other, one, after_other)):
             raise ValueError(
                 f"expected decisions that go together, found {shown(one.correct)} and {shown(other.correct)}; "
                 "keep one of them"

@@ -43,12 +43,13 @@ def known_answers(table: pd.DataFrame, decisions: Iterable[Decision]) -> dict[in
     """
     index_of = {example_id: index for index, example_id in enumerate(table["id"])}
     classes, known, unfit = span_classes_of(table), {}, []
+    answers = "each" if "given_annotator" in table else "all"
     for decision in decisions:
         try:
             restored = as_in_data(decision, index_of, lambda index: example_of(table, index))
             if restored.id not in index_of:
                 raise ValueError("no example has this id; take decisions about this data set")
-            right = with_decision(example_of(table, index_of[restored.id]), restored, classes)
+            right = with_decision(example_of(table, index_of[restored.id]), restored, classes, answers)
         except ValueError as error:
             unfit.append(f"{decision.id!r}: {error}")
         else:
@@ -82,9 +83,10 @@ def with_decision(
         About this example, with texts as they are in the data.
     classes : collection of (str or None)
         The span classes of the data; None if it has none.
-    answers : {"first", "all"}
-        As for a run. With "first", several answers are what several annotators said about one: a correction takes the
-        place of those, too, that overlap it, or that overlap or repeat what it replaces.
+    answers : {"first", "all", "each"}
+        As for a run. With "first" and "each", several answers are what several annotators said about one: a correction
+        takes the place of those, too, that overlap it, or that overlap or repeat what it replaces. With "each" it adds
+        nothing where another annotator has given the correct answer already.
 
     Returns
     -------
@@ -113,10 +115,14 @@ def with_decision(
     if not decision.correct:
         return []
     reviewed = [answer for answer in given if any(same_answer(answer, other) for other in decision.given)]
-    correct = list(dict.fromkeys(_located(answer, reviewed, context, classes) for answer in decision.correct))
+    # Of several places, what is right may also stand where another annotator has given it.
+    near = given if answers == "each" else reviewed
+    correct = list(dict.fromkeys(_located(answer, near, context, classes) for answer in decision.correct))
     outdated = [answer for answer in reviewed if not any(same_answer(answer, c) for c in correct)]
     new = [answer for answer in correct if not any(same_answer(answer, old) for old in reviewed)]
-    if answers == "first":
+    if answers == "each":
+        new = [answer for answer in new if not any(same_answer(answer, other) for other in given)]
+    if answers != "all":
         outdated += [answer for answer in given if answer not in correct and _contradicts(answer, outdated, new)]
     # New answers stand where the first outdated one stood, or at the end.
     at = min(map(given.index, outdated), default=len(given))
