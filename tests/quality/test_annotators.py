@@ -10,7 +10,7 @@ from span_label_errors.quality.annotators import AnnotatorsJudge
 from span_label_errors.quality.choice import ChoicePrior
 from span_label_errors.quality.features import FEATURES
 from span_label_errors.quality.posterior import Judge, Judged, JudgeRecipe
-from span_label_errors.quality.sites import NO_SPAN
+from span_label_errors.quality.sites import NO_SPAN, Known
 
 # Every candidate is as likely as any other, and the shares stay as they are: 0.64 of the answers are right with the
 # right border, 0.16 with another one, and 0.2 are wrong.
@@ -108,14 +108,14 @@ def test_other_borders_of_what_others_say_are_right():
 def test_what_a_reviewer_said_is_certain(right, expected):
     """ "red", "old big house", or "big" instead of both."""
     table = with_annotators(four_words(*THREE))
-    judged = judged_of(AnnotatorsJudge(table, {0: {"ANS": right}}, recipe=FIXED, prior=UNIFORM))
+    judged = judged_of(AnnotatorsJudge(table, {0: Known({"ANS": right})}, recipe=FIXED, prior=UNIFORM))
     assert [judged[0, text].quality for text in ("red", "old big house")] == pytest.approx(expected)
     spans = judged[0, "red"].site.spans.tolist()
     assert judged[0, "red"].posterior[:, spans.index([*right[0]])].sum() == pytest.approx(1)
 
 
 def test_nothing_is_right_where_a_reviewer_said_so():
-    judged = judged_of(AnnotatorsJudge(with_annotators(four_words(*THREE)), {0: {}}, recipe=FIXED, prior=UNIFORM))
+    judged = judged_of(AnnotatorsJudge(with_annotators(four_words(*THREE)), {0: Known({})}, recipe=FIXED, prior=UNIFORM))
     assert judged[0, "red"].quality == judged[0, "old big house"].quality == 0
 
 
