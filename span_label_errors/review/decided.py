@@ -191,5 +191,9 @@ def _replaces(new: Decision, old: Decision) -> bool:
     if is_same_place and (not new.given or (new.place is not None and not old.given)):
         # Nothing stood there, or the older decision removed it.
         return not old.given or not old.correct
-    reviewed = [*old.given, *(answer for answer in old.correct if answer.char_start is not None)]
-    return any(same_answer(one, other) for one in new.given for other in reviewed)
+    is_of_given = any(same_answer(one, other) for one in new.given for other in old.given)
+    put_there = [answer for answer in old.correct if answer.char_start is not None]
+    # To confirm what the older one put there takes nothing back.
+    return is_of_given or (
+        new.correct != new.given and any(same_answer(one, other) for one in new.given for other in put_there)
+    )

@@ -115,7 +115,9 @@ def test_what_a_reviewer_said_is_certain(right, expected):
 
 
 def test_nothing_is_right_where_a_reviewer_said_so():
-    judged = judged_of(AnnotatorsJudge(with_annotators(four_words(*THREE)), {0: Known({})}, recipe=FIXED, prior=UNIFORM))
+    judged = judged_of(
+        AnnotatorsJudge(with_annotators(four_words(*THREE)), {0: Known({})}, recipe=FIXED, prior=UNIFORM)
+    )
     assert judged[0, "red"].quality == judged[0, "old big house"].quality == 0
 
 
