@@ -150,8 +150,8 @@ class Sites:
         """Let the sites of examples that reviewers have decided on know which answer is right in their place."""
         if self.judges_each:
             self.right_of_each = {
-                (index, name): list(right.get(name, ())) or [NO_SPAN]
-                for index, right in known.items() for name in self.labels_every_span
+                (index, name): [span for span in right.get(name, ()) if places is None or span in places] or [NO_SPAN]
+                for index, (right, places) in known.items() for name in self.labels_every_span
             }  # fmt: skip
             return
         for row, (example_index, class_name, given, _) in enumerate(self.given_answers):
