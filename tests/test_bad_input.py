@@ -269,7 +269,7 @@ CASES = [
     ("folder: no data set", empty_folder("data"), ValueError, "expected a folder written by Dataset.save_to_disk; found one without dataset_info.json"),
     ("saved data set: state", saved("state.json", b"{}"), ValueError, "found a damaged one (KeyError: '_data_files'); write it again"),
     ("saved data set: data cut short", saved("data-00000-of-00001.arrow", b"ARROW1"), ValueError, "found a damaged one (ArrowInvalid: …); write it again"),
-    ("Parquet: other columns", parquet({"id": ["a"], "text": ["b"]}), ValueError, "expected the columns context, question, answers; found 'id', 'text', without context, question, answers; rename or add them"),
+    ("Parquet: other columns", parquet({"id": ["a"], "text": ["b"]}), ValueError, "expected the columns context, answers; found 'id', 'text', without context, answers; rename or add them"),
     ("Parquet: breaks off", parquet(COLUMNS, lambda content: content[:-30]), ValueError, "a.parquet: expected a Parquet file; …; write it again"),
     ("Parquet: damaged pages", parquet(COLUMNS, lambda content: content[:4] + b"\xff" * 16 + content[20:]), ValueError, "a.parquet: expected a Parquet file; …; write it again"),
     ("Parquet: text that is no UTF-8", parquet(COLUMNS | {"title": NO_UTF_8}), ValueError, "a.parquet: expected a Parquet file; 'utf-8' codec can't decode byte 0xff"),

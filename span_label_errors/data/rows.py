@@ -26,7 +26,7 @@ def rows_of(questions: Iterable[Question]) -> list[object]:
     ValueError
         If no question says what its answers are.
     """
-    rows, made, without_answers = [], [], []
+    rows, made, without_answers, without_question = [], [], [], []
     contexts: dict[str, str] = {}
     for question in questions:
         row = _row(*question.nodes)
@@ -37,6 +37,8 @@ def rows_of(questions: Iterable[Question]) -> list[object]:
             row["context"] = contexts.setdefault(row["context"], row["context"])
         if row["id"] is None:
             made.append((row, question.position))
+        if row.get("question") is None:
+            without_question.append(row)
         if "answers" not in question.nodes[-1] and not row.get("is_impossible"):
             without_answers.append(question.nodes[-1])
     if rows and len(without_answers) == len(rows):
@@ -44,6 +46,9 @@ def rows_of(questions: Iterable[Question]) -> list[object]:
             f"expected 'answers' in the questions, found none in all {len(rows)} of them; the first has the fields "
             f"[{shown_names(without_answers[0])}]"
         )
+    if len(without_question) == len(rows):
+        for row in without_question:
+            row["question"] = ""
     given = {row["id"] for row in rows if isinstance(row, dict) and isinstance(row["id"], str)} if made else set()
     for row, position in made:
         row["id"] = "-".join(map(str, position))
@@ -128,7 +133,7 @@ def _row(*nodes: object) -> object:
     elif row.get("is_impossible") or not any("answer" in name for name in question if name != "plausible_answers"):
         # What looks like answers under another name must not pass for none.
         row["answers"] = _columns(None, True)
-    is_whole = "context" in row and "question" in row and "answers" in row
+    is_whole = "context" in row and "answers" in row
     return row if is_whole else {**paragraph, **question, **row}  # the message about it shows the source's fields
 
 

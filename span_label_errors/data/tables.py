@@ -20,7 +20,7 @@ from span_label_errors.data.rows import rows_of
 from span_label_errors.data.tagged_tables import TAG_COLUMNS, TOKEN_COLUMNS, TagColumns
 
 _ROWS_AT_ONCE = 100
-_NEEDED_COLUMNS = ("context", "question", "answers")
+_NEEDED_COLUMNS = ("context", "answers")
 _Tables = Iterable[pa.Table | pa.RecordBatch]
 
 

@@ -108,7 +108,7 @@ def test_numbers_without_names_are_refused(tmp_path):
 
 def test_tokens_without_tags_are_refused(tmp_path):
     rows = [{"tokens": ["a"], "entities": ["O"]}]
-    message = r"without context, question, answers; .* With 'tokens', lists of texts, expected one of ner_tags, tags"
+    message = r"without context, answers; .* With 'tokens', lists of texts, expected one of ner_tags, tags"
     with pytest.raises(ValueError, match=message):
         read_rows(str(parquet(tmp_path, rows, None)), None)
     rows = [{"tokens": ["a"], "tags": ["NN"]}]
