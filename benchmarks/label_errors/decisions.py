@@ -20,6 +20,7 @@ import pandas as pd
 
 from span_label_errors.files import write_file
 from span_label_errors.quality.label_errors import LabelErrors, find_label_errors
+from span_label_errors.quality.sites import Known
 
 from .known_sets import KnownSet, add_arguments, command_of, finished_tables
 from .measures import AP, AUROC, measured
@@ -53,7 +54,7 @@ def reviewed(
     undecided, decided, states = known.is_measured, [], []
     first_ranking = first_quality = None
     while True:
-        found = find(table, known={index: {CLASS: known.right[index]} for index in decided})
+        found = find(table, known={index: Known({CLASS: known.right[index]}) for index in decided})
         ranking, quality = found.issues.sort_values("rank")["index"].to_numpy(), found.label_quality()
         if first_ranking is None:
             first_ranking, first_quality = ranking[undecided[ranking]], quality

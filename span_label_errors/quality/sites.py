@@ -17,7 +17,7 @@ from span_label_errors.results.read import span_classes_of
 from span_label_errors.spans.text import Span, cuts_word, overlaps, paragraph_numbers, word_spans
 
 # By example index, the right spans of each class.
-KnownAnswers = Mapping[int, Mapping[str, Sequence[Span]]]
+KnownAnswers = Mapping[int, "Known"]
 # Stands for "no answer" among spans: it shares a character with none but itself.
 NO_SPAN = (-2, -1)
 # Candidates are as long as all but this share of the data's own answers.
@@ -28,6 +28,13 @@ _MAX_WORDS, _MAX_CHARACTERS = 60, 300
 _SEVERAL = 0.2
 # Of the many spans of a context, so many of the likeliest are candidates; a quarter as many beside the given answer.
 NUM_CANDIDATES = 400
+
+
+class Known(NamedTuple):
+    """What reviewers decided about an example."""
+
+    right: Mapping[str, Sequence[Span]]  # the right spans of the example by class, as after the decisions
+    places: Sequence[Span] | None = None  # the characters that were decided about; None: the whole example
 
 
 class GivenAnswer(NamedTuple):
@@ -143,13 +150,13 @@ class Sites:
         """Let the sites of examples that reviewers have decided on know which answer is right in their place."""
         if self.judges_each:
             self.right_of_each = {
-                (index, name): list(right.get(name, ())) or [NO_SPAN]
-                for index, right in known.items() for name in self.labels_every_span
+                (index, name): [span for span in right.get(name, ()) if places is None or span in places] or [NO_SPAN]
+                for index, (right, places) in known.items() for name in self.labels_every_span
             }  # fmt: skip
             return
         for row, (example_index, class_name, given, _) in enumerate(self.given_answers):
             if example_index in known:
-                right = known[example_index].get(class_name, ())
+                right = known[example_index].right.get(class_name, ())
                 # Where every span is labelled, what is right in the place of another given answer is not right here.
                 answers = self._answers[example_index, class_name] if self.labels_every_span[class_name] else []
                 others = [span for span in answers if span != given]

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from span_label_errors.spans.text import Span
+
 
 class Answer(NamedTuple):
     """A span of a context; what a reviewer left open is None."""
@@ -11,18 +13,20 @@ class Answer(NamedTuple):
     class_name: str | None = None
 
     @property
-    def span(self) -> tuple[int, int]:
+    def span(self) -> Span:
         """`char_start` and `char_end`."""
         return self.char_start, self.char_start + len(self.text)
 
 
 class Decision(NamedTuple):
-    """What a reviewer decided about an example."""
+    """What a reviewer decided about an example, or about one place of it where every span is labelled."""
 
     id: str
     given: tuple[Answer, ...]  # the answers under review, with their offsets; empty for a question without one
     correct: tuple[Answer, ...]  # what replaces them: `given` itself if confirmed, nothing for no answer
     example_index: int | None = None  # where a spreadsheet says that the example stands; the id is what counts
+    # The characters that were decided about, whatever else stands in the example. None: the whole example.
+    place: Span | None = None
 
 
 def same_answer(answer: Answer, other: Answer) -> bool:

@@ -24,19 +24,21 @@ from span_label_errors.data.squad import (
 )
 from span_label_errors.data.write import suffix_of, write_with_answers
 from span_label_errors.files import check_writable, partial_folder, replace_folder, write_file
-from span_label_errors.review.answers import Answer, Decision, answer_entry, same_answer
-from span_label_errors.review.decided import shown, with_decision
+from span_label_errors.review.answers import Answer, Decision, answer_entry
+from span_label_errors.review.decided import with_decisions
 from span_label_errors.review.marks import RefusedDecisionsError
 from span_label_errors.review.spreadsheet_values import REWRITTEN, as_in_data, may_be_rewritten
 from span_label_errors.spans.alignment import check_answers
 
 
 class Change(NamedTuple):
-    """A question whose answers change."""
+    """An example whose answers change."""
 
     id: str
     question: str
-    kind: str  # "replaced", "moved" (the same text elsewhere), "no answer", "answer added", "answers changed"
+    # "replaced", "moved" (the same text elsewhere), "class changed", "removed" or "added" (the others stay), of a
+    # question "no answer" or "answer added" (the first one), "answers changed" (all else)
+    kind: str
     before: list[dict]  # {"text", "answer_start"}, and "label" where the data has span classes
     after: list[dict]
 
@@ -59,8 +61,9 @@ def apply_decisions(
     Answers are written in the form that they have in the source, and so is that there is none. A warning says how many
     examples are invalid.
 
-    A decision replaces the answers that were under review; "no answer" removes all answers of the example. Where
-    several annotators answered, their other answers go as well if they contradict it: see `answers`.
+    A decision replaces the answers that were under review; "no answer" removes all answers of the example, or the one
+    that it is about where every span is labelled. Where several annotators answered, their other answers go as well if
+    they contradict it: see `answers`.
 
     Parameters
     ----------
@@ -188,16 +191,18 @@ def _shares_place(path: Path, source: Path) -> bool:
 
 def _change(example: dict, after: list[Answer]) -> Change:
     before = example["answers"]
-    if not after:
-        kind = "no answer"
-    elif not before:
-        kind = "answer added"
+    if example["question"] and not (before and after):
+        kind = "answer added" if after else "no answer"
+    elif set(after) < set(before):
+        kind = "removed"
+    elif set(before) < set(after):
+        kind = "added"
     elif len(before) != len(after):
         kind = "answers changed"
+    elif [answer.span for answer in before] == [answer.span for answer in after]:
+        kind = "class changed"
     else:
-        is_text_kept = [a.text for a in before] == [a.text for a in after]
-        is_place_kept = [a.char_start for a in before] == [a.char_start for a in after]
-        kind = "moved" if is_text_kept and not is_place_kept else "replaced"
+        kind = "moved" if [a.text for a in before] == [a.text for a in after] else "replaced"
     return Change(
         example["id"], example["question"], kind, *([answer_entry(a) for a in side] for side in (before, after))
     )
@@ -232,7 +237,7 @@ def _corrected_answers(
                     f"expected the id of one of the {len(examples)} examples; is it another data set{hint}?"
                 )
             example = examples[index_of_id[example_id]]
-            after = _with_decisions(example, on_it, classes, answers)
+            after = with_decisions(example, on_it, classes, answers)
             if after != example["answers"]:
                 corrected[index_of_id[example_id]] = after
         except ValueError as error:
@@ -240,31 +245,6 @@ def _corrected_answers(
     if problems:
         raise RefusedDecisionsError(source, problems)
     return corrected
-
-
-def _with_decisions(example: dict, decisions: list[Decision], classes: set[str | None], answers: str) -> list[Answer]:
-    # Two files, or two rows, that say the same are one decision.
-    by_outcome: dict[tuple, Decision] = {}
-    for decision in decisions:
-        outcome = with_decision(example, decision, classes, answers)
-        if outcome is not example["answers"] or decision.correct == decision.given:
-            by_outcome.setdefault(tuple(outcome), decision)
-    for (after_one, one), (after_other, other) in itertools.combinations(by_outcome.items(), 2):
-        if not (_go_together(one, other, after_one) and _go_together(other, one, after_other)):
-            raise ValueError(
-                f"expected decisions that go together, found {shown(one.correct)} and {shown(other.correct)}; "
-                "keep one of them"
-            )
-    corrected = example["answers"]
-    for decision in by_outcome.values():
-        corrected = with_decision({**example, "answers": corrected}, decision, classes, answers)
-    return corrected
-
-
-def _go_together(one: Decision, other: Decision, after_one: Sequence[Answer]) -> bool:
-    """Return whether decisions are about different answers, and one leaves what the other is about."""
-    are_apart = not {answer[:2] for answer in one.given} & {answer[:2] for answer in other.given}
-    return bool(other.given) and are_apart and all(any(same_answer(a, g) for a in after_one) for g in other.given)
 
 
 # From answers to a file

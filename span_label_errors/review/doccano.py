@@ -8,7 +8,14 @@ import pandas as pd
 
 from span_label_errors.files import write_file
 from span_label_errors.review.answers import Decision
-from span_label_errors.review.marks import check_fields, marked_answers, trimmed, utf16_length, worst_reviews
+from span_label_errors.review.marks import (
+    check_fields,
+    example_fields,
+    marked_answers,
+    trimmed,
+    utf16_length,
+    worst_examples,
+)
 
 # Where doccano's versions write the marks: as [start, end, class], or as objects where relations are on, and in the
 # oldest.
@@ -19,18 +26,21 @@ def write_doccano(path: str | Path, issues: pd.DataFrame, table: pd.DataFrame, w
     """Write the most suspicious examples as JSON Lines for a doccano project of the kind "sequence labeling".
 
     The project must leave "Count grapheme clusters as one character" off and, if answers overlap, allow that. A text
-    without marks means that the question has no answer. The lines are returned, with offsets in UTF-16 units; for the
-    other parameters see `marks.worst_reviews`.
+    without marks means that the question has no answer, or that there is no span. The lines are returned, with offsets
+    in UTF-16 units; for the other parameters see `marks.worst_examples`.
     """
     lines = []
-    for review in worst_reviews(issues, table, worst):
+    for reviews in worst_examples(issues, table, worst):
+        review = reviews[0]
         marks = [
             [*(utf16_length(review.context[:char]) for char in answer.span), answer.class_name]
             for answer in review.answers
         ]
         # `given` comes back as it is, so that a changed mark differs from a given one. No field is ever missing:
         # doccano's tables would make it NaN.
-        lines.append({"id": review.issue.id, "text": review.context, "label": marks, **review.fields, "given": marks})
+        lines.append(
+            {"id": review.issue.id, "text": review.context, "label": marks, **example_fields(reviews), "given": marks}
+        )
     write_file(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     return lines
 

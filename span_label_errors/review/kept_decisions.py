@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from span_label_errors.files import write_file
-from span_label_errors.review.answers import Answer, Decision, answer_entry, same_answer
+from span_label_errors.review.answers import Answer, Decision, answer_entry
+from span_label_errors.review.decided import without_replaced
 from span_label_errors.review.marks import check_fields
 
 DECISIONS_FILE = "decisions.json"
@@ -18,7 +19,7 @@ def kept_decisions(
     """Return the decisions that earlier rounds have kept in `decisions.json`, then new ones.
 
     A new decision takes the place of an older one about the same answers of an example, or about those that the older
-    one put there.
+    one put there; one about a whole example, of all older ones about its places.
 
     Parameters
     ----------
@@ -44,7 +45,12 @@ def kept_decisions(
     new_of_id: dict[str, list[Decision]] = {}
     for decision in new:
         new_of_id.setdefault(decision.id, []).append(decision)
-    kept = [old for old in older if not any(_replaces(one, old) for one in new_of_id.get(old.id, []))]
+    kept = []
+    for old in older:
+        left = [old]
+        for one in new_of_id.get(old.id, []):
+            left = without_replaced(left, one)
+        kept += left
     return [*kept, *new]
 
 
@@ -58,19 +64,16 @@ def keep_decisions(outputs_dir: str | Path, new: Sequence[Decision]) -> list[Dec
     """
     kept = list(dict.fromkeys(kept_decisions(outputs_dir, new)))
     rows = [
-        {"id": one.id, "given": list(map(answer_entry, one.given)), "correct": list(map(answer_entry, one.correct))}
+        {
+            "id": one.id,
+            "given": list(map(answer_entry, one.given)),
+            "correct": list(map(answer_entry, one.correct)),
+            **({} if one.place is None else {"place": one.place}),
+        }
         for one in kept
     ]
     write_file(Path(outputs_dir) / DECISIONS_FILE, json.dumps(rows, indent=1, ensure_ascii=False))
     return kept
-
-
-def _replaces(new: Decision, old: Decision) -> bool:
-    if not new.given:
-        # A question without an answer: it never had one, or the older decision removed it.
-        return not old.given or not old.correct
-    reviewed = [*old.given, *(answer for answer in old.correct if answer.char_start is not None)]
-    return any(same_answer(one, other) for one in new.given for other in reviewed)
 
 
 def _read(path: Path) -> list[Decision]:
@@ -87,7 +90,10 @@ def _read(path: Path) -> list[Decision]:
         given, correct = (tuple(_answer(entry, where) for entry in row[name]) for name in ("given", "correct"))
         if any(answer.char_start is None for answer in given):
             raise ValueError(f"{where}: expected the field 'answer_start' of each given answer as int; {_ADVICE}")
-        decisions.append(Decision(row["id"], given, correct))
+        place = row.get("place")
+        if place is not None and not (isinstance(place, list) and list(map(type, place)) == [int, int]):
+            raise ValueError(f"{where}: expected 'place' as [char_start, char_end], found {place!r}; {_ADVICE}")
+        decisions.append(Decision(row["id"], given, correct, place=place and tuple(place)))
     return decisions
 
 

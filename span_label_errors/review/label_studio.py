@@ -10,21 +10,25 @@ import pandas as pd
 from span_label_errors.files import write_file
 from span_label_errors.results.read import span_classes_of
 from span_label_errors.review.answers import Answer, Decision
+from span_label_errors.review.colours import COLOURS, colour_number
 from span_label_errors.review.marks import (
     Review,
     check_fields,
+    example_fields,
     marked_answers,
     shown_others,
     shown_suggestion,
+    suspicions,
     trimmed,
     why,
-    worst_reviews,
+    worst_examples,
 )
 
 _CONTEXT = "context"  # the name of what is marked
 # The names of the two controls, and what a reviewer chooses with the second.
 _SPANS, _NO_ANSWER_CONTROL = "answer", "no_answer"
 _NO_ANSWER_CHOICE = "The text does not answer the question"
+_NO_SPAN_CHOICE = "The text has nothing to mark"
 
 
 def write_label_studio(
@@ -34,16 +38,20 @@ def write_label_studio(
 
     A reviewer starts from the given answers, marked. The model's suggestion is named above the text and is a prediction
     of its own, which Label Studio does not start from: agreeing with the model must take an effort. The score of the
-    prediction `given` is the label quality, so that "Prediction score" sorts tasks by it. The tasks are returned; for
-    the other parameters see `marks.worst_reviews`.
+    prediction `given` is the label quality, so that "Prediction score" sorts tasks by it. Where every span is labelled,
+    a task has all spans of an example, and its score is the quality of the example. The tasks are returned; for the
+    other parameters see `marks.worst_examples`.
     """
-    tasks = [_task(review) for review in worst_reviews(issues, table, worst)]
-    write_file(config_path, _config(span_classes_of(table)))
+    examples = worst_examples(issues, table, worst)
+    labels_every_span, has_questions = "given_label" in issues, bool((issues["question"] != "").any())
+    tasks = [(_task_of_spans if labels_every_span else _task)(reviews) for reviews in examples]
+    write_file(config_path, _config(span_classes_of(table), labels_every_span, has_questions))
     write_file(tasks_path, json.dumps(tasks, indent=1, ensure_ascii=False))
     return tasks
 
 
-def _task(review: Review) -> dict:
+def _task(reviews: list[Review]) -> dict:
+    (review,) = reviews
     issue = review.issue
     hint = f"Given: {issue.given_answer or 'no answer'}"
     if review.others:
@@ -58,12 +66,30 @@ def _task(review: Review) -> dict:
         # Label Studio starts a reviewer from the version that comes last in the file.
         suggested = [review.suggested] if is_marked else []
         predictions.insert(0, _prediction("suggested", suggested, issue.suggestion_confidence))
+    return {"data": _data(reviews, hint), "predictions": predictions}
+
+
+def _task_of_spans(reviews: list[Review]) -> dict:
+    first = reviews[0]
+    predictions = [_prediction("given", first.answers, first.issue.example_quality, _NO_SPAN_CHOICE)]
+    suspicious = [review for review in reviews if review.issue.suggested_answer]
+    if suspicious:
+        replaced = [review.given for review in suspicious]
+        new = [review.suggested for review in suspicious if review.suggested]
+        spans = [answer for answer in first.answers if answer not in replaced]
+        # All of them are right only if the least certain one is.
+        score = min(review.issue.suggestion_confidence for review in suspicious)
+        predictions.insert(0, _prediction("suggested", [*spans, *dict.fromkeys(new)], score, _NO_SPAN_CHOICE))
+    return {"data": _data(reviews, suspicions(reviews)), "predictions": predictions}
+
+
+def _data(reviews: list[Review], hint: str) -> dict:
+    review = reviews[0]
     given = [[*answer.span, answer.class_name] for answer in review.answers]
-    data = {"id": issue.id, "text": review.context, **review.fields, "hint": hint, "given": given}
-    return {"data": data, "predictions": predictions}
+    return {"id": review.issue.id, "text": review.context, **example_fields(reviews), "hint": hint, "given": given}
 
 
-def _prediction(model_version: str, answers: list[Answer], score: float) -> dict:
+def _prediction(model_version: str, answers: list[Answer], score: float, nothing: str = _NO_ANSWER_CHOICE) -> dict:
     values = [
         {"start": answer.span[0], "end": answer.span[1], "text": answer.text, "labels": [answer.class_name]}
         for answer in answers
@@ -71,22 +97,26 @@ def _prediction(model_version: str, answers: list[Answer], score: float) -> dict
     control, kind = (_SPANS, "labels") if values else (_NO_ANSWER_CONTROL, "choices")
     result = [
         {"id": f"{model_version}{number}", "from_name": control, "to_name": _CONTEXT, "type": kind, "value": value}
-        for number, value in enumerate(values or [{"choices": [_NO_ANSWER_CHOICE]}])
+        for number, value in enumerate(values or [{"choices": [nothing]}])
     ]
     return {"model_version": model_version, "score": float(score), "result": result}
 
 
-def _config(classes: list[str]) -> str:
+def _config(classes: list[str], labels_every_span: bool, has_questions: bool) -> str:
     view = ElementTree.Element("View")
-    ElementTree.SubElement(view, "Header", value="$question", size="3")
+    if has_questions or not labels_every_span:
+        ElementTree.SubElement(view, "Header", value="$question", size="3")
     ElementTree.SubElement(view, "Header", value="$hint", size="5")
     labels = ElementTree.SubElement(view, "Labels", name=_SPANS, toName=_CONTEXT)
     for class_name in classes:
-        ElementTree.SubElement(labels, "Label", value=class_name)
+        colour = {"background": COLOURS[colour_number(class_name, classes)]} if labels_every_span else {}
+        ElementTree.SubElement(labels, "Label", value=class_name, **colour)
     # Without valueType, Label Studio in its secure mode would take a text for an address.
-    ElementTree.SubElement(view, "Text", name=_CONTEXT, value="$text", valueType="text", saveTextResult="yes")
+    text = {"name": _CONTEXT, "value": "$text", "valueType": "text", "saveTextResult": "yes"}
+    # A colour alone does not tell a class.
+    ElementTree.SubElement(view, "Text", text | ({"showLabels": "true"} if labels_every_span else {}))
     choices = ElementTree.SubElement(view, "Choices", name=_NO_ANSWER_CONTROL, toName=_CONTEXT, choice="single")
-    ElementTree.SubElement(choices, "Choice", value=_NO_ANSWER_CHOICE)
+    ElementTree.SubElement(choices, "Choice", value=_NO_SPAN_CHOICE if labels_every_span else _NO_ANSWER_CHOICE)
     ElementTree.indent(view)
     return ElementTree.tostring(view, encoding="unicode") + "\n"
 
@@ -122,11 +152,14 @@ def label_studio_decisions(rows: Iterable[tuple[str, object]]) -> Iterable[Decis
 
 def _verdict(results: list[dict], context: str, given: tuple[Answer, ...]) -> tuple[Answer, ...]:
     marks = [result["value"] for result in results if result.get("from_name") == _SPANS]
-    chosen = any(result.get("from_name") == _NO_ANSWER_CONTROL for result in results)
-    if chosen == bool(marks):
-        found = f"that choice and {len(marks)} marks" if chosen else "neither"
+    choices = [result["value"].get("choices") for result in results if result.get("from_name") == _NO_ANSWER_CONTROL]
+    if not given and marks and choices == [[_NO_SPAN_CHOICE]]:
+        choices = []  # the task began with it, and what was missing has been marked
+    if bool(choices) == bool(marks):
+        found = f"that choice and {len(marks)} marks" if choices else "neither"
         raise ValueError(
-            f"expected marked answers or the choice {_NO_ANSWER_CHOICE!r}, found {found}; annotate it again"
+            f"expected marked answers or the choice {_NO_ANSWER_CHOICE!r} or {_NO_SPAN_CHOICE!r}, found {found}; "
+            "annotate it again"
         )
     answers: list[Answer] = []
     for mark in marks:

@@ -9,7 +9,8 @@ import pandas as pd
 
 from span_label_errors.quality.label_errors import NO_ANSWER
 from span_label_errors.results.read import span_classes_of
-from span_label_errors.review.answers import Answer
+from span_label_errors.review.answers import Answer, same_answer
+from span_label_errors.spans.text import Span
 
 
 class RefusedDecisionsError(ValueError):
@@ -26,20 +27,44 @@ class RefusedDecisionsError(ValueError):
 
 
 class Review(NamedTuple):
-    """An example to review: its row of the issues, and its answers as spans of the context."""
+    """A row of the issues to review, and the answers of its example as spans of the context."""
 
     issue: NamedTuple
     title: str
     context: str
     answers: list[Answer]  # all given ones
     given: Answer | None  # the one that the row is about
-    suggested: Answer | None  # without a class if the example has no answer and there are several classes
+    suggested: Answer | None
     others: list[Answer] | None = None  # of other annotators, which label no tokens; None if no example has any
 
     @property
     def suggests_no_answer(self) -> bool:
         """Whether the suggestion is that the context has no answer."""
         return self.issue.suggested_answer == NO_ANSWER and self.suggested is None
+
+    @property
+    def labels_every_span(self) -> bool:
+        """Whether the row is about one of all spans of its example, or a place where one may be missing."""
+        return hasattr(self.issue, "given_label")
+
+    @property
+    def place(self) -> Span | None:
+        """The characters that the row is about, if it is about a span or a place."""
+        place = (self.issue.place_start, self.issue.place_end) if self.labels_every_span else (pd.NA, pd.NA)
+        return None if pd.isna(place[0]) else (int(place[0]), int(place[1]))
+
+    @property
+    def mistake(self) -> str:
+        """What is wrong with a span if the suggestion is right, in words; empty without a suggestion."""
+        if self.suggests_no_answer:
+            return "spurious span" if self.given else ""
+        if self.suggested is None:
+            return ""
+        if self.given is None:
+            return "missing span"
+        if self.given.span == self.suggested.span:
+            return "wrong class"
+        return "wrong border" + " and class" * (self.given.class_name != self.suggested.class_name)
 
     @property
     def fields(self) -> dict:
@@ -61,6 +86,11 @@ def why(reason: str, evidence: str) -> str:
 def shown_others(others: list[Answer]) -> str:
     """Return the answers of other annotators as they are shown."""
     return "; ".join(dict.fromkeys(answer.text for answer in others))
+
+
+def shown_span(answer: Answer | None) -> str:
+    """Return a span with its class as they are shown."""
+    return f"{answer.text} ({answer.class_name})" if answer else "no span"
 
 
 def shown_suggestion(suggested_answer: str) -> str:
@@ -86,17 +116,65 @@ def worst_reviews(issues: pd.DataFrame, table: pd.DataFrame, worst: int) -> list
     return reviews
 
 
+def worst_examples(issues: pd.DataFrame, table: pd.DataFrame, worst: int) -> list[list[Review]]:
+    """Return the `worst` most suspicious examples, worst first: of each, its rows of the issues, worst first.
+
+    Raises
+    ------
+    ValueError
+        As `worst_reviews`.
+    """
+    if "given_label" not in issues:
+        return [[review] for review in worst_reviews(issues, table, worst)]
+    of_example = issues.groupby("index")[["example_quality", "rank"]].min()
+    chosen = of_example.sort_values(["example_quality", "rank"], kind="stable").index[:worst]
+    rows = issues[issues["index"].isin(chosen)]
+    rows_of: dict[int, list[Review]] = {index: [] for index in chosen}
+    for review in worst_reviews(rows, table, len(rows)):
+        rows_of[review.issue.index].append(review)
+    return list(rows_of.values())
+
+
+def example_fields(reviews: list[Review]) -> dict:
+    """Return what a reviewer of a whole example should see besides its marked context, as JSON."""
+    first = reviews[0]
+    if not first.labels_every_span:
+        return first.fields
+    question = {"question": first.issue.question} if first.issue.question else {}
+    return {
+        "example_index": int(first.issue.index), "title": first.title, **question,
+        "label_quality": float(first.issue.example_quality), "suspicious": suspicions(reviews),
+    }  # fmt: skip
+
+
+def suspicions(reviews: list[Review]) -> str:
+    """Return in words what is suspicious about the spans of an example."""
+    texts = []
+    for review in reviews:
+        issue, reason = review.issue, why(review.issue.reason, review.issue.evidence)
+        if not (issue.suggested_answer or issue.reason):
+            continue
+        text = shown_span(review.given) if review.given or not review.place else review.context[slice(*review.place)]
+        if issue.suggested_answer:
+            text += f" → {shown_span(review.suggested)} ({issue.suggestion_confidence:.0%})"
+        texts.append(f"{text}: {reason}" if reason else text)
+    return " · ".join(texts)
+
+
 def _review(row: NamedTuple, example: pd.Series, classes: list[str]) -> Review:
     context = example["context"]
     answers, others = answers_of_row(example), answers_of_row(example, "other")
     given = suggested = None
+    # Where every span is labelled, a row is about a span of a class.
+    given_label, suggested_label = (getattr(row, f"{name}_label", None) or None for name in ("given", "suggested"))
     if row.given_answer:
-        given = next((answer for answer in answers if answer[:2] == (row.given_answer, row.given_start)), None)
+        wanted = Answer(row.given_answer, row.given_start, given_label)
+        given = next((answer for answer in answers if same_answer(answer, wanted)), None)
         if given is None:
             raise _mismatch(row, f"the answer {row.given_answer!r} at {row.given_start} in the table", answers)
     # That there is no answer is a suggestion without a place.
     if row.suggested_answer and not (row.suggested_answer == NO_ANSWER and pd.isna(row.suggested_start)):
-        class_name = given.class_name if given else classes[0] if len(classes) == 1 else None
+        class_name = suggested_label or (given.class_name if given else classes[0] if len(classes) == 1 else None)
         suggested = Answer(row.suggested_answer, int(row.suggested_start), class_name)
         found = context[slice(*suggested.span)]
         if found != suggested.text:

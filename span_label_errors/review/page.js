@@ -11,6 +11,7 @@ const rows = Array.from(list.children, element => ({
   ...element.dataset,
   id: element.querySelector(".id").textContent,
   checks: Array.from(element.querySelectorAll(".checks li"), item => item.textContent),
+  classes: Array.from(element.querySelectorAll("dl .class"), item => item.textContent),
 }));
 const textOf = row => row.text ??= plain(
   Array.from(row.element.querySelectorAll(".text"), piece => piece.textContent).join(" "));
@@ -37,6 +38,7 @@ const orders = {
   "-confidence": (a, b) => b.confidence - a.confidence,
   "id": (a, b) => collator.compare(a.id, b.id),
   "fold": (a, b) => a.fold - b.fold,
+  "example": (a, b) => a.example - b.example || collator.compare(a.id, b.id),
 };
 let order = "rank";
 
@@ -48,7 +50,9 @@ function apply() {
   let shown = 0;
   for (const row of rows) {
     const matches = (!wanted.only || row.issue === "1") && (!wanted.fold || row.fold === wanted.fold)
-      && (!wanted.check || row.checks.includes(wanted.check)) && min <= row.quality && row.quality <= max
+      && (!wanted.check || row.checks.includes(wanted.check))
+      && (!wanted.class || row.classes.includes(wanted.class)) && (!wanted.mistake || row.mistake === wanted.mistake)
+      && min <= row.quality && row.quality <= max
       && (!query || textOf(row).includes(query) || (row.context !== undefined && plainContext(row.context).includes(query)));
     row.element.hidden = !matches;
     shown += matches;

@@ -12,6 +12,7 @@ import pandas as pd
 from span_label_errors.files import write_file
 from span_label_errors.quality.label_errors import NO_ANSWER
 from span_label_errors.review.answers import Answer, Decision
+from span_label_errors.spans.text import Span
 
 # What OWASP lists as the beginning of a formula, and its full-width forms, which a Japanese Excel reads the same way.
 # White space before it is no protection: an import can trim cells.
@@ -62,16 +63,20 @@ def csv_decisions(text: str, where: Path) -> Iterable[Decision | str]:
     except csv.Error as error:
         raise ValueError(f"{where}: expected CSV; {error}") from error
     columns = rows[0] if rows else []
-    for name in ("id", "given_answer", "given_start", "correct_answer"):
+    filled_in = "correct_label" if "correct_label" in columns else "correct_answer"
+    for name in ("id", "given_answer", "given_start", filled_in):
         if columns.count(name) != 1:
             raise ValueError(
-                f"{where}: expected one column {name!r}, found {columns[:20]}; add a column correct_answer to the "
+                f"{where}: expected one column {name!r}, found {columns[:24]}; add a column correct_answer to the "
                 "table of issues and save it as CSV"
             )
+    # All classes of the data stand in its table.
+    of_classes = [columns.index(name) for name in ("given_label", "suggested_label") if name in columns]
+    classes = {restored(row[at]).strip() for row in rows[1:] for at in of_classes if at < len(row)} - {""}
     for number, row in enumerate(rows[1:], start=2):
         if not any(cell.strip() for cell in row):
             continue
-        if set(columns[len(row) :]) <= {"correct_answer", "correct_start"}:
+        if set(columns[len(row) :]) <= {"correct_answer", "correct_start", "correct_label"}:
             # Excel leaves out the last cells of rows where they are empty in many rows together.
             row += [""] * (len(columns) - len(row))
         if len(row) != len(columns):
@@ -80,30 +85,66 @@ def csv_decisions(text: str, where: Path) -> Iterable[Decision | str]:
             )
         cells = {name: restored(cell) for name, cell in zip(columns, row, strict=True)}
         try:
-            yield from _decisions_of_row(cells)
+            yield from _decisions_of_row(cells, classes)
         except ValueError as error:
             yield f"example {cells['id']!r} (row {number}): {error}"
 
 
-def _decisions_of_row(cells: dict[str, str]) -> list[Decision]:
-    given_text, correct_text = cells["given_answer"], cells["correct_answer"].strip()
+def _decisions_of_row(cells: dict[str, str], classes: set[str]) -> list[Decision]:
+    given_text, correct_text = cells["given_answer"], cells.get("correct_answer", "").strip()
     given_start, correct_start = (_offset_of_cell(cells, name) for name in ("given_start", "correct_start"))
+    correct_label = cells.get("correct_label", "").strip() or None
+    if correct_label and classes and correct_label not in classes:
+        raise ValueError(f"expected one of the classes {sorted(classes)} in correct_label, found {correct_label!r}")
     if not correct_text:
         if correct_start is not None:
             raise ValueError("expected the answer that starts at correct_start, found none; fill in correct_answer too")
-        return []
+        if correct_label is None:
+            return []
+        if not given_text:
+            raise ValueError(
+                f"expected the span whose class is {correct_label!r}, found none; fill in correct_answer too"
+            )
     if bool(given_text) != (given_start is not None):
         raise ValueError(
             f"expected given_answer and given_start as they were written, found {given_text!r} and {given_start}"
         )
-    given = (Answer(given_text, given_start),) if given_text else ()
+    # The column is there where every span is labelled: then a row is about one span, or a place.
+    given_label = cells.get("given_label", "").strip() or None
+    given = (Answer(given_text, given_start, given_label),) if given_text else ()
+    is_given = given_text and correct_start in (None, given_start) and cells.get("correct_answer", "") == given_text
     if correct_text.lower() == NO_ANSWER:  # spreadsheets like to begin a cell with a capital
+        if correct_label:
+            raise ValueError(f"expected no class beside {NO_ANSWER}, found {correct_label!r}; empty one of the cells")
         correct = ()
-    elif cells["correct_answer"] == given_text and correct_start in (None, given_start):
-        correct = given
+    elif is_given or not correct_text:
+        _check_class_is_clear(cells, correct_label, correct_text)
+        correct = (given[0]._replace(class_name=correct_label or given_label),)
     else:
-        correct = (Answer(correct_text, correct_start),)
-    return [Decision(cells["id"], given, correct, _whole_number(cells.get("index", "")))]
+        correct = (Answer(correct_text, correct_start, correct_label),)
+    index = _whole_number(cells.get("index", ""))
+    return [Decision(cells["id"], given, correct, index, _place(cells, correct))]
+
+
+def _check_class_is_clear(cells: dict[str, str], correct_label: str | None, correct_text: str) -> None:
+    """Refuse the given text where the same text was suggested with another class: it may confirm either."""
+    suggested, given = cells.get("suggested_label", ""), cells.get("given_label", "")
+    if correct_label is None and suggested not in ("", given) and cells.get("suggested_answer") == correct_text:
+        raise ValueError(
+            f"expected to know whether {correct_text!r} is {given!r}, as given, or {suggested!r}, as suggested; "
+            "fill in correct_label too"
+        )
+
+
+def _place(cells: dict[str, str], correct: tuple[Answer, ...]) -> Span | None:
+    """Return the characters that a row is about, where every span is labelled; None for the whole example."""
+    if "given_label" not in cells:
+        return None
+    start, end = (_offset_of_cell(cells, f"place_{name}") for name in ("start", "end"))
+    if start is not None and end is not None:
+        return start, end
+    # A row that a reviewer has added says where a span is missing.
+    return correct[0].span if correct and correct[0].char_start is not None else None
 
 
 def _offset_of_cell(cells: dict[str, str], name: str) -> int | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Context, Decimal
 
 from span_label_errors.review.answers import Answer, Decision, same_answer
-from span_label_errors.spans.text import occurrences, overlaps
+from span_label_errors.spans.text import Span, occurrences, overlaps
 
 REWRITTEN = "a spreadsheet has rewritten it (import the column as text)"
 
@@ -65,22 +65,39 @@ def as_in_data(decision: Decision, index_of: Mapping[str, int], example_at: Call
     example = example_at(index)
     given = tuple(_as_given(answer, example["answers"]) for answer in decision.given)
     if decision.correct == decision.given:
-        return Decision(example["id"], given, given)
+        return decision._replace(id=example["id"], given=given, correct=given, example_index=None)
     # What a tool has marked stands where it says; beside the index of a table, 5 may be what was 5.0.
     is_cell = at is not None
-    correct = (_as_in_context(answer, given, example["context"], is_cell) for answer in decision.correct)
-    return Decision(example["id"], given, tuple(correct))
+    near = [answer.span for answer in given] or ([decision.place] if decision.place else [])
+    restored = {cell[:2]: answer for cell, answer in zip(decision.given, given, strict=True)}
+    correct = (
+        restored[answer[:2]]._replace(class_name=answer.class_name)
+        if answer[:2] in restored
+        else _as_in_context(answer, near, example["context"], is_cell)
+        for answer in decision.correct
+    )
+    return decision._replace(id=example["id"], given=given, correct=tuple(correct), example_index=None)
 
 
 def _as_given(given: Answer, answers: list[Answer]) -> Answer:
-    """Return a given answer with the text that it has in the data."""
+    """Return a given answer with the text, and the class if it has one, that it has in the data."""
     if any(same_answer(answer, given) for answer in answers):
         return given
-    texts = {a.text for a in answers if a.char_start == given.char_start and is_rewritten(a.text, given.text)}
-    return given._replace(text=texts.pop()) if len(texts) == 1 else given
+    found = {
+        (answer.text, given.class_name and answer.class_name)
+        for answer in answers
+        if answer.char_start == given.char_start
+        and all(
+            one == cell or is_rewritten(one, cell)
+            for one, cell in zip(answer[::2], given[::2], strict=True)
+            if one and cell
+        )
+    }
+    text, class_name = found.pop() if len(found) == 1 else given[::2]
+    return given._replace(text=text, class_name=class_name)
 
 
-def _as_in_context(correct: Answer, given: tuple[Answer, ...], context: str, is_cell: bool) -> Answer:
+def _as_in_context(correct: Answer, reviewed: list[Span], context: str, is_cell: bool) -> Answer:
     """Return a correct answer with the text and, if need be, the place that it has in the context."""
     text, char_start, _ = correct
     is_there = char_start is not None and context.startswith(text, char_start)
@@ -97,7 +114,7 @@ def _as_in_context(correct: Answer, given: tuple[Answer, ...], context: str, is_
         return correct
     if len(rewritten) > 1:
         # Of several places, the one that overlaps what it replaces.
-        near = [span for span in rewritten if any(overlaps(span, answer.span) for answer in given)]
+        near = [span for span in rewritten if any(overlaps(span, other) for other in reviewed)]
         if len(near) != 1:
             raise _unclear(text, {start: context[start:end] for start, end in rewritten})
         rewritten = near

@@ -74,7 +74,9 @@ def _write_files(folder: Path, found: LabelErrors, table: pd.DataFrame, worst: i
     )
     write_issues_csv(folder / ISSUES_CSV, issues)
     issues.to_parquet(folder / "label_issues.parquet", index=False)
-    undecided = issues[issues["decision"] == ""]
+    # The tools show whole examples: one with a decision about a span of it would begin without that decision.
+    decided = set(issues.loc[issues["decision"] != "", "index"])
+    undecided = issues[~issues["index"].isin(decided)]
     write_label_studio(folder / "label_studio_tasks.json", folder / "label_studio_config.xml", undecided, table, worst)
     write_doccano(folder / "doccano.jsonl", undecided, table, worst)
 

@@ -19,6 +19,7 @@ from answer_tables import (
 from text_strategies import span_of
 
 from span_label_errors.quality.label_errors import NO_ANSWER, FewAnswersWarning, LabelErrors, find_label_errors
+from span_label_errors.quality.sites import Known
 
 COLUMNS = {
     "rank": "int64", "index": "int64", "id": "str", "label_quality": "float64", "is_issue": "bool",
@@ -115,9 +116,9 @@ def test_label_quality_is_given_in_the_order_of_the_data():
 def test_decided_examples_are_known_and_stand_last(rows):
     right = right_rows()[19]
     known = {
-        19: {"ANS": [span_of(right["context"], right["given_answer"][0])]},
-        33: {"ANS": [span_of(rows[33]["context"], "people")]},  # as it is given
-        7: {"ANS": []},
+        19: Known({"ANS": [span_of(right["context"], right["given_answer"][0])]}),
+        33: Known({"ANS": [span_of(rows[33]["context"], "people")]}),  # as it is given
+        7: Known({"ANS": []}),
     }
     found = find_label_errors(pd.DataFrame(rows), known=known)
     issues = found.issues
@@ -139,7 +140,8 @@ def test_decisions_teach(found, rows):
     first = found.issues["index"][:2].tolist()
     wrong, right = (
         by_index(rows, known={
-            number: {"ANS": [span_of(rows[number]["context"], of_rows[number]["given_answer"][0])]} for number in first
+            number: Known({"ANS": [span_of(rows[number]["context"], of_rows[number]["given_answer"][0])]})
+            for number in first
         })
         for of_rows in (right_rows(), rows)
     )  # fmt: skip
@@ -367,7 +369,7 @@ def test_no_answers_at_all():
 def test_reason_is_given_where_only_all_answers_together_are_doubtful():
     """Each of the answers of an example is likely right; that all of them are is less so."""
     with_two = [answered_with(row, row["given_answer"][0], "The") for row in moved_rows()]
-    reviewed = {index: {"ANS": []} for index in range(9)}
+    reviewed = {index: Known({"ANS": []}) for index in range(9)}
     issues = find_label_errors(pd.DataFrame(with_two), known=reviewed).issues
     is_doubtful = (issues["label_quality"] < 0.9) & (issues["decision"] == "")
     assert is_doubtful.sum() > 9

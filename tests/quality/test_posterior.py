@@ -12,6 +12,7 @@ from span_label_errors.quality import posterior
 from span_label_errors.quality.choice import ChoicePrior
 from span_label_errors.quality.features import FEATURES
 from span_label_errors.quality.posterior import Judge, Judged, JudgeRecipe, fitted_shares
+from span_label_errors.quality.sites import Known
 
 # Shares of mistakes
 
@@ -100,11 +101,11 @@ def test_likelier_candidates_are_likelier_instead():
 
 def test_what_a_reviewer_said_is_certain():
     table = four_words("red", "old big house", "red old big")
-    (confirmed, *_) = judged_of(table, "cut_short", known={0: {"ANS": [(0, 3)]}})
+    (confirmed, *_) = judged_of(table, "cut_short", known={0: Known({"ANS": [(0, 3)]})})
     assert confirmed.quality == 1
     # Of a mistake that no kind explains as well: nothing that is long has become "red" by words too many.
     for kind in ("cut_short", "too_long"):
-        (corrected, *_) = judged_of(table, kind, known={0: {"ANS": [(0, 7)]}})
+        (corrected, *_) = judged_of(table, kind, known={0: Known({"ANS": [(0, 7)]})})
         assert corrected.quality == 0
         assert probability_instead(corrected) == {"red old": 1}
 
@@ -115,7 +116,7 @@ def test_right_answer_is_right_in_the_place_of_each_way_to_give_it():
     table = pd.DataFrame(
         [answered(row, (0, 7), (0, 3)) if row["id"] == "id-0" else row for row in table.to_dict("records")]
     )
-    longer, right, *_ = judged_of(table, "too_long", known={0: {"ANS": [(0, 3)]}})
+    longer, right, *_ = judged_of(table, "too_long", known={0: Known({"ANS": [(0, 3)]})})
     assert (longer.quality, right.quality) == (0, 1)
     assert probability_instead(longer) == {"red": 1}
 
@@ -184,7 +185,7 @@ def test_wrong_answers_teach_little_and_corrected_ones_what_is_right():
     assert set(np.argsort(importance)[:4]) == set(MOVED)
     assert np.sort(importance)[4] > 0.99
     known = {
-        number: {"ANS": [span_of(row["context"], row["given_answer"][0])]}
+        number: Known({"ANS": [span_of(row["context"], row["given_answer"][0])]})
         for number, row in enumerate(right_rows())
         if number in MOVED
     }

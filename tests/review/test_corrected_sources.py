@@ -90,7 +90,7 @@ def test_another_class_in_the_same_place_is_no_move(tmp_path, paths):
     example["answers"]["label"] = ["ORG"]
     source = write_jsonl(tmp_path / "s.jsonl", example)
     (change,) = apply_decisions(source, [decision("a", ("He", 0, "ORG"), Answer("He", 0, "PER"))], *paths)
-    assert (change.kind, change.after) == ("replaced", [{"text": "He", "answer_start": 0, "label": "PER"}])
+    assert (change.kind, change.after) == ("class changed", [{"text": "He", "answer_start": 0, "label": "PER"}])
 
 
 # Invalid examples

@@ -5,6 +5,7 @@ import pytest
 from answer_tables import answered, answered_with, example
 from text_strategies import span_of
 
+from span_label_errors.quality.sites import Known
 from span_label_errors.review.decided import Answer, Decision, known_answers
 
 CONTEXT = "Anna met Bo in Rome, and Bo left Anna in Oslo"
@@ -15,7 +16,7 @@ def answer(text: str, occurrence: int = 0, class_name: str | None = None) -> Ans
     return Answer(text, span_of(CONTEXT, text, occurrence)[0], class_name)
 
 
-def known_of(given: tuple[str, ...], *decisions: tuple[tuple[Answer, ...], tuple[Answer, ...]]) -> dict | None:
+def known_of(given: tuple[str, ...], *decisions: tuple[tuple[Answer, ...], tuple[Answer, ...]]) -> Known | None:
     """The right answers of an example with these given answers, by decisions as (given, correct)."""
     other = example(0, "Who?", "Nobody", None)
     row = answered_with(example(1, "Who?", CONTEXT, None), *given)
@@ -50,7 +51,7 @@ def known_of(given: tuple[str, ...], *decisions: tuple[tuple[Answer, ...], tuple
 )
 @pytest.mark.filterwarnings("error")
 def test_decision_by_hand(given, decision, expected):
-    assert known_of(given, decision) == {"ANS": sorted(expected)}
+    assert known_of(given, decision) == Known({"ANS": sorted(expected)})
 
 
 @pytest.mark.parametrize(
@@ -95,8 +96,37 @@ def test_all_decisions_that_do_not_fit_are_one_warning():
 
 def test_later_decisions_win():
     first, second = ((answer("Anna"),), (answer("Bo"),)), ((answer("Anna"),), (answer("Anna"),))
-    assert known_of(("Anna",), first, second) == {"ANS": [ANNA]}
-    assert known_of(("Anna",), second, first) == {"ANS": [BO]}
+    assert known_of(("Anna",), first, second) == Known({"ANS": [ANNA]})
+    assert known_of(("Anna",), second, first) == Known({"ANS": [BO]})
+
+
+@pytest.mark.parametrize(
+    ("decisions", "right", "places"),
+    [
+        # One annotator's answer is right; what that says of the others is the judge's to say.
+        ([("Anna", "Anna")], [ANNA, ANNA, BO], [ANNA]),
+        ([("Bo", "Bo")], [ANNA, ANNA, BO], [BO]),
+        # Another has given what is right.
+        ([("Bo", "Anna")], [ANNA, ANNA], [ANNA, BO]),
+        ([("Bo", "Anna"), ("Anna", "Anna")], [ANNA, ANNA], [ANNA, BO]),
+        ([("Anna", "Anna"), ("Bo", "Anna")], [ANNA, ANNA], [ANNA, BO]),
+        ([("Bo", "Rome")], [ANNA, ANNA, ROME], [BO, ROME]),
+        ([("Bo", "Rome"), ("Anna", "Rome")], [ROME], [ANNA, BO, ROME]),
+        ([("Bo", None)], [], None),
+        # Later decisions about an answer win.
+        ([("Bo", "Rome"), ("Bo", "Anna")], [ANNA, ANNA], [ANNA, BO]),
+        ([("Bo", None), ("Bo", "Bo")], [ANNA, ANNA, BO], [BO]),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_decisions_about_several_annotators_answers(decisions, right, places):
+    row = answered(example(0, "Who?", CONTEXT, None), ANNA, ANNA, BO) | {"given_annotator": ["", "", ""]}
+    made = [
+        Decision("id-0", (answer(given),), () if correct is None else (Answer(correct, CONTEXT.index(correct)),))
+        for given, correct in decisions
+    ]
+    (known,) = known_answers(pd.DataFrame([row]), made).values()
+    assert known == Known({"ANS": sorted(set(right))}, places if places is None else sorted(places))
 
 
 def rows_of_classes(*given: tuple[str, str]) -> pd.DataFrame:
@@ -114,7 +144,7 @@ def rows_of_classes(*given: tuple[str, str]) -> pd.DataFrame:
 def test_class_of_a_correct_answer_is_that_of_the_answer_under_review():
     table = rows_of_classes(("Anna", "PER"), ("Rome", "LOC"))
     known = known_answers(table, [Decision("id-0", (answer("Anna", 0, "PER"),), (answer("Bo"),))])
-    assert known == {0: {"PER": [BO], "LOC": [ROME]}}
+    assert known == {0: Known({"PER": [BO], "LOC": [ROME]})}
 
 
 def test_class_that_is_not_known_does_not_fit():

@@ -7,6 +7,7 @@ from conftest import make_example, squad_document
 from review_frames import make_frames
 
 from span_label_errors.data.squad import load_squad
+from span_label_errors.quality.sites import Known
 from span_label_errors.review.corrections import apply_decisions
 from span_label_errors.review.decided import Answer, Decision, known_answers
 from span_label_errors.review.decisions import read_decisions
@@ -250,7 +251,7 @@ def test_with_the_table_decisions_are_read_as_the_data_has_them(tmp_path):
     assert read_decisions(tmp_path / "d.csv", table) == [expected]
     # As read without it, it teaches the same.
     table = table.assign(given_label=[[], ["ANS"]])
-    assert known_answers(table, read_decisions(tmp_path / "d.csv")) == {1: {"ANS": [(76, 80)]}}
+    assert known_answers(table, read_decisions(tmp_path / "d.csv")) == {1: Known({"ANS": [(76, 80)]})}
     (tmp_path / "d.csv").write_text(f"{header}\n7,0,,,7102\n", encoding="utf-8")
     with pytest.raises(RefusedDecisionsError, match="example '7': expected one place of the correct answer '7102'"):
         read_decisions(tmp_path / "d.csv", table)
