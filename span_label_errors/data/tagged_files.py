@@ -174,7 +174,7 @@ def _scheme(sentences: Sequence[_Sentence], num_columns: int, column: int) -> Sc
 
 def _in_last_column(error: ValueError, sentences: Sequence[_Sentence], num_columns: int) -> str:
     """Return an error about the last column, with the column that has tags if another one has."""
-    for column in range(1, num_columns - 1):
+    for column in reversed(range(num_columns - 1)):
         try:
             scheme = _scheme(sentences, num_columns, column)
         except ValueError:

@@ -130,6 +130,7 @@ REFUSED = [
         r"in the last of 3 columns .* found 'NNP', 'VBZ'. Column 2 has tags of the scheme IOB2; write it last: "
         r"awk '\{if \(NF\) print \$1, \$3, \$2; else print \"\"\}' FILE > NEW",
     ),
+    ("B-PER Ann\nO ran\n", r".* found 'Ann', 'ran'. Column 1 has tags of the scheme IOB2; .* print \$2, \$1; else"),
     ("Ann PER-B\n", ".*write it in front"),
 ]
 
