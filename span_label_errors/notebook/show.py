@@ -196,7 +196,7 @@ def _marked(context: str, spans: dict[str, tuple[int, int]], labelled: dict[tupl
         text = html.escape(context[start:end])
         pieces.append(f'<span style="{";".join(styles)}">{text}</span>' if styles else text)
         names = [labelled[span] for span in covering if span[1] == end]
-        pieces += [f"<sub style="font-size:70%"> {_isolated(name)}</sub>" for name in names]
+        pieces += [f'<sub style="font-size:70%"> {_isolated(name)}</sub>' for name in names]
     return "".join([*pieces, " …" if last < len(context) else ""])
 
 
