@@ -14,6 +14,7 @@ _MODULE_OF = {
     "read_outputs": "results.read",
     "find_label_errors": "quality.label_errors",
     "span_label_quality": "quality.scores",
+    "annotator_agreement": "quality.agreement",
     "write_review_files": "review.write",
     "read_decisions": "review.decisions",
     "known_answers": "review.decided",

@@ -29,7 +29,14 @@ from span_label_errors.model.trainer import context_hash
 from span_label_errors.results.npz import iterate_npz
 from span_label_errors.results.read import REVIEW_FILE, TABLE_FILE, array_files, read_outputs
 from span_label_errors.review.marks import worst_reviews
-from span_label_errors.spans.alignment import AnswerSpan, TokenizedText, span_classes, text_pieces, token_labels
+from span_label_errors.spans.alignment import (
+    AnswerSpan,
+    TokenizedText,
+    labelling_spans,
+    span_classes,
+    text_pieces,
+    token_labels,
+)
 
 # Characters that no token need cover: white space, and what a tokenizer drops (control and format characters, accents,
 # the replacement character).
@@ -156,6 +163,8 @@ def _check_labels(run: _Run) -> str:
             _expect(found == text, f"{where}: expected the answer {text!r} at character {start}, found {found!r}")
             spans.append(AnswerSpan(name, int(start), int(start) + len(text)))
         start, end = np.asarray(row["char_start"]), np.asarray(row["char_end"])
+        num_answers += len(spans)
+        spans = labelling_spans(spans, "each" if "given_annotator" in row else "all")
         expected = token_labels(TokenizedText(start, start, end), spans, label_map)
         for name in run.classes:
             given = np.asarray(row[f"labels_{name}"])
@@ -164,8 +173,8 @@ def _check_labels(run: _Run) -> str:
                 f"{where}: expected the labels of {name} to mark the tokens of {[span[1:] for span in spans]}, "
                 f"found marks at tokens {np.flatnonzero(given).tolist()}",
             )
-        num_answers += len(spans)
-    return f"the labels mark the tokens of {num_answers:,} given answers, and no others"
+    labelling = "" if "given_annotator" not in run.table else ", of each example those that agree most with the others"
+    return f"the labels mark the tokens of {num_answers:,} given answers, and no others{labelling}"
 
 
 def _check_probabilities(run: _Run) -> str:

@@ -3,7 +3,8 @@
 import hashlib
 from collections.abc import Sequence
 
-from span_label_errors.spans.text import Span, answers_of
+from span_label_errors.spans.agreement import most_agreed
+from span_label_errors.spans.text import answers_of
 
 
 def held_out_articles(examples: Sequence[dict], share: float) -> list[bool]:
@@ -29,18 +30,9 @@ def _fraction(text: str) -> float:
 
 
 def with_agreed_answer(example: dict) -> dict:
-    """Return an example with the one of its answers that agrees most with the others, the first of equals.
-
-    Two answers agree by the share of characters that they have in common (2 × common / sum of the lengths).
-    """
+    """Return an example with the one of its answers that agrees most with the others (see `most_agreed`)."""
     spans = answers_of(example)
     if len(spans) < 2:
         return example
-    agreements = [sum(_agreement(span, other) for other in spans) for span in spans]
-    agreed = agreements.index(max(agreements))
+    agreed = most_agreed(spans)
     return {**example, "answers": {name: [values[agreed]] for name, values in example["answers"].items()}}
-
-
-def _agreement(one: Span, other: Span) -> float:
-    common = max(0, min(one[1], other[1]) - max(one[0], other[0]))
-    return 2 * common / (one[1] - one[0] + other[1] - other[0])

@@ -31,7 +31,7 @@ def repaired(row: object) -> Repaired | None:
     answers, context = row.get("answers"), row["context"]
     if not isinstance(answers, dict) or not {"text", "answer_start"} <= answers.keys():
         return None
-    names = [name for name in ("text", "answer_start", "label") if answers.get(name) is not None]
+    names = [name for name in ("text", "answer_start", "label", "annotator") if answers.get(name) is not None]
     if any(not isinstance(answers[name], list) or len(answers[name]) != len(answers["text"]) for name in names):
         return None
     entries, repairs, kept = [], [], []

@@ -4,14 +4,14 @@ Every source becomes one `datasets.Dataset` with the same features, and every ex
 """
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from datasets import Dataset, Features, List, Value
 
-from span_label_errors.data.examples import COLUMNS, problem_of_example
+from span_label_errors.data.examples import COLUMNS, has_questions, problem_of_example, problem_of_mixture
 from span_label_errors.data.messages import describe, shorten
 from span_label_errors.data.repairs import Repaired, repaired
 from span_label_errors.data.shared_contexts import to_dataset
@@ -22,7 +22,7 @@ MAX_CASES_SHOWN = 5
 _UNIQUE_ID = "a unique id"
 
 
-def squad_features(with_labels: bool = False, with_repairs: bool = False) -> Features:
+def squad_features(with_labels: bool = False, with_repairs: bool = False, with_annotators: bool = False) -> Features:
     """Return the features of a loaded data set.
 
     Parameters
@@ -31,6 +31,8 @@ def squad_features(with_labels: bool = False, with_repairs: bool = False) -> Fea
         Whether each answer carries the name of its span class.
     with_repairs : bool
         Whether each example says what was repaired.
+    with_annotators : bool
+        Whether each answer carries the name of its annotator.
 
     Returns
     -------
@@ -40,6 +42,8 @@ def squad_features(with_labels: bool = False, with_repairs: bool = False) -> Fea
     answers = {"text": List(Value("string")), "answer_start": List(Value("int64"))}
     if with_labels:
         answers["label"] = List(Value("string"))
+    if with_annotators:
+        answers["annotator"] = List(Value("string"))
     text_columns = {name: Value("string") for name in COLUMNS if name != "answers"}
     repairs = {"repairs": List(Value("string"))} if with_repairs else {}
     return Features({**text_columns, "answers": answers, **repairs})
@@ -124,8 +128,9 @@ def load_squad(
     -------
     datasets.Dataset
         Columns `id`, `title`, `context`, `question` (strings) and `answers`, a dict of equally long
-        lists `text`, `answer_start` (character offset in the context) and, where the source has span
-        classes, `label`. A question without an answer has empty lists. Where examples were repaired,
+        lists `text`, `answer_start` (character offset in the context) and, where the source has them,
+        `label` (span classes) and `annotator` (who gave the answer; `""` where no name stands). A question
+        without an answer has empty lists. Where examples were repaired,
         the column `repairs` lists what was done, one sentence for each answer that changed.
 
     Raises
@@ -162,11 +167,12 @@ def load_squad(
         warnings.warn(f"{_summary(source, invalid, num_examples)}\nDropped: {dropped}.", stacklevel=2)
 
     with_labels = any(row["answers"].get("label") is not None for row in rows)
-    examples = [_to_schema(row, with_labels) for row in rows]
+    with_annotators = any("annotator" in row["answers"] for row in rows)
+    examples = [_to_schema(row, with_labels, with_annotators) for row in rows]
     if repaired_at:
         for index, example in zip(indices, examples, strict=True):
             example["repairs"] = repaired_at[index].repairs if index in repaired_at else []
-    return to_dataset(examples, squad_features(with_labels, bool(repaired_at)))
+    return to_dataset(examples, squad_features(with_labels, bool(repaired_at), with_annotators))
 
 
 def check_on_invalid(on_invalid: str) -> str:
@@ -213,13 +219,13 @@ def check_source(
     return CheckedExamples([rows[index] for index in indices], indices, problems, kept_repairs)
 
 
-def validate_examples(rows: Iterable[dict]) -> list[InvalidExample]:
+def validate_examples(rows: Sequence[dict]) -> list[InvalidExample]:
     """Check examples against the SQuAD schema.
 
     Parameters
     ----------
-    rows : iterable of dict
-        Examples as read, of any content.
+    rows : sequence of dict
+        Examples as read, of any content. All have a question, or none has.
 
     Returns
     -------
@@ -228,9 +234,10 @@ def validate_examples(rows: Iterable[dict]) -> list[InvalidExample]:
     """
     problems = []
     index_of_id: dict[str, int] = {}
+    of_data = has_questions(rows)
     for example_index, row in enumerate(rows):
         example_id = row.get("id") if isinstance(row, dict) else None
-        problem = problem_of_example(row)
+        problem = problem_of_example(row) or problem_of_mixture(row, of_data)
         if problem is None and example_id in index_of_id:
             # Whether one of them was a number is no longer known.
             as_number = f' ({example_id} and "{example_id}" are one id)' if example_id.isdecimal() else ""
@@ -253,10 +260,12 @@ def _first_cases(count: str, lines: Sequence[str]) -> str:
     return "\n".join([count, *(f"  {line}" for line in lines[:MAX_CASES_SHOWN]), *more])
 
 
-def _to_schema(row: dict, with_labels: bool) -> dict:
+def _to_schema(row: dict, with_labels: bool, with_annotators: bool) -> dict:
     answers = {"text": row["answers"]["text"], "answer_start": row["answers"]["answer_start"]}
     if with_labels:
         # A source that names the class of some answers only would leave the others without one.
         labels = row["answers"].get("label")
         answers["label"] = [""] * len(answers["text"]) if labels is None else labels
+    if with_annotators:
+        answers["annotator"] = row["answers"].get("annotator") or [""] * len(answers["text"])
     return {**{name: row[name] for name in COLUMNS}, "answers": answers}

@@ -58,7 +58,7 @@ class QA:
     doc_stride : int, optional
         Context tokens that neighbouring windows share; what the model was trained with, if
         `max_length` is the same, or a third of `max_length`.
-    answers : {"first", "all"}, optional
+    answers : {"first", "all", "each"}, optional
         Which of several answers label tokens; what the model was trained with, or `"first"`.
     seed : int
         Initialises a head that the checkpoint does not have.
@@ -178,7 +178,7 @@ class QA:
                 num_done += len(batch)
                 if on_batch is not None:
                     on_batch((num_predicted + len(part) * (num_done / len(windows))) / len(examples))
-            yield from join_windows(examples_of_part, tokenized, windows, window_probs, self.template, self.label_map)
+            yield from join_windows(examples_of_part, tokenized, windows, window_probs, self.label_map)
             num_predicted += len(part)
 
     def _tokenized(self, examples: Sequence[dict]) -> Iterator[tuple[dict, TokenizedExample]]:

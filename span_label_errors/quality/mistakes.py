@@ -93,6 +93,37 @@ KINDS = {
 }
 
 
+def mistake_likelihoods(site: Site, choice: np.ndarray, kinds: tuple[str, ...]) -> np.ndarray:
+    """Return P(given answer | candidate is right) by each of K kinds of mistake, shape (K, S)."""
+    # Where few answers cut a word, nothing but a slip inside one does.
+    return np.array(
+        [
+            KINDS[name].likelihood(site, choice)
+            if not site.cuts_word or name == "inside_word"
+            else np.zeros(len(choice))
+            for name in kinds
+        ]
+    ).reshape(len(kinds), len(choice))
+
+
+def right_likelihoods(site: Site, choice: np.ndarray) -> np.ndarray:
+    """Return P(given answer | candidate is right) without a mistake, as one of several annotators, shape (2, S).
+
+    The first row is for the right answer itself, the second for another border: where several people answer, how a span
+    is marked in the right place is a matter of taste, and is drawn by the choice.
+    """
+    likelihoods = np.zeros((2, len(choice)))
+    if site.cuts_word:
+        likelihoods[0] = _RIGHT_BUT_CUT * _inside_word(site, choice)
+        return likelihoods
+    likelihoods[0, site.given_row] = 1.0
+    beside = site.overlap_given.copy()
+    beside[site.given_row] = False
+    others_there = site.overlapping_mass(choice) - choice
+    likelihoods[1, beside] = np.minimum(choice[site.given_row] / np.maximum(others_there[beside], _TINY), 1.0)
+    return likelihoods
+
+
 def joint_probabilities(site: Site, choice: np.ndarray, kinds: tuple[str, ...]) -> np.ndarray:
     """Return P(candidate is right, and the given answer was marked), without and with each kind of mistake.
 
@@ -100,10 +131,7 @@ def joint_probabilities(site: Site, choice: np.ndarray, kinds: tuple[str, ...]) 
     choice (S,). The first row is for no mistake: it is zero but for the given answer.
     """
     joint = np.zeros((len(kinds) + 1, len(choice)))
-    for row, name in enumerate(kinds, start=1):
-        # Where few answers cut a word, nothing but a slip inside one does.
-        if not site.cuts_word or name == "inside_word":
-            joint[row] = choice * KINDS[name].likelihood(site, choice)
+    joint[1:] = choice * mistake_likelihoods(site, choice, kinds)
     right = _RIGHT_BUT_CUT * choice @ _inside_word(site, choice) if site.cuts_word else choice[site.given_row]
     joint[0, site.given_row] = max(right, _TINY)
     if site.is_known:

@@ -44,7 +44,7 @@ class Judged:
     @property
     def quality(self) -> float:
         """The probability that the given answer is right."""
-        return float(self.posterior[0, self.site.given_row])
+        return float(self.posterior[0].sum())
 
     @property
     def instead(self) -> np.ndarray:
@@ -95,10 +95,7 @@ class Judge:
         paragraphs = [given.paragraph for given in self.sites.given_answers if given.span != NO_SPAN]
         self.num_answers, self.num_paragraphs = len(paragraphs), len(set(paragraphs))
         self._model = _models_of(self.sites, self.recipe.num_parts)
-        rows = np.arange(len(self.sites.given_answers))
-        if len(rows) > MAX_LEARNED:
-            rows = np.sort(np.random.default_rng(seed).choice(rows, MAX_LEARNED, replace=False))
-        self._learned = dict(self.sites.of(rows))
+        self._learned = dict(self.sites.of(self._sample(np.random.default_rng(seed))))
         self._weights: dict[tuple[int, int], np.ndarray] = {}
         self.shares = self._first_shares()
         self.alternatives, self.importance = self._learn(seed)
@@ -111,6 +108,15 @@ class Judge:
             posterior *= self.shares[:, None] / (self.shares @ posterior.sum(axis=1))
             yield Judged(row, site, choice, posterior, self.recipe.kinds, self._weights[self._model[row]])
 
+    def _sample(self, rng: np.random.Generator) -> np.ndarray:
+        """Return the rows of the answers to learn from."""
+        rows = np.arange(len(self.sites.given_answers))
+        return np.sort(rng.choice(rows, MAX_LEARNED, replace=False)) if len(rows) > MAX_LEARNED else rows
+
+    def _weights_of_learned(self) -> np.ndarray:
+        """Return how much each answer that is learned from counts if it is right, shape (L,)."""
+        return np.ones(len(self._learned))
+
     def _first_shares(self) -> np.ndarray:
         shares = np.array([KINDS[name].share for name in self.recipe.kinds])
         return np.concatenate([[1 - self.recipe.share_wrong], self.recipe.share_wrong * shares / shares.sum()])
@@ -122,19 +128,23 @@ class Judge:
         is_known = np.array([site.is_known for site in self._learned.values()])
         of_model = np.array([self._model[row] for row in self._learned])
         cuts_word = np.array([site.cuts_word for site in self._learned.values()])
-        importance = np.where(cuts_word & ~is_known, 0.0, 1.0)
+        weight = self._weights_of_learned()
+        importance = np.where(cuts_word & ~is_known, 0.0, weight)
         for _ in range(self.recipe.rounds):
             for fold, part in sorted(set(self._model)):
                 # Of the same fold: the networks of other folds have trained on the answers that are judged.
                 others = np.flatnonzero((of_model[:, 0] == fold) & (of_model[:, 1] != part))
                 choices = [alternatives[position] for position in others]
                 self._weights[fold, part] = fit_choice(choices, importance[others], self._prior, self.recipe.penalty)
-            evidence = np.array([self._joint(row, site)[1].sum(axis=1) for row, site in self._learned.items()])
-            self.shares = fitted_shares(evidence, self._first_shares(), self.recipe.strength)
-            right = evidence[:, 0] * self.shares[0] / (evidence @ self.shares)
             # A wrong answer teaches nothing about right ones; what a reviewer said is certain.
-            importance = np.select([is_known, cuts_word], [1.0, 0.0], right)
+            importance = weight * np.select([is_known, cuts_word], [1.0, 0.0], self._fit_shares())
         return alternatives, importance
+
+    def _fit_shares(self) -> np.ndarray:
+        """Fit the shares, and return the probability that each answer that is learned from is right, shape (L,)."""
+        evidence = np.array([self._joint(row, site)[1].sum(axis=1) for row, site in self._learned.items()])
+        self.shares = fitted_shares(evidence, self._first_shares(), self.recipe.strength)
+        return evidence[:, 0] * self.shares[0] / (evidence @ self.shares)
 
     def _joint(self, row: int, site: Site) -> tuple[np.ndarray, np.ndarray]:
         """Return the choice (S,), and P(candidate is right, given answer) of each kind, (K + 1, S)."""

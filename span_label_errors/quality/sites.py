@@ -107,6 +107,9 @@ class Sites:
         The fold of each, whose model predicted the probabilities.
     labels_every_span : dict
         By class, whether its examples have several answers, each of which is a site of its own.
+    judges_each : bool
+        Whether the answers of an example are those of several annotators. The sites of their different answers then
+        have the same candidates.
     """
 
     def __init__(self, table: pd.DataFrame, prior: np.ndarray, num_candidates: int = NUM_CANDIDATES):
@@ -116,7 +119,10 @@ class Sites:
         self._columns = {name: table[name].to_numpy(dtype=object) for name in wanted}
         self._rarity = WordRarity(table["context"])
         answers = _answers(table, classes)
-        self.labels_every_span = {name: len(classes) > 1 or _is_plural(answers, name) for name in classes}
+        self.judges_each = "given_annotator" in table
+        self.labels_every_span = {
+            name: not self.judges_each and (len(classes) > 1 or _is_plural(answers, name)) for name in classes
+        }
         paragraphs = paragraph_numbers(table["context"])
         self.given_answers = []
         for (example_index, name), spans in answers.items():
@@ -125,6 +131,7 @@ class Sites:
             self.given_answers += [GivenAnswer(example_index, name, span, paragraphs[example_index]) for span in given]
         self.fold = table["fold"].to_numpy()[[given.example_index for given in self.given_answers]]
         self.right_answers: dict[int, Span] = {}
+        self.right_of_each: dict[tuple[int, str], list[Span]] = {}
         self._answers = answers
         self._has_no_answer = {given.class_name for given in self.given_answers if given.span == NO_SPAN}
         placed = [(table["context"].iloc[given.example_index], given.span) for given in self.given_answers]
@@ -141,6 +148,12 @@ class Sites:
 
     def tell(self, known: KnownAnswers) -> None:
         """Let the sites of examples that reviewers have decided on know which answer is right in their place."""
+        if self.judges_each:
+            self.right_of_each = {
+                (index, name): [span for span in right.get(name, ()) if places is None or span in places] or [NO_SPAN]
+                for index, (right, places) in known.items() for name in self.labels_every_span
+            }  # fmt: skip
+            return
         for row, (example_index, class_name, given, _) in enumerate(self.given_answers):
             if example_index in known:
                 right = known[example_index].right.get(class_name, ())
@@ -184,26 +197,30 @@ class Sites:
             if example_index != given.example_index and class_name == given.class_name and span != NO_SPAN
         }  # fmt: skip
         other_answers = TextSpans(text, *np.array(sorted(others)).T) if others else None
+        # Several annotators answer one question: the answers of all of them are candidates for each.
+        also = [span for span in self._wanted(given, own_answers, text.context) if span != NO_SPAN]
         features = question.of(candidates, other_answers)
         spans, num_words = np.column_stack([candidates.char_start, candidates.char_end]), candidates.num_words
         is_cut = given.span != NO_SPAN and self._affixes.is_slip(text.context, given.span)
         # Else an answer that cuts a word, but is longer than candidates are, would have nothing to be a part of.
         uncut = _without_cut_words(text.context, given.span) if is_cut else given.span
-        for span in dict.fromkeys([given.span, right, uncut]):
+        for span in dict.fromkeys([*also, given.span, right, uncut]):
             if span != NO_SPAN and not (spans == span).all(axis=1).any():
                 alone = TextSpans(text, *np.array([span]).T)
                 features = np.vstack([features, question.of(alone, other_answers)])
                 spans, num_words = np.vstack([spans, span]), np.append(num_words, alone.num_words)
-        if given.class_name in self._has_no_answer or right == NO_SPAN:
+        is_none_right = right == NO_SPAN or self.right_of_each.get((given.example_index, given.class_name)) == [NO_SPAN]
+        if given.class_name in self._has_no_answer or is_none_right:
             is_one_span = self.labels_every_span[given.class_name] and given.span != NO_SPAN
             region = given.span if is_one_span else (0, len(text.context))
             features = np.vstack([features, question.of_no_answer(*region)])
             spans, num_words = np.vstack([spans, NO_SPAN]), np.append(num_words, 0)
-        given_row, right_row, uncut_row = (
-            int(np.flatnonzero((spans == span).all(axis=1))[0]) for span in (given.span, right, uncut)
+        given_row, right_row, *other_rows = (
+            int(np.flatnonzero((spans == span).all(axis=1))[0]) for span in (given.span, right, uncut, *also)
         )
         length = int(num_words[given_row])
-        kept = self._likeliest(features, spans, given, [given_row, right_row, uncut_row])
+        near = own_answers if self.judges_each and own_answers else [given.span]
+        kept = self._likeliest(features, spans, near, [given_row, right_row, *other_rows])
         return Site(
             given=given,
             text=text.context,
@@ -218,22 +235,31 @@ class Sites:
             chance_of_other_answer=(given.span in others) / max(len(others), 1),
         )
 
-    def _likeliest(self, features: np.ndarray, spans: np.ndarray, given: GivenAnswer, wanted: list[int]) -> np.ndarray:
-        """Return the rows of the candidates to keep, in their order."""
+    def _wanted(self, given: GivenAnswer, own_answers: list[Span], context: str) -> list[Span]:
+        """Return what must be among the candidates of all of an example's answers."""
+        if not self.judges_each:
+            return []
+        cut = [span for span in own_answers if self._affixes.is_slip(context, span)]
+        right = self.right_of_each.get((given.example_index, given.class_name), [])
+        return list(dict.fromkeys([*own_answers, *(_without_cut_words(context, span) for span in cut), *right]))
+
+    def _likeliest(self, features: np.ndarray, spans: np.ndarray, near: list[Span], wanted: list[int]) -> np.ndarray:
+        """Return the rows of the candidates to keep, in their order: the likeliest, and those near some spans."""
         utility = features @ self._prior
         is_kept = (spans == NO_SPAN).all(axis=1)
         is_kept[wanted] = True
         is_kept[_highest(utility, self._num_candidates)] = True
-        here = np.flatnonzero(overlaps(tuple(spans.T), given.span))
-        is_kept[here[_highest(utility[here], self._num_candidates // 4)]] = True
+        for span in near:
+            here = np.flatnonzero(overlaps(tuple(spans.T), span))
+            is_kept[here[_highest(utility[here], self._num_candidates // 4)]] = True
         return np.flatnonzero(is_kept)
 
     def _question_features(self, given: GivenAnswer, own_answers: list[Span], text: ContextText) -> QuestionFeatures:
         names = ("question", "char_start", "char_end", f"pred_probs_{given.class_name}")
         question, char_start, char_end, probs = (self._columns[name][given.example_index] for name in names)
         char_start, char_end, probs = np.asarray(char_start), np.asarray(char_end), np.array(probs, dtype=np.float64)
-        # Several answers of an example do not compete: where the others stand, the probabilities of this one are low.
-        for answer in own_answers:
+        # Several labels of an example do not compete: where the others stand, the probabilities of this one are low.
+        for answer in own_answers if not self.judges_each else ():
             if answer != given.span:
                 touched = overlaps((char_start, char_end), answer) & ~overlaps((char_start, char_end), given.span)
                 probs[touched] = probs.min()

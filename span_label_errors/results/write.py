@@ -148,7 +148,9 @@ def out_of_fold_table(examples: Sequence[dict], out_of_fold: OutOfFold) -> pa.Ta
     pyarrow.Table
         `id`, `title`, `question`, `context`; `given_answer`, `given_start` (character offset) and
         `given_label` of the answers that label tokens, as lists; `other_answer`, `other_start` and `other_label` of
-        the other ones, where any example has some; `fold`; and for the C context tokens the lists
+        the other ones, where any example has some. With `answers="each"` the `given_` columns have every annotator's
+        answer instead, equal ones too, and `given_annotator` who gave it (`""` where no name stands). `fold`; and for
+        the C context tokens the lists
         `tokens`, `char_start`, `char_end`, and for each span class `labels_<class>` and
         `pred_probs_<class>`; `repairs` if the data have it.
     """
@@ -165,6 +167,7 @@ def _schema(examples: Sequence[dict], out_of_fold: OutOfFold) -> pa.Schema:
     types = {
         "id": pa.string(), "title": pa.string(), "question": pa.string(), "context": pa.string(),
         "given_answer": texts, "given_start": integers, "given_label": texts,
+        **({"given_annotator": texts} if _answers(out_of_fold) == "each" else {}),
         **({"other_answer": texts, "other_start": integers, "other_label": texts} if has_others else {}),
         "fold": pa.int64(), "tokens": texts, "char_start": integers, "char_end": integers,
     }  # fmt: skip
@@ -187,6 +190,9 @@ def _columns(
             columns[f"{kind}_answer"].append([example["context"][span.char_start : span.char_end] for span in spans])
             columns[f"{kind}_start"].append([span.char_start for span in spans])
             columns[f"{kind}_label"].append([span.class_name for span in spans])
+    if _answers(out_of_fold) == "each":
+        each = [example.get("answers") or {"text": []} for example in examples]
+        columns["given_annotator"] = [of.get("annotator") or [""] * len(of["text"]) for of in each]
     for name in ("tokens", "char_start", "char_end"):
         columns[name] = [getattr(prediction, name) for prediction in predictions]
     for class_name in span_classes(label_map):
@@ -199,14 +205,18 @@ def _columns(
 
 
 def _given_and_others(example: dict, out_of_fold: OutOfFold) -> tuple[list[AnswerSpan], list[AnswerSpan]]:
-    """Return the answers that label tokens, and the others, each once: what other annotators answered."""
-    # A trainer of one's own need not say which answers it labels.
-    answers = out_of_fold.reports[0]["trainer"].get("answers", "first")
-    given = answer_spans(example, out_of_fold.label_map, answers)
+    """Return the answers that are judged, and the others, each once: what other annotators answered."""
+    answers = _answers(out_of_fold)
+    given = answer_spans(example, out_of_fold.label_map, "all" if answers == "each" else answers)
     if len(given) == len((example.get("answers") or {"text": []})["text"]):
         return given, []  # as nearly always in large data
     every = dict.fromkeys(answer_spans(example, out_of_fold.label_map, "all"))
     return given, [span for span in every if span not in given]
+
+
+def _answers(out_of_fold: OutOfFold) -> str:
+    # A trainer of one's own need not say which answers it labels.
+    return out_of_fold.reports[0]["trainer"].get("answers", "first")
 
 
 def _record(examples: list[dict], out_of_fold: OutOfFold, parameters: dict, seconds: float) -> dict:

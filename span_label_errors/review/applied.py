@@ -23,9 +23,10 @@ def with_decision(
         About this example, with texts as they are in the data.
     classes : collection of (str or None)
         The span classes of the data; None if it has none.
-    answers : {"first", "all"}
-        As for a run. With "first", several answers are what several annotators said about one: a correction takes the
-        place of those, too, that overlap it, or that overlap or repeat what it replaces.
+    answers : {"first", "all", "each"}
+        As for a run. With "first" and "each", several answers are what several annotators said about one: a correction
+        takes the place of those, too, that overlap it, or that overlap or repeat what it replaces. With "each" it adds
+        nothing where another annotator has given the correct answer already.
 
     Returns
     -------
@@ -55,11 +56,13 @@ def with_decision(
     if not decision.correct and decision.place is None:
         return []
     reviewed = [answer for answer in given if any(same_answer(answer, other) for other in decision.given)]
-    correct = list(dict.fromkeys(_located(answer, decision, reviewed, context, classes) for answer in decision.correct))
+    # Of several places, what is right may also stand where another annotator has given it.
+    near = given if answers == "each" else reviewed
+    correct = list(dict.fromkeys(_located(answer, decision, near, context, classes) for answer in decision.correct))
     outdated = [answer for answer in reviewed if not any(same_answer(answer, c) for c in correct)]
-    kept = reviewed if decision.place is None else given
+    kept = reviewed if decision.place is None and answers != "each" else given
     new = [answer for answer in correct if not any(same_answer(answer, old) for old in kept)]
-    if answers == "first":
+    if answers != "all":
         outdated += [answer for answer in given if answer not in correct and _contradicts(answer, outdated, new)]
     return replaced(given, outdated, new, answers)
 

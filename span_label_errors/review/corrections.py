@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 from span_label_errors.data.answer_forms import NewAnswer
 from span_label_errors.data.examples import COLUMNS
-from span_label_errors.data.sources import FILE_SUFFIXES, JSON_SUFFIXES, local_source
+from span_label_errors.data.formats import FILE_SUFFIXES
+from span_label_errors.data.json_files import JSON_SUFFIXES
+from span_label_errors.data.sources import local_source
 from span_label_errors.data.squad import (
     CheckedExamples,
     InvalidDatasetError,

@@ -39,19 +39,20 @@ def known_answers(table: pd.DataFrame, decisions: Iterable[Decision]) -> dict[in
     """
     index_of = {example_id: index for index, example_id in enumerate(table["id"])}
     classes, fitting, known, unfit = span_classes_of(table), defaultdict(list), {}, []
+    answers = "each" if "given_annotator" in table else "all"
     for decision in decisions:
         try:
             restored = as_in_data(decision, index_of, lambda index: example_of(table, index))
             if restored.id not in index_of:
                 raise ValueError("no example has this id; take decisions about this data set")
-            with_decision(example_of(table, index_of[restored.id]), restored, classes)
+            with_decision(example_of(table, index_of[restored.id]), restored, classes, answers)
         except ValueError as error:
             unfit.append(f"{decision.id!r}: {error}")
         else:
             fitting[index_of[restored.id]].append(restored)
     for index, on_it in fitting.items():
         try:
-            known[index] = _known(example_of(table, index), on_it, classes)
+            known[index] = _known(example_of(table, index), on_it, classes, answers)
         except ValueError as error:
             unfit.append(f"{on_it[-1].id!r}: {error}")
     if unfit:
@@ -68,16 +69,22 @@ def example_of(table: pd.DataFrame, index: int) -> dict:
     return {"id": row["id"], "context": row["context"], "answers": answers_of_row(row)}
 
 
-def _known(example: dict, decisions: list[Decision], classes: list[str]) -> Known:
+def _known(example: dict, decisions: list[Decision], classes: list[str], answers: str) -> Known:
     latest: list[Decision] = []
     for decision in decisions:
         latest = [*without_replaced(latest, decision), decision]
-    if not any(decision.place for decision in latest):
+    if answers == "all" and not any(decision.place for decision in latest):
         latest = latest[-1:]
-    right = with_decisions(example, latest, classes)
+    right = with_decisions(example, latest, classes, answers)
     if new := {answer.class_name for answer in right} - set(classes):
         raise ValueError(f"expected the classes {classes}, found {sorted(new)}; a run on the corrected data knows them")
     spans = {name: sorted({answer.span for answer in right if answer.class_name == name}) for name in classes}
+    if answers == "each":
+        # About some annotators' answers; a correct one may have been given without its place.
+        decided = {answer.span for decision in latest for answer in decision.given}
+        correct = {answer[:2] for decision in latest for answer in decision.correct}
+        decided |= {a.span for a in right if not correct.isdisjoint([a[:2], (a.text, None)])}
+        return Known(spans, sorted(decided) if all(decision.correct for decision in latest) else None)
     if any(decision.place is None for decision in latest):
         return Known(spans)
     # A correction that reaches beyond the place that was reviewed has decided on what it marks.
@@ -106,7 +113,9 @@ def with_decisions(
             by_outcome.setdefault((tuple(outcome), decision.place), decision)
     for ((after_one, _), one), ((after_other, _), other) in itertools.combinations(by_outcome.items(), 2):
         new = [[answer for answer in after if answer not in example["answers"]] for after in (after_one, after_other)]
-        if not (_go_together(one, other, after_one) and _go_together(other, one, after_other)) or (
+        # About two annotators' answers, in the place of which the same is right.
+        is_one = answers == "each" and one.correct == other.correct
+        if not (is_one or (_go_together(one, other, after_one) and _go_together(other, one, after_other))) or (
             one.place and other.place and any(_is_other_form(a, b) for a, b in itertools.product(*new))
         ):
             raise ValueError(
@@ -182,5 +191,9 @@ def _replaces(new: Decision, old: Decision) -> bool:
     if is_same_place and (not new.given or (new.place is not None and not old.given)):
         # Nothing stood there, or the older decision removed it.
         return not old.given or not old.correct
-    reviewed = [*old.given, *(answer for answer in old.correct if answer.char_start is not None)]
-    return any(same_answer(one, other) for one in new.given for other in reviewed)
+    is_of_given = any(same_answer(one, other) for one in new.given for other in old.given)
+    put_there = [answer for answer in old.correct if answer.char_start is not None]
+    # To confirm what the older one put there takes nothing back.
+    return is_of_given or (
+        new.correct != new.given and any(same_answer(one, other) for one in new.given for other in put_there)
+    )

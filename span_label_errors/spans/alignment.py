@@ -13,11 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from span_label_errors.spans.agreement import most_agreed
 from span_label_errors.spans.offsets import WORD_MARK, surface_offsets
 from span_label_errors.spans.text import overlaps
 
 OUTSIDE = "O"
 DEFAULT_LABEL_MAP = {OUTSIDE: 0, "ANS": 1}
+ANSWERS = ("first", "all", "each")
 
 
 class AnswerSpan(NamedTuple):
@@ -88,9 +90,9 @@ def check_label_map(label_map: dict[str, int]) -> dict[str, int]:
 
 
 def check_answers(answers: str) -> str:
-    """Return `answers` if it is "first" or "all", which of several answers label tokens."""
-    if answers not in ("first", "all"):
-        raise ValueError(f'answers: expected "first" or "all", found {answers!r}')
+    """Return `answers` if it is one of `ANSWERS`: which of several answers label tokens."""
+    if answers not in ANSWERS:
+        raise ValueError(f'answers: expected "first", "all" or "each", found {answers!r}')
     return answers
 
 
@@ -165,8 +167,9 @@ def answer_spans(example: dict, label_map: dict[str, int], answers: str = "first
     label_map : dict
         Its span classes are the names that `answers["label"]` may hold. Answers without a label belong to the only
         span class.
-    answers : {"first", "all"}
-        Which of several answers of a class count. SQuAD's are the work of several annotators on one question.
+    answers : {"first", "all", "each"}
+        Which of several answers of a class count. SQuAD's are the work of several annotators on one question: with
+        "each", every one of them is judged, and the one that agrees most with the others counts (see `most_agreed`).
 
     Returns
     -------
@@ -190,9 +193,21 @@ def answer_spans(example: dict, label_map: dict[str, int], answers: str = "first
                 f"expected the label of each answer to be one of {classes}, "
                 f"found {class_name!r}; pass the label_map that belongs to this data"
             )
-        if answers == "all" or class_name not in {span.class_name for span in spans}:
-            spans.append(AnswerSpan(class_name, char_start, char_start + len(text)))
-    return spans
+        spans.append(AnswerSpan(class_name, char_start, char_start + len(text)))
+    return labelling_spans(spans, answers)
+
+
+def labelling_spans(spans: list[AnswerSpan], answers: str) -> list[AnswerSpan]:
+    """Return those of an example's spans that label tokens; `answers` is that of `answer_spans`."""
+    if answers == "all":
+        return spans
+    of_class: dict[str, list[AnswerSpan]] = {}
+    for span in spans:
+        of_class.setdefault(span.class_name, []).append(span)
+    return [
+        several[most_agreed([span[1:] for span in several]) if answers == "each" else 0]
+        for several in of_class.values()
+    ]
 
 
 def token_labels(tokens: TokenizedText, spans: Sequence[AnswerSpan], label_map: dict[str, int]) -> np.ndarray:

@@ -363,7 +363,7 @@ def test_model_of_other_labels_is_refused(trained):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"answers": "bogus"}, 'answers: expected "first" or "all", found \'bogus\''),
+        ({"answers": "bogus"}, 'answers: expected "first", "all" or "each", found \'bogus\''),
         ({"label_map": {}}, "label_map: expected 'O' and at least one span class"),
         ({"max_length": 0}, "max_length: expected at least 5, found 0"),
         ({"max_length": 65}, "max_length: expected at most 64, the positions that the model has, found 65"),

@@ -123,6 +123,18 @@ def test_answers_that_label_no_tokens_have_columns_where_there_are_some(tmp_path
     assert "other_answer" not in out_of_fold_table(dataset, all_labelled).column_names
 
 
+def test_every_annotators_answer_is_given(dataset):
+    dataset[1]["answers"] = {
+        "text": ["Zürich", "Zürich", "Zürich 😀"], "answer_start": [0] * 3, "annotator": ["ann", "bob", ""],
+    }  # fmt: skip
+    each = gather(dataset, one_class(dataset).predictions, one_class(dataset).label_map, answers="each")
+    table = out_of_fold_table(dataset, each)
+    assert table.column_names[4:9] == ["given_answer", "given_start", "given_label", "given_annotator", "fold"]
+    assert table["given_answer"].to_pylist()[1] == ["Zürich", "Zürich", "Zürich 😀"]
+    assert table["given_annotator"].to_pylist()[1] == ["ann", "bob", ""]
+    assert table["given_annotator"].to_pylist()[3] == [""] * len(dataset[3]["answers"]["text"])
+
+
 # cleanlab
 
 

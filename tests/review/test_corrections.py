@@ -7,7 +7,7 @@ import pytest
 from conftest import make_example, squad_document
 from decisions_by_hand import CONTEXT, answers_by_id, decision, write_jsonl
 
-from span_label_errors.data import write
+from span_label_errors.data import json_files
 from span_label_errors.data.sources import DEMO_PATH
 from span_label_errors.review.corrections import apply_decisions
 from span_label_errors.review.decided import Answer, Decision
@@ -135,8 +135,37 @@ def test_spans_of_their_own_stay(tmp_path, paths):
     source = write_jsonl(tmp_path / "s.jsonl", example)
     apply_decisions(source, [decision("a", ("Sorn", 28), "works")], *paths, answers="all")
     assert answers_by_id(paths[0])["a"] == [("works", 47), ("river Sorn", 22), ("Sorn", 0)]
-    with pytest.raises(ValueError, match='answers: expected "first" or "all"'):
+    with pytest.raises(ValueError, match='answers: expected "first", "all" or "each"'):
         apply_decisions(source, [], *paths, answers="both")
+
+
+THREE = [("works", 47), ("river Sorn", 22), ("Sorn", 28)]
+
+
+@pytest.mark.parametrize(
+    ("answers", "decisions", "corrected"),
+    [
+        # Others have given the right answer: nobody gets it in the place of their own.
+        ([("works", 47), ("Sorn", 28), ("Sorn", 28)], [decision("a", ("works", 47), "Sorn")], [("Sorn", 28)] * 2),
+        # And their forms of it are a matter of taste.
+        (THREE, [decision("a", ("works", 47), Answer("Sorn", 28))], [("river Sorn", 22), ("Sorn", 28)]),
+        # A correction of a border is none.
+        (THREE, [decision("a", ("river Sorn", 22), Answer("Sorn", 28))], [("works", 47), ("Sorn", 28)]),
+        # Nobody has given it.
+        (THREE, [decision("a", ("Sorn", 28), "town")], [("works", 47), ("town", 10)]),
+        # Two rows, about two annotators' answers.
+        (THREE, [decision("a", ("Sorn", 28), "town"), decision("a", ("works", 47), "town")], [("town", 10)]),
+        (THREE, [decision("a", ("Sorn", 28), Answer("Sorn", 28)), decision("a", ("works", 47), Answer("Sorn", 28))],
+         [("river Sorn", 22), ("Sorn", 28)]),
+        (THREE, [decision("a", ("works", 47))], []),
+    ],
+)  # fmt: skip
+def test_correction_of_one_of_each_annotators_answers(tmp_path, paths, answers, decisions, corrected):
+    for given in (answers, corrected):  # once more, on the corrected data
+        columns = dict(zip(("text", "answer_start"), map(list, zip(*given, strict=True)), strict=False))
+        example = make_example("a", TOWN, "When?") | ({"answers": columns} if given else {})
+        apply_decisions(write_jsonl(tmp_path / "s.jsonl", example), decisions, *paths, answers="each")
+        assert answers_by_id(paths[0])["a"] == corrected
 
 
 def test_answers_of_another_class_stay(tmp_path, paths):
@@ -262,7 +291,7 @@ def test_source_is_never_written(tmp_path, squad_file):
 
 
 def test_file_that_reads_otherwise_gets_no_name(squad_file, paths, monkeypatch):
-    monkeypatch.setattr(write, "replace_answers", lambda text, _: text)
+    monkeypatch.setattr(json_files, "replace_answers", lambda text, _: text)
     with pytest.raises(RuntimeError, match="reads as other data"):
         apply_decisions(squad_file, [decision("0a", ("Paris", 15), "man")], *paths)
     assert list(squad_file.parent.iterdir()) == [squad_file]

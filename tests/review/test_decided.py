@@ -100,6 +100,35 @@ def test_later_decisions_win():
     assert known_of(("Anna",), second, first) == Known({"ANS": [BO]})
 
 
+@pytest.mark.parametrize(
+    ("decisions", "right", "places"),
+    [
+        # One annotator's answer is right; what that says of the others is the judge's to say.
+        ([("Anna", "Anna")], [ANNA, ANNA, BO], [ANNA]),
+        ([("Bo", "Bo")], [ANNA, ANNA, BO], [BO]),
+        # Another has given what is right.
+        ([("Bo", "Anna")], [ANNA, ANNA], [ANNA, BO]),
+        ([("Bo", "Anna"), ("Anna", "Anna")], [ANNA, ANNA], [ANNA, BO]),
+        ([("Anna", "Anna"), ("Bo", "Anna")], [ANNA, ANNA], [ANNA, BO]),
+        ([("Bo", "Rome")], [ANNA, ANNA, ROME], [BO, ROME]),
+        ([("Bo", "Rome"), ("Anna", "Rome")], [ROME], [ANNA, BO, ROME]),
+        ([("Bo", None)], [], None),
+        # Later decisions about an answer win.
+        ([("Bo", "Rome"), ("Bo", "Anna")], [ANNA, ANNA], [ANNA, BO]),
+        ([("Bo", None), ("Bo", "Bo")], [ANNA, ANNA, BO], [BO]),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_decisions_about_several_annotators_answers(decisions, right, places):
+    row = answered(example(0, "Who?", CONTEXT, None), ANNA, ANNA, BO) | {"given_annotator": ["", "", ""]}
+    made = [
+        Decision("id-0", (answer(given),), () if correct is None else (Answer(correct, CONTEXT.index(correct)),))
+        for given, correct in decisions
+    ]
+    (known,) = known_answers(pd.DataFrame([row]), made).values()
+    assert known == Known({"ANS": sorted(set(right))}, places if places is None else sorted(places))
+
+
 def rows_of_classes(*given: tuple[str, str]) -> pd.DataFrame:
     row = example(0, "Who?", CONTEXT, None)
     del row["pred_probs_ANS"], row["labels_ANS"]

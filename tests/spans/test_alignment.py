@@ -197,6 +197,13 @@ def test_the_first_answer_of_each_class_counts_or_all():
     assert answer_spans(example, LABEL_MAP, "all") == [*first[:2], ("CITY", 52, 56), first[2]]
 
 
+def test_of_every_annotator_the_answer_that_agrees_most_counts():
+    example = answered(
+        ("YEAR", "1894", 60), ("CITY", "Rome", 52), ("YEAR", "in 1894", 38), ("YEAR", "1894", 41), ("YEAR", "1894", 41)
+    )
+    assert answer_spans(example, LABEL_MAP, "each") == [("YEAR", 41, 45), ("CITY", 52, 56)]
+
+
 @pytest.mark.parametrize("example", [make_example("a", TEXT, "Who?"), answered(), {"id": "a"}, {"answers": None}])
 def test_question_without_an_answer_has_no_span(example):
     assert answer_spans(example, LABEL_MAP) == answer_spans(example, LABEL_MAP, "all") == []

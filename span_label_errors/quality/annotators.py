@@ -1,0 +1,197 @@
+"""Several annotators' answers to one question: each judged, with the answers of the others as evidence."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import chain, groupby
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.special import softmax
+
+from span_label_errors.quality.agreement import answers_by_class
+from span_label_errors.quality.choice import log_choice
+from span_label_errors.quality.mistakes import KINDS, mistake_likelihoods, right_likelihoods
+from span_label_errors.quality.posterior import MAX_LEARNED, Judge, Judged
+from span_label_errors.quality.sites import NO_SPAN, Site
+
+# Where several people answer, they set the borders of a right answer in many ways.
+MATTERS_OF_TASTE = ("cut_short", "too_long")
+# As far as the data say nothing else, the share of right answers that have another border than the right one.
+_SHARE_OF_OTHER_BORDERS = 0.2
+# The shares of an annotator who is named are drawn to those of all, with the weight of so many answers.
+_STRENGTH_OF_ALL = 50.0
+_MAX_STEPS, _TOLERANCE = 50, 1e-5
+_SMALLEST = 1e-300
+_UNKNOWN_MISTAKE = 1e-12
+
+
+class _Question(NamedTuple):
+    """A question, or a class of an example, and who answered it."""
+
+    sites: dict[int, Site]  # of its different answers, by row; all have the same candidates
+    answers: Counter  # of (annotator, row)
+
+    @property
+    def first_row(self) -> int:
+        """The row of the first answer."""
+        return next(iter(self.sites))
+
+
+class AnnotatorsJudge(Judge):
+    """Learns from a data set with several people's answers, and judges each of them by all.
+
+    The right answer r of a question is unknown, and the M annotators answer independently of each other, given r:
+
+        P(r | all answers) ∝ p(r) Π_m [s_0 1(g_m = r) + s_b P_b(g_m | r) + Σ_k s_k P_k(g_m | r)],
+
+    with the choice p, the kinds of mistakes k as for one answer, and another border b, which is right: an answer that
+    shares a character with r, drawn by p. In its place the kinds `MATTERS_OF_TASTE` are no mistakes. So an answer is
+    right if the right one is where it is.
+
+    This is the model of Dawid and Skene (1979), "Maximum likelihood estimation of observer error-rates using the EM
+    algorithm", with p in the place of the shares of classes. So the model counts as much as it is sure. CROWDLAB (Goh,
+    Tkachenko and Mueller 2022, arXiv 2210.06812) takes a weighted mean of a classifier's and the annotators' votes
+    instead, with weights by their agreement. EM finds the shares s under the Dirichlet prior of `Judge`; annotators who
+    are named have their own, under a prior of 50 answers with the shares of all. The choice learns each answer with the
+    weight 1 / M, so that five people are not five times the evidence.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `out_of_fold.parquet` of a run with `answers="each"`.
+    known, seed, recipe, prior
+        As for `Judge`.
+
+    Attributes
+    ----------
+    shares : ndarray of shape (K + 2,)
+        Of all annotators: the share of right answers with the right border, with another one, and of each kind of
+        mistake.
+    shares_of : dict
+        The same by annotator, for those who are named.
+    kinds : tuple of str
+        The K kinds of mistakes.
+    """
+
+    def __init__(self, table: pd.DataFrame, known=None, *, seed: int = 0, recipe=None, prior=None):
+        # By example and class, how often each annotator (or nobody who is named) gave which span.
+        self._given = {
+            (index, class_name): Counter((answer.annotator, answer.span) for answer in answers)
+            for index in range(len(table))
+            for class_name, answers in answers_by_class(table, index).items()
+        }
+        self.shares_of: dict[str, np.ndarray] = {}
+        super().__init__(table, known, seed=seed, recipe=recipe, prior=prior)
+        answered = [given for given in self.sites.given_answers if given.span != NO_SPAN]
+        self.num_answers = len({given[:2] for given in answered})
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return tuple(name for name in self.recipe.kinds if name not in MATTERS_OF_TASTE)
+
+    def judged(self) -> Iterator[Judged]:
+        """Yield what is thought of every different answer, context by context.
+
+        The posterior of all answers of an example, summed over kinds, is one: that of the right answer.
+        """
+        unknown = [row for row in range(len(self.sites.given_answers)) if row not in self._learned]
+        for question in self._questions(chain(self._learned.items(), self.sites.of(unknown))):
+            choice, likelihoods = self._likelihoods(question)
+            _, of_answers = self._posterior(question, choice, likelihoods)
+            annotators = {row: annotator for annotator, row in question.answers}
+            for row, site in question.sites.items():
+                posterior = of_answers[annotators[row], row]
+                posterior = np.vstack([posterior[:2].sum(axis=0), posterior[2:]])
+                yield Judged(row, site, choice, posterior, self.kinds, self._weights[self._model[row]])
+
+    def _sample(self, rng: np.random.Generator) -> np.ndarray:
+        """Return the rows of all answers of the questions to learn from."""
+        question_of = {}
+        number = [question_of.setdefault(given[:2], len(question_of)) for given in self.sites.given_answers]
+        count = int(MAX_LEARNED * len(question_of) / max(len(number), 1))
+        chosen = np.arange(len(question_of))
+        if len(number) > MAX_LEARNED:
+            chosen = rng.choice(chosen, count, replace=False)
+        return np.flatnonzero(np.isin(number, chosen))
+
+    def _weights_of_learned(self) -> np.ndarray:
+        weights = {}
+        for question in self._questions(self._learned.items()):
+            for (_, row), count in question.answers.items():
+                weights[row] = weights.get(row, 0.0) + count / question.answers.total()
+        return np.array([weights[row] for row in self._learned])
+
+    def _first_shares(self) -> np.ndarray:
+        shares, wrong = np.array([KINDS[name].share for name in self.kinds]), self.recipe.share_wrong
+        right = (1 - wrong) * np.array([1 - _SHARE_OF_OTHER_BORDERS, _SHARE_OF_OTHER_BORDERS])
+        return np.concatenate([right, wrong * shares / shares.sum()])
+
+    def _fit_shares(self) -> np.ndarray:
+        questions = [(question, *self._likelihoods(question)) for question in self._questions(self._learned.items())]
+        prior, strength = self._first_shares(), self.recipe.strength
+        for _ in range(_MAX_STEPS):
+            before, right = self.shares, {}
+            counts: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(len(prior)))
+            for question, choice, likelihoods in questions:
+                _, of_answers = self._posterior(question, choice, likelihoods)
+                for (annotator, row), posterior in of_answers.items():
+                    of_kinds = posterior.sum(axis=1)
+                    counts[annotator] += question.answers[annotator, row] * of_kinds
+                    right[row] = float(of_kinds[:2].sum())
+            total = np.sum(list(counts.values()), axis=0)
+            self.shares = (total + strength * prior) / (total.sum() + strength)
+            self.shares_of = {
+                name: (count + _STRENGTH_OF_ALL * self.shares) / (count.sum() + _STRENGTH_OF_ALL)
+                for name, count in counts.items() if name
+            }  # fmt: skip
+            if np.abs(self.shares - before).max() < _TOLERANCE:
+                break
+        return np.array([right[row] for row in self._learned])
+
+    def _questions(self, sites: Iterable[tuple[int, Site]]) -> Iterator[_Question]:
+        for (index, class_name, *_), group in groupby(sites, key=lambda item: item[1].given[:2]):
+            of_rows = dict(group)
+            row_of = {site.given.span: row for row, site in of_rows.items()}
+            given = self._given.get((index, class_name), {("", NO_SPAN): 1})
+            yield _Question(of_rows, Counter({(name, row_of[span]): count for (name, span), count in given.items()}))
+
+    def _likelihoods(self, question: _Question) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+        """Return the choice (S,), and by row P(answer | candidate is right), of each way to answer, (K + 2, S)."""
+        first = question.sites[question.first_row]
+        choice = np.exp(log_choice(first.features, self._weights[self._model[question.first_row]]))
+        likelihoods = {}
+        for row, site in question.sites.items():
+            # By a mistake of no known kind any answer can come of any, or two answers might exclude each other.
+            mistakes = np.maximum(mistake_likelihoods(site, choice, self.kinds), _UNKNOWN_MISTAKE)
+            likelihoods[row] = np.vstack([right_likelihoods(site, choice), mistakes])
+        right = self.sites.right_of_each.get(first.given[:2])
+        if right is not None:
+            # Of what a reviewer said is right, each is; all else is not.
+            is_right = np.array([tuple(span) in right for span in first.spans.tolist()])
+            choice = np.where(is_right, choice, 0.0)
+            choice = choice / choice.sum() if choice.any() else is_right / is_right.sum()
+            for row, site in question.sites.items():
+                if is_right[site.given_row]:
+                    likelihoods[row] = np.vstack([is_right, np.zeros((len(self.kinds) + 1, len(choice)))])
+                else:
+                    likelihoods[row][:2] = 0.0
+        return choice, likelihoods
+
+    def _posterior(
+        self, question: _Question, choice: np.ndarray, likelihoods: dict[int, np.ndarray]
+    ) -> tuple[np.ndarray, dict[tuple[str, int], np.ndarray]]:
+        """Return P(candidate is right | all answers), shape (S,), and by annotator and row how they came to answer.
+
+        The latter is P(candidate is right, and this answer was given in this way | all answers), of shape (K + 2, S).
+        """
+        ways = {
+            (annotator, row): self.shares_of.get(annotator, self.shares)[:, None] * likelihoods[row]
+            for annotator, row in question.answers
+        }
+        answered = {key: np.maximum(of_ways.sum(axis=0), _SMALLEST) for key, of_ways in ways.items()}
+        log_posterior = np.log(np.maximum(choice, _SMALLEST))
+        for key, count in question.answers.items():
+            log_posterior = log_posterior + count * np.log(answered[key])
+        posterior = softmax(np.where(choice > 0, log_posterior, -np.inf))
+        return posterior, {key: posterior * of_ways / answered[key] for key, of_ways in ways.items()}
