@@ -57,8 +57,8 @@ def test_card_names_given_and_suggested_class_and_the_mistake(cards):
 
 
 def test_span_of_the_row_is_marked_and_the_others_lighter_each_with_its_class(cards):
-    others = {"Anna": ("also starts ends a2", "Anna", "PER"), "Acme": ("also starts ends a0", "Acme", "LOC"),
-              "Oslo": ("also starts ends a0", "Oslo", "LOC"), "Rome": ("also starts ends a0", "Rome", "LOC")}  # fmt: skip
+    others = {text: ("also starts ends a0", text, "LOC") for text in ("Acme", "Oslo", "Rome")}
+    others["Anna"] = ("also starts ends a2", "Anna", "PER")
     wrong_class, wrong_border, spurious, missing, _ = (marks_of(card) for card in cards)
     acme = ("given suggested starts ends g0 s1", "Acme", "LOC → ORG")
     assert wrong_class == [others["Anna"], acme, others["Oslo"], others["Rome"]]
