@@ -17,7 +17,7 @@ class SpanJudge(Judge):
     """
 
     def _default_recipe(self) -> JudgeRecipe:
-        return JudgeRecipe(kinds=tuple(SPAN_KINDS), num_candidates=NUM_SPANS)
+        return JudgeRecipe(kinds=tuple(SPAN_KINDS), num_candidates=NUM_SPANS, strength=10_000.0)
 
     def _default_prior(self) -> ChoicePrior:
         return read_prior(SPAN_PRIOR_FILE, SPAN_FEATURES)
@@ -30,5 +30,5 @@ class SpanJudge(Judge):
         return np.concatenate([[1 - self.recipe.share_wrong], self.recipe.share_wrong * shares / shares.sum()])
 
     def _joint(self, row: int, site: SpanSite) -> tuple[np.ndarray, np.ndarray]:
-        choice = np.exp(log_choice(site.features, self._weights[self._model[row]]))
+        choice = np.exp(log_choice(site.features, self.weights[self.model_of[row]]))
         return choice, span_joint(site, choice, self.recipe.kinds)

@@ -60,7 +60,7 @@ def _has_given_class(site: SpanSite) -> np.ndarray:
 
 
 def _drawn(site: SpanSite, choice: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Return the probability of drawing the given candidate among some by the flattened choice; zero outside of them."""
+    """Return P(the given candidate is drawn) for all candidates among some, by the flattened choice; else 0."""
     flat = choice**FLATTENING * among
     share = flat[site.given_row] / max(flat.sum(), _TINY) if among[site.given_row] else 0.0
     return among * share

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +27,8 @@ NUM_SPANS = 60
 _LIKELY = 0.02
 # There are at most so many such words for each given span, those that are likeliest.
 _PLACES_A_SPAN, _SOME = 1.0, 50
-_SMALLEST = 1e-6
+# Of data with questions, the share of labelled examples with answers apart, from which on these are spans.
+_SEVERAL = 0.2
 
 
 class GivenSpan(NamedTuple):
@@ -46,7 +48,8 @@ class SpanSite:
     given: GivenSpan
     text: str  # the context
     spans: np.ndarray  # (S, 2) int64 characters; `NO_SPAN` for nothing, which is the last
-    class_index: np.ndarray  # (S,) into the data's classes; -1 for nothing
+    classes: list[str]  # the K classes
+    class_index: np.ndarray  # (S,) into them; -1 for nothing
     features: np.ndarray  # (S, F)
     given_row: int
     right_row: int  # what a reviewer said is right; else the given one
@@ -82,9 +85,7 @@ class SpanSites:
         self._rarity = WordRarity(self._contexts)
         self._paragraphs = paragraph_numbers(self._contexts)
         self._answers = _answers(table, self.classes)
-        self._memory = LabelMemory(
-            self._contexts, self._titles, self._paragraphs, self._answers, len(self.classes)
-        )
+        self._memory = LabelMemory(self._contexts, self._titles, self._paragraphs, self._answers, len(self.classes))
         placed = [
             (context, span) for context, of_one in zip(self._contexts, self._answers, strict=True) for span, _ in of_one
         ]
@@ -154,6 +155,7 @@ class SpanSites:
             given=given,
             text=text.context,
             spans=all_spans,
+            classes=self.classes,
             class_index=class_index,
             features=np.vstack([of_kept, features.of_nothing(*given.place)]),
             given_row=given_row,
@@ -231,6 +233,21 @@ class SpanSites:
                     of_example.append((word_start, word_end))
             places.append(of_example)
         return places
+
+
+def labels_every_span(table: pd.DataFrame) -> bool:
+    """Return whether the labels of a table mark every span of their kind, rather than answer questions.
+
+    So it is without questions, with several span classes, and where many labelled examples have two answers that share
+    no character; but not where the answers of an example are those of several annotators.
+    """
+    if "given_annotator" in table:
+        return False
+    if len(span_classes_of(table)) > 1 or not any(table["question"]):
+        return True
+    spans = [[span for span, _ in of_one] for of_one in _answers(table, span_classes_of(table)) if of_one]
+    apart = [not all(overlaps(*pair) for pair in combinations(of_one, 2)) for of_one in spans]
+    return bool(apart) and float(np.mean(apart)) >= _SEVERAL
 
 
 def _answers(table: pd.DataFrame, classes: list[str]) -> list[list[tuple[Span, int]]]:
