@@ -60,9 +60,10 @@ class LabelErrors:
         enough; `"[no answer]"` if nothing is), `reason` (of a quality below 0.9: the likeliest mistake, in
         words), `evidence` (failed checks, and what speaks for another answer, joined by `"; "`), `checks` (names of
         the checks of the text that fail), `decision` (`"confirmed"`, `"corrected"` or empty) and `fold`. Offsets are
-        characters of the context.
+        characters of the context. With `answers="each"` there is one row per annotator's answer instead, with the
+        columns of `annotators.columns_of_annotators`.
     estimated_wrong : float or None
-        How many examples are wrong: the sum of 1 - `label_quality`. None if there is too little to learn from.
+        How many rows are wrong: the sum of 1 - `label_quality`. None if there is too little to learn from.
     """
 
     issues: pd.DataFrame
