@@ -170,6 +170,7 @@ def test_measures_of_a_ranking_by_hand():
     score = np.array([0.9, 0.1, 0.3, 0.2, 0.8, 0.7, 0.6, 0.5, 0.4, 0.95])
     assert module_of("label_errors.label_error_detection").measured(score, is_error) == {
         "average_precision": pytest.approx((1 / 1 + 2 / 3) / 2), "auroc": pytest.approx(15 / 16),
+        "trapezoidal_auprc": pytest.approx((1 + (1 / 2 + 2 / 3) / 2) / 2),
         "precision_at_errors": 0.5, "recall_in_worst_tenth": 0.5,
     }  # fmt: skip
 
@@ -240,6 +241,9 @@ def test_measures_of_resamples_by_hand():
     # Found in the order: error; right one; then one of each at once.
     expected = [(1 + 2 / 4) / 2, (2 * 1 + 1 * 3 / 4) / 3, 3 / 6]
     np.testing.assert_allclose(found["average_precision"], expected)
+    # From a precision of 1 where nothing is found yet, to 1/1, 1/2 and 2/4; 2/2, 2/3 and 3/4; 0/2 and 3/6.
+    expected = [1 / 2 + 1 / 2 * (1 / 2 + 2 / 4) / 2, 2 / 3 + 1 / 3 * (2 / 3 + 3 / 4) / 2, (0 + 3 / 6) / 2]
+    np.testing.assert_allclose(found["trapezoidal_auprc"], expected)
     # Of all pairs of an error and a right one, those in order and half of those at once.
     np.testing.assert_allclose(found["auroc"], [(2 + 0.5) / 4, 2 / 3, (0 + 3 * 0.5) / 9])
 

@@ -129,7 +129,7 @@ def test_joined_windows_are_read_where_each_token_is_shown_best(tiny_tokenizer, 
         for number, window in enumerate(windows)
     ]
     order = random.sample(range(len(windows)), len(windows))
-    joined = join_windows(rows, tokenized, [windows[i] for i in order], [values[i] for i in order], template, LABEL_MAP)
+    joined = join_windows(rows, tokenized, [windows[i] for i in order], [values[i] for i in order], LABEL_MAP)
     first = 0
     for example, found in zip(rows, joined, strict=True):
         question, context, of_example, places = slow_layout(example, vocabulary, size)

@@ -6,10 +6,16 @@ from sklearn.metrics import auc, average_precision_score, precision_recall_curve
 
 from span_label_errors.results.read import span_classes_of
 
-AP, AUROC = "average_precision", "auroc"
+AP, AUPRC, AUROC = "average_precision", "trapezoidal_auprc", "auroc"
+MEASURES = (AP, AUPRC, AUROC)
 NUM_BINS = 10
 NUM_RESAMPLES = 1000
 INTERVAL = (2.5, 97.5)  # percentiles
+
+
+def is_mixed(is_error: np.ndarray) -> bool:
+    """Return whether there are both right and wrong labels: else no order is better than another."""
+    return bool(0 < is_error.sum() < len(is_error))
 
 
 def measured(score: np.ndarray, is_error: np.ndarray) -> dict[str, float]:
@@ -17,6 +23,7 @@ def measured(score: np.ndarray, is_error: np.ndarray) -> dict[str, float]:
     worst_first = is_error[np.argsort(score, kind="stable")]
     return {
         AP: float(average_precision_score(is_error, -score)),
+        AUPRC: trapezoidal_auprc(score, is_error),
         AUROC: float(roc_auc_score(is_error, -score)),
         "precision_at_errors": float(worst_first[: is_error.sum()].mean()),
         "recall_in_worst_tenth": float(worst_first[: round(len(score) / 10)].sum() / is_error.sum()),
@@ -53,7 +60,7 @@ def resampled(is_error: np.ndarray, groups: np.ndarray, seed: int = 0) -> np.nda
 
 
 def weighted_measures(score: np.ndarray, is_error: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Return average precision and AUROC where examples count as often as `weights` (R, n) say, each of shape (R,)."""
+    """Return `MEASURES` where examples count as often as `weights` (R, n) say, each of shape (R,)."""
     order = np.argsort(score, kind="stable")
     # There is no order among equal scores: they are found together.
     last = np.flatnonzero(np.append(np.diff(score[order]), 1))
@@ -61,8 +68,12 @@ def weighted_measures(score: np.ndarray, is_error: np.ndarray, weights: np.ndarr
     right = of_all - wrong
     newly_wrong, newly_right = np.diff(wrong, axis=1, prepend=0), np.diff(right, axis=1, prepend=0)
     num_wrong, num_right = wrong[:, -1], right[:, -1]
+    # The curve begins at a recall of 0 with a precision of 1.
+    precision = np.where(of_all > 0, wrong / np.maximum(of_all, 1), 1.0)
+    before = np.column_stack([np.ones(len(weights)), precision[:, :-1]])
     return {
-        AP: (newly_wrong * wrong / np.maximum(of_all, 1)).sum(axis=1) / num_wrong,
+        AP: (newly_wrong * precision).sum(axis=1) / num_wrong,
+        AUPRC: (newly_wrong * (precision + before)).sum(axis=1) / (2 * num_wrong),
         # Pairs of a right and a wrong label in this order; half of those of one score.
         AUROC: (newly_right * (wrong - newly_wrong / 2)).sum(axis=1) / (num_wrong * num_right),
     }
@@ -71,7 +82,7 @@ def weighted_measures(score: np.ndarray, is_error: np.ndarray, weights: np.ndarr
 def compared(
     scores: dict[str, np.ndarray], is_error: np.ndarray, groups: np.ndarray, ours: str, seed: int = 0
 ) -> tuple[dict[str, dict], dict[str, dict]]:
-    """Return 95 % bootstrap intervals of average precision and AUROC, and how far `ours` is above each other score.
+    """Return 95 % bootstrap intervals of `MEASURES`, and how far `ours` is above each other score.
 
     All scores are measured on the same samples (see `resampled`), so that the interval of a difference is that of a
     paired comparison.
@@ -87,14 +98,14 @@ def compared(
     as_it_is = np.ones((1, len(is_error)), dtype=np.int64)
     found = {name: weighted_measures(score, is_error, samples) for name, score in scores.items()}
     points = {name: weighted_measures(score, is_error, as_it_is) for name, score in scores.items()}
-    intervals = {name: {measure: interval(of[measure]) for measure in (AP, AUROC)} for name, of in found.items()}
+    intervals = {name: {measure: interval(of[measure]) for measure in MEASURES} for name, of in found.items()}
     differences = {
         name: {
             measure: {
                 "difference": float((points[ours][measure] - points[name][measure])[0]),
                 "interval": interval(found[ours][measure] - found[name][measure]),
             }
-            for measure in (AP, AUROC)
+            for measure in MEASURES
         }
         for name in scores
         if name != ours
@@ -120,8 +131,10 @@ def reliability(quality: np.ndarray, is_error: np.ndarray) -> list[dict]:
     ]  # fmt: skip
 
 
-def expected_calibration_error(bins: list[dict]) -> float:
+def expected_calibration_error(bins: list[dict]) -> float | None:
     """Return the mean distance of quality and share of right labels over the bins, each as its examples weigh."""
+    if not bins:
+        return None
     distances = [abs(of_bin["mean_quality"] - of_bin["share_right"]) for of_bin in bins]
     return float(np.average(distances, weights=[of_bin["examples"] for of_bin in bins]))
 
@@ -131,7 +144,8 @@ def calibration(quality: np.ndarray, is_error: np.ndarray) -> dict:
     bins, sum_of_doubt = reliability(quality, is_error), float((1 - quality).sum())
     return {
         "reliability": bins, "expected_calibration_error": expected_calibration_error(bins),
-        "sum_of_doubt": sum_of_doubt, "sum_of_doubt_by_errors": sum_of_doubt / int(is_error.sum()),
+        "sum_of_doubt": sum_of_doubt,
+        "sum_of_doubt_by_errors": sum_of_doubt / int(is_error.sum()) if is_error.any() else None,
     }  # fmt: skip
 
 

@@ -35,7 +35,7 @@ from .measures import (
     token_average_precision,
     trapezoidal_auprc,
 )
-from .real_data import AGREEING_F1, RealData, answer_words, read_conll, read_real, token_f1
+from .real_data import AGREEING_F1, RealData, answer_words, read_conll, read_real, token_f1, without_contexts_of
 from .report import markdown_table, number, with_interval
 from .runs import (
     RESULTS,
@@ -269,7 +269,10 @@ def main() -> None:
     if arguments.train_on:
         if data.kind != "entities":
             parser.error(f"--train_on: expected a data set of entities (.tsv), found {arguments.dataset.name}")
-        stem, predict = f"{stem}_trained_elsewhere", trained_on(read_conll(arguments.train_on))
+        stem, predict = (
+            f"{stem}_trained_elsewhere",
+            trained_on(without_contexts_of(read_conll(arguments.train_on), data.examples)),
+        )
     command = f"python -m benchmarks.label_errors.real {arguments.dataset.name}"
     options = {"num_examples": arguments.num_examples, "num_train_epochs": arguments.num_train_epochs}
     if arguments.precision != "auto":

@@ -14,12 +14,13 @@ import numpy as np
 
 from span_label_errors.data.squad import load_squad, validate_examples
 from span_label_errors.model.trainer import context_hash
-from span_label_errors.spans.text import Span, answers_of, overlaps
+from span_label_errors.spans.text import Span, answers_of, normalized_text, overlaps
 
 AGREEING_F1 = 0.5
 FEWEST_ANNOTATORS = 3  # of two, nobody is outvoted
 ENTITY_CLASSES = ("PER", "LOC", "ORG", "MISC")
 ENTITY_QUESTION = "Which persons, places, organisations and other names are there?"
+EntitySpan = tuple[int, int, str]  # (char_start, char_end, class)
 _LABEL = re.compile(f"O|[BI]-({'|'.join(ENTITY_CLASSES)})")
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -36,6 +37,7 @@ class RealData:
     other_answers: list[list[Span]]  # what other annotators marked; empty where nobody did
     label_map: dict[str, int]
     answers: str  # which answers of an example label tokens, as for `QA`
+    corrected: list[list[EntitySpan]] | None = None  # all right spans of entities, where somebody corrected them
     num_read: int = 0  # examples left out because a checkpoint was trained on their context
 
     def take(self, example_indices: Sequence[int]) -> "RealData":
@@ -47,6 +49,7 @@ class RealData:
             is_error=self.is_error[rows],
             is_measured=self.is_measured[rows],
             other_answers=[self.other_answers[row] for row in rows],
+            corrected=self.corrected and [self.corrected[row] for row in rows],
         )
 
     def without_contexts(self, seen: Collection[str]) -> "RealData":
@@ -156,14 +159,26 @@ def read_entities(path: str | Path) -> RealData:
     sentence, and `-DOCSTART-` begins a document. A sentence is an example with a constant question and all its given
     spans as answers. It is an error if the given spans differ from the corrected ones.
     """
-    examples, is_error = [], []
+    examples, corrected = [], []
     for document, sentence in _sentences(path, "\t", ("token", "corrected label", "given label")):
-        tokens, corrected, given = zip(*sentence, strict=True)
+        tokens, right, given = zip(*sentence, strict=True)
         examples.append(_entity_example(f"{Path(path).stem}-{len(examples)}", document, tokens, given))
-        is_error.append(entity_spans(tokens, given) != entity_spans(tokens, corrected))
+        corrected.append(entity_spans(tokens, right))
+    is_error = [given_spans(example) != spans for example, spans in zip(examples, corrected, strict=True)]
     label_map = {class_name: column for column, class_name in enumerate(("O", *ENTITY_CLASSES))}
     measured, nobody = np.ones(len(examples), dtype=bool), [[] for _ in examples]
-    return RealData("entities", examples, np.array(is_error), measured, nobody, label_map, "all")
+    return RealData("entities", examples, np.array(is_error), measured, nobody, label_map, "all", corrected)
+
+
+def given_spans(example: dict) -> list[EntitySpan]:
+    """Return the given spans of an example with their classes."""
+    return [(*span, name) for span, name in zip(answers_of(example), example["answers"]["label"], strict=True)]
+
+
+def without_contexts_of(others: list[dict], examples: Sequence[dict]) -> list[dict]:
+    """Return those of the other examples that share no context with any of `examples`."""
+    contexts = {normalized_text(example["context"]) for example in examples}
+    return [example for example in others if normalized_text(example["context"]) not in contexts]
 
 
 def read_conll(path: str | Path) -> list[dict]:

@@ -1,17 +1,25 @@
 """Scores of given labels from the same probabilities, which `label_quality` is compared with; low is suspicious."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from cleanlab.experimental.span_classification import get_label_quality_scores
+from cleanlab.token_classification.rank import get_label_quality_scores as get_word_quality_scores
 
 from span_label_errors.quality.posterior import Judged
 from span_label_errors.quality.scores import span_label_quality
 from span_label_errors.results.read import span_classes_of
 from span_label_errors.spans.text import Span, overlaps
 
+from .measures import trapezoidal_auprc
+
 LOWEST_TOKEN, SOFTMIN = "cleanlab: lowest token", "cleanlab: softmin"
+LOWEST_WORD, SOFTMIN_WORD = "cleanlab: lowest word, one class a word", "cleanlab: softmin, one class a word"
+TUNED_SOFTMIN = "the same, tuned on the errors"
+# Among which Wang and Mueller (2022, arXiv 2210.03920) choose, by the errors themselves.
+TEMPERATURES = np.logspace(-1, -1.5, 6)
 MEAN, EXPECTED_F1 = "mean P(span)", "expected F1 (`span_label_quality`)"
 CHOICE_F1, CHOICE_OVERLAP = "choice: expected character F1", "choice: P(overlap)"
 OURS = "`label_quality` (ours)"
@@ -71,3 +79,77 @@ def character_f1(span: Span, others: np.ndarray) -> np.ndarray:
     start, end = np.asarray(others).T
     shared = (np.minimum(end, span[1]) - np.maximum(start, span[0])) * overlaps((start, end), span)
     return 2 * shared / (end - start + span[1] - span[0])
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of n sentences, each of which has one of K classes, as token classification has it.
+
+    Attributes
+    ----------
+    spans : list of ndarray of shape (W, 2)
+        The characters of each sentence's words, which one space separates.
+    labels : list of ndarray of shape (W,)
+        The given class: 0 for O, else the number of the span class from 1.
+    pred_probs : list of ndarray of shape (W, K)
+        P(class). A model of independent classes does not know P(O): it is 1 less the highest P of a span class, and all
+        are divided by their sum. The pieces of a word count alike, as published.
+    """
+
+    spans: list[np.ndarray]
+    labels: list[np.ndarray]
+    pred_probs: list[np.ndarray]
+
+    def sentence_scores(self, is_error: np.ndarray) -> dict[str, np.ndarray]:
+        """Return cleanlab's scores of each sentence, each of shape (n,); the tuned one knows which are wrong."""
+        tuned = [self._scores(float(temperature))[0] for temperature in TEMPERATURES]
+        return {
+            LOWEST_WORD: self._scores(0)[0],
+            SOFTMIN_WORD: self._scores(0.05)[0],
+            TUNED_SOFTMIN: max(tuned, key=lambda score: trapezoidal_auprc(score, is_error)),
+        }
+
+    def lowest_within(self, example_index: Sequence[int], spans: Sequence[Span]) -> np.ndarray:
+        """Return the lowest P(given class) of the words that share a character with each of R spans, shape (R,)."""
+        _, of_words = self._scores(0)
+        return np.array(
+            [
+                of_words[index].to_numpy()[overlaps(tuple(self.spans[index].T), span)].min()
+                for index, span in zip(example_index, spans, strict=True)
+            ]
+        )
+
+    def _scores(self, temperature: float) -> tuple[np.ndarray, list[pd.Series]]:
+        """Return the soft minimum over the words of each sentence, at 0 the lowest one, and the score of each word."""
+        return get_word_quality_scores(
+            self.labels, self.pred_probs, sentence_score_method="softmin",
+            sentence_score_kwargs={"temperature": temperature},
+        )  # fmt: skip
+
+
+def words_of(table: pd.DataFrame) -> Words:
+    """Return the words of the sentences of `out_of_fold.parquet`. A word that has no token is left out."""
+    classes, words = span_classes_of(table), Words([], [], [])
+    for row in table.to_dict("records"):
+        labels, probs = (
+            np.column_stack([row[f"{column}_{name}"] for name in classes]) for column in ("labels", "pred_probs")
+        )
+        competing = np.column_stack([1 - probs.max(axis=1), probs]).astype(np.float64)
+        competing /= competing.sum(axis=1, keepdims=True)
+        space = np.flatnonzero(np.array(list(row["context"])) == " ")
+        _, first, word = np.unique(
+            np.searchsorted(space, row["char_start"]), return_index=True, return_inverse=True
+        )  # fmt: skip
+        of_pieces = np.where(labels.any(axis=1), labels.argmax(axis=1) + 1, 0)
+        words.spans.append(np.column_stack([np.asarray(row["char_start"])[first], last_ends(word, row["char_end"])]))
+        words.labels.append(of_pieces[first])
+        sums = np.column_stack([np.bincount(word, column) for column in competing.T])
+        words.pred_probs.append(sums / np.bincount(word)[:, None])
+    return words
+
+
+def last_ends(word: np.ndarray, char_end: np.ndarray) -> np.ndarray:
+    """Return where the last piece of each word ends, shape (W,)."""
+    ends = np.zeros(word.max() + 1, dtype=np.int64)
+    np.maximum.at(ends, word, np.asarray(char_end))
+    return ends

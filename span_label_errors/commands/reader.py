@@ -35,8 +35,8 @@ from span_label_errors.cross_validation.store import (
     unfinished_folder,
 )
 from span_label_errors.data.diet import held_out_articles, with_agreed_answer
+from span_label_errors.data.formats import FILE_SUFFIXES
 from span_label_errors.data.hub import local_path
-from span_label_errors.data.sources import FILE_SUFFIXES
 from span_label_errors.data.squad import ON_INVALID, load_squad
 from span_label_errors.files import check_writable, exclusive, file_sha256, new_folder
 from span_label_errors.model.checkpoints import (

@@ -2,7 +2,7 @@
 
 import itertools
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 
 from span_label_errors.data.messages import (
@@ -19,6 +19,14 @@ from span_label_errors.data.places import Place, certain_place, in_other_units, 
 from span_label_errors.spans.text import occurrences
 
 COLUMNS = ("id", "title", "context", "question", "answers")
+
+
+class InvalidRow(dict):
+    """An example that could not be brought into the schema, with its fields as far as they are known."""
+
+    def __init__(self, fields: dict, problem: tuple[str, str]):
+        super().__init__(fields)
+        self.problem = problem  # what was expected, and found
 
 
 def problem_of_example(row: object, required: Sequence[str] = COLUMNS) -> tuple[str, str] | None:
@@ -38,6 +46,8 @@ def problem_of_example(row: object, required: Sequence[str] = COLUMNS) -> tuple[
     """
     if not isinstance(row, dict):
         return "an object with the fields " + ", ".join(required), describe(row)
+    if isinstance(row, InvalidRow):
+        return row.problem
     for name in required:
         if name not in row:
             return f"the field {name!r}", "fields " + shown_names(row)
@@ -46,7 +56,8 @@ def problem_of_example(row: object, required: Sequence[str] = COLUMNS) -> tuple[
             continue
         if not isinstance(row[name], str):
             return f"{name!r} to be a string", describe(row[name])
-        if name != "title" and not row[name].strip():
+        # That there are no questions, every example says with "" (see `problem_of_mixture`).
+        if name != "title" and not row[name].strip() and (name, row[name]) != ("question", ""):
             return f"a {name!r} that is not empty", describe(row[name])
         if not is_unicode(row[name]):
             return f"{name!r} to be Unicode text", f"half of a surrogate pair in {describe(row[name])}"
@@ -58,6 +69,21 @@ def problem_of_example(row: object, required: Sequence[str] = COLUMNS) -> tuple[
     if problem is None and row.get("is_impossible") and row["answers"]["text"]:
         problem = ("no answer where is_impossible is true", f"{len(row['answers']['text'])} answers")
     return problem
+
+
+def has_questions(rows: Iterable[object]) -> bool:
+    """Return whether any example has a question; span-labelling data have none."""
+    return any(isinstance(row, dict) and bool(row.get("question")) for row in rows)
+
+
+def problem_of_mixture(row: dict, of_data: bool) -> tuple[str, str] | None:
+    """Find whether a valid example lacks a question where others of the data have one (`of_data`).
+
+    The result is that of `problem_of_example`.
+    """
+    if of_data and not row["question"]:
+        return "a 'question' that is not empty, or none in all examples", describe(row["question"])
+    return None
 
 
 def _problem_of_answers(answers: object, context: str) -> tuple[str, str] | None:

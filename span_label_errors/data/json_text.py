@@ -21,13 +21,7 @@ def parse_json(content: bytes, where: str, is_lines: bool = False) -> object:
     ValueError
         If it is neither.
     """
-    if content[:4].count(0) or content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise ValueError(f"{where}: expected UTF-8 text, found what looks like UTF-16 or UTF-32; save it as UTF-8")
-    try:
-        # With -sig, a byte-order mark as Windows tools write it is no part of the text.
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{where}: expected UTF-8 text; {error}; save it as UTF-8") from error
+    text = decoded(content, where)
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -36,6 +30,17 @@ def parse_json(content: bytes, where: str, is_lines: bool = False) -> object:
     # Cut at the newline only: str.splitlines would also cut at U+2028 inside a JSON string.
     lines = enumerate(text.split("\n"), start=1)
     return [_parse_line(line, f"{where}, line {number}") for number, line in lines if line and not line.isspace()]
+
+
+def decoded(content: bytes, where: str) -> str:
+    """Return the text of a file in UTF-8; it raises ValueError if it has another encoding."""
+    if content[:4].count(0) or content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ValueError(f"{where}: expected UTF-8 text, found what looks like UTF-16 or UTF-32; save it as UTF-8")
+    try:
+        # With -sig, a byte-order mark as Windows tools write it is no part of the text.
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{where}: expected UTF-8 text; {error}; save it as UTF-8") from error
 
 
 def _parse_line(line: str, where: str) -> object:

@@ -26,7 +26,7 @@ def rows_of(questions: Iterable[Question]) -> list[object]:
     ValueError
         If no question says what its answers are.
     """
-    rows, made, without_answers = [], [], []
+    rows, made, without_answers, without_question = [], [], [], []
     contexts: dict[str, str] = {}
     for question in questions:
         row = _row(*question.nodes)
@@ -37,6 +37,8 @@ def rows_of(questions: Iterable[Question]) -> list[object]:
             row["context"] = contexts.setdefault(row["context"], row["context"])
         if row["id"] is None:
             made.append((row, question.position))
+        if row.get("question") is None:
+            without_question.append(row)
         if "answers" not in question.nodes[-1] and not row.get("is_impossible"):
             without_answers.append(question.nodes[-1])
     if rows and len(without_answers) == len(rows):
@@ -44,6 +46,9 @@ def rows_of(questions: Iterable[Question]) -> list[object]:
             f"expected 'answers' in the questions, found none in all {len(rows)} of them; the first has the fields "
             f"[{shown_names(without_answers[0])}]"
         )
+    if len(without_question) == len(rows):
+        for row in without_question:
+            row["question"] = ""
     given = {row["id"] for row in rows if isinstance(row, dict) and isinstance(row["id"], str)} if made else set()
     for row, position in made:
         row["id"] = "-".join(map(str, position))
@@ -113,8 +118,8 @@ def _row(*nodes: object) -> object:
     if not isinstance(question, dict):
         return question
     paragraph = outer[-1] if outer else question
-    titles = [_text(node["title"]) for node in outer or nodes if not is_missing(node.get("title"))]
-    example_id = _text(question.get("id"))
+    titles = [as_text(node["title"]) for node in outer or nodes if not is_missing(node.get("title"))]
+    example_id = as_text(question.get("id"))
     is_blank = is_missing(example_id) or (isinstance(example_id, str) and not example_id.strip())
     row = {"id": None if is_blank else example_id, "title": titles[0] if titles else ""}
     if "context" in paragraph:
@@ -128,7 +133,7 @@ def _row(*nodes: object) -> object:
     elif row.get("is_impossible") or not any("answer" in name for name in question if name != "plausible_answers"):
         # What looks like answers under another name must not pass for none.
         row["answers"] = _columns(None, True)
-    is_whole = "context" in row and "question" in row and "answers" in row
+    is_whole = "context" in row and "answers" in row
     return row if is_whole else {**paragraph, **question, **row}  # the message about it shows the source's fields
 
 
@@ -139,19 +144,19 @@ def _columns(answers: object, is_impossible: bool) -> object:
         return answers
     kept = [entry for entry in entries if not is_no_answer(entry, is_impossible)]
     columns = {
-        "text": [_text(entry.get("text")) for entry in kept],
+        "text": [as_text(entry.get("text")) for entry in kept],
         "answer_start": [offset(entry.get("answer_start")) for entry in kept],
     }
     labels = [entry.get("label") for entry in kept]
     if any(label is not None for label in labels) or (isinstance(answers, dict) and answers.get("label") == []):
         columns["label"] = labels
-    annotators = [_text(entry.get("annotator")) for entry in kept]
+    annotators = [as_text(entry.get("annotator")) for entry in kept]
     if any(isinstance(annotator, str) and annotator for annotator in annotators):
         columns["annotator"] = [annotator if isinstance(annotator, str) else "" for annotator in annotators]
     return columns
 
 
-def _text(value: object) -> object:
+def as_text(value: object) -> object:
     """Return a number as its text: an id, a year that is an answer. Texts and all else stay as they are."""
     value = _whole(value)
     return str(value) if type(value) is int else value

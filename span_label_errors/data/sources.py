@@ -1,41 +1,31 @@
 """Read question-answering data from a file, a folder or the Hub, as rows that nothing has checked yet."""
 
 import json
-from collections.abc import Iterable, Sequence
-from itertools import chain
 from pathlib import Path
 
 import datasets
-import pyarrow
-import pyarrow.parquet
 from datasets import Dataset
 
+from span_label_errors.data.formats import FILE_SUFFIXES, format_of
 from span_label_errors.data.hub import local_path
 from span_label_errors.data.hub_data import load_from_hub
-from span_label_errors.data.json_text import parse_json
-from span_label_errors.data.layouts import Question, Values, walk
 from span_label_errors.data.messages import shown_names
-from span_label_errors.data.rows import rows_of
+from span_label_errors.data.tables import rows_of_dataset
 from span_label_errors.files import demo_folder
 
 DEMO_PATH = demo_folder() / "demo-v1.1.json"
 DEMO_ERRORS_PATH = DEMO_PATH.with_name("demo-v1.1.errors.json")
 DEMO_SOURCE = "demo"
 
-_ROWS_AT_ONCE = 100
-_NEEDED_COLUMNS = ("context", "question", "answers")
-JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
-FILE_SUFFIXES = (*JSON_SUFFIXES, ".parquet")
 
-
-def read_rows(source: str, num_examples: int | None, revision: str | None = None) -> list[dict]:
+def read_rows(source: str, num_examples: int | None, revision: str | None = None) -> list[object]:
     """Read the examples of a source; parameters and errors are those of `squad.load_squad`.
 
     Folders and data sets on the Hub give the first `num_examples` only, files give all.
     """
     path = local_source(source)
     if path is None or path.is_dir():
-        return _rows_of_dataset(load_dataset(source, revision), source, num_examples)
+        return rows_of_dataset(load_dataset(source, revision), source, num_examples)
     return _rows_of_file(path)
 
 
@@ -99,27 +89,13 @@ def read_known_errors(path: str | Path) -> dict[str, dict]:
         raise ValueError(f'{path}: expected a JSON list of objects with an "id", found {error!r}') from error
 
 
-def _rows_of_file(path: Path) -> list[dict]:
+def _rows_of_file(path: Path) -> list[object]:
+    of_file = format_of(path)
+    if of_file is not None:
+        return of_file.read(path)
     suffix = path.suffix.lower()
-    if suffix in JSON_SUFFIXES:
-        document = parse_json(path.read_bytes(), str(path), is_lines=suffix != ".json")
-        try:
-            return rows_of(walk(document, Values()))
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
-    if suffix == ".parquet":
-        return _rows_of_parquet(path)
     hint = f"unpack it first (gunzip {path.name})" if suffix == ".gz" else "convert it to one of them"
     raise ValueError(f"{path}: expected a file ending in {', '.join(FILE_SUFFIXES)}, found {suffix!r}; {hint}")
-
-
-def _rows_of_parquet(path: Path) -> list[dict]:
-    try:
-        table = pyarrow.parquet.read_table(path)
-        _check_columns(table.column_names, path)
-        return _rows(table.to_batches(max_chunksize=_ROWS_AT_ONCE))
-    except (pyarrow.ArrowException, UnicodeDecodeError, OSError) as error:
-        raise ValueError(f"{path}: expected a Parquet file; {error}; write it again") from error
 
 
 def _load_folder(path: Path) -> Dataset:
@@ -139,26 +115,3 @@ def _load_folder(path: Path) -> Dataset:
     if isinstance(loaded, datasets.DatasetDict):
         raise ValueError(f"{path}: expected one data set, found the splits {list(loaded)}; name one: {path}/SPLIT")
     return loaded
-
-
-def _rows_of_dataset(dataset: Dataset, source: str | Path, num_examples: int | None) -> list[dict]:
-    _check_columns(dataset.column_names, source)
-    count = len(dataset) if num_examples is None else min(num_examples, len(dataset))
-    # As they are stored: a folder may have been saved with a format, such as tensors, or with some of its columns.
-    stored = dataset.select(range(count)).with_format("arrow")
-    return _rows(stored.iter(batch_size=_ROWS_AT_ONCE))
-
-
-def _rows(tables: Iterable[pyarrow.Table | pyarrow.RecordBatch]) -> list[dict]:
-    """Return the rows of parts of a table, so that only one part has a copy of a context for every question."""
-    of_source = enumerate(chain.from_iterable(table.to_pylist() for table in tables))
-    return rows_of(Question((index,), (row,)) for index, row in of_source)
-
-
-def _check_columns(found: Sequence[str], source: str | Path) -> None:
-    missing = [name for name in _NEEDED_COLUMNS if name not in found]
-    if missing:
-        raise ValueError(
-            f"{source}: expected the columns {', '.join(_NEEDED_COLUMNS)}; found {shown_names(dict.fromkeys(found))}, "
-            f"without {', '.join(missing)}; rename or add them"
-        )

@@ -4,14 +4,14 @@ Every source becomes one `datasets.Dataset` with the same features, and every ex
 """
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from datasets import Dataset, Features, List, Value
 
-from span_label_errors.data.examples import COLUMNS, problem_of_example
+from span_label_errors.data.examples import COLUMNS, has_questions, problem_of_example, problem_of_mixture
 from span_label_errors.data.messages import describe, shorten
 from span_label_errors.data.repairs import Repaired, repaired
 from span_label_errors.data.shared_contexts import to_dataset
@@ -219,13 +219,13 @@ def check_source(
     return CheckedExamples([rows[index] for index in indices], indices, problems, kept_repairs)
 
 
-def validate_examples(rows: Iterable[dict]) -> list[InvalidExample]:
+def validate_examples(rows: Sequence[dict]) -> list[InvalidExample]:
     """Check examples against the SQuAD schema.
 
     Parameters
     ----------
-    rows : iterable of dict
-        Examples as read, of any content.
+    rows : sequence of dict
+        Examples as read, of any content. All have a question, or none has.
 
     Returns
     -------
@@ -234,9 +234,10 @@ def validate_examples(rows: Iterable[dict]) -> list[InvalidExample]:
     """
     problems = []
     index_of_id: dict[str, int] = {}
+    of_data = has_questions(rows)
     for example_index, row in enumerate(rows):
         example_id = row.get("id") if isinstance(row, dict) else None
-        problem = problem_of_example(row)
+        problem = problem_of_example(row) or problem_of_mixture(row, of_data)
         if problem is None and example_id in index_of_id:
             # Whether one of them was a number is no longer known.
             as_number = f' ({example_id} and "{example_id}" are one id)' if example_id.isdecimal() else ""

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from span_label_errors.model.tokenizer import Template
 from span_label_errors.model.windows import TokenizedExample, Window
 from span_label_errors.spans.alignment import OUTSIDE
 
@@ -18,6 +17,8 @@ _FORGED = "[UNK]"
 @dataclass(frozen=True, eq=False)
 class SpanPrediction:
     """A model's prediction for one example: the T tokens of `[CLS] question [SEP] context [SEP]`.
+
+    Without a question they are those of `[CLS] [SEP] context [SEP]`.
 
     Unpacks as `pred_probs, tokens, labels`, and carries more by name. The context begins at
     `tokens.index("[SEP]") + 1`, whatever a model calls its special tokens and however many it has in one place. Tokens
@@ -69,14 +70,13 @@ def join_windows(
     tokenized: Sequence[TokenizedExample],
     windows: Sequence[Window],
     window_probs: Sequence[np.ndarray],
-    template: Template,
     label_map: dict[str, int],
 ) -> list[SpanPrediction]:
     """Take each token's probabilities from the window that owns it.
 
     `[CLS]` and the question have those of the example's first window, the last `[SEP]` those of its last; of several
     special tokens in one place, the last counts. The windows are all those of the examples, in any order;
-    `window_probs` holds an array of shape (L, K) for each.
+    `window_probs` holds an array of shape (L, K) for each. Without a question, the first `[SEP]` has those of `[CLS]`.
     """
     probs_of_examples = [
         np.zeros((len(example.question.token_ids) + len(example.context.token_ids) + 3, len(label_map)), np.float32)
@@ -88,11 +88,12 @@ def join_windows(
         owned = np.flatnonzero(window.owned)
         of_example[first_row + window.token_start + owned] = probs[window.context_start + owned]
         if window.token_start == 0:
-            question_start = len(template.before)
+            question_start = len(window.template.before)
             if question_start:
                 of_example[0] = probs[question_start - 1]
             of_example[1 : first_row - 1] = probs[question_start : question_start + len(example.question.token_ids)]
-            of_example[first_row - 1] = probs[window.context_start - 1]
+            if window.context_start:
+                of_example[first_row - 1] = probs[window.context_start - 1]
         if window.token_end == len(example.labels):
             of_example[-1] = probs[-1]
     return [

@@ -178,7 +178,7 @@ class QA:
                 num_done += len(batch)
                 if on_batch is not None:
                     on_batch((num_predicted + len(part) * (num_done / len(windows))) / len(examples))
-            yield from join_windows(examples_of_part, tokenized, windows, window_probs, self.template, self.label_map)
+            yield from join_windows(examples_of_part, tokenized, windows, window_probs, self.label_map)
             num_predicted += len(part)
 
     def _tokenized(self, examples: Sequence[dict]) -> Iterator[tuple[dict, TokenizedExample]]:

@@ -1,6 +1,6 @@
 """The tokenizer of a checkpoint, read as its file describes it, and how it frames a question and a context."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
@@ -16,20 +16,28 @@ _SPECIAL_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token
 
 @dataclass(frozen=True)
 class Template:
-    """The ids of the special tokens that a model reads around a question and a context.
+    """The ids of the special tokens that a model reads around a question and a context, or a context alone.
 
-    `[CLS] question [SEP] context [SEP]` for BERT, `<s> question </s></s> context </s>` for RoBERTa.
+    `[CLS] question [SEP] context [SEP]` and `[CLS] context [SEP]` for BERT, `<s> question </s></s> context </s>` and
+    `<s> context </s>` for RoBERTa.
     """
 
     before: tuple[int, ...]
     between: tuple[int, ...]
     behind: tuple[int, ...]
     padding_id: int = 0  # any will do: what is padded is masked
+    before_alone: tuple[int, ...] = ()  # of a context without a question
+    behind_alone: tuple[int, ...] = ()
 
     @property
     def num_special_tokens(self) -> int:
         """Return how many tokens of a window are neither the question's nor the context's."""
         return len(self.before) + len(self.between) + len(self.behind)
+
+    @property
+    def alone(self) -> "Template":
+        """The template of a context without a question."""
+        return replace(self, before=self.before_alone, between=(), behind=self.behind_alone)
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerFast) -> "Template":
@@ -37,7 +45,7 @@ class Template:
 
         Raises ValueError if it puts nothing between two texts, and has no token that could stand there.
         """
-        before, between, behind = _special_parts(tokenizer)
+        before, between, behind = _special_parts(tokenizer, "a", "a")
         if not between:
             separators = (tokenizer.sep_token_id, tokenizer.eos_token_id)
             between = tuple(token_id for token_id in separators if token_id is not None)[:1]
@@ -47,13 +55,13 @@ class Template:
                     f"{type(tokenizer).__name__} with neither; take the checkpoint of an encoder"
                 )
         padding_id = 0 if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-        return cls(before, between, behind, padding_id)
+        return cls(before, between, behind, padding_id, *_special_parts(tokenizer, "a"))
 
 
-def _special_parts(tokenizer: PreTrainedTokenizerFast) -> list[tuple[int, ...]]:
-    """Return the ids of the special tokens before, between and behind two texts."""
-    encoded = tokenizer("a", "a")
-    parts: list[list[int]] = [[], [], []]
+def _special_parts(tokenizer: PreTrainedTokenizerFast, *texts: str) -> list[tuple[int, ...]]:
+    """Return the ids of the special tokens before, between and behind one text or two."""
+    encoded = tokenizer(*texts)
+    parts: list[list[int]] = [[] for _ in range(len(texts) + 1)]
     num_begun = 0
     for token_id, text_index in zip(encoded["input_ids"], encoded.sequence_ids(0), strict=True):
         if text_index is None:

@@ -1,10 +1,11 @@
 """Tokenize examples, and read long contexts in overlapping windows.
 
-Each window is `[CLS] question [SEP] part of the context [SEP]`, with the special tokens of the model's own
-template. Windows overlap by `doc_stride` context tokens, as in the question-answering example of
-`transformers`. Every context token that stands for text is owned by exactly one window, the one that shows
-it with most context on both sides (the "max context" rule of the SQuAD script of Devlin et al. 2019, arXiv
-1810.04805): its probability is read there, and its label counts there in training.
+Each window is `[CLS] question [SEP] part of the context [SEP]`, or `[CLS] part of the context [SEP]` of data
+without questions, with the special tokens of the model's own template. Windows overlap by `doc_stride`
+context tokens, as in the question-answering example of `transformers`. Every context token that stands for
+text is owned by exactly one window, the one that shows it with most context on both sides (the "max context"
+rule of the SQuAD script of Devlin et al. 2019, arXiv 1810.04805): its probability is read there, and its label
+counts there in training.
 
 In shapes, an example has Q question tokens and C context tokens, a window L tokens, a batch B windows of which the
 longest has L tokens, and a label map K classes.
@@ -18,7 +19,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from span_label_errors.data.examples import problem_of_example
+from span_label_errors.data.examples import has_questions, problem_of_example, problem_of_mixture
 from span_label_errors.model.tokenizer import Template
 from span_label_errors.spans.alignment import TokenizedText, answer_spans, token_labels, tokenize_texts
 
@@ -34,10 +35,11 @@ class QuestionCutWarning(UserWarning):
 class TokenizedExample:
     """The tokens of an example's question and context, and their labels."""
 
-    question: TokenizedText  # Q tokens, after cutting
+    question: TokenizedText  # Q tokens, after cutting; none without a question
     context: TokenizedText  # C tokens, never cut
     labels: np.ndarray  # (C, K) int8
     num_question_tokens_cut: int
+    has_question: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +149,9 @@ def tokenize_examples(
     ValueError
         Names the example that does not fit the schema, or whose context or answer holds no token.
     """
+    of_data = has_questions(examples)
     for example_index, example in enumerate(examples, start=first_index):
-        problem = problem_of_example(example, required=("context", "question"))
+        problem = problem_of_example(example, required=("context", "question")) or problem_of_mixture(example, of_data)
         if problem is not None:
             example_id = example.get("id") if isinstance(example, dict) else None
             raise ValueError(f"example {example_index} (id {example_id!r}): expected {problem[0]}; found {problem[1]}")
@@ -170,7 +173,7 @@ def tokenize_examples(
             raise ValueError(f"{where}: {error}") from error
         num_cut = max(0, len(question.token_ids) - limit)
         question = TokenizedText(*(array[:limit] for array in question))
-        tokenized.append(TokenizedExample(question, context, labels, num_cut))
+        tokenized.append(TokenizedExample(question, context, labels, num_cut, of_data))
     cut = [index for index, example in enumerate(tokenized) if example.num_question_tokens_cut]
     if cut:
         warnings.warn(
@@ -219,16 +222,16 @@ def build_windows(
 
     Neighbouring windows share `doc_stride` context tokens.
     """
-    num_special_tokens = template.num_special_tokens
-    check_window_size(max_length, doc_stride, num_special_tokens=num_special_tokens)
-    windows = []
+    check_window_size(max_length, doc_stride, num_special_tokens=template.num_special_tokens)
+    windows, alone = [], template.alone
     for example_index, example in enumerate(tokenized):
-        window_size = max_length - num_special_tokens - len(example.question.token_ids)
+        of_example = template if example.has_question else alone
+        window_size = max_length - of_example.num_special_tokens - len(example.question.token_ids)
         ranges = window_ranges(len(example.context.token_ids), window_size, doc_stride)
         # The tokens that a window owns are a range.
         owned = np.searchsorted(owning_window(ranges), np.arange(len(ranges) + 1)).tolist()
         windows += [
-            Window(example_index, example, template, *tokens, *of_window)
+            Window(example_index, example, of_example, *tokens, *of_window)
             for tokens, of_window in zip(ranges, pairwise(owned), strict=True)
         ]
     return windows
@@ -246,9 +249,10 @@ def training_item(window: Window, labels: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def model_inputs(window: Window) -> dict[str, np.ndarray]:
-    """Return `input_ids` and `token_type_ids` of a window, both of shape (L,)."""
+    """Return `input_ids` and `token_type_ids` of a window, both of shape (L,); a context alone is the first segment."""
     token_type_ids = np.zeros(len(window), dtype=np.int64)
-    token_type_ids[window.context_start :] = 1
+    if window.example.has_question:
+        token_type_ids[window.context_start :] = 1
     return {"input_ids": window.input_ids, "token_type_ids": token_type_ids}
 
 

@@ -93,9 +93,9 @@ def shown_span(answer: Answer | None) -> str:
     return f"{answer.text} ({answer.class_name})" if answer else "no span"
 
 
-def shown_suggestion(suggested_answer: str) -> str:
+def shown_suggestion(suggested_answer: str, nothing: str = "no answer") -> str:
     """Return a suggested answer as it is shown; empty if there is no suggestion."""
-    return "no answer" if suggested_answer == NO_ANSWER else suggested_answer
+    return nothing if suggested_answer == NO_ANSWER else suggested_answer
 
 
 def worst_reviews(issues: pd.DataFrame, table: pd.DataFrame, worst: int) -> list[Review]:
@@ -145,7 +145,7 @@ def example_fields(reviews: list[Review]) -> dict:
     question = {"question": first.issue.question} if first.issue.question else {}
     return {
         "example_index": int(first.issue.index), "title": first.title, **question,
-        "label_quality": float(first.issue.example_quality), "suspicious": suspicions(reviews),
+        "label_quality": float(first.issue.example_quality), "hint": suspicions(reviews),
     }  # fmt: skip
 
 

@@ -271,6 +271,29 @@ def test_first_five_invalid_examples_are_shown_and_all_are_listed(tmp_path):
     assert 'on_invalid="drop"' in str(raised.value)
 
 
+# Without questions
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+@pytest.mark.parametrize("left_out", [{}, {"question": None}, {"question": ""}])
+def test_data_without_questions_have_empty_ones(suffix, left_out, tmp_path):
+    rows = [{**row(id=name), "question": ""} for name in "ab"]
+    written = [{**{name: of_row[name] for name in of_row if name != "question"}, **left_out} for of_row in rows]
+    assert load_squad(write_source(suffix, written, tmp_path)).to_list() == rows
+
+
+@pytest.mark.parametrize(
+    ("without", "found"),
+    [({"question": ""}, "a 'question' that is not empty, or none in all examples; found str ''"), ({}, "'question'")],
+)
+def test_mixture_of_data_with_and_without_questions_is_refused(without, found, tmp_path):
+    second = {**{name: value for name, value in row(id="b").items() if name != "question"}, **without}
+    with pytest.raises(InvalidDatasetError) as caught:
+        load_squad(write_source("jsonl", [row(), second], tmp_path))
+    assert "1 of 2 examples are invalid" in str(caught.value)
+    assert found in str(caught.value)
+
+
 # on_invalid="drop"
 
 
@@ -286,7 +309,7 @@ def test_drop_keeps_the_rest_and_names_all_that_went(tmp_path):
     assert all(f"'bad{number}' (index {number + 1})" in str(warning.message) for number in range(7))
     assert Path(warning.filename) == Path(__file__), "the warning points to the caller"
     with pytest.raises(InvalidDatasetError, match="1 of 1 examples are invalid"):
-        load_squad(write_source("jsonl", [row(question="")], tmp_path), on_invalid="drop")
+        load_squad(write_source("jsonl", [row(question=" ")], tmp_path), on_invalid="drop")
 
 
 def test_table_that_labels_only_some_answers_has_empty_labels_in_the_others(tmp_path):

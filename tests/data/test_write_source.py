@@ -232,7 +232,9 @@ def test_column_of_one_answer_has_room_for_no_more(tmp_path):
     pa.parquet.write_table(pa.Table.from_pylist(rows), source)
     write_with_answers(source, tmp_path / "new", {0: [], 1: [IT]})
     assert pa.parquet.read_table(tmp_path / "new")["answers"].to_pylist() == [None, IT]
-    with pytest.raises(ValueError, match=r"at most one answer, .* row 1 has room for, found 2; write a \.json file"):
+    with pytest.raises(
+        ValueError, match=r"row 1: .* at most one answer, .* has room for, found 2; write a \.json file"
+    ):
         write_with_answers(source, tmp_path / "new", {1: [HE, IT]})
 
 

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 
 from span_label_errors.model.predictions import SpanPrediction, join_windows
 from span_label_errors.model.tokenizer import Template
-from span_label_errors.model.windows import build_windows, tokenize_examples
+from span_label_errors.model.windows import build_windows, model_inputs, tokenize_examples
 
 LABEL_MAP = {"O": 0, "ANS": 1}
 WORDS = ["the  city", "Łódź", "1817\n\n", "capital", "½", "한국", "\u00a0river"]
@@ -55,7 +55,7 @@ def test_joined_prediction_gives_text_offsets_and_labels(tiny_bert):
     tokenized = tokenize_examples(tokenizer, [example], LABEL_MAP, max_length=32)
     windows = build_windows(tokenized, template, max_length=32, doc_stride=4)
     window_probs = [np.zeros((len(window.input_ids), 2), dtype=np.float32) for window in windows]
-    (prediction,) = join_windows([example], tokenized, windows, window_probs, template, LABEL_MAP)
+    (prediction,) = join_windows([example], tokenized, windows, window_probs, LABEL_MAP)
     # "it" is not in the vocabulary and has the pieces "i" and "t".
     rows = [
         ("[CLS]", 0, 0, 0), ("Where", 0, 5, 0), ("is", 6, 8, 0), ("i", 9, 10, 0), ("t", 10, 11, 0), ("?", 11, 12, 0),
@@ -94,7 +94,7 @@ def test_each_token_is_read_in_the_window_of_the_tokenizers_own_that_shows_it_be
     # Each value names its window and position.
     values = [[[1000 * i + j, -j] for j in range(len(ids))] for i, ids in enumerate(reference["input_ids"])]
     arrays = [np.array(rows, dtype=np.float32) for rows in values]
-    (prediction,) = join_windows([example], tokenized, windows, arrays, template, LABEL_MAP)
+    (prediction,) = join_windows([example], tokenized, windows, arrays, LABEL_MAP)
 
     # The reference: lists of the places where each window shows question and context.
     places = [[[j for j, part in enumerate(reference.sequence_ids(i)) if part == k] for k in (0, 1)]
@@ -124,7 +124,7 @@ def test_context_begins_behind_the_first_separator_whatever_the_question_holds(f
     tokenized = tokenize_examples(tokenizer, [example], LABEL_MAP, max_length=128)
     windows = build_windows(tokenized, template, max_length=128, doc_stride=4)
     window_probs = [np.zeros((len(window.input_ids), 2), dtype=np.float32) for window in windows]
-    (prediction,) = join_windows([example], tokenized, windows, window_probs, template, LABEL_MAP)
+    (prediction,) = join_windows([example], tokenized, windows, window_probs, LABEL_MAP)
     tokens = prediction.tokens
     context_start = tokens.index("[SEP]") + 1
     assert np.flatnonzero(prediction.is_context).tolist() == list(range(context_start, len(tokens) - 1))
@@ -140,13 +140,31 @@ def test_context_begins_behind_the_first_separator_whatever_the_question_holds(f
     assert lengths == {len(tokens)}
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_context_without_a_question_is_read_alone_in_the_first_segment(family):
+    tokenizer = make_tokenizer(family)
+    example = make_example("a", "The  city\n\nis", "", "city")
+    tokenized = tokenize_examples(tokenizer, [example], LABEL_MAP, max_length=128)
+    (window,) = build_windows(tokenized, Template.of(tokenizer), max_length=128, doc_stride=4)
+    assert window.input_ids.tolist() == tokenizer(example["context"])["input_ids"]
+    assert model_inputs(window)["token_type_ids"].tolist() == [0] * len(window)
+    window_probs = np.arange(2 * len(window), dtype=np.float32).reshape(-1, 2)
+    (prediction,) = join_windows([example], tokenized, [window], [window_probs], LABEL_MAP)
+    tokens = prediction.tokens
+    assert (tokens[:2], tokens[-1]) == (["[CLS]", "[SEP]"], "[SEP]")
+    assert "".join(tokens[2:-1]) == "Thecityis"
+    assert prediction.is_context.tolist() == [False, False, *[True] * (len(tokens) - 3), False]
+    of_context = window_probs[window.context_positions][tokenized[0].context.has_text]
+    assert prediction.pred_probs[2:-1].tolist() == of_context.tolist()
+
+
 def test_piece_of_a_question_that_reads_like_the_separator_is_called_unknown():
     tokenizer, template = make_tokenizer("deberta-v2"), Template.of(make_tokenizer("deberta-v2"))
     example = {"id": "a", "question": "the [SEP]?", "context": "the [SEP] city"}
     tokenized = tokenize_examples(tokenizer, [example], LABEL_MAP, max_length=32)
     windows = build_windows(tokenized, template, max_length=32, doc_stride=4)
     window_probs = [np.zeros((len(windows[0].input_ids), 2), dtype=np.float32)]
-    (prediction,) = join_windows([example], tokenized, windows, window_probs, template, LABEL_MAP)
+    (prediction,) = join_windows([example], tokenized, windows, window_probs, LABEL_MAP)
     assert prediction.tokens == ["[CLS]", "the", "[UNK]", "?", "[SEP]", "the", "[SEP]", "city", "[SEP]"]
     assert prediction.char_start.tolist() == [0, 0, 4, 9, 0, 0, 4, 10, 0]
     assert prediction.char_end.tolist() == [0, 3, 9, 10, 0, 3, 9, 14, 0]

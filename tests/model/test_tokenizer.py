@@ -57,6 +57,8 @@ def test_template_around_texts_is_what_the_tokenizer_itself_makes_of_them(family
     question, context = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in (QUESTION, CONTEXT))
     pair = [*template.before, *question, *template.between, *context, *template.behind]
     assert pair == tokenizer(QUESTION, CONTEXT)["input_ids"]
+    alone = [*template.alone.before, *context, *template.alone.behind]
+    assert alone == tokenizer(CONTEXT)["input_ids"]
 
 
 def bare_tokenizer(**special) -> PreTrainedTokenizerFast:

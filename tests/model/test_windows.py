@@ -201,6 +201,8 @@ def test_context_is_never_cut_and_its_labels_have_a_row_a_token(tiny_tokenizer):
     [
         (make_example("b", "in paris", "where") | {"answers": {"text": ["in"], "answer_start": [0], "label": ["X"]}},
          r"\(id 'b'\): expected the label of each answer to be one of \['ANS'\], found 'X'"),
+        (make_example("b", "in paris", ""),
+         r"\(id 'b'\): expected a 'question' that is not empty, or none in all examples"),
         ("text", r"\(id None\): expected an object with the fields context, question;"),
     ],
 )  # fmt: skip

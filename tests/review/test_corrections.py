@@ -7,7 +7,7 @@ import pytest
 from conftest import make_example, squad_document
 from decisions_by_hand import CONTEXT, answers_by_id, decision, write_jsonl
 
-from span_label_errors.data import write
+from span_label_errors.data import json_files
 from span_label_errors.data.sources import DEMO_PATH
 from span_label_errors.review.corrections import apply_decisions
 from span_label_errors.review.decided import Answer, Decision
@@ -291,7 +291,7 @@ def test_source_is_never_written(tmp_path, squad_file):
 
 
 def test_file_that_reads_otherwise_gets_no_name(squad_file, paths, monkeypatch):
-    monkeypatch.setattr(write, "replace_answers", lambda text, _: text)
+    monkeypatch.setattr(json_files, "replace_answers", lambda text, _: text)
     with pytest.raises(RuntimeError, match="reads as other data"):
         apply_decisions(squad_file, [decision("0a", ("Paris", 15), "man")], *paths)
     assert list(squad_file.parent.iterdir()) == [squad_file]

@@ -1,0 +1,27 @@
+"""Files of JSON and JSON Lines: read as rows that nothing has checked yet, and written again with other answers."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from span_label_errors.data.answer_forms import NewAnswer
+from span_label_errors.data.json_text import parse_json
+from span_label_errors.data.layouts import Values, walk
+from span_label_errors.data.rows import rows_of
+from span_label_errors.data.squad_text import replace_answers
+
+JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
+
+
+def read_json(path: Path) -> list[object]:
+    """Return the rows of a file; it raises ValueError if the file has another layout."""
+    document = parse_json(path.read_bytes(), str(path), is_lines=path.suffix.lower() != ".json")
+    try:
+        return rows_of(walk(document, Values()))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def write_json(source: Path, path: Path, new_answers: Mapping[int, Sequence[NewAnswer]]) -> None:
+    """Write a file with the answers of some examples replaced, and every other byte as it was."""
+    # Not read_text(), which would make every line end "\n".
+    path.write_bytes(replace_answers(source.read_bytes().decode("utf-8"), new_answers).encode("utf-8"))

@@ -1,0 +1,183 @@
+"""How entities are measured, worked out by hand; all texts here are made up."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from label_errors.entities import correction_of, measured_spans, missed_spans, with_truth
+from label_errors.real_data import read_real, without_contexts_of
+from label_errors.scores import LOWEST_WORD, OURS, SOFTMIN_WORD, TUNED_SOFTMIN, Words, words_of
+
+PER, LOC, ORG = "PER", "LOC", "ORG"
+# Two sentences: of the first, a class, a border, a spurious span and a right one; of the second, two missed spans.
+GIVEN = [[(0, 3, PER), (5, 9, LOC), (10, 12, ORG), (20, 24, PER)], []]
+CORRECTED = [[(0, 3, ORG), (5, 12, LOC), (20, 24, PER)], [(0, 4, LOC), (8, 11, PER)]]
+# Of the second sentence: a place that is about both missed spans, a part of the second, and one about nothing.
+ROWS = [
+    # index, span, given, label_quality, suggestion
+    (0, (0, 3), PER, 0.1, ("abc", 0, ORG)),
+    (0, (20, 24), PER, 0.2, ("", None, "")),
+    (0, (5, 9), LOC, 0.3, ("abcdefg", 5, PER)),
+    (1, (20, 24), None, 0.35, ("abcd", 20, PER)),
+    (1, (3, 9), None, 0.4, ("abcd", 0, LOC)),
+    (0, (10, 12), ORG, 0.5, ("[no answer]", None, "")),
+    (1, (10, 11), None, 0.6, ("", None, "")),
+]
+
+
+def issues(*rows) -> pd.DataFrame:
+    """Return rows as `find_label_errors` has them, and one about an example of which nothing was judged."""
+    found = [
+        {
+            "index": index, "place_start": start, "place_end": end, "given_answer": "x" if label else "",
+            "given_label": label or "", "label_quality": quality, "suggested_answer": text, "suggested_start": at,
+            "suggested_label": suggested,
+        }
+        for index, (start, end), label, quality, (text, at, suggested) in rows
+    ]  # fmt: skip
+    nothing = {**found[0], "index": 2, "place_start": None, "place_end": None, "given_answer": "", "given_label": ""}
+    integers = dict.fromkeys(["place_start", "place_end", "suggested_start"], "Int64")
+    return pd.DataFrame([*found, nothing]).astype(integers)
+
+
+@pytest.fixture
+def judged():
+    return with_truth(issues(*ROWS), GIVEN, CORRECTED)
+
+
+def test_correction_of_a_wrong_span():
+    corrected = [(0, 3, ORG), (5, 12, LOC)]
+    assert correction_of((0, 3, PER), corrected) == "other class"
+    assert correction_of((5, 9, LOC), corrected) == "other border"
+    assert correction_of((5, 9, PER), corrected) == "other class and border"
+    assert correction_of((3, 5, PER), corrected) == "removed"
+    # A span that overlaps a given one was not missed, whatever its class.
+    assert missed_spans([(0, 2, PER)], [(1, 3, LOC), (2, 4, PER)]) == [(2, 4, PER)]
+
+
+def test_rows_with_what_is_right_there(judged):
+    assert judged["is_given"].tolist() == [True, True, True, False, False, True, False]
+    assert judged["is_error"].tolist() == [True, False, True, False, True, True, True]
+    assert judged["right"].tolist() == [
+        [(0, 3, ORG)], [(20, 24, PER)], [(5, 12, LOC)], [], CORRECTED[1], [(5, 12, LOC)], [(8, 11, PER)],
+    ]  # fmt: skip
+    assert judged["suggested"].tolist() == [
+        (0, 3, ORG), None, (5, 12, PER), (20, 24, PER), (0, 4, LOC), (0, 0, "[no answer]"), None,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("rows", [ROWS[1:], [*ROWS, ROWS[0]]], ids=["one missing", "one twice"])
+def test_rows_must_be_about_the_given_spans(rows):
+    with pytest.raises(ValueError, match="expected one row for each of 4 given spans, found"):
+        with_truth(issues(*rows), GIVEN, CORRECTED)
+
+
+def test_given_and_missed_spans_are_measured_apart(judged):
+    other = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3])
+    found = measured_spans(judged, GIVEN, CORRECTED, {"other": other}, np.arange(3))
+    given, missed = found["given"], found["missed"]
+    assert (given["rows"], given["errors"], missed["rows"], missed["errors"], missed["spans"]) == (4, 3, 3, 2, 2)
+    # Worst first, the errors are the first, third and fourth; by the other score, the first, second and fourth.
+    assert given["scores"][OURS]["average_precision"] == pytest.approx((1 + 2 / 3 + 3 / 4) / 3)
+    assert given["scores"]["other"]["average_precision"] == pytest.approx((1 + 1 + 3 / 4) / 3)
+    assert given["scores"][OURS]["auroc"] == pytest.approx(1 / 3)
+    # Of the places, the second and third; by the other score, the first two.
+    assert missed["scores"][OURS]["average_precision"] == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert missed["scores"]["other"]["average_precision"] == 1
+    assert given["sum_of_doubt"] == pytest.approx(0.9 + 0.8 + 0.7 + 0.5)
+    assert missed["sum_of_doubt_by_errors"] == pytest.approx((0.65 + 0.6 + 0.4) / 2)
+
+
+def test_missed_spans_among_the_worst_places(judged, monkeypatch):
+    monkeypatch.setattr("label_errors.entities.NUMBERS_OF_ROWS", (1, 2, 3, 4))
+    other = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3])
+    found = measured_spans(judged, GIVEN, CORRECTED, {"other": other}, np.arange(3))["missed"]["recall"]
+    # The place that ranks second is about both, and there is no fourth; the other score finds one of them first.
+    assert found[OURS] == {"1": 0, "2": 2, "3": 2, "4": None, "all": 2}
+    assert found["other"] == {"1": 1, "2": 2, "3": 2, "4": None, "all": 2}
+
+
+def test_suggestions_beside_the_corrections(judged):
+    found = measured_spans(judged, GIVEN, CORRECTED, {}, np.arange(3))["suggestions"]
+    names = ["errors", "suggested", "exact", "class", "borders"]
+    assert found["other class"] == dict(zip(names, [1, 1, 1, 1, 1], strict=True))
+    # Its borders, but another class.
+    assert found["other border"] == dict(zip(names, [1, 1, 0, 0, 1], strict=True))
+    # Corrected to a longer span of another class, but a removal was suggested.
+    assert found["other class and border"] == dict(zip(names, [1, 1, 0, 0, 0], strict=True))
+    assert found["removed"] == dict(zip(names, [0, 0, 0, 0, 0], strict=True))
+    # Both missed spans are about one place: what is suggested there is the first of them.
+    assert found["added"] == dict(zip(names, [2, 2, 1, 1, 1], strict=True))
+    assert found["none needed"] == {"rows": 2, "suggested": 1}
+
+
+def test_removal_is_right_where_nothing_overlaps():
+    rows = with_truth(issues((0, (0, 3), PER, 0.1, ("[no answer]", None, ""))), [[(0, 3, PER)]], [[(3, 5, PER)]])
+    found = measured_spans(rows, [[(0, 3, PER)]], [[(3, 5, PER)]], {}, np.arange(1))
+    assert found["suggestions"]["removed"]["exact"] == 1
+    assert found["given"]["scores"] is None  # nothing is right: no order is better than another
+    assert (found["missed"]["rows"], found["missed"]["spans"]) == (0, 1)
+    assert found["missed"]["expected_calibration_error"] is None
+    assert found["missed"]["recall"][OURS]["all"] == 0
+
+
+@pytest.fixture
+def table():
+    """Two sentences: of the first, the second word has two pieces."""
+    return pd.DataFrame(
+        {
+            "context": ["Bo Lindo.", "Rome"],
+            "char_start": [np.array([0, 3, 6, 8]), np.array([0])],
+            "char_end": [np.array([2, 6, 8, 9]), np.array([4])],
+            "labels_PER": [np.array([1, 0, 0, 0]), np.array([0])],
+            "pred_probs_PER": [np.array([0.8, 0.4, 0.6, 0.2]), np.array([0.5])],
+            "labels_LOC": [np.array([0, 0, 0, 0]), np.array([1])],
+            "pred_probs_LOC": [np.array([0.4, 0.2, 0.0, 0.0]), np.array([1.0])],
+        }
+    )
+
+
+def test_words_have_one_class_each(table):
+    words = words_of(table)
+    # The full stop is not apart from its word in this file.
+    assert [spans.tolist() for spans in words.spans] == [[[0, 2], [3, 9]], [[0, 4]]]
+    assert [labels.tolist() for labels in words.labels] == [[1, 0], [2]]
+    # O: 0.2 of 0.2 + 0.8 + 0.4. The pieces: 0.6, 0.4, 0.2 of 1.2; 0.4, 0.6, 0; 0.8, 0.2, 0. Rome: 0, 0.5 and 1 of 1.5.
+    first = [[0.2 / 1.4, 0.8 / 1.4, 0.4 / 1.4], np.mean([[0.5, 1 / 3, 1 / 6], [0.4, 0.6, 0], [0.8, 0.2, 0]], axis=0)]
+    np.testing.assert_allclose(words.pred_probs[0], first)
+    np.testing.assert_allclose(words.pred_probs[1], [[0, 1 / 3, 2 / 3]])
+
+
+def test_scores_of_words(table):
+    words = words_of(table)
+    of_words = np.array([0.8 / 1.4, (0.5 + 0.4 + 0.8) / 3])
+    scores = words.sentence_scores(np.array([False, True]))
+    np.testing.assert_allclose(scores[LOWEST_WORD], [of_words.min(), 2 / 3])
+    weights = np.exp((1 - of_words) / 0.05)
+    np.testing.assert_allclose(scores[SOFTMIN_WORD], [of_words @ weights / weights.sum(), 2 / 3])
+    np.testing.assert_allclose(words.lowest_within([0, 0, 1], [(0, 2), (1, 4), (0, 4)]), [*of_words, 2 / 3])
+
+
+def test_softmin_is_tuned_on_the_errors():
+    probs = [np.array([[0.5, 0.5], [0.6, 0.4]]), np.array([[0.52, 0.48]])]
+    words = Words([], [np.array([0, 0]), np.array([0])], probs)
+    # At 0.1, the first sentence has more than 0.52, and at 0.05 less.
+    of_first = 0.5 + 0.1 / (1 + np.e)
+    np.testing.assert_allclose(words.sentence_scores(np.array([False, True]))[TUNED_SOFTMIN], [of_first, 0.52])
+    assert words.sentence_scores(np.array([False, True]))[SOFTMIN_WORD][0] < 0.52
+
+
+ENTITIES = "-DOCSTART-\tO\tO\n\nBo\tB-PER\tB-PER\nleft\tO\tO\nOslo\tB-LOC\tO\n\nRome\tB-LOC\tB-ORG\n"
+
+
+def test_corrected_spans_stay_with_their_sentences(tmp_path):
+    file = tmp_path / "news.tsv"
+    file.write_text(ENTITIES, encoding="utf-8")
+    data = read_real(file)
+    assert data.corrected == [[(0, 2, PER), (8, 12, LOC)], [(0, 4, LOC)]]
+    assert data.take([1]).corrected == [[(0, 4, LOC)]]
+
+
+def test_no_sentence_that_is_measured_is_trained_on():
+    measured = [{"context": "Bo left ."}, {"context": "Rome"}]
+    others = [{"context": context} for context in ("BO  left .", "Bo left", "Oslo", "rome")]
+    assert without_contexts_of(others, measured) == [{"context": "Bo left"}, {"context": "Oslo"}]
