@@ -56,3 +56,41 @@ def three_reviews() -> tuple[pd.DataFrame, pd.DataFrame]:
         {"id": "none", "context": "Nothing 😀 here", "suggested": (10, 14)},
         {"id": "plain", "context": "He wrote Ulysses in 1922", "given": [(0, 2)]},
     )
+
+
+def make_span_frames(
+    *examples: dict, classes: tuple[str, ...] = ("LOC", "ORG", "PER")
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return issues and a table of data where every span is labelled; the rows are ranked in their order.
+
+    An example has a context, `given`, a list of (text, class), and `rows`, a list of (given text or place, suggestion)
+    and maybe other columns of its row. A text that is not given is a place where a span may be missing, and an empty
+    one is no place. A suggestion is (text, class), `NO_ANSWER` or None. Of a text, its first place is meant.
+    """
+    issues, table = [], []
+    for number, example in enumerate(examples):
+        context, given = example["context"], example.get("given", [])
+        shared = {"id": example.get("id", f"s{number}"), "question": example.get("question", ""), "fold": 0}
+        class_of = dict(given)
+        table.append({
+            **shared, "title": example.get("title", "document 1"), "context": context,
+            "given_answer": list(class_of), "given_start": [context.index(text) for text in class_of],
+            "given_label": list(class_of.values()), **{f"pred_probs_{name}": 0 for name in classes},
+        })  # fmt: skip
+        for about, suggestion, *columns in example["rows"]:
+            is_given, none = about in class_of, suggestion in (NO_ANSWER, None)
+            issues.append({
+                "rank": len(issues) + 1, "index": number, "id": shared["id"], "label_quality": 0.25, "is_issue": True,
+                "question": shared["question"], "given_answer": about if is_given else "",
+                "given_start": context.index(about) if is_given else None, "given_label": class_of.get(about, ""),
+                "suggested_answer": (suggestion or "") if none else suggestion[0],
+                "suggested_start": None if none else context.index(suggestion[0]),
+                "suggested_label": "" if none else suggestion[1],
+                "suggestion_confidence": 0.75 if suggestion else float("nan"), "reason": "", "evidence": "",
+                "checks": "", "decision": "", "fold": 0,
+                "place_start": context.index(about) if about else None,
+                "place_end": context.index(about) + len(about) if about else None,
+                "example_quality": example.get("example_quality", 0.125), **dict(*columns),
+            })  # fmt: skip
+    offsets = dict.fromkeys(["given_start", "suggested_start", "place_start", "place_end"], "Int64")
+    return pd.DataFrame(issues).astype(offsets), pd.DataFrame(table)

@@ -69,7 +69,7 @@ def plot_probabilities(out_of_fold: "OutOfFold", class_name: str) -> Figure:
 def plot_label_quality(issues: pd.DataFrame, threshold: float) -> Figure:
     """Plot how the label quality of `LabelErrors.issues` is distributed, and the threshold below which it is an issue.
 
-    Examples that reviewers have decided on are left out: their quality is 0 or 1.
+    What reviewers have decided on is left out: its quality is 0 or 1.
     """
     issues = issues[issues["decision"] == ""]
     figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
@@ -79,7 +79,8 @@ def plot_label_quality(issues: pd.DataFrame, threshold: float) -> Figure:
     axes.hist(quality, bins, stacked=True, color=["tab:red", "tab:gray"], label=names)
     axes.axvline(threshold, color="black", linestyle="--", linewidth=1, label="threshold")
     # Good labels are many, and what matters are the few others.
-    axes.set(yscale="log", xlabel="label quality", ylabel="examples", title="Low is suspicious")
+    counted = "spans, and places without one" if "given_label" in issues else "examples"
+    axes.set(yscale="log", xlabel="label quality", ylabel=counted, title="Low is suspicious")
     axes.legend()
     axes.grid(alpha=0.3)
     return figure

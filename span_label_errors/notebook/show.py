@@ -1,6 +1,7 @@
 """Show contexts in a notebook: shaded by probabilities, or with the given and the suggested answer marked."""
 
 import html
+from collections.abc import Container
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ _CONTROL_SIGNS = {
     **dict.fromkeys(range(0x80, 0xA0), 0xFFFD),
 }
 _GIVEN, _SUGGESTED = "border-bottom:3px solid #1558d6", "background:rgba(255,140,0,0.5)"
+_NAMED = {"given": _GIVEN, "suggested": _SUGGESTED}
+_OTHER = "border-bottom:2px dotted #666"
 # Characters of a long context that are shown before and behind what is marked.
 _AROUND_MARKS = 1000
 
@@ -102,7 +105,9 @@ def how_many_wrong(estimated_wrong: float | None, num_examples: int) -> str:
 def show_answers(issues: pd.DataFrame, table: pd.DataFrame, count: int = 3) -> HTML:
     """Show the worst answers in their contexts: the given one underlined, the suggested one shaded, and why.
 
-    Of a long context, only what stands around the marks is shown. What other annotators answered stands below it.
+    Of a long context, only what stands around the marks is shown. What other annotators answered stands below it. Where
+    every span is labelled, a row is about one span or a place; the other spans are underlined by dots, and each has its
+    class behind it.
 
     Parameters
     ----------
@@ -115,34 +120,51 @@ def show_answers(issues: pd.DataFrame, table: pd.DataFrame, count: int = 3) -> H
     panels = []
     for issue in issues.head(count).to_dict("records"):
         spans = {}
-        for kind, style in (("given", _GIVEN), ("suggested", _SUGGESTED)):
+        for kind, style in _NAMED.items():
             if pd.notna(issue[f"{kind}_start"]):
                 spans[style] = (issue[f"{kind}_start"], issue[f"{kind}_start"] + len(issue[f"{kind}_answer"]))
         example = table.iloc[issue["index"]]
-        given = _isolated(issue["given_answer"] or "no answer")
+        classes, labelled = {}, {}
+        if "given_label" in issue:
+            classes = {kind: f" ({_isolated(issue[f'{kind}_label'])})" for kind in _NAMED if issue[f"{kind}_label"]}
+            labelled = {answer.span: answer.class_name for answer in answers_of_row(example)}
+        given = _isolated(issue["given_answer"] or _nothing(issue)) + classes.get("given", "")
         caption = f"label quality {issue['label_quality']:.3f}; given: {given}"
-        if others := answers_of_row(example, "other"):
-            caption += f"; other annotators: {_isolated(shown_others(others))}"
+        others = issue.get("other_answers") or shown_others(answers_of_row(example, "other") or [])
+        if others:
+            caption += f"; other annotators: {_isolated(others)}"
         if issue["suggested_answer"]:
-            suggested = _isolated(shown_suggestion(issue["suggested_answer"]))
+            suggested = _isolated(shown_suggestion(issue["suggested_answer"], _nothing(issue)))
+            suggested += classes.get("suggested", "")
             caption += f"; suggested: {suggested} (confidence {issue['suggestion_confidence']:.2f})"
         reason = html.escape(why(issue["reason"], issue["evidence"]))
         below = [caption, f"Why: {reason}" if reason else ""]
-        panels.append(_panel(f"{issue['rank']}. {issue['question']}", _marked(example["context"], spans), *below))
+        heading = f"{issue['rank']}. {issue['question']}".strip()
+        panels.append(_panel(heading, _marked(example["context"], spans, labelled), *below))
     return HTML("\n".join(panels))
 
 
 def worst_answers(issues: pd.DataFrame, count: int = 10) -> pd.DataFrame:
     """Return the worst answers as a table by `rank`: label quality, question, given and suggested answer, why.
 
-    A suggestion that the context has no answer reads "no answer", as a given label without one does.
+    A suggestion that the context has no answer reads "no answer", as a given label without one does. Where every span
+    is labelled, classes stand beside the spans, and there is no column of questions if there are none.
     """
-    columns = ["label_quality", "question", "given_answer", "suggested_answer", "reason", "evidence"]
+    nothing = _nothing(issues)
+    columns = ["label_quality", "question", "given_answer", "given_label", "suggested_answer", "suggested_label"]
+    columns = [name for name in (*columns, "reason", "evidence") if name in issues]
+    if "given_label" in issues and not (issues["question"] != "").any():
+        columns.remove("question")
     worst = issues.head(count).set_index("rank")[columns]
     return worst.assign(
-        given_answer=worst["given_answer"].replace("", "no answer"),
-        suggested_answer=worst["suggested_answer"].map(shown_suggestion),
+        given_answer=worst["given_answer"].replace("", nothing),
+        suggested_answer=worst["suggested_answer"].map(lambda suggested: shown_suggestion(suggested, nothing)),
     )
+
+
+def _nothing(issue: Container[str]) -> str:
+    """Return how a row, or a table of them, calls that nothing is marked."""
+    return "no span" if "given_label" in issue else "no answer"
 
 
 def compare_rankings(token_quality: np.ndarray, label_quality: np.ndarray) -> str:
@@ -156,18 +178,26 @@ def compare_rankings(token_quality: np.ndarray, label_quality: np.ndarray) -> st
     return f"{shared}; rank correlation {correlation:.2f}"
 
 
-def _marked(context: str, spans: dict[str, tuple[int, int]]) -> str:
-    """Return a context, or what stands around the spans, as HTML in which each span has its style."""
+def _marked(context: str, spans: dict[str, tuple[int, int]], labelled: dict[tuple[int, int], str]) -> str:
+    """Return a context, or what stands around the spans, as HTML in which each span has its style.
+
+    All labelled spans, by their classes, are shown where they stand there.
+    """
     offsets = [offset for span in spans.values() for offset in span] or [0]
     # Cut at spaces.
     first = context.rfind(" ", 0, max(0, min(offsets) - _AROUND_MARKS)) + 1
     last = context.find(" ", max(offsets) + _AROUND_MARKS)
     last = len(context) if last < 0 else last
     pieces = ["… " if first else ""]
-    for start, end in pairwise(sorted({first, last, *offsets})):
+    inner = {at for span in labelled for at in span if first < at < last}
+    for start, end in pairwise(sorted({first, last, *offsets, *inner})):
         styles = [style for style, span in spans.items() if span[0] <= start and end <= span[1]]
+        covering = [span for span in labelled if span[0] <= start and end <= span[1]]
+        styles += [_OTHER] * bool(covering and _GIVEN not in styles)
         text = html.escape(context[start:end])
         pieces.append(f'<span style="{";".join(styles)}">{text}</span>' if styles else text)
+        names = [labelled[span] for span in covering if span[1] == end]
+        pieces += [f'<sub style="font-size:70%"> {_isolated(name)}</sub>' for name in names]
     return "".join([*pieces, " …" if last < len(context) else ""])
 
 

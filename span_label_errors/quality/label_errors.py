@@ -2,19 +2,27 @@
 
 import warnings
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from span_label_errors.quality.annotators import (
+    ANSWER_COLUMNS,
+    CONSENSUS_COLUMNS,
+    AnnotatorsJudge,
+    columns_of_annotators,
+)
 from span_label_errors.quality.checks import CHECKS, failed_checks
 from span_label_errors.quality.features import FEATURES
 from span_label_errors.quality.mistakes import KINDS
 from span_label_errors.quality.posterior import Judge, Judged
 from span_label_errors.quality.scores import span_label_quality
-from span_label_errors.quality.sites import NO_SPAN, KnownAnswers
+from span_label_errors.quality.sites import NO_SPAN, Known, KnownAnswers
 from span_label_errors.results.read import span_classes_of
 
 NO_ANSWER = "[no answer]"
@@ -24,6 +32,8 @@ MIN_ANSWERS = 50
 THRESHOLD = 0.5
 # A suggestion must be at least this likely.
 _DESERVED = 0.5
+# The check that compares examples.
+_OF_QUESTION = "repeated_question"
 # Of better labels, nothing is held against them.
 _SUSPICIOUS = 0.9
 _MAX_EVIDENCE = 3
@@ -59,8 +69,11 @@ class LabelErrors:
     estimated_wrong: float | None
 
     def label_quality(self) -> np.ndarray:
-        """Return the label quality of the n examples in the order of the data set, shape (n,)."""
-        return self.issues.sort_values("index")["label_quality"].to_numpy()
+        """Return the label quality of the n examples in the order of the data set, shape (n,).
+
+        That of an example with several annotators' answers is the quality of the worst one.
+        """
+        return self.issues.groupby("index")["label_quality"].min().to_numpy()
 
 
 @dataclass(frozen=True)
@@ -74,6 +87,22 @@ class _Verdict:
     reason: str = ""
     evidence: tuple[str, ...] = ()
     is_certain: bool = False  # the text alone tells
+
+
+class _Row(NamedTuple):
+    """A row of the issues."""
+
+    index: int  # of the example
+    quality: float
+    verdict: _Verdict
+    of_annotator: dict | None = None  # further columns, where the answers of several annotators are judged
+
+    def is_in(self, known: Known) -> bool:
+        """Return whether a reviewer has decided on what the row is about."""
+        if self.of_annotator is None or known.places is None or self.verdict.given in known.places:
+            return True
+        # A correction may have removed another form of what was wrong; others stand, and are judged by it.
+        return not any(self.verdict.given in spans for spans in known.right.values())
 
 
 def find_label_errors(
@@ -115,15 +144,11 @@ def find_label_errors(
     if not 0 <= threshold <= 1:
         raise ValueError(f"expected a threshold from 0 to 1, found {threshold}")
     _check(table)
-    verdicts: dict[int, dict[str, list[_Verdict]]] = defaultdict(lambda: defaultdict(list))
     # The arrays are small: threads would only wait for each other, and their number would change the last digits.
     with threadpool_limits(1):
-        judge = Judge(table, known, seed=seed)
-        for judged in judge.judged():
-            given = judged.site.given
-            verdicts[given.example_index][given.class_name].append(_verdict(judged))
-    quality = np.array([_quality(verdicts[index], judge.sites.labels_every_span) for index in range(len(table))])
-    worst = [_worst(list(chain(*verdicts[index].values())), quality[index]) for index in range(len(table))]
+        judge = (AnnotatorsJudge if "given_annotator" in table else Judge)(table, known, seed=seed)
+        rows = _rows_of_annotators(table, judge) if isinstance(judge, AnnotatorsJudge) else _rows(table, judge)
+    quality = np.array([row.quality for row in rows])
     has_enough = judge.num_answers >= MIN_ANSWERS and judge.num_paragraphs > 1
     is_issue = quality < threshold
     if not has_enough:
@@ -134,14 +159,38 @@ def find_label_errors(
             FewAnswersWarning,
             stacklevel=2,
         )
-        is_issue &= np.array([verdict.is_certain for verdict in worst])
+        is_issue &= np.array([row.verdict.is_certain for row in rows])
     # What reviewers decided is certain.
-    decided = np.full(len(table), "", dtype=object)
-    for index in known or {}:
-        quality[index] = round(quality[index])
-        decided[index] = CONFIRMED if quality[index] else CORRECTED
-    issues = _issues(table, quality, is_issue, worst, decided)
+    decided = np.full(len(rows), "", dtype=object)
+    for number, row in enumerate(rows):
+        if row.index in (known or {}) and row.is_in(known[row.index]):
+            quality[number] = round(quality[number])
+            decided[number] = CONFIRMED if quality[number] else CORRECTED
+    issues = _issues(table, rows, quality, is_issue, decided)
     return LabelErrors(issues, float((1 - quality).sum()) if has_enough else None)
+
+
+def _rows(table: pd.DataFrame, judge: Judge) -> list[_Row]:
+    """Return what is said about each example."""
+    verdicts: dict[int, dict[str, list[_Verdict]]] = defaultdict(lambda: defaultdict(list))
+    for judged in judge.judged():
+        given = judged.site.given
+        verdicts[given.example_index][given.class_name].append(_verdict(judged))
+    quality = [_quality(verdicts[index], judge.sites.labels_every_span) for index in range(len(table))]
+    worst = [_worst(list(chain(*verdicts[index].values())), quality[index]) for index in range(len(table))]
+    return list(map(_Row, range(len(table)), quality, worst))
+
+
+def _rows_of_annotators(table: pd.DataFrame, judge: AnnotatorsJudge) -> list[_Row]:
+    """Return what is said about each annotator's answer, and about each question that nobody answered."""
+    rows = []
+    for judged in judge.judged():
+        verdict = _worst([_verdict(judged)], judged.quality)
+        rows += [
+            _Row(judged.site.given.example_index, judged.quality, verdict, columns)
+            for columns in columns_of_annotators(judge, judged)
+        ]
+    return sorted(rows, key=lambda row: row.index)
 
 
 def _check(table: pd.DataFrame) -> None:
@@ -223,9 +272,58 @@ def _evidence(judged: Judged, likeliest: int) -> tuple[str, ...]:
 
 
 def _issues(
-    table: pd.DataFrame, quality: np.ndarray, is_issue: np.ndarray, worst: list[_Verdict], decided: np.ndarray
+    table: pd.DataFrame, rows: list[_Row], quality: np.ndarray, is_issue: np.ndarray, decided: np.ndarray
 ) -> pd.DataFrame:
-    contexts = table["context"].tolist()
+    index, verdicts = np.array([row.index for row in rows]), [row.verdict for row in rows]
+    contexts = table["context"].to_numpy()[index]
+    given, instead = [verdict.given for verdict in verdicts], [verdict.instead for verdict in verdicts]
+    checks = _checks(table, rows)
+    evidence = [
+        dict.fromkeys(
+            words for words in (*(CHECKS[name] for name in names), *verdict.evidence) if words != verdict.reason
+        )
+        for names, verdict in zip(checks, verdicts, strict=True)
+    ]
+    issues = pd.DataFrame(
+        {
+            "index": index,
+            "id": table["id"].to_numpy()[index],
+            "label_quality": quality,
+            "is_issue": is_issue & (decided == ""),
+            "question": table["question"].to_numpy()[index],
+            "given_answer": [_text(context, span, "") for context, span in zip(contexts, given, strict=True)],
+            "given_start": _starts(given),
+            **_of_annotators(rows, ANSWER_COLUMNS),
+            "suggested_answer": [
+                _text(context, span, NO_ANSWER) for context, span in zip(contexts, instead, strict=True)
+            ],
+            "suggested_start": _starts(instead),
+            "suggestion_confidence": [verdict.confidence for verdict in verdicts],
+            **_of_annotators(rows, CONSENSUS_COLUMNS),
+            "reason": [verdict.reason for verdict in verdicts],
+            "evidence": ["; ".join(list(each)[:_MAX_EVIDENCE]) for each in evidence],
+            "checks": ["; ".join(names) for names in checks],
+            "decision": decided,
+            "fold": table["fold"].to_numpy()[index],
+        }
+    )
+    order = np.lexsort((quality, decided != ""))
+    issues = issues.iloc[order].reset_index(drop=True)
+    issues.insert(0, "rank", np.arange(1, len(issues) + 1))
+    return issues
+
+
+def _of_annotators(rows: list[_Row], names: Sequence[str]) -> dict[str, Sequence]:
+    """Return columns that rows about annotators' answers have."""
+    if rows[0].of_annotator is None:
+        return {}
+    columns = {name: [row.of_annotator[name] for row in rows] for name in names}
+    return {name: pd.array(column, dtype="Int64") if name.endswith("_start") else column
+            for name, column in columns.items()}  # fmt: skip
+
+
+def _checks(table: pd.DataFrame, rows: list[_Row]) -> list[list[str]]:
+    """Return the names of the checks that each row's example fails, or of annotators' answers, that answer."""
     examples = [
         {
             "question": row.question,
@@ -234,39 +332,19 @@ def _issues(
         }
         for row in table.itertuples()
     ]
-    checks = failed_checks(examples)
-    given, instead = [verdict.given for verdict in worst], [verdict.instead for verdict in worst]
-    evidence = [
-        dict.fromkeys(
-            words for words in (*(CHECKS[name] for name in names), *verdict.evidence) if words != verdict.reason
-        )
-        for names, verdict in zip(checks, worst, strict=True)
+    of_examples = failed_checks(examples)
+    if rows[0].of_annotator is None:
+        return [of_examples[row.index] for row in rows]
+    alone = []
+    for index, _, verdict, _ in rows:
+        spans = [span for span in [verdict.given] if span != NO_SPAN]
+        texts = [examples[index]["context"][slice(*span)] for span in spans]
+        alone.append({**examples[index], "answers": {"text": texts, "answer_start": [start for start, _ in spans]}})
+    # The answers of several people to a question are no question that is asked again.
+    return [
+        [name for name in CHECKS if name in (of_examples[row.index] if name == _OF_QUESTION else of_answer)]
+        for row, of_answer in zip(rows, failed_checks(alone), strict=True)
     ]
-    issues = pd.DataFrame(
-        {
-            "index": np.arange(len(table)),
-            "id": table["id"].to_numpy(),
-            "label_quality": quality,
-            "is_issue": is_issue & (decided == ""),
-            "question": table["question"].to_numpy(),
-            "given_answer": [_text(context, span, "") for context, span in zip(contexts, given, strict=True)],
-            "given_start": _starts(given),
-            "suggested_answer": [
-                _text(context, span, NO_ANSWER) for context, span in zip(contexts, instead, strict=True)
-            ],
-            "suggested_start": _starts(instead),
-            "suggestion_confidence": [verdict.confidence for verdict in worst],
-            "reason": [verdict.reason for verdict in worst],
-            "evidence": ["; ".join(list(each)[:_MAX_EVIDENCE]) for each in evidence],
-            "checks": ["; ".join(names) for names in checks],
-            "decision": decided,
-            "fold": table["fold"].to_numpy(),
-        }
-    )
-    order = np.lexsort((quality, decided != ""))
-    issues = issues.iloc[order].reset_index(drop=True)
-    issues.insert(0, "rank", np.arange(1, len(table) + 1))
-    return issues
 
 
 def _text(context: str, span: tuple[int, int] | None, of_no_span: str) -> str:

@@ -46,6 +46,13 @@ class GivenAnswer(NamedTuple):
     paragraph: int  # spellings of a context that differ in case or white space are one paragraph
 
 
+class DecidedOfEach(NamedTuple):
+    """What reviewers decided about several annotators' answers to one question."""
+
+    right: list[Span]  # what they said is right, one of which is; [NO_SPAN] if nothing is
+    left: list[Span]  # and, with these, the answers that they let stand
+
+
 @dataclass(frozen=True)
 class Site:
     """A given answer, and S candidates for the right one: itself, likely spans, and "no answer" if the data have it."""
@@ -131,7 +138,7 @@ class Sites:
             self.given_answers += [GivenAnswer(example_index, name, span, paragraphs[example_index]) for span in given]
         self.fold = table["fold"].to_numpy()[[given.example_index for given in self.given_answers]]
         self.right_answers: dict[int, Span] = {}
-        self.right_of_each: dict[tuple[int, str], list[Span]] = {}
+        self.decided_of_each: dict[tuple[int, str], DecidedOfEach] = {}
         self._answers = answers
         self._has_no_answer = {given.class_name for given in self.given_answers if given.span == NO_SPAN}
         placed = [(table["context"].iloc[given.example_index], given.span) for given in self.given_answers]
@@ -149,10 +156,11 @@ class Sites:
     def tell(self, known: KnownAnswers) -> None:
         """Let the sites of examples that reviewers have decided on know which answer is right in their place."""
         if self.judges_each:
-            self.right_of_each = {
-                (index, name): [span for span in right.get(name, ()) if places is None or span in places] or [NO_SPAN]
-                for index, (right, places) in known.items() for name in self.labels_every_span
-            }  # fmt: skip
+            for index, (right, places) in known.items():
+                for name in self.labels_every_span:
+                    left = list(right.get(name, ()))
+                    decided = [span for span in left if places is None or span in places]
+                    self.decided_of_each[index, name] = DecidedOfEach(decided or [NO_SPAN], left)
             return
         for row, (example_index, class_name, given, _) in enumerate(self.given_answers):
             if example_index in known:
@@ -209,7 +217,8 @@ class Sites:
                 alone = TextSpans(text, *np.array([span]).T)
                 features = np.vstack([features, question.of(alone, other_answers)])
                 spans, num_words = np.vstack([spans, span]), np.append(num_words, alone.num_words)
-        is_none_right = right == NO_SPAN or self.right_of_each.get((given.example_index, given.class_name)) == [NO_SPAN]
+        decided = self.decided_of_each.get((given.example_index, given.class_name))
+        is_none_right = right == NO_SPAN or (decided is not None and decided.right == [NO_SPAN])
         if given.class_name in self._has_no_answer or is_none_right:
             is_one_span = self.labels_every_span[given.class_name] and given.span != NO_SPAN
             region = given.span if is_one_span else (0, len(text.context))
@@ -240,7 +249,8 @@ class Sites:
         if not self.judges_each:
             return []
         cut = [span for span in own_answers if self._affixes.is_slip(context, span)]
-        right = self.right_of_each.get((given.example_index, given.class_name), [])
+        decided = self.decided_of_each.get((given.example_index, given.class_name))
+        right = decided.right if decided else []
         return list(dict.fromkeys([*own_answers, *(_without_cut_words(context, span) for span in cut), *right]))
 
     def _likeliest(self, features: np.ndarray, spans: np.ndarray, near: list[Span], wanted: list[int]) -> np.ndarray:

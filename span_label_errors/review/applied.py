@@ -88,17 +88,12 @@ def is_fulfilled(answers: list[Answer], decision: Decision) -> bool:
         )
 
     if not decision.correct:
-        return not any(_is_decided(answer, decision) for answer in answers)
+        if decision.place is None:
+            return not answers
+        # What reaches into the place from beside it was not what stood, or was missing, there.
+        return not any(map(has, decision.given)) and all(answer.span != decision.place for answer in answers)
     outdated = [given for given in decision.given if given not in decision.correct]
     return all(map(has, decision.correct)) and not any(map(has, outdated))
-
-
-def _is_decided(answer: Answer, decision: Decision) -> bool:
-    """Return whether an answer stands at the place of a decision, and has the class of what was reviewed there."""
-    if decision.place is None:
-        return True
-    classes = {given.class_name for given in decision.given if given.class_name and answer.class_name}
-    return overlaps(answer.span, decision.place) and (not classes or answer.class_name in classes)
 
 
 def _contradicts(answer: Answer, outdated: list[Answer], new: list[Answer]) -> bool:

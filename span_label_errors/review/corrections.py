@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from span_label_errors.data.answer_forms import NewAnswer
-from span_label_errors.data.examples import COLUMNS
+from span_label_errors.data.examples import COLUMNS, has_questions
 from span_label_errors.data.formats import FILE_SUFFIXES
 from span_label_errors.data.json_files import JSON_SUFFIXES
 from span_label_errors.data.sources import local_source
@@ -77,11 +77,11 @@ def apply_decisions(
         is there is replaced; it may not be the source.
     changes_path : str or Path
         A `.json` file: a list of objects with the fields of `Change`. As with the data set, it is replaced.
-    answers : {"first", "all"}, optional
+    answers : {"first", "all", "each"}, optional
         As for the run that was reviewed. With "first", several answers of a class are what annotators said about one:
         a correction takes the place of those, too, that overlap it, or that overlap or repeat what it replaces. With
         "all" they are spans of their own, and it replaces only those that were under review. By default, answers with a
-        `label` are spans of their own.
+        `label`, or without a question, are spans of their own.
     on_invalid : {"raise", "drop", "repair"}
         As for that run. With "repair", decisions about repaired examples apply to what was read. An example that is not
         changed stays as it is in the source.
@@ -153,8 +153,11 @@ def _examples(rows: list[dict]) -> list[dict]:
 
 def _is_same(examples: list[dict], expected: list[dict]) -> bool:
     def content(example: dict) -> dict:
-        # Without any class left, the others have none either.
-        return {**example, "answers": [a._replace(class_name=a.class_name or None) for a in example["answers"]]}
+        # Without any class left, the others have none either. Tags have no order but that of their tokens.
+        answers = [answer._replace(class_name=answer.class_name or None) for answer in example["answers"]]
+        if not example["question"]:
+            answers.sort(key=lambda answer: (answer.char_start, answer.text, answer.class_name or ""))
+        return {**example, "answers": answers}
 
     return len(examples) == len(expected) and all(
         content(one) == content(other) for one, other in zip(examples, expected, strict=True)
@@ -215,7 +218,7 @@ def _corrected_answers(
     index_of_id = {example["id"]: example_index for example_index, example in enumerate(examples)}
     invalid_of_id = {problem.id: problem for problem in invalid}
     classes = {answer.class_name for example in examples for answer in example["answers"]} or {None}
-    answers = answers or ("first" if None in classes else "all")
+    answers = answers or ("first" if None in classes and has_questions(examples) else "all")
     of_example: dict[str, list[Decision]] = {}
     corrected, problems = {}, []
     for decision in decisions:

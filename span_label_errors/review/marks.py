@@ -93,9 +93,9 @@ def shown_span(answer: Answer | None) -> str:
     return f"{answer.text} ({answer.class_name})" if answer else "no span"
 
 
-def shown_suggestion(suggested_answer: str) -> str:
+def shown_suggestion(suggested_answer: str, nothing: str = "no answer") -> str:
     """Return a suggested answer as it is shown; empty if there is no suggestion."""
-    return "no answer" if suggested_answer == NO_ANSWER else suggested_answer
+    return nothing if suggested_answer == NO_ANSWER else suggested_answer
 
 
 def worst_reviews(issues: pd.DataFrame, table: pd.DataFrame, worst: int) -> list[Review]:
@@ -125,6 +125,8 @@ def worst_examples(issues: pd.DataFrame, table: pd.DataFrame, worst: int) -> lis
         As `worst_reviews`.
     """
     if "given_label" not in issues:
+        # Of several people's answers to a question, the worst one.
+        issues = issues.sort_values("rank", kind="stable").drop_duplicates("index")
         return [[review] for review in worst_reviews(issues, table, worst)]
     of_example = issues.groupby("index")[["example_quality", "rank"]].min()
     chosen = of_example.sort_values(["example_quality", "rank"], kind="stable").index[:worst]
@@ -143,7 +145,7 @@ def example_fields(reviews: list[Review]) -> dict:
     question = {"question": first.issue.question} if first.issue.question else {}
     return {
         "example_index": int(first.issue.index), "title": first.title, **question,
-        "label_quality": float(first.issue.example_quality), "suspicious": suspicions(reviews),
+        "label_quality": float(first.issue.example_quality), "hint": suspicions(reviews),
     }  # fmt: skip
 
 
@@ -179,6 +181,10 @@ def _review(row: NamedTuple, example: pd.Series, classes: list[str]) -> Review:
         found = context[slice(*suggested.span)]
         if found != suggested.text:
             raise _mismatch(row, f"the answer {suggested.text!r} at offset {suggested.char_start}", found)
+    if hasattr(row, "annotator"):
+        # A row is about one of several people's answers.
+        others = list(dict.fromkeys(answer for answer in answers if answer != given))
+        answers = [given] if given else []
     return Review(row, example["title"], context, answers, given, suggested, others)
 
 

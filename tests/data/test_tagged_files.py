@@ -64,6 +64,7 @@ SAME = [
     ("\ufeffAnn   B-PER\r\nLee   I-PER\r\n\r\nhe    O\r\n", "widths, CRLF, byte-order mark"),
     ("# id 7 x\nAnn NN I-PER \nLee NN I-PER\t\n\n# text = O\nhe PRP O", "comments, IOB1, white space at the end"),
     ("1\tAnn\tB-PER\n2\tLee\tI-PER\n\n1\the\tO\n", "numbers of tokens first, as in GermEval"),
+    ("Ann\t\tB-PER\nLee\tI-PER\n\nhe\t\t\tO\n", "several tabs"),
     ("Ann B-PER\n# a comment inside\nLee I-PER\n\nhe O\n", "a comment inside"),
 ]
 
@@ -109,6 +110,7 @@ INVALID = [
     ("a O\nb B-X\n\nb E-X\nc O\n", 1, "in line 4 the tag O, B-X or S-X", "E-X (token 'b')"),
     ("a S-X\n\nb B-X\n", 1, "behind line 3 the tag I-X or E-X", "the end of the sentence (token 'b')"),
     ("a B-X\n\nb\n", 1, "a token and its tag among 2 columns in line 3", "1 columns: 'b'"),
+    ("a\t\tB-X\n\nb\tN\tO\nc\tO\n", 1, "a token and its tag among 3 columns in line 4", "2 columns: 'c', 'O'"),
     ("a\tB-X\n\n\tO\n", 1, "a token and its tag among 2 columns in line 3", "2 columns: '', 'O'"),
 ]
 
@@ -130,6 +132,8 @@ REFUSED = [
         r"in the last of 3 columns .* found 'NNP', 'VBZ'. Column 2 has tags of the scheme IOB2; write it last: "
         r"awk '\{if \(NF\) print \$1, \$3, \$2; else print \"\"\}' FILE > NEW",
     ),
+    ("B-PER Ann\nO ran\n", r".* found 'Ann', 'ran'. Column 1 has tags of the scheme IOB2; .* print \$2, \$1; else"),
+    ("Ann O\rran B-X\r", r"expected lines that end with \\n or \\r\\n, found \\r alone; convert them"),
     ("Ann PER-B\n", ".*write it in front"),
 ]
 

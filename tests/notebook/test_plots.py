@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from review_frames import make_span_frames
 
 from span_label_errors.notebook.plots import plot_label_quality, plot_losses, plot_probabilities, plot_rankings
 
@@ -95,3 +96,8 @@ def test_plot_of_rankings(closed):
     assert drawn["bad, AP 0.45"] == pytest.approx([0, 1 / 2, 1 / 2, 1 / 2, 1])
     assert drawn["any order"] == pytest.approx([1 / 5, 2 / 5, 3 / 5, 4 / 5, 1])
     assert list(recall.lines[-1].get_xdata()) == [2, 2]  # as many as there are errors
+
+
+def test_quality_of_spans_counts_spans(closed):
+    issues, _ = make_span_frames({"context": "Oslo", "given": [("Oslo", "LOC")], "rows": [("Oslo", None)]})
+    assert plot_label_quality(issues, 0.5).axes[0].get_ylabel() == "spans, and places without one"

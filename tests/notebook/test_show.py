@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from conftest import make_example
 from dummy_trainer import predicted
+from review_frames import make_span_frames
 from small_runs import predict
 
 from span_label_errors.model.predictions import SpanPrediction
@@ -241,3 +242,39 @@ def test_scores_that_are_all_the_same_have_no_rank_correlation():
     score = np.arange(20) / 20
     expected = "of the worst 2 are the same; no rank correlation, since all examples have the same score in one of them"
     assert compare_rankings(np.ones(20), score) == compare_rankings(score, np.ones(20)) == f"2 {expected}"
+
+
+# Where every span is labelled
+
+
+def test_span_of_a_row_is_underlined_and_the_others_by_dots_each_with_its_class():
+    rows = [("Acme", ("Acme Ltd", "ORG")), ("Oslo", "[no answer]"), ("Rome", ("Rome", "LOC"))]
+    given = [("Anna", "PER"), ("Acme", "LOC"), ("Oslo", "<b>")]
+    example = {"context": "Anna joined Acme Ltd in Oslo, then Rome", "given": given, "rows": rows}
+    shown = ShownContext(f"<all>{show_answers(*make_span_frames(example, classes=('LOC', 'PER', '<b>'))).data}</all>")
+    assert shown.paragraphs == [
+        "1.", "Anna PER joined Acme LOC Ltd in Oslo <b>, then Rome",
+        "label quality 0.250; given: Acme (LOC); suggested: Acme Ltd (ORG) (confidence 0.75)",
+        "2.", "Anna PER joined Acme LOC Ltd in Oslo <b>, then Rome",
+        "label quality 0.250; given: Oslo (<b>); suggested: no span (confidence 0.75)",
+        "3.", "Anna PER joined Acme LOC Ltd in Oslo <b>, then Rome",
+        "label quality 0.250; given: no span; suggested: Rome (LOC) (confidence 0.75)",
+    ]  # fmt: skip
+    marks = [(text, "3px solid" in style, "dotted" in style, "background" in style) for text, style, _ in shown.spans]
+    assert marks[:4] == [
+        ("Anna", False, True, False), ("Acme", True, False, True), (" Ltd", False, False, True),
+        ("Oslo", False, True, False),
+    ]  # fmt: skip
+
+
+def test_worst_spans_are_a_table_with_their_classes():
+    rows = [("Acme", ("Acme", "ORG")), ("Oslo", "[no answer]"), ("Rome", ("Rome", "LOC"))]
+    example = {"context": "Acme in Oslo, Rome", "given": [("Acme", "LOC"), ("Oslo", "LOC")], "rows": rows}
+    issues, _ = make_span_frames(example)
+    found = worst_answers(issues)
+    names = ["given_answer", "given_label", "suggested_answer", "suggested_label"]
+    assert found[names].to_numpy().tolist() == [
+        ["Acme", "LOC", "Acme", "ORG"], ["Oslo", "LOC", "no span", ""], ["no span", "", "Rome", "LOC"],
+    ]  # fmt: skip
+    assert "question" not in found
+    assert "question" in worst_answers(issues.assign(question="Where?"))

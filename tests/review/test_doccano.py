@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from review_frames import HOSTILE_ID, PARTY, three_reviews
+from review_frames import HOSTILE_ID, PARTY, make_span_frames, three_reviews
 
 from span_label_errors.review.decided import Answer, Decision
 from span_label_errors.review.decisions import read_decisions
@@ -120,3 +120,23 @@ def test_offsets_of_another_kind_are_refused(tmp_path, lines, label, message):
 def test_doccanos_own_number_is_no_id(tmp_path, lines):
     with pytest.raises(ValueError, match=r"line 1: expected the field 'id' as str, .*import the file that"):
         read_decisions(export(tmp_path, {**lines[0], "id": 15}))
+
+
+# Where every span is labelled
+
+EXAMPLE = {
+    "context": "😀 Anna joined Acme", "given": [("Anna", "PER"), ("Acme", "LOC")], "example_quality": 0.02,
+    "rows": [("Acme", ("Acme", "ORG"), {"reason": "another class"}), ("Anna", None)],
+}  # fmt: skip
+
+
+def test_line_has_all_spans_of_an_example_and_what_is_suspicious(tmp_path):
+    (line,) = write_doccano(tmp_path / "d.jsonl", *make_span_frames(EXAMPLE))
+    marks = [[3, 7, "PER"], [15, 19, "LOC"]]
+    assert line == {
+        "id": "s0", "text": EXAMPLE["context"], "label": marks, "example_index": 0, "title": "document 1",
+        "label_quality": 0.02, "hint": "Acme (LOC) → Acme (ORG) (75%): another class", "given": marks,
+    }  # fmt: skip
+    changed = export(tmp_path, line | {"label": [[3, 7, "PER"], [15, 19, "ORG"], [8, 14, "LOC"]]})
+    anna, acme, joined = Answer("Anna", 2, "PER"), Answer("Acme", 14, "LOC"), Answer("joined", 7, "LOC")
+    assert read_decisions(changed) == [Decision("s0", (anna, acme), (anna, joined, acme._replace(class_name="ORG")))]

@@ -93,6 +93,7 @@ def test_older_decisions_about_other_data_are_left_out_and_stay(tmp_path):
             b'[{"id": "a", "given": [{"text": "x", "answer_start": null}], "correct": []}]',
             "expected the field 'answer_start' of each given answer as int",
         ),
+        (b'[{"id": "a", "given": [], "correct": [], "place": [1]}]', r"expected 'place' as \[char_start, char_end\]"),
     ],
 )
 def test_damaged_file_is_named_and_stays(tmp_path, content, message):
@@ -113,3 +114,22 @@ def test_new_run_and_new_review_leave_the_decisions(tmp_path):
         write_outputs(tmp_path, five_examples(), one_class(five_examples()), PARAMETERS, 1.0)
         write_review_files(tmp_path, LabelErrors(issues, None), table)
         assert (tmp_path / "decisions.json").read_bytes() == before
+
+
+def test_decision_about_a_place_keeps_it(tmp_path):
+    made = [Decision("a", OSLO, ROME, place=(41, 45)), Decision("a", (), (), place=(9, 14))]
+    assert keep_decisions(tmp_path, made) == made
+    rows = json.loads((tmp_path / "decisions.json").read_text(encoding="utf-8"))
+    assert [row["place"] for row in rows] == [[41, 45], [9, 14]]
+    assert kept_decisions(tmp_path) == made
+    # Decided anew; and a whole example takes the place of all.
+    again = Decision("a", (), PARIS, place=(9, 14))
+    assert kept_decisions(tmp_path, [again]) == [made[0], again]
+    whole = Decision("a", OSLO, OSLO)
+    assert kept_decisions(tmp_path, [whole]) == [whole]
+
+
+def test_whole_example_stays_but_for_the_place_that_was_decided_anew(tmp_path):
+    keep_decisions(tmp_path, [Decision("a", (*OSLO, *PARIS), PARIS)])
+    new = Decision("a", OSLO, OSLO, place=(41, 45))
+    assert keep_decisions(tmp_path, [new]) == [Decision("a", PARIS, PARIS, place=(9, 14)), new]

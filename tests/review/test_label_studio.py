@@ -5,7 +5,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from review_frames import HOSTILE_ID, PARTY, make_frames, three_reviews
+from review_frames import HOSTILE_ID, PARTY, make_frames, make_span_frames, three_reviews
 
 from span_label_errors.review.decided import Answer, Decision
 from span_label_errors.review.decisions import read_decisions
@@ -185,3 +185,112 @@ def test_other_exports_are_refused(tmp_path, content, message):
     (tmp_path / "e.json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         read_decisions(tmp_path / "e.json")
+
+
+# Where every span is labelled
+
+NO_SPAN_CHOICE = "The text has nothing to mark"
+NO_SPAN = {**NO_ANSWER, "value": {"choices": [NO_SPAN_CHOICE]}}
+STAFF = {
+    "context": "Anna joined Acme in Oslo, then Rome", "example_quality": 0.02,
+    "given": [("Anna", "PER"), ("Acme", "LOC"), ("Oslo", "LOC")],
+    "rows": [
+        ("Acme", ("Acme", "ORG"), {"reason": "another class"}),
+        ("Oslo", "[no answer]", {"suggestion_confidence": 0.5}),
+        ("Rome", ("Rome", "LOC"), {}),
+        ("Anna", None, {}),
+    ],
+}  # fmt: skip
+NOBODY = {"context": "It rained", "rows": [("", None, {"reason": "a span looks like one"})], "example_quality": 0.5}
+ANNA, ACME, OSLO_LOC = Answer("Anna", 0, "PER"), Answer("Acme", 12, "LOC"), Answer("Oslo", 20, "LOC")
+
+
+def span_tasks(folder: Path, *examples: dict, **options) -> list[dict]:
+    return write_label_studio(folder / "tasks.json", folder / "config.xml", *make_span_frames(*examples), **options)
+
+
+def test_task_has_all_spans_of_an_example_and_all_suggestions(tmp_path):
+    nobody, staff = span_tasks(tmp_path, NOBODY, STAFF)[::-1]
+    assert staff["data"] == {
+        "id": "s1", "text": STAFF["context"], "example_index": 1, "title": "document 1", "label_quality": 0.02,
+        "hint": "Acme (LOC) → Acme (ORG) (75%): another class · Oslo (LOC) → no span (50%) · Rome → Rome (LOC) (75%)",
+        "given": [[0, 4, "PER"], [12, 16, "LOC"], [20, 24, "LOC"]],
+    }  # fmt: skip
+    found = {
+        prediction["model_version"]: (
+            prediction["score"],
+            [(result["value"]["text"], *result["value"]["labels"]) for result in prediction["result"]],
+        )
+        for prediction in staff["predictions"]
+    }
+    # Label Studio starts a reviewer from the version that comes last; of the suggestions, the least certain one counts.
+    assert list(found.items()) == [
+        ("suggested", (0.5, [("Anna", "PER"), ("Acme", "ORG"), ("Rome", "LOC")])),
+        ("given", (0.02, [("Anna", "PER"), ("Acme", "LOC"), ("Oslo", "LOC")])),
+    ]
+    assert nobody["data"]["hint"] == "no span: a span looks like one"
+    (prediction,) = nobody["predictions"]
+    assert [result["value"] for result in prediction["result"]] == [{"choices": [NO_SPAN_CHOICE]}]
+
+
+def test_worst_counts_examples_by_their_quality(tmp_path):
+    assert [task["data"]["id"] for task in span_tasks(tmp_path, NOBODY, STAFF, NOBODY, worst=2)] == ["s1", "s0"]
+
+
+def test_configuration_tells_classes_by_colour_and_name_and_has_no_question(tmp_path):
+    span_tasks(tmp_path, STAFF)
+    view = ElementTree.fromstring((tmp_path / "config.xml").read_text(encoding="utf-8"))
+    assert [label.attrib for label in view.iter("Label")] == [
+        {"value": "LOC", "background": "#0072b2"}, {"value": "ORG", "background": "#c44e00"},
+        {"value": "PER", "background": "#117733"},
+    ]  # fmt: skip
+    assert view.find("Text").get("showLabels") == "true"
+    assert [header.get("value") for header in view.iter("Header")] == ["$hint"]
+    assert [choice.get("value") for choice in view.iter("Choice")] == [NO_SPAN_CHOICE]
+    # Several spans may answer a question, too.
+    (task,) = span_tasks(tmp_path, STAFF | {"question": "Who and where?"})
+    view = ElementTree.fromstring((tmp_path / "config.xml").read_text(encoding="utf-8"))
+    assert [header.get("value") for header in view.iter("Header")] == ["$question", "$hint"]
+    assert task["data"]["question"] == "Who and where?"
+
+
+def test_class_names_that_are_no_xml_are_escaped(tmp_path):
+    names = ("<b>&\"'", "LOC")
+    frames = make_span_frames(
+        {"context": "Oslo", "given": [("Oslo", names[0])], "rows": [("Oslo", None)]}, classes=names
+    )
+    write_label_studio(tmp_path / "t.json", tmp_path / "c.xml", *frames)
+    view = ElementTree.fromstring((tmp_path / "c.xml").read_text(encoding="utf-8"))
+    assert [label.get("value") for label in view.iter("Label")] == list(names)
+
+
+def test_annotation_is_a_decision_about_the_whole_example(tmp_path):
+    staff, nobody = span_tasks(tmp_path, STAFF, NOBODY)
+    marks = [mark(0, 4, "Anna", "PER"), mark(12, 16, "Acme", "ORG"), mark(31, 35, "Rome", "LOC")]
+    correct = (ANNA, ACME._replace(class_name="ORG"), Answer("Rome", 31, "LOC"))
+    given = (ANNA, ACME, OSLO_LOC)
+    assert read_decisions(export(tmp_path, (staff, marks), (nobody, [NO_SPAN]))) == [
+        Decision("s0", given, correct), Decision("s1", (), ()),
+    ]  # fmt: skip
+    assert read_decisions(export(tmp_path, (staff, [NO_SPAN]))) == [Decision("s0", given, ())]
+    # As they start.
+    submitted = [(task, task["predictions"][-1]["result"]) for task in (staff, nobody)]
+    assert read_decisions(export(tmp_path, *submitted)) == [Decision("s0", given, given), Decision("s1", (), ())]
+
+
+def test_span_that_was_missing_counts_though_the_task_began_with_nothing_to_mark(tmp_path):
+    staff, nobody = span_tasks(tmp_path, STAFF, NOBODY)
+    path = export(tmp_path, (nobody, [NO_SPAN, mark(0, 2, "It", "PER")]))
+    assert read_decisions(path) == [Decision("s1", (), (Answer("It", 0, "PER"),))]
+    # Beside spans that were given, the choice is the reviewer's.
+    with pytest.raises(RefusedDecisionsError, match="found that choice and 1 marks"):
+        read_decisions(export(tmp_path, (staff, [NO_SPAN, mark(0, 4, "Anna", "PER")])))
+    with pytest.raises(RefusedDecisionsError, match=f"or '{NO_SPAN_CHOICE}', found neither"):
+        read_decisions(export(tmp_path, (nobody, [])))
+
+
+def test_adjacent_marks_of_one_class_stay_two(tmp_path):
+    example = {"context": "Anna Bo", "given": [("Anna ", "PER"), ("Bo", "PER")], "rows": [("Bo", None)]}
+    (task,) = span_tasks(tmp_path, example)
+    (decision,) = read_decisions(export(tmp_path, (task, task["predictions"][-1]["result"])))
+    assert decision.correct == decision.given == (Answer("Anna ", 0, "PER"), Answer("Bo", 5, "PER"))

@@ -1,11 +1,11 @@
 """The examples to review: checked, whichever tool they go to."""
 
 import pytest
-from review_frames import make_frames
+from review_frames import make_frames, make_span_frames
 
 from span_label_errors.quality.label_errors import NO_ANSWER
 from span_label_errors.review.decided import Answer
-from span_label_errors.review.marks import shown_suggestion, why, worst_reviews
+from span_label_errors.review.marks import shown_suggestion, why, worst_examples, worst_reviews
 
 EXAMPLE = {"context": "abcd", "given": [(0, 2)], "suggested": (1, 3)}
 
@@ -60,3 +60,42 @@ def test_issues_that_do_not_fit_the_table_are_refused(column, value, message):
     with pytest.raises(ValueError) as error:
         worst_reviews(issues, table, 2)
     assert str(error.value).startswith(f"example 'q1': expected {message}")
+
+
+SPANS = [("Anna", "PER"), ("Acme", "LOC"), ("Oslo", "LOC"), ("the Bank", "ORG"), ("May", "LOC")]
+
+
+def test_mistake_that_a_suggestion_corrects_is_named():
+    rows = [
+        ("Acme", ("Acme", "ORG")), ("the Bank", ("Bank", "ORG")), ("Oslo", ("Oslo Ltd", "ORG")), ("May", NO_ANSWER),
+        ("Rome", ("Rome", "LOC")), ("Anna", None), ("Rome", NO_ANSWER),
+    ]  # fmt: skip
+    example = {"context": "Anna of Acme, Oslo Ltd and the Bank in May and Rome", "given": SPANS, "rows": rows}
+    reviews = worst_reviews(*make_span_frames(example), 9)
+    assert [review.mistake for review in reviews] == [
+        "wrong class", "wrong border", "wrong border and class", "spurious span", "missing span", "", "",
+    ]  # fmt: skip
+    assert [review.suggested for review in reviews[:3]] == [
+        Answer("Acme", 8, "ORG"), Answer("Bank", 31, "ORG"), Answer("Oslo Ltd", 14, "ORG"),
+    ]  # fmt: skip
+    assert (reviews[4].given, reviews[4].place) == (None, (47, 51))
+
+
+def test_span_under_review_is_the_one_of_its_class():
+    issues, table = make_span_frames({"context": "Anna", "given": [("Anna", "PER")], "rows": [("Anna", None)]})
+    two = {"given_answer": [["Anna", "Anna"]], "given_start": [[0, 0]], "given_label": [["LOC", "PER"]]}
+    (review,) = worst_reviews(issues, table.assign(**two), 1)
+    assert review.given == Answer("Anna", 0, "PER")
+
+
+def test_examples_come_once_with_all_of_their_rows():
+    example = {"context": "Anna met Bo", "given": [("Anna", "PER"), ("Bo", "PER")]}
+    good = example | {"rows": [("Anna", None), ("Bo", None)], "example_quality": 0.9}
+    bad = example | {"rows": [("Bo", NO_ANSWER), ("Anna", None)], "example_quality": 0.1}
+    frames = make_span_frames(good, bad)
+    found = [[(review.issue.id, review.given.text) for review in reviews] for reviews in worst_examples(*frames, 2)]
+    assert found == [[("s1", "Bo"), ("s1", "Anna")], [("s0", "Anna"), ("s0", "Bo")]]
+    assert len(worst_examples(*frames, 1)) == 1
+    # Of questions, each row is an example.
+    issues, table = make_frames(EXAMPLE, EXAMPLE)
+    assert [[review.issue.id for review in reviews] for reviews in worst_examples(issues, table, 2)] == [["q0"], ["q1"]]

@@ -9,6 +9,7 @@ import pytest
 from conftest import cases
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from review_frames import make_span_frames
 
 from span_label_errors.review.decided import Answer, Decision
 from span_label_errors.review.decisions import read_decisions
@@ -168,3 +169,81 @@ def test_offset_is_read_however_a_spreadsheet_shows_numbers(tmp_path, cell, char
 def test_unclear_rows_are_refused_by_id(tmp_path, row, message):
     with pytest.raises(RefusedDecisionsError, match=message):
         read_csv(tmp_path, f"{HEADER}\n{row}\n")
+
+
+# Where every span is labelled
+
+SPANS = "rank,index,id,given_answer,given_start,given_label,suggested_answer,suggested_start,suggested_label,"
+SPANS += "place_start,place_end,correct_answer,correct_start,correct_label"
+UNDECIDED = "2,5,b,He,0,ORG,,,,0,2,,,\n3,5,b,Oslo,9,LOC,,,,9,13,,,\n"
+
+
+def acme(class_name: str) -> tuple[Answer, ...]:
+    return (Answer("Acme", 8, class_name),)
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ("Acme,8,LOC,,,,8,12,Acme,,", Decision("a", acme("LOC"), acme("LOC"), 4, (8, 12))),
+        ("Acme,8,LOC,,,,8,12,,,ORG", Decision("a", acme("LOC"), acme("ORG"), 4, (8, 12))),
+        ("Acme,8,LOC,Acme,8,ORG,8,12,Acme,,ORG", Decision("a", acme("LOC"), acme("ORG"), 4, (8, 12))),
+        ("Acme,8,LOC,Acme,8,ORG,8,12,Acme,,LOC", Decision("a", acme("LOC"), acme("LOC"), 4, (8, 12))),
+        # Another border: the class stays that of the given span, or is another one.
+        ("Acme,8,LOC,,,,8,12,of Acme,,", Decision("a", acme("LOC"), (Answer("of Acme"),), 4, (8, 12))),
+        ("Acme,8,LOC,,,,8,12,of Acme,5,ORG", Decision("a", acme("LOC"), (Answer("of Acme", 5, "ORG"),), 4, (8, 12))),
+        ("Acme,8,LOC,,,,8,12,[no answer],,", Decision("a", acme("LOC"), (), 4, (8, 12))),
+        # A place where nothing is marked.
+        (",,,Lima,43,ORG,43,47,Lima,,LOC", Decision("a", (), (Answer("Lima", None, "LOC"),), 4, (43, 47))),
+        (",,,Lima,43,LOC,43,47,[no answer],,", Decision("a", (), (), 4, (43, 47))),
+        # A row of an example without any, and one that a reviewer has added.
+        (",,,,,,,,[no answer],,", Decision("a", (), (), 4)),
+        (",,,,,,,,met,13,ORG", Decision("a", (), (Answer("met", 13, "ORG"),), 4, (13, 16))),
+    ],
+)
+def test_row_is_a_decision_about_one_span_or_place(tmp_path, row, expected):
+    assert read_csv(tmp_path, f"{SPANS}\n1,4,a,{row}\n{UNDECIDED}") == [expected]
+
+
+def test_two_rows_of_one_example_are_two_decisions(tmp_path):
+    rows = ["1,4,a,Acme,8,LOC,,,,8,12,,,ORG", "2,4,a,,,,Lima,43,ORG,43,47,Lima,,ORG"]
+    assert [decision.place for decision in read_csv(tmp_path, "\n".join([SPANS, *rows]))] == [(8, 12), (43, 47)]
+
+
+def test_column_of_correct_classes_is_enough(tmp_path):
+    header = "id,given_answer,given_start,given_label,place_start,place_end,correct_label"
+    rows = f"{header}\na,Acme,8,LOC,8,12,ORG\nb,He,0,ORG,0,2,\nc,He,0,ORG,0,2\n"
+    assert read_csv(tmp_path, rows) == [Decision("a", acme("LOC"), acme("ORG"), None, (8, 12))]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("Acme,8,LOC,,,,8,12,,,Org", r"expected one of the classes \['LOC', 'ORG'\] in correct_label, found 'Org'"),
+        (
+            ",,,Lima,43,LOC,43,47,,,LOC",
+            "expected the span whose class is 'LOC', found none; fill in correct_answer too",
+        ),
+        ("Acme,8,LOC,,,,8,12,[no answer],,ORG", r"expected no class beside \[no answer\], found 'ORG'"),
+        # Taken over from the suggestion, the text alone would confirm the given class.
+        ("Acme,8,LOC,Acme,8,ORG,8,12,Acme,,", "whether 'Acme' is 'LOC', as given, or 'ORG', as suggested; fill in"),
+        ("Acme,8,LOC,,,,8,12,,9,", "fill in correct_answer too"),
+    ],
+)
+def test_unclear_rows_about_spans_are_refused(tmp_path, row, message):
+    with pytest.raises(RefusedDecisionsError, match=message):
+        read_csv(tmp_path, f"{SPANS}\n1,4,a,{row}\n{UNDECIDED}")
+
+
+def test_classes_that_look_like_formulas_come_back(tmp_path):
+    issues, _ = make_span_frames(
+        {"context": "Anna met Bo", "given": [("Anna", "=1+1")], "rows": [("Anna", ("Anna", "-x"))]},
+        classes=("=1+1", "-x"),
+    )
+    path = write_issues_csv(tmp_path / "i.csv", issues)
+    header, row = cells_of(path)
+    assert (row[header.index("given_label")], row[header.index("suggested_label")]) == ("'=1+1", "'-x")
+    text = path.read_text(encoding="utf-8-sig").replace("example_quality", "example_quality,correct_label")
+    path.write_text(text.rstrip() + ",'-x\n", encoding="utf-8")
+    given = Answer("Anna", 0, "=1+1")
+    assert read_decisions(path) == [Decision("s0", (given,), (given._replace(class_name="-x"),), 0, (0, 4))]

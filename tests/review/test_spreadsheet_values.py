@@ -9,10 +9,10 @@ from review_frames import make_frames
 from span_label_errors.data.squad import load_squad
 from span_label_errors.quality.sites import Known
 from span_label_errors.review.corrections import apply_decisions
-from span_label_errors.review.decided import Answer, Decision, known_answers
+from span_label_errors.review.decided import Answer, Decision, example_of, known_answers
 from span_label_errors.review.decisions import read_decisions
 from span_label_errors.review.marks import RefusedDecisionsError
-from span_label_errors.review.spreadsheet_values import is_rewritten, may_be_rewritten
+from span_label_errors.review.spreadsheet_values import as_in_data, is_rewritten, may_be_rewritten
 
 
 @pytest.mark.parametrize(
@@ -255,3 +255,22 @@ def test_with_the_table_decisions_are_read_as_the_data_has_them(tmp_path):
     (tmp_path / "d.csv").write_text(f"{header}\n7,0,,,7102\n", encoding="utf-8")
     with pytest.raises(RefusedDecisionsError, match="example '7': expected one place of the correct answer '7102'"):
         read_decisions(tmp_path / "d.csv", table)
+
+
+def test_spans_are_known_again_with_their_classes():
+    """The class tells two spans in one place apart, and a spreadsheet may have rewritten it as well."""
+    example = {"id": "a", "context": TOWN, "given": [(43, 48, "3.50"), (43, 48, "A")]}
+    _, table = make_frames(example, classes=("3.50", "A"))
+    given = (Answer("7102", 43, "3.5"),)
+    number = Answer("7,102", 43, "3.50")
+    other = Decision("a", given, (Answer("7102", 43, "A"),), 0, (43, 48))
+    restored = as_in_data(other, {"a": 0}, lambda index: example_of(table, index))
+    assert restored == Decision("a", (number,), (number._replace(class_name="A"),), place=(43, 48))
+
+
+def test_place_says_which_of_several_places_of_a_rewritten_text_is_meant():
+    context = "3.50 here and 3.50 there"
+    _, table = make_frames({"id": "a", "context": context})
+    cell = Decision("a", (), (Answer("3.5"),), 0, (14, 18))
+    restored = as_in_data(cell, {"a": 0}, lambda index: example_of(table, index))
+    assert restored.correct == (Answer("3.50", 14),)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from review_frames import make_frames
+from review_frames import make_frames, make_span_frames
 from small_runs import PARAMETERS, five_examples, one_class
 
 from span_label_errors.quality.label_errors import LabelErrors
@@ -157,3 +157,14 @@ def test_new_run_removes_the_review_of_the_one_before_but_no_work(tmp_path):
     write_outputs(tmp_path, five_examples(), one_class(five_examples()), PARAMETERS, 1.0)
     assert [name for name in sorted(contents(tmp_path)) if name in FILES] == ["label_issues.csv"]
     assert (tmp_path / "label_issues.csv").read_bytes() == b"work"
+
+
+def test_example_with_a_decision_about_one_of_its_spans_goes_to_no_tool(tmp_path):
+    rows = [("Anna", None, {"decision": "confirmed"}), ("Bo", None)]
+    example = {"context": "Anna met Bo", "given": [("Anna", "PER"), ("Bo", "PER")]}
+    frames = make_span_frames(example | {"rows": rows}, example | {"rows": [("Anna", None)]})
+    write_review_files(tmp_path, LabelErrors(frames[0], 1.0), frames[1])
+    (task,) = json.loads((tmp_path / "label_studio_tasks.json").read_text(encoding="utf-8"))
+    (line,) = map(json.loads, (tmp_path / "doccano.jsonl").read_text(encoding="utf-8").splitlines())
+    assert task["data"]["id"] == line["id"] == "s1"
+    assert "3 rows on this page" in (tmp_path / "label_issues.html").read_text(encoding="utf-8")
