@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from label_errors.entities import correction_of, measured_spans, missed_spans, with_truth
+from label_errors.real import read_table
 from label_errors.real_data import read_real, without_contexts_of
 from label_errors.scores import LOWEST_WORD, OURS, SOFTMIN_WORD, TUNED_SOFTMIN, Words, words_of
 
@@ -11,7 +12,8 @@ PER, LOC, ORG = "PER", "LOC", "ORG"
 # Two sentences: of the first, a class, a border, a spurious span and a right one; of the second, two missed spans.
 GIVEN = [[(0, 3, PER), (5, 9, LOC), (10, 12, ORG), (20, 24, PER)], []]
 CORRECTED = [[(0, 3, ORG), (5, 12, LOC), (20, 24, PER)], [(0, 4, LOC), (8, 11, PER)]]
-# Of the second sentence: a place that is about both missed spans, a part of the second, and one about nothing.
+# Of the second sentence: a place that is about both missed spans, a part of the second, and one about nothing. Of the
+# first: a place where a corrected span goes on, which was not missed.
 ROWS = [
     # index, span, given, label_quality, suggestion
     (0, (0, 3), PER, 0.1, ("abc", 0, ORG)),
@@ -21,7 +23,9 @@ ROWS = [
     (1, (3, 9), None, 0.4, ("abcd", 0, LOC)),
     (0, (10, 12), ORG, 0.5, ("[no answer]", None, "")),
     (1, (10, 11), None, 0.6, ("", None, "")),
+    (0, (9, 10), None, 0.7, ("", None, "")),
 ]
+OTHER = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.95])
 
 
 def issues(*rows) -> pd.DataFrame:
@@ -55,13 +59,13 @@ def test_correction_of_a_wrong_span():
 
 
 def test_rows_with_what_is_right_there(judged):
-    assert judged["is_given"].tolist() == [True, True, True, False, False, True, False]
-    assert judged["is_error"].tolist() == [True, False, True, False, True, True, True]
+    assert judged["is_given"].tolist() == [True, True, True, False, False, True, False, False]
+    assert judged["is_error"].tolist() == [True, False, True, False, True, True, True, False]
     assert judged["right"].tolist() == [
-        [(0, 3, ORG)], [(20, 24, PER)], [(5, 12, LOC)], [], CORRECTED[1], [(5, 12, LOC)], [(8, 11, PER)],
+        [(0, 3, ORG)], [(20, 24, PER)], [(5, 12, LOC)], [], CORRECTED[1], [(5, 12, LOC)], [(8, 11, PER)], [],
     ]  # fmt: skip
     assert judged["suggested"].tolist() == [
-        (0, 3, ORG), None, (5, 12, PER), (20, 24, PER), (0, 4, LOC), (0, 0, "[no answer]"), None,
+        (0, 3, ORG), None, (5, 12, PER), (20, 24, PER), (0, 4, LOC), (0, 0, "[no answer]"), None, None,
     ]  # fmt: skip
 
 
@@ -72,10 +76,9 @@ def test_rows_must_be_about_the_given_spans(rows):
 
 
 def test_given_and_missed_spans_are_measured_apart(judged):
-    other = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3])
-    found = measured_spans(judged, GIVEN, CORRECTED, {"other": other}, np.arange(3))
+    found = measured_spans(judged, GIVEN, CORRECTED, {"other": OTHER}, np.arange(3))
     given, missed = found["given"], found["missed"]
-    assert (given["rows"], given["errors"], missed["rows"], missed["errors"], missed["spans"]) == (4, 3, 3, 2, 2)
+    assert (given["rows"], given["errors"], missed["rows"], missed["errors"], missed["spans"]) == (4, 3, 4, 2, 2)
     # Worst first, the errors are the first, third and fourth; by the other score, the first, second and fourth.
     assert given["scores"][OURS]["average_precision"] == pytest.approx((1 + 2 / 3 + 3 / 4) / 3)
     assert given["scores"]["other"]["average_precision"] == pytest.approx((1 + 1 + 3 / 4) / 3)
@@ -84,16 +87,15 @@ def test_given_and_missed_spans_are_measured_apart(judged):
     assert missed["scores"][OURS]["average_precision"] == pytest.approx((1 / 2 + 2 / 3) / 2)
     assert missed["scores"]["other"]["average_precision"] == 1
     assert given["sum_of_doubt"] == pytest.approx(0.9 + 0.8 + 0.7 + 0.5)
-    assert missed["sum_of_doubt_by_errors"] == pytest.approx((0.65 + 0.6 + 0.4) / 2)
+    assert missed["sum_of_doubt_by_errors"] == pytest.approx((0.65 + 0.6 + 0.4 + 0.3) / 2)
 
 
 def test_missed_spans_among_the_worst_places(judged, monkeypatch):
-    monkeypatch.setattr("label_errors.entities.NUMBERS_OF_ROWS", (1, 2, 3, 4))
-    other = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3])
-    found = measured_spans(judged, GIVEN, CORRECTED, {"other": other}, np.arange(3))["missed"]["recall"]
-    # The place that ranks second is about both, and there is no fourth; the other score finds one of them first.
-    assert found[OURS] == {"1": 0, "2": 2, "3": 2, "4": None, "all": 2}
-    assert found["other"] == {"1": 1, "2": 2, "3": 2, "4": None, "all": 2}
+    monkeypatch.setattr("label_errors.entities.NUMBERS_OF_ROWS", (1, 2, 3, 5))
+    found = measured_spans(judged, GIVEN, CORRECTED, {"other": OTHER}, np.arange(3))["missed"]["recall"]
+    # The place that ranks second is about both, and there is no fifth; the other score finds one of them first.
+    assert found[OURS] == {"1": 0, "2": 2, "3": 2, "5": None, "all": 2}
+    assert found["other"] == {"1": 1, "2": 2, "3": 2, "5": None, "all": 2}
 
 
 def test_suggestions_beside_the_corrections(judged):
@@ -107,7 +109,7 @@ def test_suggestions_beside_the_corrections(judged):
     assert found["removed"] == dict(zip(names, [0, 0, 0, 0, 0], strict=True))
     # Both missed spans are about one place: what is suggested there is the first of them.
     assert found["added"] == dict(zip(names, [2, 2, 1, 1, 1], strict=True))
-    assert found["none needed"] == {"rows": 2, "suggested": 1}
+    assert found["none needed"] == {"rows": 3, "suggested": 1}
 
 
 def test_removal_is_right_where_nothing_overlaps():
@@ -181,3 +183,14 @@ def test_no_sentence_that_is_measured_is_trained_on():
     measured = [{"context": "Bo left ."}, {"context": "Rome"}]
     others = [{"context": context} for context in ("BO  left .", "Bo left", "Oslo", "rome")]
     assert without_contexts_of(others, measured) == [{"context": "Bo left"}, {"context": "Oslo"}]
+
+
+def test_a_table_of_other_sentences_is_refused(tmp_path):
+    file = tmp_path / "news.tsv"
+    file.write_text(ENTITIES, encoding="utf-8")
+    data = read_real(file)
+    pd.DataFrame({"context": ["Bo left Oslo", "Rome"]}).to_parquet(tmp_path / "right.parquet")
+    assert len(read_table(tmp_path / "right.parquet", data)) == 2
+    pd.DataFrame({"context": ["Rome", "Bo left Oslo"]}).to_parquet(tmp_path / "other.parquet")
+    with pytest.raises(ValueError, match="expected the predictions of the 2 examples that are measured"):
+        read_table(tmp_path / "other.parquet", data)

@@ -11,6 +11,7 @@ from conftest import make_example, squad_document
 from label_errors import decisions, known_sets, measures, parts, runs
 
 from span_label_errors.quality.label_errors import find_label_errors
+from span_label_errors.quality.sites import Known
 from span_label_errors.spans.text import answers_of
 
 # Thirty answers are enough to see that everything is measured, and so is a tokenizer that spells most words.
@@ -66,7 +67,7 @@ def test_review_takes_the_worst_known_and_judges_again_after_ten():
     known_set = known_sets.KnownSet("made up", "run", examples, right)
     seen = []
 
-    def find(table: pd.DataFrame, *, known: dict[int, dict]) -> SimpleNamespace:
+    def find(table: pd.DataFrame, *, known: dict[int, Known]) -> SimpleNamespace:
         seen.append(known)
         quality = np.linspace(0.1, 0.8, 36)
         if known:
@@ -80,7 +81,7 @@ def test_review_takes_the_worst_known_and_judges_again_after_ten():
     first_ten = [0, 1, 3, 4, 6, 7, 9, 10, 12, 13]
     second_ten = [34, 33, 31, 30, 28, 27, 25, 24, 22, 21]
     assert seen[0] == {}
-    assert seen[1] == {number: {"ANS": [ROME] if number < 6 else [BO]} for number in first_ten}
+    assert seen[1] == {number: Known({"ANS": [ROME] if number < 6 else [BO]}) for number in first_ten}
     assert list(seen[2]) == first_ten + second_ten
     # 24 are known.
     assert [len(ids) for ids in seen] == [0, 10, 20, 24]

@@ -25,7 +25,7 @@ from span_label_errors.quality.sites import NO_SPAN
 from span_label_errors.spans.agreement import most_agreed
 from span_label_errors.spans.text import Span, normalized_text, overlaps
 
-from .measures import AP, AUROC, calibration, compared, measured
+from .measures import AP, AUROC, calibration, compared, expected_calibration_error, measured, reliability
 from .real import read
 from .real_data import AGREEING_F1, RealData, drawn, token_f1
 from .report import markdown_table, number, with_interval
@@ -54,7 +54,7 @@ def with_others(table: pd.DataFrame, others: Sequence[Sequence[Span]]) -> pd.Dat
             [*given, *(start for start, _ in more)] for given, more in zip(table["given_start"], others, strict=True)
         ],
         given_label=[
-            [*given, *given[:1].repeat(len(more))] for given, more in zip(table["given_label"], others, strict=True)
+            [*given, *[given[0] for _ in more]] for given, more in zip(table["given_label"], others, strict=True)
         ],
         given_annotator=[
             [""] * (len(given) + len(more)) for given, more in zip(table["given_answer"], others, strict=True)
@@ -160,6 +160,7 @@ def evaluate(data: RealData, table: pd.DataFrame, setting: str) -> dict:
     quality, is_wrong = map(np.array, zip(*every, strict=True))
     spans, probability = consensus(judged, num_examples)
     consensus_is_wrong = ~is_right(data, spans)[rows]
+    bins = reliability(probability[rows], consensus_is_wrong)
     agreement = annotator_agreement(seen)
     return {
         "others": setting, "num_others": sum(map(len, others)),
@@ -173,7 +174,10 @@ def evaluate(data: RealData, table: pd.DataFrame, setting: str) -> dict:
             "flagged": int((quality < 0.5).sum()), "flagged_wrong": int(is_wrong[quality < 0.5].sum()),
             **calibration(quality, is_wrong),
         },
-        "consensus": {"wrong": int(consensus_is_wrong.sum()), **calibration(probability[rows], consensus_is_wrong)},
+        "consensus": {
+            "wrong": int(consensus_is_wrong.sum()), "sum_of_doubt": float((1 - probability[rows]).sum()),
+            "expected_calibration_error": expected_calibration_error(bins), "reliability": bins,
+        },
         "most_agreed_wrong": int((~is_right(data, agreed))[rows].sum()),
         "shares": dict(zip(("right", "another border", *judge.kinds), judge.shares.tolist(), strict=True)),
         "agreement": {

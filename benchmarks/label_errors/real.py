@@ -3,8 +3,10 @@
     python -m benchmarks.label_errors.real path/to/squadshifts_new_wiki.json --num_examples 800
 
 Reads public files as they are published; docs/results.md says where they come from. Questions on contexts that the
-reader was trained on are left out. Each way of making the probabilities is one run; finished runs are kept in `--work`
-and are not made again. What was measured, the table and the plot go to `--results` after each run.
+reader was trained on are left out. Of entities, with `--train_on`, one model is
+trained on another file, less the sentences that both have. Each way of making the probabilities is one run; finished
+runs are kept in `--work` and are not made again. What was measured, the table and the plot go to `--results` after each
+run.
 """
 
 import argparse
@@ -18,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from span_label_errors.cross_validation.out_of_fold import out_of_fold_predictions
+from span_label_errors.data.squad import load_squad
 from span_label_errors.files import write_file
 from span_label_errors.model.checkpoints import read_seen_contexts, resolve_checkpoint
 from span_label_errors.model.qa import PRECISIONS
@@ -25,17 +28,8 @@ from span_label_errors.quality.label_errors import LabelErrors, find_label_error
 from span_label_errors.quality.posterior import Judge
 from span_label_errors.spans.text import normalized_text
 
-from .measures import (
-    AP,
-    AUROC,
-    calibration,
-    compared,
-    measured,
-    precision_at,
-    token_average_precision,
-    trapezoidal_auprc,
-)
-from .real_data import AGREEING_F1, RealData, answer_words, read_conll, read_real, token_f1, without_contexts_of
+from .measures import AP, AUPRC, AUROC, calibration, compared, measured, precision_at, token_average_precision
+from .real_data import AGREEING_F1, RealData, answer_words, read_real, token_f1, without_contexts_of
 from .report import markdown_table, number, with_interval
 from .runs import (
     RESULTS,
@@ -49,9 +43,8 @@ from .runs import (
     read_record,
     spread,
     trained_on,
-    way_of,
 )
-from .scores import OURS, choice_scores, probability_scores
+from .scores import OURS, choice_scores, probability_scores, words_of
 
 READER = "embedded"
 WAYS_OF_KIND = {
@@ -75,22 +68,39 @@ def read(path: Path, num_examples: int | None) -> RealData:
     return data
 
 
-def evaluate(data: RealData, way: Way, folder: Path) -> dict:
+def read_table(file: Path, data: RealData) -> pd.DataFrame:
+    """Return `out_of_fold.parquet` of a run on these examples."""
+    table = pd.read_parquet(file)
+    if table["context"].tolist() != [example["context"] for example in data.examples]:
+        raise ValueError(
+            f"{file}: expected the predictions of the {len(data.examples)} examples that are measured, in their order, "
+            f"found {len(table)} on other contexts; was it made with other --num_examples?"
+        )
+    return table
+
+
+def evaluate(data: RealData, way: Way, table: pd.DataFrame, training_seconds: float | None) -> dict:
     """Measure a finished run."""
-    table, record = pd.read_parquet(folder / TABLE_FILE), read_record(folder)
     started = time.perf_counter()
     found = find_label_errors(table)
     scoring_seconds = time.perf_counter() - started
     rows, is_error = data.is_measured, data.is_error[data.is_measured]
-    scores = {OURS: found.label_quality(), **probability_scores(table), **choice_scores(Judge(table).judged())}
+    scores = {OURS: found.label_quality(), **probability_scores(table)}
+    groups = pd.factorize(table["context"].map(normalized_text))[0]
+    if data.kind == "entities":
+        scores |= words_of(table).sentence_scores(data.is_error)
+    else:
+        scores |= choice_scores(Judge(table).judged())
     scores = {name: score[rows] for name, score in scores.items()}
-    groups = pd.factorize(table["context"].map(normalized_text))[0][rows]
-    intervals, differences = compared(scores, is_error, groups, OURS)
-    is_issue = found.issues.sort_values("index")["is_issue"].to_numpy()
+    intervals, differences = compared(scores, is_error, groups[rows], OURS)
+    is_issue = found.issues.groupby("index")["is_issue"].any().to_numpy()
     return {
         "way": way.title, "checkpoint": way.checkpoint, "num_splits": way.num_splits, "recipe": way.recipe,
         "scores": {
-            name: {**_measures(score, is_error, data.kind), "intervals": intervals[name]}
+            name: {
+                **measured(score, is_error), "precision_at_10": precision_at(score, is_error, 10),
+                "precision_at_50": precision_at(score, is_error, 50), "intervals": intervals[name],
+            }
             for name, score in scores.items()
         },
         "differences": differences, **calibration(scores[OURS], is_error),
@@ -98,20 +108,9 @@ def evaluate(data: RealData, way: Way, folder: Path) -> dict:
         "flagged": int(is_issue[rows].sum()), "flagged_errors": int(is_issue[rows][is_error].sum()),
         "suggestions": suggestions(found, data) if data.kind == "annotators" else None,
         "token_average_precision": token_average_precision(table),
-        "training_seconds": record["seconds"], "scoring_seconds": scoring_seconds,
+        "training_seconds": training_seconds, "scoring_seconds": scoring_seconds,
         "scoring_milliseconds_per_example": 1000 * scoring_seconds / len(table),
     }  # fmt: skip
-
-
-def _measures(score: np.ndarray, is_error: np.ndarray, kind: str) -> dict:
-    found = {
-        **measured(score, is_error),
-        "precision_at_10": precision_at(score, is_error, 10),
-        "precision_at_50": precision_at(score, is_error, 50),
-    }
-    if kind == "entities":
-        found["trapezoidal_auprc"] = trapezoidal_auprc(score, is_error)
-    return found
 
 
 def suggestions(found: LabelErrors, data: RealData) -> dict[str, int]:
@@ -137,12 +136,13 @@ def suggestions(found: LabelErrors, data: RealData) -> dict[str, int]:
     }  # fmt: skip
 
 
-def summary(path: Path, command: str, data: RealData, runs: list[dict]) -> dict:
+def summary(path: Path, command: str, data: RealData, num_left_out_of_training: int, runs: list[dict]) -> dict:
     """Return what was measured on a file, as it is written."""
     return {
         "file": path.name, "command": command, "kind": data.kind, "num_examples": len(data.examples),
         "num_contexts": len({normalized_text(example["context"]) for example in data.examples}),
-        "num_left_out_as_read": data.num_read, "num_measured": int(data.is_measured.sum()),
+        "num_left_out_as_read": data.num_read, "num_left_out_of_training": num_left_out_of_training,
+        "num_measured": int(data.is_measured.sum()),
         "num_errors": int(data.is_error[data.is_measured].sum()), "resampled": UNIT[data.kind], "runs": runs,
     }  # fmt: skip
 
@@ -155,16 +155,17 @@ def markdown(found: dict) -> str:
         f"{found['num_examples']:,} examples on {found['num_contexts']:,} contexts, {found['num_measured']:,} of them "
         f"measured, {found['num_errors']} of those wrong: a random order has an AP of {chance:.3f}. "
         f"{found['num_left_out_as_read']:,} examples were left out because the reader was trained on their contexts. "
-        f"In brackets 95 % bootstrap intervals over {found['resampled']}.", "",
+        f"{found['num_left_out_of_training']:,} examples of the training file were not trained on because their "
+        f"contexts are among those measured. In brackets 95 % bootstrap intervals over {found['resampled']}.", "",
     ]  # fmt: skip
     lines += [*_table_of_scores(found), "", "P at n: precision among as many of the worst as there are errors.", "",
               f"How far {OURS} is above each other score, both on the same resamples:", "",
               *_table_of_differences(found["runs"]), ""]  # fmt: skip
-    header = ["way", "token AP of the folds", "training and prediction", "scoring", "an example",
+    header = ["way", "token AP of the folds", "training and prediction, s", "scoring", "an example",
               "estimated wrong, of all examples", "sum of 1 − `label_quality`, of those measured", "wrong", "ratio",
               "flagged", "of these wrong", "ECE"]  # fmt: skip
     rows = [
-        [run["way"], _token_aps(run), f"{run['training_seconds']:.0f} s", f"{run['scoring_seconds']:.1f} s",
+        [run["way"], _token_aps(run), f"{number(run['training_seconds'], 0)}", f"{run['scoring_seconds']:.1f} s",
          f"{run['scoring_milliseconds_per_example']:.1f} ms", number(run["estimated_wrong_of_all"], 1),
          number(run["sum_of_doubt"], 1), str(found["num_errors"]), number(run["sum_of_doubt_by_errors"]),
          str(run["flagged"]), str(run["flagged_errors"]), number(run["expected_calibration_error"], 3)]
@@ -187,15 +188,15 @@ def markdown(found: dict) -> str:
 
 def _table_of_scores(found: dict) -> list[str]:
     has_auprc = found["kind"] == "entities"
-    auprc = ["trapezoidal AUPRC"] if has_auprc else []
+    measures = (AP, AUPRC, AUROC) if has_auprc else (AP, AUROC)
     rows = [
-        [run["way"], name, with_interval(of_score[AP], of_score["intervals"][AP]),
-         *([f"{of_score['trapezoidal_auprc']:.3f}"] if has_auprc else []),
-         with_interval(of_score[AUROC], of_score["intervals"][AUROC]),
+        [run["way"], name,
+         *(with_interval(of_score[measure], of_score["intervals"][measure]) for measure in measures),
          *(number(of_score[name]) for name in ("precision_at_10", "precision_at_50", "precision_at_errors"))]
         for run in found["runs"] for name, of_score in run["scores"].items()
     ]  # fmt: skip
-    return markdown_table(["way", "score", "AP", *auprc, "AUROC", "P at 10", "P at 50", "P at n"], rows)
+    names = ["AP", "trapezoidal AUPRC", "AUROC"] if has_auprc else ["AP", "AUROC"]
+    return markdown_table(["way", "score", *names, "P at 10", "P at 50", "P at n"], rows)
 
 
 def _table_of_differences(runs: list[dict]) -> list[str]:
@@ -240,7 +241,7 @@ def plot(found: dict, path: Path) -> None:
     for run in runs:
         bins = [of_bin for of_bin in run["reliability"] if of_bin["examples"] >= 5]
         x = [of_bin["mean_quality"] for of_bin in bins]
-        right.plot(x, [of_bin["share_right"] for of_bin in bins], "o-", label=run["way"])
+        right.plot(x, [of_bin["share_right"] for of_bin in bins], "o-")
     right.plot([0, 1], [0, 1], color="black", linestyle=":", linewidth=1)
     right.set(xlabel="label_quality, mean of a bin", ylabel="share of right labels", xlim=(0, 1), ylim=(0, 1))
     right.set_title("Reliability (bins of 5 or more)")
@@ -254,8 +255,9 @@ def main() -> None:
     parser.add_argument("dataset", type=Path, help=".json (several annotators), .tsv (entities) or .jsonlines (QED)")
     parser.add_argument("--num_examples", type=int, help="examples, whole paragraphs spread through the file; else all")
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), help="else all that the data allows")
-    parser.add_argument("--train_on", type=Path, help="of entities: train on this CoNLL file instead of in folds")
-    parser.add_argument("--num_train_epochs", type=float, help="instead of the recipe's")
+    parser.add_argument("--train_on", type=Path, help="of entities: train on this file instead of in folds")
+    parser.add_argument("--recipe", type=json.loads, default={}, help="arguments of the training, as JSON, that differ")
+    parser.add_argument("--table", type=Path, help="measure this out_of_fold.parquet, whatever made it")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of matrix products")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only_finished", action="store_true", help="train nothing: report the runs that are there")
@@ -265,37 +267,53 @@ def main() -> None:
 
     data = read(arguments.dataset, arguments.num_examples)
     arguments.results.mkdir(parents=True, exist_ok=True)
-    stem, runs, predict = arguments.dataset.stem, [], out_of_fold_predictions
+    stem, predict, num_left_out = arguments.dataset.stem, out_of_fold_predictions, 0
     if arguments.train_on:
         if data.kind != "entities":
             parser.error(f"--train_on: expected a data set of entities (.tsv), found {arguments.dataset.name}")
-        stem, predict = (
-            f"{stem}_trained_elsewhere",
-            trained_on(without_contexts_of(read_conll(arguments.train_on), data.examples)),
-        )
-    command = f"python -m benchmarks.label_errors.real {arguments.dataset.name}"
-    options = {"num_examples": arguments.num_examples, "num_train_epochs": arguments.num_train_epochs}
-    if arguments.precision != "auto":
-        options["precision"] = arguments.precision
-    options["train_on"] = arguments.train_on and arguments.train_on.name
-    command += "".join(f" --{name} {value}" for name, value in options.items() if value is not None)
-    for name in arguments.ways or WAYS_OF_KIND[data.kind]:
-        way = way_of(name, arguments.num_train_epochs)
-        if arguments.train_on:
-            way = replace(way, title=f"{way.checkpoint}, trained on {arguments.train_on.name}")
-        folder = finished_run(
-            arguments.work, data.examples, f"{stem}-{name}", way, seed=arguments.seed, label_map=data.label_map,
-            answers=data.answers, precision=arguments.precision, predict=predict, train=not arguments.only_finished,
-        )  # fmt: skip
-        if folder is None:
-            continue
-        runs.append(evaluate(data, way, folder))
-        found, results = summary(arguments.dataset, command, data, runs), arguments.results / f"real_{stem}"
+        others = list(load_squad(arguments.train_on))
+        to_train_on = without_contexts_of(others, data.examples)
+        num_left_out = len(others) - len(to_train_on)
+        stem, predict = f"{stem}_trained_elsewhere", trained_on(to_train_on)
+    names, runs = arguments.ways or WAYS_OF_KIND[data.kind], []
+    if arguments.table:
+        names, table = [arguments.table.name], read_table(arguments.table, data)
+    for name in names:
+        if arguments.table:
+            way, seconds = Way(f"table {name}", "", 0, {}), None
+        else:
+            way = WAYS[name]
+            way = replace(way, recipe={**way.recipe, **arguments.recipe} if way.num_splits else way.recipe)
+            if arguments.train_on:
+                way = replace(way, title=f"{way.checkpoint}, trained on {arguments.train_on.name}")
+            folder = finished_run(
+                arguments.work, data.examples, f"{stem}-{name}", way, seed=arguments.seed, label_map=data.label_map,
+                answers=data.answers, precision=arguments.precision, predict=predict,
+                train=not arguments.only_finished,
+            )  # fmt: skip
+            if folder is None:
+                continue
+            table, seconds = pd.read_parquet(folder / TABLE_FILE), read_record(folder)["seconds"]
+        runs.append(evaluate(data, way, table, seconds))
+        found = summary(arguments.dataset, command_of(arguments), data, num_left_out, runs)
+        results = arguments.results / f"real_{stem}"
         write_file(f"{results}.json", json.dumps(found, indent=1))
         write_file(f"{results}.md", markdown(found))
         plot(found, Path(f"{results}.png"))
     if runs:
         print(markdown(found))
+
+
+def command_of(arguments: argparse.Namespace) -> str:
+    """Return the command that measures the same, without folders."""
+    options = {
+        "num_examples": arguments.num_examples, "ways": arguments.ways and " ".join(arguments.ways),
+        "recipe": arguments.recipe and f"'{json.dumps(arguments.recipe)}'",
+        "precision": None if arguments.precision == "auto" else arguments.precision,
+        "train_on": arguments.train_on and arguments.train_on.name, "table": arguments.table and arguments.table.name,
+    }  # fmt: skip
+    words = [f"--{name} {value}" for name, value in options.items() if value]
+    return " ".join([f"python -m benchmarks.label_errors.real {arguments.dataset.name}", *words])
 
 
 if __name__ == "__main__":

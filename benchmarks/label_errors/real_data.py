@@ -4,9 +4,10 @@ import hashlib
 import json
 import re
 import string
+import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,10 +19,7 @@ from span_label_errors.spans.text import Span, answers_of, normalized_text, over
 
 AGREEING_F1 = 0.5
 FEWEST_ANNOTATORS = 3  # of two, nobody is outvoted
-ENTITY_CLASSES = ("PER", "LOC", "ORG", "MISC")
-ENTITY_QUESTION = "Which persons, places, organisations and other names are there?"
 EntitySpan = tuple[int, int, str]  # (char_start, char_end, class)
-_LABEL = re.compile(f"O|[BI]-({'|'.join(ENTITY_CLASSES)})")
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -155,17 +153,20 @@ def with_answer(example: dict, number: int) -> dict:
 def read_entities(path: str | Path) -> RealData:
     """Read sentences whose named entities were corrected later: NoiseBench, or CoNLL++ beside CoNLL-2003.
 
-    A line holds a token, its corrected label and its given label, in IOB2 and separated by tabs; an empty line ends a
-    sentence, and `-DOCSTART-` begins a document. A sentence is an example with a constant question and all its given
-    spans as answers. It is an error if the given spans differ from the corrected ones.
+    A line holds a token, its corrected tag and its given tag, separated by tabs; an empty line ends a sentence, and
+    `-DOCSTART-` begins a document. A sentence is an example without a question, and an error if its given spans differ
+    from the corrected ones.
     """
-    examples, corrected = [], []
-    for document, sentence in _sentences(path, "\t", ("token", "corrected label", "given label")):
-        tokens, right, given = zip(*sentence, strict=True)
-        examples.append(_entity_example(f"{Path(path).stem}-{len(examples)}", document, tokens, given))
-        corrected.append(entity_spans(tokens, right))
+    examples = list(load_squad(path))
+    with tempfile.TemporaryDirectory() as folder:
+        without_given = Path(folder) / Path(path).name
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
+        without_given.write_text("\n".join(line.rpartition("\t")[0] for line in lines), encoding="utf-8")
+        corrected = [given_spans(example) for example in load_squad(without_given)]
     is_error = [given_spans(example) != spans for example, spans in zip(examples, corrected, strict=True)]
-    label_map = {class_name: column for column, class_name in enumerate(("O", *ENTITY_CLASSES))}
+    classes = {name for example in examples for name in example["answers"]["label"]}
+    classes |= {name for spans in corrected for _, _, name in spans}
+    label_map = {name: column for column, name in enumerate(("O", *sorted(classes)))}
     measured, nobody = np.ones(len(examples), dtype=bool), [[] for _ in examples]
     return RealData("entities", examples, np.array(is_error), measured, nobody, label_map, "all", corrected)
 
@@ -179,62 +180,6 @@ def without_contexts_of(others: list[dict], examples: Sequence[dict]) -> list[di
     """Return those of the other examples that share no context with any of `examples`."""
     contexts = {normalized_text(example["context"]) for example in examples}
     return [example for example in others if normalized_text(example["context"]) not in contexts]
-
-
-def read_conll(path: str | Path) -> list[dict]:
-    """Read sentences as CoNLL-2003 publishes them (token, part of speech, chunk, label), as `read_entities` does."""
-    examples = []
-    for document, sentence in _sentences(path, " ", ("token", "part of speech", "chunk", "label")):
-        tokens, _, _, labels = zip(*sentence, strict=True)
-        examples.append(_entity_example(f"{Path(path).stem}-{len(examples)}", document, tokens, labels))
-    return examples
-
-
-def _entity_example(example_id: str, document: int, tokens: Sequence[str], labels: Sequence[str]) -> dict:
-    context, spans = " ".join(tokens), entity_spans(tokens, labels)
-    answers = {
-        "text": [context[start:end] for start, end, _ in spans],
-        "answer_start": [start for start, _, _ in spans],
-        "label": [class_name for _, _, class_name in spans],
-    }
-    return {
-        "id": example_id, "title": f"document {document}", "context": context, "question": ENTITY_QUESTION,
-        "answers": answers,
-    }  # fmt: skip
-
-
-def entity_spans(tokens: Sequence[str], labels: Sequence[str]) -> list[tuple[int, int, str]]:
-    """Return the spans of IOB2 labels as (char_start, char_end, class) in the tokens joined by spaces."""
-    spans, char_start, inside = [], 0, None
-    for token, label in zip(tokens, labels, strict=True):
-        char_end, (prefix, _, class_name) = char_start + len(token), label.partition("-")
-        if prefix == "I" and class_name == inside:
-            spans[-1] = (spans[-1][0], char_end, class_name)
-        elif prefix != "O":
-            spans.append((char_start, char_end, class_name))
-        inside, char_start = class_name or None, char_end + 1
-    return spans
-
-
-def _sentences(path: str | Path, separator: str, columns: Sequence[str]) -> Iterator[tuple[int, list[list[str]]]]:
-    """Yield the number of the document, and the fields of each token, of each sentence."""
-    document, sentence = 0, []
-    # Split on the newline only: str.splitlines would also cut at U+2028 inside a token.
-    for number, line in enumerate([*Path(path).read_text(encoding="utf-8").split("\n"), ""], start=1):
-        fields = line.rstrip("\r").split(separator)
-        if fields[0] == "-DOCSTART-":
-            document += 1
-        elif fields != [""]:
-            labels = [field for name, field in zip(columns, fields, strict=False) if name.endswith("label")]
-            if len(fields) != len(columns) or not all(map(_LABEL.fullmatch, labels)) or not fields[0]:
-                raise ValueError(
-                    f"{path}, line {number}: expected {', '.join(columns)} between {separator!r} (a label is O, or B- "
-                    f"or I- and one of {', '.join(ENTITY_CLASSES)}), found {line!r}"
-                )
-            sentence.append(fields)
-        elif sentence:
-            yield document, sentence
-            sentence = []
 
 
 def read_qed(path: str | Path) -> RealData:

@@ -316,8 +316,11 @@ def _check_review(run: _Run) -> str:
         is_whole = found.suffix == ".csv" or (found.is_file() and file_sha256(found) == expected)
         _expect(is_whole, f"{found}: expected the file that {REVIEW_FILE} lists; run the second notebook again")
     issues = pd.read_parquet(run.outputs_dir / "label_issues.parquet")
-    _expect(issues["rank"].tolist() == list(range(1, len(run.table) + 1)), f"{file}: expected all examples in ranks")
-    _expect(sorted(issues["index"]) == list(range(len(run.table))), f"{file}: expected each example once")
+    indices = list(range(len(run.table)))
+    if "given_annotator" in run.table:  # a row for each answer, and one where there is none
+        indices = [index for index, given in enumerate(run.table["given_answer"]) for _ in range(max(1, len(given)))]
+    _expect(issues["rank"].tolist() == list(range(1, len(indices) + 1)), f"{file}: expected all examples in ranks")
+    _expect(sorted(issues["index"]) == indices, f"{file}: expected each example once, or once for each annotator")
     _expect(issues["label_quality"].between(0, 1).all(), f"{file}: expected label qualities from 0 to 1")
     worst_reviews(issues, run.table, len(issues))  # compares ids and answers
     return f"{len(record['files'])} files of the review are of this run; its answers stand where it says"

@@ -8,6 +8,7 @@ from span_label_errors.data.json_text import parse_json
 from span_label_errors.data.layouts import Values, walk
 from span_label_errors.data.rows import rows_of
 from span_label_errors.data.squad_text import replace_answers
+from span_label_errors.data.tagged_json import replace_tags, rows_of_tagged, tag_columns_of
 
 JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 
@@ -15,6 +16,9 @@ JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 def read_json(path: Path) -> list[object]:
     """Return the rows of a file; it raises ValueError if the file has another layout."""
     document = parse_json(path.read_bytes(), str(path), is_lines=path.suffix.lower() != ".json")
+    columns = tag_columns_of(document, str(path))
+    if columns is not None:
+        return rows_of_tagged(document, columns)
     try:
         return rows_of(walk(document, Values()))
     except ValueError as error:
@@ -24,4 +28,7 @@ def read_json(path: Path) -> list[object]:
 def write_json(source: Path, path: Path, new_answers: Mapping[int, Sequence[NewAnswer]]) -> None:
     """Write a file with the answers of some examples replaced, and every other byte as it was."""
     # Not read_text(), which would make every line end "\n".
-    path.write_bytes(replace_answers(source.read_bytes().decode("utf-8"), new_answers).encode("utf-8"))
+    text = source.read_bytes().decode("utf-8")
+    columns = tag_columns_of(parse_json(source.read_bytes(), str(source)), str(source))
+    replaced = replace_tags(text, columns, new_answers) if columns is not None else replace_answers(text, new_answers)
+    path.write_bytes(replaced.encode("utf-8"))

@@ -112,7 +112,10 @@ def load_squad(
         - `"demo"`: the data set embedded in this project;
         - a `.json`, `.jsonl` or `.ndjson` file in a layout of SQuAD's family (see `layouts`);
         - a `.parquet` file, or a folder written by `Dataset.save_to_disk`, with the columns `context`,
-          `question`, `answers`, and `id` and `title` where it has them;
+          `question`, `answers`, and `id` and `title` where it has them; or with `tokens` and `ner_tags` (see
+          `tagged_tables`);
+        - a file with a token and its tag a line, as CoNLL's (`.conll`, `.iob2`, `.tsv`, `.txt` and others of
+          `tagged_files.TAGGED_SUFFIXES`);
         - a name on the Hugging Face Hub, with a configuration and a split behind colons
           (`"squad"`, `"squad_v2:validation"`, `"google/xquad:xquad.ar:validation"`).
     num_examples : int, optional

@@ -8,22 +8,11 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from json.decoder import WHITESPACE, JSONDecoder, scanstring
-from typing import NamedTuple
 
 from span_label_errors.data.answer_forms import NewAnswer, Style, form_of, impossible, style_of, with_answers
+from span_label_errors.data.json_places import JsonText, Member, document_of, members_at
 from span_label_errors.data.layouts import walk
 from span_label_errors.data.messages import is_unicode
-
-_Node = tuple[int, int] | list  # where a value starts and ends; the lines of JSON Lines are a list of nodes
-
-
-class _Member(NamedTuple):
-    """Where a member of an object stands."""
-
-    name_start: int
-    start: int
-    end: int
 
 
 def replace_answers(text: str, new_answers: Mapping[int, Sequence[NewAnswer]]) -> str:
@@ -57,7 +46,7 @@ def replace_answers(text: str, new_answers: Mapping[int, Sequence[NewAnswer]]) -
 
 def _edits(text: str, start: int, answers: Sequence[NewAnswer], style: Style) -> Iterator[tuple[int, int, str]]:
     """Yield what to put in the place of which stretches of the text, of a question that starts at `start`."""
-    question, members = _question(text, start), _members(text, start)
+    question, members = _question(text, start), members_at(text, start)
     ordered = sorted(members.values())
     if {"answers", "is_impossible"} <= members.keys() and not answers and style.leaves_out:
         member = ordered.index(members["answers"])
@@ -75,7 +64,7 @@ def _edits(text: str, start: int, answers: Sequence[NewAnswer], style: Style) ->
         yield *members["is_impossible"][1:], json.dumps(is_impossible)
 
 
-def _with_comma(ordered: list[_Member], index: int) -> tuple[int, int]:
+def _with_comma(ordered: list[Member], index: int) -> tuple[int, int]:
     """Return from where to where a member is cut out, with the comma before or behind it."""
     if index:
         return ordered[index - 1].end, ordered[index].end
@@ -84,7 +73,7 @@ def _with_comma(ordered: list[_Member], index: int) -> tuple[int, int]:
 
 def _question(text: str, start: int) -> dict:
     """Return what the question that starts at `start` says about its answers."""
-    members = _members(text, start)
+    members = members_at(text, start)
     names = [name for name in ("answers", "is_impossible") if name in members]
     return {name: json.loads(text[members[name].start : members[name].end]) for name in names}
 
@@ -109,71 +98,6 @@ def _colon(text: str, question_start: int) -> str:
     return ": " if re.compile(r'\{\s*"[^"\\]*"\s*: ').match(text, question_start) else ":"
 
 
-# Walking through the text
-
-
-class _Text:
-    """The view of a text: a node is where a value starts and ends."""
-
-    def __init__(self, text: str):
-        self.text = text
-
-    def members(self, node: _Node) -> dict[str, _Node] | None:
-        if isinstance(node, list) or self.text[node[0]] != "{":
-            return None
-        return {name: member[1:] for name, member in _members(self.text, node[0]).items()}
-
-    def items(self, node: _Node) -> list[_Node] | None:
-        if isinstance(node, list):
-            return node
-        return list(_items(self.text, node[0])) if self.text[node[0]] == "[" else None
-
-    def shown(self, node: _Node) -> str:
-        return repr(self.text[slice(*node)][:60])
-
-
 def _questions(text: str) -> Iterator[tuple[int, int]]:
     """Yield where each question's object starts and ends, in the order of `load_squad`."""
-    start = WHITESPACE.match(text, 1 if text.startswith("\ufeff") else 0).end()
-    decoder = JSONDecoder()
-    end = decoder.raw_decode(text, start)[1]
-    document: _Node = (start, end)
-    gap = WHITESPACE.match(text, end)
-    if "\n" in gap[0] and gap.end() < len(text):
-        # What follows a whole document is another line.
-        document, line_start = [], start
-        for line in text[start:].split("\n"):
-            if line and not line.isspace():
-                at = WHITESPACE.match(text, line_start).end()
-                document.append((at, decoder.raw_decode(text, at)[1]))
-            line_start += len(line) + 1
-    for question in walk(document, _Text(text)):
-        yield question.nodes[-1]
-
-
-def _members(text: str, start: int) -> dict[str, _Member]:
-    """Return where the members of the object that starts at `start` stand; of a repeated name, the last, as in json."""
-    members = {}
-    position = WHITESPACE.match(text, start + 1).end()
-    while text[position] != "}":
-        name_start = position
-        name, position = scanstring(text, position + 1)
-        value_start = WHITESPACE.match(text, WHITESPACE.match(text, position).end() + 1).end()
-        members[name] = _Member(name_start, value_start, JSONDecoder().raw_decode(text, value_start)[1])
-        position = _next(text, members[name].end)
-    return members
-
-
-def _items(text: str, start: int) -> Iterator[tuple[int, int]]:
-    """Yield where each item of the list that starts at `start` starts and ends."""
-    position = WHITESPACE.match(text, start + 1).end()
-    while text[position] != "]":
-        end = JSONDecoder().raw_decode(text, position)[1]
-        yield position, end
-        position = _next(text, end)
-
-
-def _next(text: str, value_end: int) -> int:
-    """Return where the next member or item starts, or the bracket that closes them."""
-    position = WHITESPACE.match(text, value_end).end()
-    return WHITESPACE.match(text, position + 1).end() if text[position] == "," else position
+    return (question.nodes[-1] for question in walk(document_of(text), JsonText(text)))

@@ -22,6 +22,7 @@ TAGGED_SUFFIXES = tuple(
     ".test".split()
 )
 _BLANK = " \t\r"
+_MOST_COLUMNS = 20  # that may have tags in the place of the last; prose has as many as a line has words
 _DOCUMENT = re.compile(r"-DOCSTART-|#\s*(newdoc|begin document)\b")
 _FIELD_COMMENT = re.compile(r"#\s*[\w.:-]+ = ")
 
@@ -111,6 +112,10 @@ def _tokens(lines: Sequence[_Line], file: _File) -> list[str]:
 
 
 def _parsed(text: str, path: Path) -> _File:
+    if "\r" in text and "\n" not in text:
+        raise ValueError(
+            f"{path}: expected lines that end with \\n or \\r\\n, found \\r alone; convert them (mac2unix)"
+        )
     lines = list(_lines(text))
     tokens = [line for line in lines if not line.text.startswith("#") and not _DOCUMENT.match(line.text)]
     num_columns = Counter(len(line.fields) for line in tokens).most_common(1)[0][0] if tokens else 0
@@ -131,15 +136,24 @@ def _lines(text: str) -> Iterator[_Line]:
     """Yield the lines that are not blank."""
     rows = text.split("\n")
     has_tabs = 2 * sum("\t" in row for row in rows) > sum(bool(row.strip(_BLANK)) for row in rows)
+    # Columns may be aligned by several tabs, and they may be empty: the former have as many in each line.
+    filled = {len(_filled(row.rstrip(_BLANK), "\t")) for row in rows if has_tabs and not row.startswith("#")} - {0}
     start = 0
     for number, row in enumerate(rows, start=1):
         shift = 1 if number == 1 and row.startswith("\ufeff") else 0
         content = row[shift:].rstrip(_BLANK)
         if content.strip(_BLANK):
             # Not split(), which would also cut at white space that is a token's own.
-            fields = content.split("\t") if has_tabs else [f for f in content.replace("\t", " ").split(" ") if f]
+            if has_tabs:
+                fields = _filled(content, "\t") if len(filled) == 1 else content.split("\t")
+            else:
+                fields = _filled(content.replace("\t", " "), " ")
             yield _Line(number, start + shift, content, [field.strip(" ") for field in fields])
         start += len(row) + 1
+
+
+def _filled(text: str, separator: str) -> list[str]:
+    return [field for field in text.split(separator) if field]
 
 
 def _sentences(lines: Sequence[_Line], num_columns: int, known_tags: set[str]) -> Iterator[_Sentence]:
@@ -174,7 +188,7 @@ def _scheme(sentences: Sequence[_Sentence], num_columns: int, column: int) -> Sc
 
 def _in_last_column(error: ValueError, sentences: Sequence[_Sentence], num_columns: int) -> str:
     """Return an error about the last column, with the column that has tags if another one has."""
-    for column in range(1, num_columns - 1):
+    for column in reversed(range(min(num_columns - 1, _MOST_COLUMNS))):
         try:
             scheme = _scheme(sentences, num_columns, column)
         except ValueError:

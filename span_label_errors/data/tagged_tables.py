@@ -1,6 +1,6 @@
 """Tables with a list of tokens and a list of their tags in each row: token classification, as `datasets` has it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 from datasets import ClassLabel, Features
@@ -41,23 +41,16 @@ class TagColumns:
         ValueError
             If tags are numbers, and nothing says which tags they stand for.
         """
-        tokens = next((name for name in TOKEN_COLUMNS if _is_list(schema, name, pa.types.is_string)), None)
-        if tokens is None:
-            return None
-        numbered = [name for name in TAG_COLUMNS if _is_list(schema, name, pa.types.is_integer)]
-        for name in TAG_COLUMNS:
-            if _is_list(schema, name, pa.types.is_string):
-                return TagColumns(source, tokens, name, None)
-            if name in numbered and (names := _class_names(schema, name)):
-                return TagColumns(source, tokens, name, names)
-        if not numbered:
-            return None
-        name = numbered[0]
-        mend = f'name them with dataset.cast_column("{name}", List(ClassLabel(names=["O", "B-PER", …])))'
-        raise ValueError(
-            f"{source}: expected the column {name!r} to say which tags its numbers stand for, found "
-            f"{schema.field(name).type} without names; {mend}"
-        )
+        kinds = {name: _kind_of_column(schema, name) for name in (*TOKEN_COLUMNS, *TAG_COLUMNS)}
+        names = {name: _class_names(schema, name) for name in TAG_COLUMNS if kinds[name] == "numbers"}
+        mend = 'name them with dataset.cast_column("{name}", List(ClassLabel(names=["O", "B-PER", …])))'
+        return _chosen(source, kinds, names, mend)
+
+    @staticmethod
+    def of_entries(entries: Sequence[dict], source: str) -> "TagColumns | None":
+        """Return the fields of the entries of a file of JSON, by the same rules."""
+        kinds = {name: _kind_of_field(entries, name) for name in (*TOKEN_COLUMNS, *TAG_COLUMNS)}
+        return _chosen(source, kinds, {}, "write texts, or save the data set with to_parquet, which keeps the names")
 
     def learn(self, rows: Iterable[dict]) -> None:
         """Find the scheme that the tags of all rows follow.
@@ -71,14 +64,14 @@ class TagColumns:
         try:
             self._scheme = scheme_of(sequences, self._names or ())
         except ValueError as error:
-            raise ValueError(f"{self._source}: in the column {self.columns[1]!r} {error}") from error
+            raise ValueError(f"{self._source}: in {self.columns[1]!r} {error}") from error
 
     def row(self, index: int, row: dict) -> dict:
         """Return a row of the table as one of the schema, an `InvalidRow` if it has no tag for each token."""
         example_id, title = as_text(row.get("id")), next((row[name] for name in _TITLE_COLUMNS if name in row), None)
         is_blank = is_missing(example_id) or (isinstance(example_id, str) and not example_id.strip())
         fields = {"id": str(index) if is_blank else example_id, "title": "" if is_missing(title) else as_text(title)}
-        tokens, tags = row[self.columns[0]], self._tags(row)
+        tokens, tags = row.get(self.columns[0]), self._tags(row)
         if isinstance(tags, InvalidRow):
             return InvalidRow(fields, tags.problem)
         if not isinstance(tokens, list) or len(tokens) != len(tags):
@@ -110,7 +103,7 @@ class TagColumns:
         return {**row, tags: [self._names.index(tag) for tag in new]}
 
     def _tags(self, row: dict) -> list[str] | InvalidRow:
-        values = row[self.columns[1]]
+        values = row.get(self.columns[1])
         if not isinstance(values, list):
             return InvalidRow({}, (f"a list of tags in {self.columns[1]!r}", describe(values)))
         names = self._names
@@ -121,14 +114,39 @@ class TagColumns:
         return values if names is None else [names[value] for value in values]
 
 
-def _is_list(schema: pa.Schema, name: str, is_kind: Callable[[pa.DataType], bool]) -> bool:
+def _chosen(source: str, kinds: dict[str, str], names_of: dict[str, list[str] | None], mend: str) -> TagColumns | None:
+    """Return those of some columns, of each of which is known whether it has lists of "texts" or of "numbers"."""
+    tokens = next((name for name in TOKEN_COLUMNS if kinds[name] == "texts"), None)
+    if tokens is None:
+        return None
+    for name in TAG_COLUMNS:
+        if kinds[name] == "texts" or names_of.get(name):
+            return TagColumns(source, tokens, name, names_of.get(name))
+    numbered = next((name for name in TAG_COLUMNS if kinds[name] == "numbers"), None)
+    if numbered is None:
+        return None
+    raise ValueError(
+        f"{source}: expected {numbered!r} to say which tags its numbers stand for, found numbers without names; "
+        f"{mend.format(name=numbered)}"
+    )
+
+
+def _kind_of_column(schema: pa.Schema, name: str) -> str:
     if schema.get_field_index(name) < 0:
-        return False
+        return ""
     kind = schema.field(name).type
     if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
-        return False
+        return ""
     value = kind.value_type
-    return is_kind(value) or (is_kind is pa.types.is_string and pa.types.is_large_string(value))
+    is_text = pa.types.is_string(value) or pa.types.is_large_string(value)
+    return "texts" if is_text else "numbers" if pa.types.is_integer(value) else ""
+
+
+def _kind_of_field(entries: Sequence[dict], name: str) -> str:
+    values = next((entry[name] for entry in entries if entry.get(name)), None)
+    if not isinstance(values, list):
+        return ""
+    return "texts" if isinstance(values[0], str) else "numbers" if type(values[0]) is int else ""
 
 
 def _class_names(schema: pa.Schema, name: str) -> list[str] | None:

@@ -3,6 +3,7 @@
 import importlib
 
 _NAMES_OF_MODULE = {
+    "agreement": ["show_agreement"],
     "duration": ["expected_duration"],
     "plots": ["plot_label_quality", "plot_losses", "plot_probabilities", "plot_rankings"],
     "settings": ["ReviewParameters", "TrainingParameters", "source_path"],

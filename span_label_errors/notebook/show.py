@@ -130,8 +130,9 @@ def show_answers(issues: pd.DataFrame, table: pd.DataFrame, count: int = 3) -> H
             labelled = {answer.span: answer.class_name for answer in answers_of_row(example)}
         given = _isolated(issue["given_answer"] or _nothing(issue)) + classes.get("given", "")
         caption = f"label quality {issue['label_quality']:.3f}; given: {given}"
-        if others := answers_of_row(example, "other"):
-            caption += f"; other annotators: {_isolated(shown_others(others))}"
+        others = issue.get("other_answers") or shown_others(answers_of_row(example, "other") or [])
+        if others:
+            caption += f"; other annotators: {_isolated(others)}"
         if issue["suggested_answer"]:
             suggested = _isolated(shown_suggestion(issue["suggested_answer"], _nothing(issue)))
             suggested += classes.get("suggested", "")

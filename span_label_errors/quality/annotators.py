@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-from span_label_errors.quality.agreement import answers_by_class
+from span_label_errors.quality.agreement import AnnotatedAnswer, answers_by_class
 from span_label_errors.quality.choice import log_choice
 from span_label_errors.quality.mistakes import KINDS, mistake_likelihoods, right_likelihoods
 from span_label_errors.quality.posterior import MAX_LEARNED, Judge, Judged
@@ -21,6 +21,9 @@ MATTERS_OF_TASTE = ("cut_short", "too_long")
 _SHARE_OF_OTHER_BORDERS = 0.2
 # The shares of an annotator who is named are drawn to those of all, with the weight of so many answers.
 _STRENGTH_OF_ALL = 50.0
+# Columns of the issues that rows about annotators' answers have.
+ANSWER_COLUMNS = ("annotator", "other_answers", "agreement")
+CONSENSUS_COLUMNS = ("consensus_answer", "consensus_start", "consensus_probability")
 _MAX_STEPS, _TOLERANCE = 50, 1e-5
 _SMALLEST = 1e-300
 _UNKNOWN_MISTAKE = 1e-12
@@ -72,12 +75,14 @@ class AnnotatorsJudge(Judge):
         The same by annotator, for those who are named.
     kinds : tuple of str
         The K kinds of mistakes.
+    given : dict
+        By example index and class, every annotator's answer.
     """
 
     def __init__(self, table: pd.DataFrame, known=None, *, seed: int = 0, recipe=None, prior=None):
-        # By example and class, how often each annotator (or nobody who is named) gave which span.
-        self._given = {
-            (index, class_name): Counter((answer.annotator, answer.span) for answer in answers)
+        # By example and class, every annotator's answer.
+        self.given = {
+            (index, class_name): answers
             for index in range(len(table))
             for class_name, answers in answers_by_class(table, index).items()
         }
@@ -95,15 +100,15 @@ class AnnotatorsJudge(Judge):
 
         The posterior of all answers of an example, summed over kinds, is one: that of the right answer.
         """
-        unknown = [row for row in range(len(self.sites.given_answers)) if row not in self._learned]
-        for question in self._questions(chain(self._learned.items(), self.sites.of(unknown))):
+        unknown = [row for row in range(len(self.sites.given_answers)) if row not in self.learned]
+        for question in self._questions(chain(self.learned.items(), self.sites.of(unknown))):
             choice, likelihoods = self._likelihoods(question)
             _, of_answers = self._posterior(question, choice, likelihoods)
             annotators = {row: annotator for annotator, row in question.answers}
             for row, site in question.sites.items():
                 posterior = of_answers[annotators[row], row]
                 posterior = np.vstack([posterior[:2].sum(axis=0), posterior[2:]])
-                yield Judged(row, site, choice, posterior, self.kinds, self._weights[self._model[row]])
+                yield Judged(row, site, choice, posterior, self.kinds, self.weights[self.model_of[row]])
 
     def _sample(self, rng: np.random.Generator) -> np.ndarray:
         """Return the rows of all answers of the questions to learn from."""
@@ -117,10 +122,10 @@ class AnnotatorsJudge(Judge):
 
     def _weights_of_learned(self) -> np.ndarray:
         weights = {}
-        for question in self._questions(self._learned.items()):
+        for question in self._questions(self.learned.items()):
             for (_, row), count in question.answers.items():
                 weights[row] = weights.get(row, 0.0) + count / question.answers.total()
-        return np.array([weights[row] for row in self._learned])
+        return np.array([weights[row] for row in self.learned])
 
     def _first_shares(self) -> np.ndarray:
         shares, wrong = np.array([KINDS[name].share for name in self.kinds]), self.recipe.share_wrong
@@ -128,7 +133,7 @@ class AnnotatorsJudge(Judge):
         return np.concatenate([right, wrong * shares / shares.sum()])
 
     def _fit_shares(self) -> np.ndarray:
-        questions = [(question, *self._likelihoods(question)) for question in self._questions(self._learned.items())]
+        questions = [(question, *self._likelihoods(question)) for question in self._questions(self.learned.items())]
         prior, strength = self._first_shares(), self.recipe.strength
         for _ in range(_MAX_STEPS):
             before, right = self.shares, {}
@@ -147,34 +152,34 @@ class AnnotatorsJudge(Judge):
             }  # fmt: skip
             if np.abs(self.shares - before).max() < _TOLERANCE:
                 break
-        return np.array([right[row] for row in self._learned])
+        return np.array([right[row] for row in self.learned])
 
     def _questions(self, sites: Iterable[tuple[int, Site]]) -> Iterator[_Question]:
         for (index, class_name, *_), group in groupby(sites, key=lambda item: item[1].given[:2]):
             of_rows = dict(group)
             row_of = {site.given.span: row for row, site in of_rows.items()}
-            given = self._given.get((index, class_name), {("", NO_SPAN): 1})
-            yield _Question(of_rows, Counter({(name, row_of[span]): count for (name, span), count in given.items()}))
+            given = self.given.get((index, class_name), [AnnotatedAnswer("", class_name, NO_SPAN)])
+            yield _Question(of_rows, Counter((answer.annotator, row_of[answer.span]) for answer in given))
 
     def _likelihoods(self, question: _Question) -> tuple[np.ndarray, dict[int, np.ndarray]]:
         """Return the choice (S,), and by row P(answer | candidate is right), of each way to answer, (K + 2, S)."""
         first = question.sites[question.first_row]
-        choice = np.exp(log_choice(first.features, self._weights[self._model[question.first_row]]))
+        choice = np.exp(log_choice(first.features, self.weights[self.model_of[question.first_row]]))
         likelihoods = {}
         for row, site in question.sites.items():
             # By a mistake of no known kind any answer can come of any, or two answers might exclude each other.
             mistakes = np.maximum(mistake_likelihoods(site, choice, self.kinds), _UNKNOWN_MISTAKE)
             likelihoods[row] = np.vstack([right_likelihoods(site, choice), mistakes])
-        right = self.sites.right_of_each.get(first.given[:2])
-        if right is not None:
-            # Of what a reviewer said is right, each is; all else is not.
-            is_right = np.array([tuple(span) in right for span in first.spans.tolist()])
+        decided = self.sites.decided_of_each.get(first.given[:2])
+        if decided is not None:
+            # Of what a reviewer said is right, each is; what was removed is not.
+            is_right = np.array([tuple(span) in decided.right for span in first.spans.tolist()])
             choice = np.where(is_right, choice, 0.0)
             choice = choice / choice.sum() if choice.any() else is_right / is_right.sum()
             for row, site in question.sites.items():
                 if is_right[site.given_row]:
                     likelihoods[row] = np.vstack([is_right, np.zeros((len(self.kinds) + 1, len(choice)))])
-                else:
+                elif site.given.span not in decided.left:
                     likelihoods[row][:2] = 0.0
         return choice, likelihoods
 
@@ -195,3 +200,28 @@ class AnnotatorsJudge(Judge):
             log_posterior = log_posterior + count * np.log(answered[key])
         posterior = softmax(np.where(choice > 0, log_posterior, -np.inf))
         return posterior, {key: posterior * of_ways / answered[key] for key, of_ways in ways.items()}
+
+
+def columns_of_annotators(judge: AnnotatorsJudge, judged: Judged) -> list[dict]:
+    """Return what the issues say of an answer beside its quality, for each annotator who gave it.
+
+    `annotator`; `other_answers` of the others, joined by `"; "`; `agreement`, the mean token F1 with them; and of all
+    answers together, `consensus_answer` and `consensus_start` (the likeliest right answer; empty for none), and
+    `consensus_probability` (that the right answer is where this one is).
+    """
+    site, answers = judged.site, judge.given.get(judged.site.given[:2], [])
+    right = judged.posterior.sum(axis=0)
+    likeliest = int(right.argmax())
+    span = tuple(site.spans[likeliest].tolist())
+    consensus = dict(zip(CONSENSUS_COLUMNS, (
+        "" if span == NO_SPAN else site.text[slice(*span)], None if span == NO_SPAN else span[0],
+        float(site.overlapping_mass(right)[likeliest]),
+    ), strict=True))  # fmt: skip
+    rows = []
+    for number, answer in enumerate(answers):
+        if answer.span == site.given.span:
+            others = answers[:number] + answers[number + 1 :]
+            texts = "; ".join(site.text[slice(*other.span)] for other in others)
+            of_answer = (answer.annotator, texts, answer.mean_f1(site.text, others))
+            rows.append(dict(zip(ANSWER_COLUMNS, of_answer, strict=True)) | consensus)
+    return rows or [dict(zip(ANSWER_COLUMNS, ("", "", np.nan), strict=True)) | consensus]

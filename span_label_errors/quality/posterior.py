@@ -75,6 +75,12 @@ class Judge:
         Of the L answers learned from, the features of what is taken for right and, below it, of other candidates.
     importance : ndarray of shape (L,)
         The probability that each of them is right.
+    learned : dict of int to Site
+        The L answers, by row in `sites.given_answers`.
+    model_of : list of (int, int)
+        Of each given answer, the fold and the part of it whose other parts its weights are learned from.
+    weights : dict of (int, int) to ndarray of shape (F,)
+        The weights of each such model.
     num_answers, num_paragraphs : int
         How many given spans there are to learn from, on how many paragraphs.
     """
@@ -88,25 +94,35 @@ class Judge:
         recipe: JudgeRecipe | None = None,
         prior: ChoicePrior | None = None,
     ):
-        self.recipe = recipe or JudgeRecipe()
-        self._prior = prior or read_prior()
-        self.sites = Sites(table, self._prior.weights, self.recipe.num_candidates)
+        self.recipe, self._prior = recipe or self._default_recipe(), prior or self._default_prior()
+        self.sites = self._make_sites(table)
         self.sites.tell(known or {})
         paragraphs = [given.paragraph for given in self.sites.given_answers if given.span != NO_SPAN]
         self.num_answers, self.num_paragraphs = len(paragraphs), len(set(paragraphs))
-        self._model = _models_of(self.sites, self.recipe.num_parts)
-        self._learned = dict(self.sites.of(self._sample(np.random.default_rng(seed))))
-        self._weights: dict[tuple[int, int], np.ndarray] = {}
+        self.model_of = _models_of(self.sites, self.recipe.num_parts)
+        self.learned = dict(self.sites.of(self._sample(np.random.default_rng(seed))))
+        self.weights: dict[tuple[int, int], np.ndarray] = {}
         self.shares = self._first_shares()
         self.alternatives, self.importance = self._learn(seed)
 
     def judged(self) -> Iterator[Judged]:
         """Yield what is thought of every given answer, context by context."""
-        unknown = np.array([row for row in range(len(self.sites.given_answers)) if row not in self._learned], dtype=int)
-        for row, site in chain(self._learned.items(), self.sites.of(unknown)):
+        unknown = np.array([row for row in range(len(self.sites.given_answers)) if row not in self.learned], dtype=int)
+        for row, site in chain(self.learned.items(), self.sites.of(unknown)):
             choice, posterior = self._joint(row, site)
             posterior *= self.shares[:, None] / (self.shares @ posterior.sum(axis=1))
-            yield Judged(row, site, choice, posterior, self.recipe.kinds, self._weights[self._model[row]])
+            yield Judged(row, site, choice, posterior, self.recipe.kinds, self.weights[self.model_of[row]])
+
+    # What other kinds of data do otherwise
+
+    def _default_recipe(self) -> JudgeRecipe:
+        return JudgeRecipe()
+
+    def _default_prior(self) -> ChoicePrior:
+        return read_prior()
+
+    def _make_sites(self, table: pd.DataFrame) -> Sites:
+        return Sites(table, self._prior.weights, self.recipe.num_candidates)
 
     def _sample(self, rng: np.random.Generator) -> np.ndarray:
         """Return the rows of the answers to learn from."""
@@ -115,7 +131,7 @@ class Judge:
 
     def _weights_of_learned(self) -> np.ndarray:
         """Return how much each answer that is learned from counts if it is right, shape (L,)."""
-        return np.ones(len(self._learned))
+        return np.ones(len(self.learned))
 
     def _first_shares(self) -> np.ndarray:
         shares = np.array([KINDS[name].share for name in self.recipe.kinds])
@@ -123,32 +139,32 @@ class Judge:
 
     def _learn(self, seed: int) -> tuple[list[np.ndarray], np.ndarray]:
         alternatives = [
-            _with_alternatives(site, np.random.default_rng([seed, row])) for row, site in self._learned.items()
+            _with_alternatives(site, np.random.default_rng([seed, row])) for row, site in self.learned.items()
         ]
-        is_known = np.array([site.is_known for site in self._learned.values()])
-        of_model = np.array([self._model[row] for row in self._learned])
-        cuts_word = np.array([site.cuts_word for site in self._learned.values()])
+        is_known = np.array([site.is_known for site in self.learned.values()])
+        of_model = np.array([self.model_of[row] for row in self.learned])
+        cuts_word = np.array([site.cuts_word for site in self.learned.values()])
         weight = self._weights_of_learned()
         importance = np.where(cuts_word & ~is_known, 0.0, weight)
         for _ in range(self.recipe.rounds):
-            for fold, part in sorted(set(self._model)):
+            for fold, part in sorted(set(self.model_of)):
                 # Of the same fold: the networks of other folds have trained on the answers that are judged.
                 others = np.flatnonzero((of_model[:, 0] == fold) & (of_model[:, 1] != part))
                 choices = [alternatives[position] for position in others]
-                self._weights[fold, part] = fit_choice(choices, importance[others], self._prior, self.recipe.penalty)
+                self.weights[fold, part] = fit_choice(choices, importance[others], self._prior, self.recipe.penalty)
             # A wrong answer teaches nothing about right ones; what a reviewer said is certain.
             importance = weight * np.select([is_known, cuts_word], [1.0, 0.0], self._fit_shares())
         return alternatives, importance
 
     def _fit_shares(self) -> np.ndarray:
         """Fit the shares, and return the probability that each answer that is learned from is right, shape (L,)."""
-        evidence = np.array([self._joint(row, site)[1].sum(axis=1) for row, site in self._learned.items()])
+        evidence = np.array([self._joint(row, site)[1].sum(axis=1) for row, site in self.learned.items()])
         self.shares = fitted_shares(evidence, self._first_shares(), self.recipe.strength)
         return evidence[:, 0] * self.shares[0] / (evidence @ self.shares)
 
     def _joint(self, row: int, site: Site) -> tuple[np.ndarray, np.ndarray]:
         """Return the choice (S,), and P(candidate is right, given answer) of each kind, (K + 1, S)."""
-        choice = np.exp(log_choice(site.features, self._weights[self._model[row]]))
+        choice = np.exp(log_choice(site.features, self.weights[self.model_of[row]]))
         return choice, joint_probabilities(site, choice, self.recipe.kinds)
 
 

@@ -125,6 +125,8 @@ def worst_examples(issues: pd.DataFrame, table: pd.DataFrame, worst: int) -> lis
         As `worst_reviews`.
     """
     if "given_label" not in issues:
+        # Of several people's answers to a question, the worst one.
+        issues = issues.sort_values("rank", kind="stable").drop_duplicates("index")
         return [[review] for review in worst_reviews(issues, table, worst)]
     of_example = issues.groupby("index")[["example_quality", "rank"]].min()
     chosen = of_example.sort_values(["example_quality", "rank"], kind="stable").index[:worst]
@@ -179,6 +181,10 @@ def _review(row: NamedTuple, example: pd.Series, classes: list[str]) -> Review:
         found = context[slice(*suggested.span)]
         if found != suggested.text:
             raise _mismatch(row, f"the answer {suggested.text!r} at offset {suggested.char_start}", found)
+    if hasattr(row, "annotator"):
+        # A row is about one of several people's answers.
+        others = list(dict.fromkeys(answer for answer in answers if answer != given))
+        answers = [given] if given else []
     return Review(row, example["title"], context, answers, given, suggested, others)
 
 

@@ -469,7 +469,7 @@ def with_cell(issues: pd.DataFrame, column: str, value) -> pd.DataFrame:
     ("change", "message"),
     [
         (lambda issues: issues.iloc[:-1], "expected all examples in ranks"),
-        (lambda issues: with_cell(issues, "index", issues["index"].iloc[0]), "expected each example once"),
+        (lambda issues: with_cell(issues, "index", issues["index"].iloc[0]), "expected each example once, or"),
         (lambda issues: with_cell(issues, "label_quality", 1.5), "expected label qualities from 0 to 1"),
         (lambda issues: with_cell(issues, "id", "other"), "example 'other': expected this id"),
     ],

@@ -64,6 +64,7 @@ SAME = [
     ("\ufeffAnn   B-PER\r\nLee   I-PER\r\n\r\nhe    O\r\n", "widths, CRLF, byte-order mark"),
     ("# id 7 x\nAnn NN I-PER \nLee NN I-PER\t\n\n# text = O\nhe PRP O", "comments, IOB1, white space at the end"),
     ("1\tAnn\tB-PER\n2\tLee\tI-PER\n\n1\the\tO\n", "numbers of tokens first, as in GermEval"),
+    ("Ann\t\tB-PER\nLee\tI-PER\n\nhe\t\t\tO\n", "several tabs"),
     ("Ann B-PER\n# a comment inside\nLee I-PER\n\nhe O\n", "a comment inside"),
 ]
 
@@ -85,6 +86,11 @@ def test_documents_of_other_marks_and_what_stands_before_the_first(tmp_path):
         ("document 1", "#"),
         ("document 2", "UN"),
     ]
+
+
+def test_fields_of_a_comment_may_be_as_many_as_columns(tmp_path):
+    found = rows(tmp_path, "a b c B-X\n\n# text = O\n# b c O\n#d e f B-X\n")
+    assert [row["context"] for row in found] == ["a", "# #d"]
 
 
 def test_tokens_keep_white_space_of_their_own(tmp_path):
@@ -109,6 +115,7 @@ INVALID = [
     ("a O\nb B-X\n\nb E-X\nc O\n", 1, "in line 4 the tag O, B-X or S-X", "E-X (token 'b')"),
     ("a S-X\n\nb B-X\n", 1, "behind line 3 the tag I-X or E-X", "the end of the sentence (token 'b')"),
     ("a B-X\n\nb\n", 1, "a token and its tag among 2 columns in line 3", "1 columns: 'b'"),
+    ("a\t\tB-X\n\nb\tN\tO\nc\tO\n", 1, "a token and its tag among 3 columns in line 4", "2 columns: 'c', 'O'"),
     ("a\tB-X\n\n\tO\n", 1, "a token and its tag among 2 columns in line 3", "2 columns: '', 'O'"),
 ]
 
@@ -130,6 +137,8 @@ REFUSED = [
         r"in the last of 3 columns .* found 'NNP', 'VBZ'. Column 2 has tags of the scheme IOB2; write it last: "
         r"awk '\{if \(NF\) print \$1, \$3, \$2; else print \"\"\}' FILE > NEW",
     ),
+    ("B-PER Ann\nO ran\n", r".* found 'Ann', 'ran'. Column 1 has tags of the scheme IOB2; .* print \$2, \$1; else"),
+    ("Ann O\rran B-X\r", r"expected lines that end with \\n or \\r\\n, found \\r alone; convert them"),
     ("Ann PER-B\n", ".*write it in front"),
 ]
 
@@ -138,6 +147,14 @@ REFUSED = [
 def test_file_without_tags_is_refused(tmp_path, text, message):
     with pytest.raises(ValueError, match="s.conll: " + message):
         rows(tmp_path, text)
+
+
+def test_long_lines_are_shown_in_part(tmp_path):
+    with pytest.raises(ValueError, match="expected tags such as") as raised:
+        rows(tmp_path, "word " * 200_000)
+    assert len(str(raised.value)) < 1000
+    row = rows(tmp_path, f"a B-X\na B-X\n\n{'b' * 100_000} {'c' * 100_000}\n")[1]
+    assert sum(map(len, problem_of_example(row))) < 400
 
 
 def test_other_encoding_is_refused(tmp_path):

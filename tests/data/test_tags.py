@@ -1,6 +1,8 @@
 """The schemes of tags, worked out by hand."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from span_label_errors.data.tags import TagError, TaggedSpan, retagged, scheme_of, spans_of
 
@@ -122,3 +124,36 @@ def test_what_a_scheme_cannot_say_is_refused():
     assert retagged(["PER", "O"], [neighbours[0], TaggedSpan(1, 2, "LOC")], scheme) == ["PER", "LOC"]
     with pytest.raises(ValueError, match="do not overlap"):
         retagged(["PER", "O"], [TaggedSpan(0, 2, "PER"), TaggedSpan(1, 2, "LOC")], scheme)
+
+
+SPAN_SETS = st.lists(
+    st.tuples(st.integers(0, 2), st.integers(1, 3), st.sampled_from(["PER", "LOC"])), max_size=6
+)  # of each span the tokens before it, its tokens, its class
+
+
+def spans_in_a_row(steps: list[tuple[int, int, str]]) -> list[TaggedSpan]:
+    spans, position = [], 0
+    for gap, length, class_name in steps:
+        spans.append(TaggedSpan(position + gap, position + gap + length, class_name))
+        position += gap + length
+    return spans
+
+
+@pytest.mark.parametrize("name", TAGS)
+@given(old=SPAN_SETS, new=SPAN_SETS, kept=st.sets(st.integers(0, 5)))
+def test_tags_say_the_new_spans_and_tokens_of_others_keep_theirs(name, old, new, kept):
+    scheme = scheme_of([TAGS[name].split()])
+    old, new = spans_in_a_row(old), spans_in_a_row(new)
+    # Some of the old spans stay, and those of the new that are apart from them are added.
+    staying = [span for number, span in enumerate(old) if number in kept]
+    apart = [
+        one for one in new if all(one.token_end <= s.token_start or s.token_end <= one.token_start for s in staying)
+    ]
+    before = retagged(["O"] * 30, old, scheme)
+    assert spans_of(before, scheme) == old
+    after = retagged(before, staying + apart, scheme)
+    assert spans_of(after, scheme) == sorted(staying + apart)
+    assert after == retagged(["O"] * 30, staying + apart, scheme)
+    for span in staying:
+        inner = slice(span.token_start + 1, span.token_end)
+        assert after[inner] == before[inner]

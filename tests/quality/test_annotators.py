@@ -114,6 +114,15 @@ def test_what_a_reviewer_said_is_certain(right, expected):
     assert judged[0, "red"].posterior[:, spans.index([*right[0]])].sum() == pytest.approx(1)
 
 
+def test_what_a_reviewer_said_is_evidence_on_the_answers_left():
+    """Of "red", "red old" and "house", "red old" was confirmed, or "house" was replaced by it."""
+    table = with_annotators(four_words(("red", "red old", "house"), ("old big house",), ("red old big",)))
+    left = [(0, 3), (0, 7), (12, 17)]
+    for known in (Known({"ANS": left}, [(0, 7)]), Known({"ANS": left[:2]}, [(0, 7), (12, 17)])):
+        judged = judged_of(AnnotatorsJudge(table, {0: known}, recipe=FIXED, prior=UNIFORM))
+        assert [judged[0, text].quality for text in ("red", "red old", "house")] == pytest.approx([1, 1, 0])
+
+
 def test_nothing_is_right_where_a_reviewer_said_so():
     judged = judged_of(
         AnnotatorsJudge(with_annotators(four_words(*THREE)), {0: Known({})}, recipe=FIXED, prior=UNIFORM)
