@@ -50,8 +50,9 @@ class Review(NamedTuple):
     @property
     def place(self) -> Span | None:
         """The characters that the row is about, if it is about a span or a place."""
-        place = (self.issue.place_start, self.issue.place_end) if self.labels_every_span else (pd.NA, pd.NA)
-        return None if pd.isna(place[0]) else (int(place[0]), int(place[1]))
+        if not self.labels_every_span or self.issue.place_start == self.issue.place_end:
+            return None
+        return int(self.issue.place_start), int(self.issue.place_end)
 
     @property
     def mistake(self) -> str:
