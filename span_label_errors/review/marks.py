@@ -157,9 +157,11 @@ def suspicions(reviews: list[Review]) -> str:
         issue, reason = review.issue, why(review.issue.reason, review.issue.evidence)
         if not (issue.suggested_answer or issue.reason):
             continue
-        text = shown_span(review.given) if review.given or not review.place else review.context[slice(*review.place)]
+        text = shown_span(review.given)
         if issue.suggested_answer:
             text += f" → {shown_span(review.suggested)} ({issue.suggestion_confidence:.0%})"
+        elif review.place and not review.given:
+            text += f" at {review.context[slice(*review.place)]}"
         texts.append(f"{text}: {reason}" if reason else text)
     return " · ".join(texts)
 
