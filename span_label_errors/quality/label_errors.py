@@ -51,7 +51,8 @@ class LabelErrors:
         classes, `place_start` and `place_end` the characters that the row is about, and `example_quality` the
         probability that nothing in the example is wrong.
 
-        Where the answers of several annotators are judged, one row for each of them; see `annotators`.
+        With `answers="each"`, one row for each annotator's answer, with the columns of
+        `annotators.columns_of_annotators`.
     estimated_wrong : float or None
         How many of the rows are wrong: the sum of 1 - `label_quality`. None if there is too little to learn from.
     """
