@@ -217,7 +217,8 @@ def test_task_has_all_spans_of_an_example_and_all_suggestions(tmp_path):
     nobody, staff = span_tasks(tmp_path, NOBODY, STAFF)[::-1]
     assert staff["data"] == {
         "id": "s1", "text": STAFF["context"], "example_index": 1, "title": "document 1", "label_quality": 0.02,
-        "hint": "Acme (LOC) → Acme (ORG) (75%): another class · Oslo (LOC) → no span (50%) · no span → Rome (LOC) (75%)",
+        "hint": "Acme (LOC) → Acme (ORG) (75%): another class · Oslo (LOC) → no span (50%) · "
+        "no span → Rome (LOC) (75%)",
         "given": [[0, 4, "PER"], [12, 16, "LOC"], [20, 24, "LOC"]],
     }  # fmt: skip
     found = {
