@@ -23,6 +23,11 @@ Where few answers of the data cut a word, one that does, and leaves outside what
 surely a slip inside it: for k the cuts, p(g) becomes sum_r p(r) P_k(g | r) / 10,000, and no other kind is possible. An
 example with several answers is as good as its worst one, or as the product of all where every span is labelled.
 
+Where the answers of several people are judged (`annotators.py`), one right answer r stands for all: P(r | all) is
+proportional to p(r) times the product of P(g | r) over the answers g. Each is right, wrong by one of these kinds, or
+right with another border: with a learned share, P_b(g | r) is p among the spans that overlap r. Beside that, cut_short
+and too_long are no mistakes. `agreement.py` says how far people agree, without the model.
+
 The sum of 1 - label quality is the expected number of wrong labels. The reason is the likeliest kind k, the suggestion
 the likeliest r other than g, and its confidence P(r is right | g). Where a reviewer said what is right, all other r
 drop out.

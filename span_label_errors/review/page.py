@@ -187,6 +187,7 @@ def _pieces(context: str, start: int, end: int, marks: list[_Mark], colour_of: d
         edges += [f"{mark.kind[0]}{colour_of[mark.class_name]}" for mark in covering if mark.class_name in colour_of]
         ending = [mark for mark in covering if mark.class_name and mark.span[1] == right]
         names = [f"→ {mark.class_name}" if mark.kind == "suggested" else mark.class_name for mark in ending]
+        names = names[:1] if len({mark.class_name for mark in ending}) == 1 else names
         kinds = list(dict.fromkeys(mark.kind for mark in covering))
         pieces.append((left, right, kinds, list(dict.fromkeys(edges)), " ".join(names)))
     return pieces

@@ -39,10 +39,13 @@ LABEL_MAP = {"O": 0, "ANS": 1}
 ARRAYS = ["pred_probs", "labels", "tokens", "questions"]
 
 
-def make_run(folder: Path, tiny_bert: Path, dataset=None, label_map=LABEL_MAP, **options) -> Path:
+def make_run(
+    folder: Path, tiny_bert: Path, dataset=None, label_map=LABEL_MAP, answers: str = "first", **options
+) -> Path:
     """Train folds and write outputs, by default of the twelve examples; return the folder that holds both."""
     dataset = twelve_examples() if dataset is None else dataset
-    trainer = QATrainer(QA(tiny_bert, label_map=label_map, max_length=48, doc_stride=8), 48, label_map)
+    qa = QA(tiny_bert, label_map=label_map, max_length=48, doc_stride=8, answers=answers)
+    trainer = QATrainer(qa, 48, label_map)
     out_of_fold = out_of_fold_predictions(
         dataset, trainer, folds_dir=folder / "folds", log=lambda line: None, num_train_epochs=1, **options
     )
@@ -428,6 +431,10 @@ def test_record_of_another_form_is_found(run):
 
 @pytest.fixture
 def reviewed(run) -> Path:
+    return review(run)
+
+
+def review(run: Path) -> Path:
     table, _ = read_outputs(run / "outputs")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FewAnswersWarning)
@@ -447,6 +454,24 @@ def test_review_of_the_run_is_proven_so(reviewed):
     (reviewed / "outputs" / "label_issues.csv").write_bytes(b"filled in")
     statement = list(audit(reviewed / "outputs"))[-1]
     assert statement == "6 files of the review are of this run; its answers stand where it says"
+
+
+def test_run_and_review_of_every_annotators_answer_are_proven_right(tiny_reader, tmp_path):
+    dataset = twelve_examples()
+    for example in dataset[:5]:  # the last character is another border, and the second of two such answers agrees most
+        answers = example["answers"]
+        text, start = answers["text"][0], answers["answer_start"][0]
+        answers.update(text=[text[:-1], text, text], answer_start=[start] * 3, annotator=["ann", "bob", "cy"])
+    for example in dataset[5:]:
+        example["answers"]["annotator"] = [""] * len(example["answers"]["text"])
+    run = review(make_run(tmp_path, tiny_reader, dataset, num_splits=0, answers="each"))
+    statements = list(audit(run / "outputs"))
+    assert statements[3].endswith("given answers, and no others, of each example those that agree most with the others")
+    assert statements[-1] == "6 files of the review are of this run; its answers stand where it says"
+    file = run / "outputs" / "label_issues.parquet"
+    pd.read_parquet(file).drop(index=0).to_parquet(file)
+    change_review(run, lambda record: record["files"].update({file.name: file_sha256(file)}))
+    assert "expected all examples in ranks" in found_wrong(run)
 
 
 def test_review_of_another_run_is_found(reviewed):

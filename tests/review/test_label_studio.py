@@ -242,7 +242,7 @@ def test_configuration_tells_classes_by_colour_and_name_and_has_no_question(tmp_
     view = ElementTree.fromstring((tmp_path / "config.xml").read_text(encoding="utf-8"))
     assert [label.attrib for label in view.iter("Label")] == [
         {"value": "LOC", "background": "#0072b2"}, {"value": "ORG", "background": "#c44e00"},
-        {"value": "PER", "background": "#117733"},
+        {"value": "PER", "background": "#00552b"},
     ]  # fmt: skip
     assert view.find("Text").get("showLabels") == "true"
     assert [header.get("value") for header in view.iter("Header")] == ["$hint"]

@@ -1,11 +1,13 @@
 """The examples to review: checked, whichever tool they go to."""
 
+import pandas as pd
 import pytest
 from review_frames import make_frames, make_span_frames
 
 from span_label_errors.quality.label_errors import NO_ANSWER
 from span_label_errors.review.decided import Answer
 from span_label_errors.review.marks import shown_suggestion, why, worst_examples, worst_reviews
+from span_label_errors.review.page import write_review_page
 
 EXAMPLE = {"context": "abcd", "given": [(0, 2)], "suggested": (1, 3)}
 
@@ -36,6 +38,38 @@ def test_suggestion_of_no_answer_has_no_place_but_a_text_that_looks_like_it_has(
     assert [(review.suggested, review.suggests_no_answer) for review in reviews] == [
         (None, True), (Answer(NO_ANSWER, 2, "ANS"), False), (None, False),
     ]  # fmt: skip
+
+
+def frames_of_annotators() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One question with three answers, two of which are equal, each with a row."""
+    issues, table = make_frames({"context": "abcdef", "given": [(0, 2), (3, 5), (3, 5)], "suggested": (3, 5)})
+    table["given_annotator"] = [["ann", "bob", "cy"]]
+    rows = issues.loc[[0] * 3].assign(
+        rank=[1, 2, 3], annotator=["ann", "bob", "cy"], given_answer=["ab", "de", "de"], given_start=[0, 3, 3],
+        other_answers=["de; de", "ab; de", "ab; de"], agreement=[0.0, 0.5, float("nan")], consensus_answer="de",
+        consensus_start=3, consensus_probability=0.9,
+    )  # fmt: skip
+    return rows.reset_index(drop=True), table
+
+
+def test_row_is_about_one_of_several_peoples_answers():
+    issues, table = frames_of_annotators()
+    ann, bob, _ = worst_reviews(issues, table, 3)
+    assert (ann.given, ann.answers, ann.others) == (Answer("ab", 0, "ANS"), [ann.given], [Answer("de", 3, "ANS")])
+    assert (bob.given, bob.answers, bob.others) == (Answer("de", 3, "ANS"), [bob.given], [ann.given])
+
+
+def test_tools_get_a_question_once_with_its_worst_answer():
+    issues, table = frames_of_annotators()
+    ((review,),) = worst_examples(issues.iloc[::-1], table, 5)
+    assert (review.given, review.fields["other_answers"]) == (Answer("ab", 0, "ANS"), "de")
+
+
+def test_page_says_who_answered_and_how_far_the_others_agree(tmp_path):
+    page = write_review_page(tmp_path / "page.html", *frames_of_annotators()).read_text(encoding="utf-8")
+    assert page.count("by <bdi") == 2
+    assert 'by <bdi class="text">bob</bdi>, token F1 with the others 0.50)' in page
+    assert page.count("(probability 0.90)") == 3
 
 
 def test_reason_and_suggestion_in_words():
