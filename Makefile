@@ -9,7 +9,7 @@ PAPERMILL := $(BIN)/papermill --no-progress-bar --stdout-file /dev/stdout
 # Threads that wait sleep: where neighbours share the cores, waiting threads that spin halve the speed.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: run test test-slow test-all lab squad lint mutants clean
+.PHONY: run test test-slow test-all lab squad entities lint mutants clean
 
 run: .venv/run.stamp  ## out-of-fold probabilities of the embedded demo, and its label errors
 	$(PAPERMILL) notebooks/$(TRAINING) outputs/$(TRAINING)
@@ -29,6 +29,10 @@ lab: .venv/run.stamp  ## JupyterLab on the project
 squad: .venv/run.stamp  ## the published tutorial's configuration; needs the Hub, or its cache
 	$(PAPERMILL) notebooks/$(TRAINING) outputs/squad.ipynb -f notebooks/squad.yaml
 	$(PAPERMILL) notebooks/$(LABEL_ERRORS) outputs/squad_label_errors.ipynb -p outputs_dir outputs/squad
+
+entities: .venv/run.stamp  ## the embedded demo of entities: several classes, and no question
+	$(PAPERMILL) notebooks/$(TRAINING) outputs/entities.ipynb -f notebooks/entities.yaml
+	$(PAPERMILL) notebooks/$(LABEL_ERRORS) outputs/entities_label_errors.ipynb -p outputs_dir outputs/entities
 
 lint: .venv/test.stamp  ## style and formatting
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -13,9 +13,11 @@ from span_label_errors.data.messages import shown_names
 from span_label_errors.data.tables import rows_of_dataset
 from span_label_errors.files import demo_folder
 
-DEMO_PATH = demo_folder() / "demo-v1.1.json"
-DEMO_ERRORS_PATH = DEMO_PATH.with_name("demo-v1.1.errors.json")
 DEMO_SOURCE = "demo"
+DEMOS = {DEMO_SOURCE: demo_folder() / "demo-v1.1.json", "demo-entities": demo_folder() / "demo-entities.jsonl"}
+# The errors that were planted in them.
+DEMO_ERRORS = {source: path.with_suffix(".errors.json") for source, path in DEMOS.items()}
+DEMO_PATH, DEMO_ERRORS_PATH = DEMOS[DEMO_SOURCE], DEMO_ERRORS[DEMO_SOURCE]
 
 
 def read_rows(source: str, num_examples: int | None, revision: str | None = None) -> list[object]:
@@ -37,8 +39,8 @@ def local_source(source: str) -> Path | None:
     FileNotFoundError
         If it is a path, and nothing is there.
     """
-    if source == DEMO_SOURCE:
-        return DEMO_PATH
+    if source in DEMOS:
+        return DEMOS[source]
     path = local_path(source)
     if path.is_dir() or path.is_file():
         return path

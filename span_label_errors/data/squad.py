@@ -109,7 +109,7 @@ def load_squad(
     source : str or Path
         One of
 
-        - `"demo"`: the data set embedded in this project;
+        - `"demo"` or `"demo-entities"`: a data set embedded in this project;
         - a `.json`, `.jsonl` or `.ndjson` file in a layout of SQuAD's family (see `layouts`);
         - a `.parquet` file, or a folder written by `Dataset.save_to_disk`, with the columns `context`,
           `question`, `answers`, and `id` and `title` where it has them; or with `tokens` and `ner_tags` (see

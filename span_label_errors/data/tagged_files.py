@@ -22,6 +22,7 @@ TAGGED_SUFFIXES = tuple(
     ".test".split()
 )
 _BLANK = " \t\r"
+_MOST_COLUMNS = 20  # that may have tags in the place of the last; prose has as many as a line has words
 _DOCUMENT = re.compile(r"-DOCSTART-|#\s*(newdoc|begin document)\b")
 _FIELD_COMMENT = re.compile(r"#\s*[\w.:-]+ = ")
 
@@ -187,7 +188,7 @@ def _scheme(sentences: Sequence[_Sentence], num_columns: int, column: int) -> Sc
 
 def _in_last_column(error: ValueError, sentences: Sequence[_Sentence], num_columns: int) -> str:
     """Return an error about the last column, with the column that has tags if another one has."""
-    for column in reversed(range(num_columns - 1)):
+    for column in reversed(range(min(num_columns - 1, _MOST_COLUMNS))):
         try:
             scheme = _scheme(sentences, num_columns, column)
         except ValueError:

@@ -34,7 +34,8 @@ def row_of_tokens(
         where = f"in line {lines[at]}" if lines else f"at token {at}"
         if error.position > at:
             where = where.replace("in", "behind", 1).replace("at", "behind", 1)
-        return InvalidRow(row, (f"{where} the tag {error.expected}", f"{error.found} (token {tokens[at]!r})"))
+        found = f"{shorten(error.found)} (token {shorten(repr(tokens[at]))})"
+        return InvalidRow(row, (f"{where} the tag {shorten(error.expected, 200)}", found))
     answer_starts = [starts[span.token_start] for span in spans]
     answers = {
         "text": [

@@ -6,7 +6,7 @@ from pathlib import Path
 from span_label_errors.data.answer_forms import NewAnswer
 from span_label_errors.data.formats import FILE_SUFFIXES, PARQUET_SUFFIX, format_of
 from span_label_errors.data.hub import local_path
-from span_label_errors.data.sources import DEMO_PATH, DEMO_SOURCE, load_dataset, local_source
+from span_label_errors.data.sources import DEMOS, load_dataset, local_source
 from span_label_errors.data.tables import edited_dataset
 
 
@@ -15,7 +15,7 @@ def suffix_of(source: str | Path) -> str:
 
     A folder's name ends in nothing.
     """
-    path = DEMO_PATH if str(source) == DEMO_SOURCE else local_path(str(source))
+    path = DEMOS.get(str(source)) or local_path(str(source))
     ending = path.suffix.lower()
     return "" if path.is_dir() else ending if ending in FILE_SUFFIXES else PARQUET_SUFFIX
 

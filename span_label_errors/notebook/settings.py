@@ -26,7 +26,7 @@ from span_label_errors.cross_validation.pool import FoldPool
 from span_label_errors.cross_validation.splits import GROUP_BY, check_num_splits
 from span_label_errors.data.hub import local_path
 from span_label_errors.data.messages import describe
-from span_label_errors.data.sources import DEMO_ERRORS_PATH, DEMO_SOURCE, FILE_SUFFIXES, read_known_errors
+from span_label_errors.data.sources import DEMO_ERRORS, DEMOS, FILE_SUFFIXES, read_known_errors
 from span_label_errors.data.squad import ON_INVALID
 from span_label_errors.data.write import suffix_of
 from span_label_errors.files import check_writable, clone_root, project_root
@@ -49,7 +49,7 @@ _SET_ELSEWHERE = {
 _OF_RECIPE = (
     "num_train_epochs", "learning_rate", "head_learning_rate", "warmup_steps", "frozen_layers", "dropout",
 )  # fmt: skip
-_EMBEDDED = (DEMO_SOURCE, *EMBEDDED)
+_EMBEDDED = (*DEMOS, *EMBEDDED)
 
 
 class ParameterError(ValueError):
@@ -311,8 +311,8 @@ class ReviewParameters(_Parameters):
     )
 
     def known_error_ids(self, dataset: str) -> list[str]:
-        """Return the ids that `known_errors` lists, or those of the demo's errors if the data set is the demo."""
-        file = self.known_errors or (DEMO_ERRORS_PATH if dataset == DEMO_SOURCE else None)
+        """Return the ids that `known_errors` lists, or those of the errors of an embedded data set."""
+        file = self.known_errors or DEMO_ERRORS.get(dataset)
         return list(read_known_errors(file)) if file else []
 
     def corrected_files(self, source: str) -> tuple[Path, Path]:

@@ -1,7 +1,7 @@
 """Which span of a context answers its question: a choice model that learns from the given answers themselves."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from scipy.special import log_softmax
 from span_label_errors.quality.features import FEATURES
 
 PRIOR_FILE = Path(__file__).with_name("choice_prior.json")
+SPAN_PRIOR_FILE = Path(__file__).with_name("span_choice_prior.json")
 
 
 class ChoicePrior(NamedTuple):
@@ -21,10 +22,10 @@ class ChoicePrior(NamedTuple):
     scale: np.ndarray  # (F,) how much each feature varies
 
 
-def read_prior() -> ChoicePrior:
-    """Return the prior of this package, which `benchmarks/label_errors/choice_prior.py` learns from other data."""
-    prior = json.loads(PRIOR_FILE.read_text(encoding="utf-8"))
-    return ChoicePrior(*(np.array([prior[name][part] for name in FEATURES]) for part in ("weight", "scale")))
+def read_prior(file: Path = PRIOR_FILE, features: Iterable[str] = tuple(FEATURES)) -> ChoicePrior:
+    """Return a prior of this package, which `benchmarks/label_errors/choice_prior.py` learns from other data."""
+    prior = json.loads(file.read_text(encoding="utf-8"))
+    return ChoicePrior(*(np.array([prior[name][part] for name in features]) for part in ("weight", "scale")))
 
 
 def log_choice(features: np.ndarray, weights: np.ndarray) -> np.ndarray:

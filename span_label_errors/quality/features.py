@@ -95,14 +95,11 @@ class QuestionFeatures:
         known["no_answer"] = known["highest_logit"] = np.zeros(len(spans.num_words))
         return np.column_stack([known[name] for name in FEATURES])
 
-    def of_no_answer(self, char_start: int, char_end: int) -> np.ndarray:
-        """Return the features of "nothing is labelled" between two characters, shape (1, len(FEATURES))."""
+    def of_no_answer(self) -> np.ndarray:
+        """Return the features of "the context has no answer", shape (1, len(FEATURES))."""
         features = np.zeros((1, len(FEATURES)))
         features[0, COLUMN["no_answer"]] = 1.0
-        (start,), (end,) = ranges_touched(
-            self._char_start, self._char_end, np.array([char_start]), np.array([char_end])
-        )
-        features[0, COLUMN["highest_logit"]] = self._logits[start:end].max()
+        features[0, COLUMN["highest_logit"]] = self._logits.max()
         return features
 
     def _token_features(self, spans: TextSpans) -> dict[str, np.ndarray]:

@@ -94,9 +94,8 @@ class Judge:
         recipe: JudgeRecipe | None = None,
         prior: ChoicePrior | None = None,
     ):
-        self.recipe = recipe or JudgeRecipe()
-        self._prior = prior or read_prior()
-        self.sites = Sites(table, self._prior.weights, self.recipe.num_candidates)
+        self.recipe, self._prior = recipe or self._default_recipe(), prior or self._default_prior()
+        self.sites = self._make_sites(table)
         self.sites.tell(known or {})
         paragraphs = [given.paragraph for given in self.sites.given_answers if given.span != NO_SPAN]
         self.num_answers, self.num_paragraphs = len(paragraphs), len(set(paragraphs))
@@ -113,6 +112,17 @@ class Judge:
             choice, posterior = self._joint(row, site)
             posterior *= self.shares[:, None] / (self.shares @ posterior.sum(axis=1))
             yield Judged(row, site, choice, posterior, self.recipe.kinds, self.weights[self.model_of[row]])
+
+    # What other kinds of data do otherwise
+
+    def _default_recipe(self) -> JudgeRecipe:
+        return JudgeRecipe()
+
+    def _default_prior(self) -> ChoicePrior:
+        return read_prior()
+
+    def _make_sites(self, table: pd.DataFrame) -> Sites:
+        return Sites(table, self._prior.weights, self.recipe.num_candidates)
 
     def _sample(self, rng: np.random.Generator) -> np.ndarray:
         """Return the rows of the answers to learn from."""

@@ -1,10 +1,9 @@
-"""The places of a data set where an answer was given, and the candidates for the right one at each."""
+"""The answers that were given to questions, and the candidates for the right one at each."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -24,8 +23,6 @@ NO_SPAN = (-2, -1)
 _LONGER = 0.02
 # No candidate is longer than so many words, or characters where words are short: in some scripts, each letter is one.
 _MAX_WORDS, _MAX_CHARACTERS = 60, 300
-# A class of which this share of the labelled examples has several answers apart from each other labels every span.
-_SEVERAL = 0.2
 # Of the many spans of a context, so many of the likeliest are candidates; a quarter as many beside the given answer.
 NUM_CANDIDATES = 400
 
@@ -112,30 +109,26 @@ class Sites:
         In the order of the table.
     fold : ndarray of shape (N,)
         The fold of each, whose model predicted the probabilities.
-    labels_every_span : dict
-        By class, whether its examples have several answers, each of which is a site of its own.
     judges_each : bool
         Whether the answers of an example are those of several annotators. The sites of their different answers then
         have the same candidates.
     """
 
     def __init__(self, table: pd.DataFrame, prior: np.ndarray, num_candidates: int = NUM_CANDIDATES):
-        self._prior, self._num_candidates, classes = prior, num_candidates, span_classes_of(table)
+        self._prior, self._num_candidates, self._classes = prior, num_candidates, span_classes_of(table)
         # Columns are looked up row by row, for which a table is slow.
-        wanted = ["question", "context", "char_start", "char_end", *(f"pred_probs_{name}" for name in classes)]
+        wanted = ["question", "context", "char_start", "char_end", *(f"pred_probs_{name}" for name in self._classes)]
         self._columns = {name: table[name].to_numpy(dtype=object) for name in wanted}
         self._rarity = WordRarity(table["context"])
-        answers = _answers(table, classes)
+        answers = _answers(table, self._classes)
         self.judges_each = "given_annotator" in table
-        self.labels_every_span = {
-            name: not self.judges_each and (len(classes) > 1 or _is_plural(answers, name)) for name in classes
-        }
         paragraphs = paragraph_numbers(table["context"])
         self.given_answers = []
         for (example_index, name), spans in answers.items():
-            # Where every span is labelled, "nothing else" is a label too.
-            given = [*spans, NO_SPAN] if self.labels_every_span[name] or not spans else spans
-            self.given_answers += [GivenAnswer(example_index, name, span, paragraphs[example_index]) for span in given]
+            of_example = [
+                GivenAnswer(example_index, name, span, paragraphs[example_index]) for span in spans or [NO_SPAN]
+            ]
+            self.given_answers += of_example
         self.fold = table["fold"].to_numpy()[[given.example_index for given in self.given_answers]]
         self.right_answers: dict[int, Span] = {}
         self.decided_of_each: dict[tuple[int, str], DecidedOfEach] = {}
@@ -157,7 +150,7 @@ class Sites:
         """Let the sites of examples that reviewers have decided on know which answer is right in their place."""
         if self.judges_each:
             for index, (right, places) in known.items():
-                for name in self.labels_every_span:
+                for name in self._classes:
                     left = list(right.get(name, ()))
                     decided = [span for span in left if places is None or span in places]
                     self.decided_of_each[index, name] = DecidedOfEach(decided or [NO_SPAN], left)
@@ -165,12 +158,8 @@ class Sites:
         for row, (example_index, class_name, given, _) in enumerate(self.given_answers):
             if example_index in known:
                 right = known[example_index].right.get(class_name, ())
-                # Where every span is labelled, what is right in the place of another given answer is not right here.
-                answers = self._answers[example_index, class_name] if self.labels_every_span[class_name] else []
-                others = [span for span in answers if span != given]
-                free = [span for span in right if not any(overlaps(span, other) for other in others)]
-                here = [span for span in right if span == given] or [span for span in free if overlaps(span, given)]
-                self.right_answers[row] = (here or free or [NO_SPAN])[0]
+                here = [span for span in right if span == given] or [span for span in right if overlaps(span, given)]
+                self.right_answers[row] = (here or [*right, NO_SPAN])[0]
 
     def of(self, rows: Iterable[int]) -> Iterator[tuple[int, Site]]:
         """Yield the sites of these rows in `given_answers`, with their rows, context by context."""
@@ -191,13 +180,6 @@ class Sites:
         given = self.given_answers[row]
         right = self.right_answers.get(row, given.span)
         own_answers = self._answers[given.example_index, given.class_name]
-        if self.labels_every_span[given.class_name]:
-            taken = np.zeros(len(candidates.char_start), dtype=bool)
-            for answer in own_answers:
-                taken |= overlaps((candidates.char_start, candidates.char_end), answer)
-            here = overlaps((candidates.char_start, candidates.char_end), given.span)
-            chosen = ~taken if given.span == NO_SPAN else here
-            candidates = TextSpans(text, candidates.char_start[chosen], candidates.char_end[chosen])
         question = self._question_features(given, own_answers, text)
         others = {self.given_answers[other][:3] for other in of_context}
         others = {
@@ -220,9 +202,7 @@ class Sites:
         decided = self.decided_of_each.get((given.example_index, given.class_name))
         is_none_right = right == NO_SPAN or (decided is not None and decided.right == [NO_SPAN])
         if given.class_name in self._has_no_answer or is_none_right:
-            is_one_span = self.labels_every_span[given.class_name] and given.span != NO_SPAN
-            region = given.span if is_one_span else (0, len(text.context))
-            features = np.vstack([features, question.of_no_answer(*region)])
+            features = np.vstack([features, question.of_no_answer()])
             spans, num_words = np.vstack([spans, NO_SPAN]), np.append(num_words, 0)
         given_row, right_row, *other_rows = (
             int(np.flatnonzero((spans == span).all(axis=1))[0]) for span in (given.span, right, uncut, *also)
@@ -305,10 +285,3 @@ def _without_cut_words(context: str, span: Span) -> Span:
     while cuts_word(context, (end, end)):
         end += 1
     return start, end
-
-
-def _is_plural(answers: dict[tuple[int, str], list[Span]], class_name: str) -> bool:
-    """Return whether many labelled examples have two answers of a class that share no character."""
-    of_class = [spans for (_, name), spans in answers.items() if name == class_name and spans]
-    apart = [not all(overlaps(*pair) for pair in combinations(spans, 2)) for spans in of_class]
-    return bool(apart) and np.mean(apart) >= _SEVERAL

@@ -26,7 +26,8 @@ def read_decisions(path: str | Path, table: pd.DataFrame | None = None) -> list[
         - doccano's export in JSON Lines or JSON, with relations or without, "only approved documents" (one that nobody
           looked at would read as confirmed).
         - the table of issues as CSV with a column `correct_answer`: `[no answer]` if there is none, empty if undecided.
-          Where the text stands several times, a column `correct_start` has the character at which it starts. The
+          Where the text stands several times, a column `correct_start` has the character at which it starts. Where
+          every span is labelled, a row is about one span or place, and a column `correct_label` has its class. The
           cells are separated by commas, semicolons or tabs; texts are as they were or `defused`.
     table : DataFrame, optional
         `out_of_fold.parquet` of the run that was reviewed. With it, ids and texts that a spreadsheet has rewritten come

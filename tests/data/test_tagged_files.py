@@ -88,6 +88,11 @@ def test_documents_of_other_marks_and_what_stands_before_the_first(tmp_path):
     ]
 
 
+def test_fields_of_a_comment_may_be_as_many_as_columns(tmp_path):
+    found = rows(tmp_path, "a b c B-X\n\n# text = O\n# b c O\n#d e f B-X\n")
+    assert [row["context"] for row in found] == ["a", "# #d"]
+
+
 def test_tokens_keep_white_space_of_their_own(tmp_path):
     (row,) = rows(tmp_path, "New York\tB-LOC\n1\u00a0000\tO\n\u3000x\tO\n")
     assert (row["context"], answers_of(row)) == ("New York 1\u00a0000 \u3000x", [("New York", 0, "LOC")])
@@ -142,6 +147,14 @@ REFUSED = [
 def test_file_without_tags_is_refused(tmp_path, text, message):
     with pytest.raises(ValueError, match="s.conll: " + message):
         rows(tmp_path, text)
+
+
+def test_long_lines_are_shown_in_part(tmp_path):
+    with pytest.raises(ValueError, match="expected tags such as") as raised:
+        rows(tmp_path, "word " * 200_000)
+    assert len(str(raised.value)) < 1000
+    row = rows(tmp_path, f"a B-X\na B-X\n\n{'b' * 100_000} {'c' * 100_000}\n")[1]
+    assert sum(map(len, problem_of_example(row))) < 400
 
 
 def test_other_encoding_is_refused(tmp_path):

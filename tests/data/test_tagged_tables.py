@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -76,6 +77,27 @@ def test_parquet_keeps_all_but_the_changed_tags(tmp_path):
     assert found.schema.equals(pa.parquet.read_schema(source), check_metadata=True)
     assert Features.from_arrow_schema(found.schema) == FEATURES
     assert found.to_pylist() == [{**ROWS[0], "ner_tags": [0, 0, 0]}, ROWS[1]]
+
+
+def test_set_on_the_hub_becomes_parquet_with_the_names(tmp_path, monkeypatch):
+    made = Dataset.from_list(ROWS, FEATURES)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, **_: {"someone/ner": made}[name])
+    assert read_rows("someone/ner:test", 1) == READ[:1]
+    write_with_answers("someone/ner:test", tmp_path / "new.parquet", {1: [0, IN]})
+    assert read_rows(str(tmp_path / "new.parquet"), None)[1]["answers"]["text"] == ["in", "Bonn"]
+    found = pa.parquet.read_table(tmp_path / "new.parquet")
+    assert Features.from_arrow_schema(found.schema) == FEATURES
+    assert found.to_pylist() == [ROWS[0], {**ROWS[1], "ner_tags": [1, 3]}]
+
+
+def test_folder_that_was_filtered_and_formatted(tmp_path):
+    made = Dataset.from_list([{**ROWS[0], "id": "x"}, *ROWS], FEATURES).select([1, 2])
+    made.with_format("numpy", columns=["ner_tags"]).save_to_disk(tmp_path / "s")
+    assert read_rows(str(tmp_path / "s"), None) == READ
+    write_with_answers(tmp_path / "s", tmp_path / "new", {1: []})
+    tags = load_from_disk(str(tmp_path / "new")).with_format(None)["ner_tags"]
+    assert list(tags) == [[1, 2, 0], [0, 0]]
 
 
 def test_texts_are_written_as_texts_in_the_scheme_of_all_rows(tmp_path):

@@ -166,8 +166,9 @@ def test_defaults_are_accepted(model):
     assert found.as_json() == defaults(model)
 
 
-def test_configuration_of_the_published_tutorial_is_accepted():
-    given = yaml.safe_load((ROOT / "notebooks" / "squad.yaml").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("name", ["squad.yaml", "entities.yaml"])
+def test_configurations_beside_the_notebooks_are_accepted(name):
+    given = yaml.safe_load((ROOT / "notebooks" / name).read_text(encoding="utf-8"))
     assert after_papermill(TrainingParameters, **given).as_json() == {**defaults(TrainingParameters), **given}
 
 
@@ -307,7 +308,8 @@ def test_outside_a_clone_the_record_means_the_same_files_in_every_working_direct
 @pytest.mark.parametrize(
     ("source", "found"),
     [
-        ("demo", "demo"), ("embedded", "embedded"), ("embedded-backbone", "embedded-backbone"),
+        ("demo", "demo"), ("demo-entities", "demo-entities"),
+        ("embedded", "embedded"), ("embedded-backbone", "embedded-backbone"),
         ("squad:validation", "squad:validation"), ("org/new", "org/new"),
         ("new.json", "{}/new.json"), ("./new", "{}/new"), ("~/new", "{}/new"), ("/elsewhere/new", "/elsewhere/new"),
         ("org/there", "{}/org/there"),
@@ -317,7 +319,7 @@ def test_paths_are_told_from_names(source, found, tmp_path, monkeypatch):
     for name in ("project_root", "clone_root"):
         monkeypatch.setattr(parameters, name, lambda: tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("demo", "embedded", "embedded-backbone", "org/there"):
+    for name in ("demo", "demo-entities", "embedded", "embedded-backbone", "org/there"):
         (tmp_path / name).mkdir(parents=True)
     assert source_path(source) == found.format(tmp_path)
 
@@ -367,6 +369,7 @@ def test_options_of_each_call():
     ("source", "names"),
     [
         ("demo", ("corrected.json", "changes.json")),
+        ("demo-entities", ("corrected.jsonl", "changes.json")),
         ("{outputs}/other.json", ("corrected.json", "changes.json")),
         ("{outputs}/../corrected.json", ("corrected.json", "changes.json")),
         ("{outputs}/corrected.json", ("corrected-2.json", "changes-2.json")),
@@ -410,5 +413,6 @@ def test_known_errors_are_those_listed_or_those_of_the_demo(tmp_path):
     listed = tmp_path / "errors.json"
     listed.write_text('[{"id": "a"}, {"id": "b"}]')
     assert len(ReviewParameters.from_values({}).known_error_ids("demo")) == 26
+    assert len(ReviewParameters.from_values({}).known_error_ids("demo-entities")) == 32
     assert ReviewParameters.from_values({}).known_error_ids("squad") == []
     assert ReviewParameters.from_values({"known_errors": str(listed)}).known_error_ids("demo") == ["a", "b"]

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from answer_tables import (
-    CITIES,
     MOVED,
     answered,
     answered_with,
@@ -259,59 +258,6 @@ def test_worst_of_several_answers_is_shown(rows, order):
     assert line["rank"] <= 5
 
 
-def rows_of_all_people() -> list[dict]:
-    """Who built it and who sold it, in one question."""
-    rows = []
-    for number in range(30):
-        context, answers = paragraph(number)
-        both = [answers[question] for question in ("Who built it?", "Who sold it?")]
-        row = example(number, "Who had to do with it?", context, None, fold=number % 3)
-        rows.append(answered_with(surely(row, *both), *both))
-    return rows
-
-
-def test_each_answer_must_be_right_where_every_span_is_labelled():
-    """One of the answers is missing, one is too many, and one is moved."""
-    rows = rows_of_all_people()
-    added = "rich merchant"
-    rows[11] = answered_with(rows[11], rows[11]["given_answer"][0])
-    rows[20] = answered_with(rows[20], *rows[20]["given_answer"], added)
-    rows[25] = answered_with(rows[25], rows[25]["given_answer"][0], added)
-    issues = by_index(rows)
-    assert set(issues.index[issues["rank"] <= 3]) == {11, 20, 25}
-    shown = issues[["given_answer", "suggested_answer", "reason"]]
-    assert shown.loc[11, ["given_answer", "reason"]].tolist() == ["", "a span of the context looks like an answer"]
-    # That there is no answer would be said of the right ones as well.
-    for number in (20, 25):
-        assert shown.loc[number].tolist() == [added, "", "no answer expected"]
-    assert issues.loc[[20, 25], "suggestion_confidence"].isna().all()
-
-
-def test_several_classes():
-    """Who built it (PER) and where (LOC), both in one question; the model sees them."""
-    rows = []
-    for number in range(28):
-        context, answers = paragraph(number)
-        texts = {"PER": answers["Who built it?"], "LOC": CITIES[number % 15]}
-        row = example(number, "Who built it, and where?", context, None, fold=number % 3)
-        for name, text in texts.items():
-            row[f"pred_probs_{name}"] = surely(row, text)["pred_probs_ANS"]
-            row[f"labels_{name}"] = touched(row, span_of(context, text))
-        del row["pred_probs_ANS"], row["labels_ANS"]
-        row["given_answer"], row["given_label"] = list(texts.values()), list(texts)
-        row["given_start"] = [context.index(text) for text in texts.values()]
-        rows.append(row)
-    for number, position, name, text in [(9, 1, "LOC", "town"), (17, 0, "PER", "people")]:
-        span = span_of(rows[number]["context"], text)
-        rows[number]["given_answer"][position], rows[number]["given_start"][position] = text, span[0]
-        rows[number][f"labels_{name}"] = touched(rows[number], span)
-    issues = by_index(rows)
-    assert set(issues.index[issues["rank"] <= 2]) == {9, 17}
-    # The class that is wrong is the one that is shown.
-    assert issues.loc[[9, 17], "given_answer"].tolist() == ["town", "people"]
-    assert issues.loc[[9, 17], "suggested_answer"].tolist() == ["", ""]
-
-
 # Tables that cannot be used
 
 
@@ -364,13 +310,3 @@ def test_no_answers_at_all():
     assert "found 0 on 0:" in message
     assert (found.issues["given_answer"] == "").all()
     assert not found.issues["is_issue"].any()
-
-
-def test_reason_is_given_where_only_all_answers_together_are_doubtful():
-    """Each of the answers of an example is likely right; that all of them are is less so."""
-    with_two = [answered_with(row, row["given_answer"][0], "The") for row in moved_rows()]
-    reviewed = {index: Known({"ANS": []}) for index in range(9)}
-    issues = find_label_errors(pd.DataFrame(with_two), known=reviewed).issues
-    is_doubtful = (issues["label_quality"] < 0.9) & (issues["decision"] == "")
-    assert is_doubtful.sum() > 9
-    assert (issues.loc[is_doubtful, "reason"] != "").all()

@@ -64,33 +64,12 @@ def test_every_answer_and_every_class_without_one_is_a_given_answer():
         row(TEXT, fold=2, PER=["Anna", "Bruno"], LOC="Rome"), row(OTHER, fold=1, PER=[], LOC=[]),
         row(TEXT, fold=0, LOC=["Rome", "Rome"], PER=[]),
     )  # fmt: skip
-    # With several classes every span is labelled, so that "nothing else" is a label as well.
-    assert sites.labels_every_span == {"PER": True, "LOC": True}
     assert sites.given_answers == [
-        GivenAnswer(0, "PER", (0, 4), 0), GivenAnswer(0, "PER", (9, 14), 0), GivenAnswer(0, "PER", NO_SPAN, 0),
-        GivenAnswer(0, "LOC", (18, 22), 0), GivenAnswer(0, "LOC", NO_SPAN, 0),
+        GivenAnswer(0, "PER", (0, 4), 0), GivenAnswer(0, "PER", (9, 14), 0), GivenAnswer(0, "LOC", (18, 22), 0),
         GivenAnswer(1, "PER", NO_SPAN, 1), GivenAnswer(1, "LOC", NO_SPAN, 1),
-        GivenAnswer(2, "PER", NO_SPAN, 0), GivenAnswer(2, "LOC", (18, 22), 0), GivenAnswer(2, "LOC", NO_SPAN, 0),
+        GivenAnswer(2, "PER", NO_SPAN, 0), GivenAnswer(2, "LOC", (18, 22), 0),
     ]  # fmt: skip
-    assert sites.fold.tolist() == [2, 2, 2, 2, 2, 1, 1, 0, 0, 0]
-
-
-@pytest.mark.parametrize(
-    ("several", "num_single", "expected"),
-    [
-        (["Anna", "Bruno"], 4, True),  # one of five
-        (["Anna", "Bruno"], 5, False),
-        (["Anna met", "met Bruno"], 0, False),  # two ways to mark one answer
-        ([], 3, False),
-    ],
-)
-def test_a_class_labels_every_span_if_a_fifth_of_its_examples_has_answers_apart(several, num_single, expected):
-    rows = [row(TEXT, ANS=several), *[row(TEXT, ANS="Rome")] * num_single]
-    # Examples without an answer do not count.
-    sites = sites_of(*rows, *[row(OTHER, ANS=[])] * 9)
-    assert sites.labels_every_span == {"ANS": expected}
-    of_first = [given.span for given in sites.given_answers if given.example_index == 0]
-    assert (NO_SPAN in of_first) == (expected or not several)
+    assert sites.fold.tolist() == [2, 2, 2, 1, 1, 0, 0]
 
 
 def test_spellings_of_a_paragraph_are_one_paragraph():
@@ -151,18 +130,6 @@ def test_features_of_candidates_are_those_of_the_question():
         other = TextSpans(text, *np.array([answers[1 - number]]).T)
         expected = question.of(TextSpans(text, *site.spans.T), other)
         assert site.features == pytest.approx(expected)
-
-
-def test_where_every_span_is_labelled_candidates_stand_where_the_answer_does():
-    rows = [row(TEXT, probs=PROBS, ANS=["Anna met", "in Rome"])]
-    first, second, nothing_else = dict(sites_of(*rows)).values()
-    assert texts(first) == ["Anna", "Anna met", "met", "met Bruno", "[none]"]
-    assert texts(second) == ["Bruno in", "in", "in Rome", "Rome", "[none]"]
-    # What overlaps an answer is no other place.
-    assert texts(nothing_else) == ["Bruno", "Carla", "Carla left", "left", "[none]"]
-    # "Nothing here" is read where the answer stands, "nothing else" in the whole context, without the other answers.
-    highest = [site.features[-1, COLUMN["highest_logit"]] for site in (first, second, nothing_else)]
-    assert np.exp(highest) == pytest.approx([0.9 / 0.1, 0.3 / 0.7, 0.8 / 0.2])
 
 
 def test_likeliest_candidates_are_kept_and_the_likeliest_beside_the_answer():

@@ -3,6 +3,9 @@
 import pandas as pd
 import pytest
 from answer_tables import answered, example
+from conftest import cases
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from span_label_errors.quality.sites import Known
 from span_label_errors.review.answers import Answer, Decision
@@ -194,3 +197,47 @@ WHOLE = Decision("id-0", (ANNA, BO, ROME), (ANNA, span("Bo Lind", "PER"), span("
 )
 def test_new_decision_takes_the_place_of_old_ones_about_the_same(old, new, left):
     assert without_replaced([old], new) == left
+
+
+# Any spans and decisions, with what they come to worked out word by word
+
+
+@st.composite
+def decided_words(draw) -> tuple[str, list[Answer], list[Decision], list[Answer]]:
+    """A context, its given spans, decisions about some of them and about free places, and the right spans."""
+    words = [f"w{number}" for number in range(draw(st.integers(1, 8)))]
+    starts = [3 * number for number in range(len(words))]
+    context, given, decisions, right = " ".join(words), [], [], []
+    number = 0
+    while number < len(words):
+        size = draw(st.integers(1, min(3, len(words) - number)))
+        text, at = context[starts[number] : starts[number] + 3 * size - 1], starts[number]
+        answer = Answer(text, at, draw(st.sampled_from(CLASSES)))
+        other = answer._replace(class_name=draw(st.sampled_from(CLASSES)))
+        if draw(st.booleans()):
+            given.append(answer)
+            correct = draw(st.sampled_from([None, (), (answer,), (other,), (other._replace(text=text[:2]),)]))
+            if correct is not None:
+                decisions.append(Decision("id-0", (answer,), correct, place=answer.span))
+            right += (answer,) if correct is None else correct
+        else:
+            correct = draw(st.sampled_from([None, (), (answer,)]))
+            if correct is not None:
+                decisions.append(Decision("id-0", (), correct, place=answer.span))
+            right += correct or ()
+        number += size
+    return context, given, draw(st.permutations(decisions)), right
+
+
+@settings(cases(150))
+@given(case=decided_words())
+def test_any_decisions_about_places_come_to_the_same_as_word_by_word(case):
+    context, given_spans, decisions, right = case
+    example = {"id": "id-0", "context": context, "answers": given_spans}
+    assert with_decisions(example, decisions, CLASSES) == right
+    # Once more, on the corrected data; and one after another.
+    assert with_decisions(example | {"answers": right}, decisions, CLASSES) == right
+    one_by_one = given_spans
+    for decision in decisions:
+        one_by_one = with_decisions(example | {"answers": one_by_one}, [decision], CLASSES)
+    assert one_by_one == right

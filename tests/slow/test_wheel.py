@@ -22,7 +22,12 @@ qa = spanbert.QA("embedded")
 assert qa.has_head and qa.predict(library.load_squad("demo")[0]).pred_probs.shape[1] == 2
 print(library.__file__)
 """
-NOTEBOOKS = {"span_categorizer_training.ipynb", "find_label_errors_in_span_classification_dataset.ipynb", "squad.yaml"}
+NOTEBOOKS = {
+    "span_categorizer_training.ipynb",
+    "find_label_errors_in_span_classification_dataset.ipynb",
+    "squad.yaml",
+    "entities.yaml",
+}
 
 
 def run(*command, cwd) -> str:
@@ -73,7 +78,8 @@ def test_package_holds_the_code_the_demo_the_reader_and_the_notebooks_alone(pack
         "spanbert.py",
         "span_classification_tutorial_utils.py",
     }
-    demo = {f"span_label_errors/demo_data/demo-v1.1{suffix}" for suffix in (".json", ".errors.json")}
+    files = ("demo-v1.1.json", "demo-v1.1.errors.json", "demo-entities.jsonl", "demo-entities.errors.json")
+    demo = {f"span_label_errors/demo_data/{name}" for name in files}
     reader = {file.name for file in (ROOT / "data" / "reader").iterdir()}
     assert reader >= {"reader.json", "delta.safetensors", "label_map.json", "seen_contexts.json", "spanbert.json"}
     reader = {f"span_label_errors/reader/{name}" for name in reader}
