@@ -3,7 +3,7 @@
     python -m benchmarks.label_errors.real path/to/squadshifts_new_wiki.json --num_examples 800
 
 Reads public files as they are published; docs/results.md says where they come from. Questions on contexts that the
-reader was trained on are left out. Of entities, with `--train_on`, one model is
+reader was trained on are left out. Of entities, sentences and spans are measured; with `--train_on`, one model is
 trained on another file, less the sentences that both have. Each way of making the probabilities is one run; finished
 runs are kept in `--work` and are not made again. What was measured, the table and the plot go to `--results` after each
 run.
@@ -28,8 +28,9 @@ from span_label_errors.quality.label_errors import LabelErrors, find_label_error
 from span_label_errors.quality.posterior import Judge
 from span_label_errors.spans.text import normalized_text
 
+from . import entities
 from .measures import AP, AUPRC, AUROC, calibration, compared, measured, precision_at, token_average_precision
-from .real_data import AGREEING_F1, RealData, answer_words, read_real, token_f1, without_contexts_of
+from .real_data import AGREEING_F1, RealData, answer_words, given_spans, read_real, token_f1, without_contexts_of
 from .report import markdown_table, number, with_interval
 from .runs import (
     RESULTS,
@@ -44,7 +45,7 @@ from .runs import (
     spread,
     trained_on,
 )
-from .scores import OURS, choice_scores, probability_scores, words_of
+from .scores import LOWEST_WORD, OURS, choice_scores, probability_scores, words_of
 
 READER = "embedded"
 WAYS_OF_KIND = {
@@ -88,9 +89,15 @@ def evaluate(data: RealData, way: Way, table: pd.DataFrame, training_seconds: fl
     scores = {OURS: found.label_quality(), **probability_scores(table)}
     groups = pd.factorize(table["context"].map(normalized_text))[0]
     if data.kind == "entities":
-        scores |= words_of(table).sentence_scores(data.is_error)
+        words = words_of(table)
+        scores |= words.sentence_scores(data.is_error)
+        given = [given_spans(example) for example in data.examples]
+        judged = entities.with_truth(found.issues, given, data.corrected)
+        lowest = {LOWEST_WORD: words.lowest_within(judged["index"], judged["span"].map(lambda span: span[:2]))}
+        of_spans = entities.measured_spans(judged, given, data.corrected, lowest, groups)
     else:
         scores |= choice_scores(Judge(table).judged())
+        of_spans = None
     scores = {name: score[rows] for name, score in scores.items()}
     intervals, differences = compared(scores, is_error, groups[rows], OURS)
     is_issue = found.issues.groupby("index")["is_issue"].any().to_numpy()
@@ -106,7 +113,7 @@ def evaluate(data: RealData, way: Way, table: pd.DataFrame, training_seconds: fl
         "differences": differences, **calibration(scores[OURS], is_error),
         "estimated_wrong_of_all": found.estimated_wrong,
         "flagged": int(is_issue[rows].sum()), "flagged_errors": int(is_issue[rows][is_error].sum()),
-        "suggestions": suggestions(found, data) if data.kind == "annotators" else None,
+        "suggestions": suggestions(found, data) if data.kind == "annotators" else None, "spans": of_spans,
         "token_average_precision": token_average_precision(table),
         "training_seconds": training_seconds, "scoring_seconds": scoring_seconds,
         "scoring_milliseconds_per_example": 1000 * scoring_seconds / len(table),
@@ -183,6 +190,8 @@ def markdown(found: dict) -> str:
         header = ["way", "suggestions", "for errors", "exactly an answer of the others", "token F1 at least 0.5"]
         rows = [[run["way"], *map(str, run["suggestions"].values())] for run in found["runs"]]
         lines += ["", *markdown_table(header, rows)]
+    if found["kind"] == "entities":
+        lines += ["", *entities.markdown(found["runs"])]
     return "\n".join([*lines, ""])
 
 
@@ -238,13 +247,15 @@ def plot(found: dict, path: Path) -> None:
     left.set_title(f"{found['file']}: {found['num_errors']} of {found['num_measured']} wrong")
     middle.set(xlabel="AUROC (a random order: 0.5)", xlim=(0.5, 1))
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=len(runs) + 1)
-    for run in runs:
-        bins = [of_bin for of_bin in run["reliability"] if of_bin["examples"] >= 5]
-        x = [of_bin["mean_quality"] for of_bin in bins]
-        right.plot(x, [of_bin["share_right"] for of_bin in bins], "o-")
+    for color, run in enumerate(runs):
+        # Of entities, sentences have a line and given spans a dashed one.
+        for style, of_unit in (("o-", run), ("s--", run["spans"] and run["spans"]["given"])):
+            bins = [of_bin for of_bin in of_unit["reliability"] if of_bin["examples"] >= 5] if of_unit else []
+            x = [of_bin["mean_quality"] for of_bin in bins]
+            right.plot(x, [of_bin["share_right"] for of_bin in bins], style, color=f"C{color}")
     right.plot([0, 1], [0, 1], color="black", linestyle=":", linewidth=1)
-    right.set(xlabel="label_quality, mean of a bin", ylabel="share of right labels", xlim=(0, 1), ylim=(0, 1))
-    right.set_title("Reliability (bins of 5 or more)")
+    right.set(xlabel="label_quality, mean of a bin", ylabel="share right, bins of 5 or more", xlim=(0, 1), ylim=(0, 1))
+    right.set_title("Reliability; dashed: given spans" if found["kind"] == "entities" else "Reliability")
     right.grid(alpha=0.3)
     figure.savefig(path, dpi=120, metadata={"Software": None})
     plt.close(figure)
@@ -280,7 +291,7 @@ def main() -> None:
         names, table = [arguments.table.name], read_table(arguments.table, data)
     for name in names:
         if arguments.table:
-            way, seconds = Way(f"table {name}", "", 0, {}), None
+            way, seconds = Way(name, "", 0, {}), None
         else:
             way = WAYS[name]
             way = replace(way, recipe={**way.recipe, **arguments.recipe} if way.num_splits else way.recipe)
