@@ -29,6 +29,7 @@ from span_label_errors.quality.posterior import Judge
 from span_label_errors.spans.text import normalized_text
 
 from . import entities
+from .documents import by_title, in_documents, parts_of_documents
 from .measures import AP, AUPRC, AUROC, calibration, compared, measured, precision_at, token_average_precision
 from .real_data import AGREEING_F1, RealData, answer_words, given_spans, read_real, token_f1, without_contexts_of
 from .report import markdown_table, number, with_interval
@@ -267,6 +268,7 @@ def main() -> None:
     parser.add_argument("--num_examples", type=int, help="examples, whole paragraphs spread through the file; else all")
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), help="else all that the data allows")
     parser.add_argument("--train_on", type=Path, help="of entities: train on this file instead of in folds")
+    parser.add_argument("--document_words", type=int, help="of entities: read so many words of a document at once")
     parser.add_argument("--recipe", type=json.loads, default={}, help="arguments of the training, as JSON, that differ")
     parser.add_argument("--table", type=Path, help="measure this out_of_fold.parquet, whatever made it")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of matrix products")
@@ -279,13 +281,21 @@ def main() -> None:
     data = read(arguments.dataset, arguments.num_examples)
     arguments.results.mkdir(parents=True, exist_ok=True)
     stem, predict, num_left_out = arguments.dataset.stem, out_of_fold_predictions, 0
+    if (arguments.train_on or arguments.document_words) and data.kind != "entities":
+        parser.error(
+            f"--train_on, --document_words: expected a data set of entities (.tsv), found {arguments.dataset.name}"
+        )
     if arguments.train_on:
-        if data.kind != "entities":
-            parser.error(f"--train_on: expected a data set of entities (.tsv), found {arguments.dataset.name}")
         others = list(load_squad(arguments.train_on))
         to_train_on = without_contexts_of(others, data.examples)
         num_left_out = len(others) - len(to_train_on)
+        if arguments.document_words:
+            to_train_on = [part.example for part in parts_of_documents(to_train_on, arguments.document_words)]
         stem, predict = f"{stem}_trained_elsewhere", trained_on(to_train_on)
+    elif data.kind == "entities" and all(example["title"] for example in data.examples):
+        predict = by_title
+    if arguments.document_words:
+        predict = in_documents(predict, arguments.document_words)
     names, runs = arguments.ways or WAYS_OF_KIND[data.kind], []
     if arguments.table:
         names, table = [arguments.table.name], read_table(arguments.table, data)
@@ -297,6 +307,8 @@ def main() -> None:
             way = replace(way, recipe={**way.recipe, **arguments.recipe} if way.num_splits else way.recipe)
             if arguments.train_on:
                 way = replace(way, title=f"{way.checkpoint}, trained on {arguments.train_on.name}")
+            if arguments.document_words:
+                way = replace(way, title=f"{way.title}, {arguments.document_words} words of a document at once")
             folder = finished_run(
                 arguments.work, data.examples, f"{stem}-{name}", way, seed=arguments.seed, label_map=data.label_map,
                 answers=data.answers, precision=arguments.precision, predict=predict,
@@ -321,7 +333,8 @@ def command_of(arguments: argparse.Namespace) -> str:
         "num_examples": arguments.num_examples, "ways": arguments.ways and " ".join(arguments.ways),
         "recipe": arguments.recipe and f"'{json.dumps(arguments.recipe)}'",
         "precision": None if arguments.precision == "auto" else arguments.precision,
-        "train_on": arguments.train_on and arguments.train_on.name, "table": arguments.table and arguments.table.name,
+        "train_on": arguments.train_on and arguments.train_on.name, "document_words": arguments.document_words,
+        "table": arguments.table and arguments.table.name,
     }  # fmt: skip
     words = [f"--{name} {value}" for name, value in options.items() if value]
     return " ".join([f"python -m benchmarks.label_errors.real {arguments.dataset.name}", *words])
