@@ -88,8 +88,7 @@ def make_span_frames(
                 "suggested_label": "" if none else suggestion[1],
                 "suggestion_confidence": 0.75 if suggestion else float("nan"), "reason": "", "evidence": "",
                 "checks": "", "decision": "", "fold": 0,
-                "place_start": context.index(about) if about else None,
-                "place_end": context.index(about) + len(about) if about else None,
+                "place_start": context.index(about), "place_end": context.index(about) + len(about),
                 "example_quality": example.get("example_quality", 0.125), **dict(*columns),
             })  # fmt: skip
     offsets = dict.fromkeys(["given_start", "suggested_start", "place_start", "place_end"], "Int64")

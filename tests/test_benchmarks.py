@@ -97,51 +97,6 @@ def test_real_label_errors(tiny_bert, tmp_path, monkeypatch, capsys):
     run_main(benchmark, monkeypatch, file, *folders)
 
 
-@few_answers
-def test_real_label_errors_of_entities(tiny_bert, tmp_path, monkeypatch):
-    lines = []
-    for number, name in enumerate(NAMES):
-        given = "ORG" if number % 3 == 0 else "LOC"
-        lines += [f"{name}\tB-PER\tB-PER", "left\tO\tO", f"Rome\tB-LOC\tB-{given}", f"{number}\tO\tO", ""]
-    file = tmp_path / "news.tsv"
-    file.write_text("\n".join(lines), encoding="utf-8")
-    modules = (module_of(f"label_errors.{name}") for name in ("real", "measures", "runs", "scores"))
-    benchmark, measures, runs, scores = modules
-    for name, epochs in (("scratch", 1), ("new_head", 2)):
-        way = runs.Way(name, str(tiny_bert), 3, {"num_train_epochs": epochs})
-        monkeypatch.setitem(runs.WAYS, name, way)
-    monkeypatch.setattr(measures, "NUM_RESAMPLES", 20)
-    folders = ["--work", tmp_path / "work", "--results", tmp_path]
-    run_main(benchmark, monkeypatch, file, *folders)
-    found = json.loads((tmp_path / "real_news.json").read_text(encoding="utf-8"))
-    assert (found["num_measured"], found["num_errors"], found["resampled"]) == (15, 5, "sentences")
-    run, other = found["runs"]
-    assert (run["way"], other["way"]) == ("scratch", "new_head")
-    # A mean over the given tokens has nothing to say of a sentence without any.
-    assert scores.MEAN not in run["scores"]
-    assert {scores.LOWEST_TOKEN, scores.OURS, scores.LOWEST_WORD, scores.TUNED_SOFTMIN} < set(run["scores"])
-    assert all(0 < of_score["trapezoidal_auprc"] <= 1 for of_score in run["scores"].values())
-    assert run["suggestions"] is None
-    assert list(run["token_average_precision"]) == ["LOC", "ORG", "PER"]
-
-    others = tmp_path / "train.txt"
-    sentences = [f"{name} NNP B-NP B-PER\nleft VBD B-VP O\nRome NNP B-NP B-LOC\n" for name in NAMES]
-    sentences.append("carla NNP B-NP B-PER\nleft VBD B-VP O\nRome NNP B-NP B-LOC\n0 CD B-NP O\n")  # is measured
-    others.write_text("\n".join(sentences), encoding="utf-8")
-    run_main(benchmark, monkeypatch, file, *folders, "--train_on", others, "--ways", "scratch")
-    found = json.loads((tmp_path / "real_news_trained_elsewhere.json").read_text(encoding="utf-8"))
-    assert (found["num_measured"], found["num_errors"], found["num_left_out_of_training"]) == (15, 5, 1)
-    assert found["runs"][0]["way"] == f"{tiny_bert}, trained on train.txt"
-    # One model predicts all.
-    assert [len(of_folds) for of_folds in found["runs"][0]["token_average_precision"].values()] == [1] * 3
-
-    (run_folder,) = (tmp_path / "work").glob("news_trained_elsewhere-*")
-    run_main(benchmark, monkeypatch, file, *folders, "--table", run_folder / runs.TABLE_FILE)
-    again = json.loads((tmp_path / "real_news.json").read_text(encoding="utf-8"))
-    assert again["runs"][0]["scores"] == found["runs"][0]["scores"]
-    assert again["runs"][0]["training_seconds"] is None
-
-
 @pytest.mark.parametrize(
     "answers", [["Bo", "Bo", "Bo"], ["Bo", "Bo", "Anna"], ["Bo"]], ids=["no error", "no right one", "none measured"]
 )

@@ -1,12 +1,18 @@
 """How entities are measured, worked out by hand; all texts here are made up."""
 
+import json
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
+from label_errors import measures, real, runs
+from label_errors.documents import parts_of_documents, sentence_predictions
 from label_errors.entities import correction_of, measured_spans, missed_spans, with_truth
-from label_errors.real import read_table
 from label_errors.real_data import read_real, without_contexts_of
-from label_errors.scores import LOWEST_WORD, OURS, SOFTMIN_WORD, TUNED_SOFTMIN, Words, words_of
+from label_errors.scores import LOWEST_TOKEN, LOWEST_WORD, MEAN, OURS, SOFTMIN_WORD, TUNED_SOFTMIN, Words, words_of
+
+from span_label_errors.model.predictions import SpanPrediction
 
 PER, LOC, ORG = "PER", "LOC", "ORG"
 # Two sentences: of the first, a class, a border, a spurious span and a right one; of the second, two missed spans.
@@ -38,9 +44,8 @@ def issues(*rows) -> pd.DataFrame:
         }
         for index, (start, end), label, quality, (text, at, suggested) in rows
     ]  # fmt: skip
-    nothing = {**found[0], "index": 2, "place_start": None, "place_end": None, "given_answer": "", "given_label": ""}
-    integers = dict.fromkeys(["place_start", "place_end", "suggested_start"], "Int64")
-    return pd.DataFrame([*found, nothing]).astype(integers)
+    nothing = {**found[0], "index": 2, "place_start": 0, "place_end": 0, "given_answer": "", "given_label": ""}
+    return pd.DataFrame([*found, nothing]).astype({"suggested_start": "Int64"})
 
 
 @pytest.fixture
@@ -190,7 +195,104 @@ def test_a_table_of_other_sentences_is_refused(tmp_path):
     file.write_text(ENTITIES, encoding="utf-8")
     data = read_real(file)
     pd.DataFrame({"context": ["Bo left Oslo", "Rome"]}).to_parquet(tmp_path / "right.parquet")
-    assert len(read_table(tmp_path / "right.parquet", data)) == 2
+    assert len(real.read_table(tmp_path / "right.parquet", data)) == 2
     pd.DataFrame({"context": ["Rome", "Bo left Oslo"]}).to_parquet(tmp_path / "other.parquet")
     with pytest.raises(ValueError, match="expected the predictions of the 2 examples that are measured"):
-        read_table(tmp_path / "other.parquet", data)
+        real.read_table(tmp_path / "other.parquet", data)
+
+
+def sentence(context: str, title: str, *answers: tuple[str, str]) -> dict:
+    texts, labels = zip(*answers, strict=True) if answers else ((), ())
+    starts = [context.index(text) for text in texts]
+    answers = {"text": list(texts), "answer_start": starts, "label": list(labels)}
+    return {"id": context, "title": title, "context": context, "question": "", "answers": answers}
+
+
+def test_sentences_within_their_documents():
+    sentences = [
+        sentence("Bo left Oslo", "1", ("Bo", PER), ("Oslo", LOC)), sentence("He is back", "1"),
+        sentence("in Rome", "1", ("Rome", LOC)), sentence("Bo met an old man in Rome", "2", ("Rome", LOC)),
+        sentence("a", "2"),
+    ]  # fmt: skip
+    parts = parts_of_documents(sentences, 6)
+    # Six words fit; a longer sentence stands alone, and no part is of two documents.
+    assert [(part.example["context"], part.starts) for part in parts] == [
+        ("Bo left Oslo\nHe is back", [0, 13]), ("in Rome", [0]), ("Bo met an old man in Rome", [0]), ("a", [0]),
+    ]  # fmt: skip
+    whole, *_ = parts_of_documents(sentences, 8)
+    assert whole.example["answers"] == {
+        "text": ["Bo", "Oslo", "Rome"], "answer_start": [0, 8, 27], "label": [PER, LOC, LOC],
+    }  # fmt: skip
+    starts, ends = np.array([0, 3, 8, 13, 16, 19, 24, 27, 29]), np.array([2, 7, 12, 15, 18, 23, 26, 29, 31])
+    number = np.arange(9)[:, None]
+    tokens = [whole.example["context"][start:end] for start, end in zip(starts, ends, strict=True)]
+    prediction = SpanPrediction(number / 10, tokens, number, starts, ends, np.ones(9, dtype=bool))
+    first, second, third = sentence_predictions(whole, prediction)
+    assert (first.tokens, second.tokens, third.tokens) == (
+        ["Bo", "left", "Oslo"], ["He", "is", "back"], ["in", "Ro", "me"],
+    )  # fmt: skip
+    assert (third.char_start.tolist(), third.char_end.tolist()) == ([0, 3, 5], [2, 5, 7])
+    assert (third.labels.ravel().tolist(), second.pred_probs.ravel().tolist()) == ([6, 7, 8], [0.3, 0.4, 0.5])
+
+
+NAMES = "Carla David Elena Felix Greta Hugo Irene Jonas Karin Lukas Maria Nils Olga Peter Rosa".split()
+
+
+def run_real(monkeypatch, *words: object) -> None:
+    monkeypatch.setattr(sys, "argv", ["real.py", *map(str, words)])
+    real.main()
+
+
+# Thirty answers are enough to see that everything is measured, and a tokenizer that spells most words.
+@pytest.mark.filterwarnings("ignore::span_label_errors.quality.label_errors.FewAnswersWarning")
+@pytest.mark.filterwarnings("ignore::span_label_errors.model.tokenizer_coverage.UnreadableDataWarning")
+def test_real_label_errors_of_entities(tiny_bert, tmp_path, monkeypatch):
+    lines = []
+    for number, name in enumerate(NAMES):
+        given = "ORG" if number % 3 == 0 else "LOC"
+        lines += ["-DOCSTART-\tO\tO", ""] if number % 3 == 0 else []
+        lines += [f"{name}\tB-PER\tB-PER", "left\tO\tO", f"Rome\tB-LOC\tB-{given}", f"{number}\tO\tO", ""]
+    file = tmp_path / "news.tsv"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    for name, epochs in (("scratch", 1), ("new_head", 2)):
+        way = runs.Way(name, str(tiny_bert), 3, {"num_train_epochs": epochs})
+        monkeypatch.setitem(runs.WAYS, name, way)
+    monkeypatch.setattr(measures, "NUM_RESAMPLES", 20)
+    folders = ["--work", tmp_path / "work", "--results", tmp_path]
+    run_real(monkeypatch, file, *folders)
+    found = json.loads((tmp_path / "real_news.json").read_text(encoding="utf-8"))
+    assert (found["num_measured"], found["num_errors"], found["resampled"]) == (15, 5, "sentences")
+    run, other = found["runs"]
+    assert (run["way"], other["way"]) == ("scratch", "new_head")
+    # A mean over the given tokens has nothing to say of a sentence without any.
+    assert MEAN not in run["scores"]
+    assert {LOWEST_TOKEN, OURS, LOWEST_WORD, TUNED_SOFTMIN} < set(run["scores"])
+    assert all(0 < of_score["trapezoidal_auprc"] <= 1 for of_score in run["scores"].values())
+    assert run["suggestions"] is None
+    assert list(run["token_average_precision"]) == ["LOC", "ORG", "PER"]
+    spans = run["spans"]
+    assert (spans["given"]["rows"], spans["given"]["errors"], spans["missed"]["spans"]) == (30, 5, 0)
+    assert spans["suggestions"]["other class"]["errors"] == 5
+    text = (tmp_path / "real_news.md").read_text(encoding="utf-8")
+    assert "| scratch | wrong given spans, among all given ones | 30 | 5 |" in text
+
+    others = tmp_path / "train.txt"
+    sentences = [f"{name} NNP B-NP B-PER\nleft VBD B-VP O\nRome NNP B-NP B-LOC\n" for name in NAMES]
+    sentences.append("carla NNP B-NP B-PER\nleft VBD B-VP O\nRome NNP B-NP B-LOC\n0 CD B-NP O\n")  # is measured
+    others.write_text("\n".join(sentences), encoding="utf-8")
+    run_real(monkeypatch, file, *folders, "--train_on", others, "--ways", "scratch", "--document_words", 8)
+    found = json.loads((tmp_path / "real_news_trained_elsewhere.json").read_text(encoding="utf-8"))
+    assert (found["num_measured"], found["num_errors"], found["num_left_out_of_training"]) == (15, 5, 1)
+    assert found["runs"][0]["way"] == f"{tiny_bert}, trained on train.txt, 8 words of a document at once"
+    # One model predicts all.
+    assert [len(of_folds) for of_folds in found["runs"][0]["token_average_precision"].values()] == [1] * 3
+
+    run_real(monkeypatch, file, *folders, "--ways", "scratch", "--document_words", 8)
+    (run,) = json.loads((tmp_path / "real_news.json").read_text(encoding="utf-8"))["runs"]
+    assert [len(of_folds) for of_folds in run["token_average_precision"].values()] == [3] * 3
+
+    (run_folder,) = (tmp_path / "work").glob("news_trained_elsewhere-*")
+    run_real(monkeypatch, file, *folders, "--table", run_folder / runs.TABLE_FILE)
+    again = json.loads((tmp_path / "real_news.json").read_text(encoding="utf-8"))
+    assert again["runs"][0]["scores"] == found["runs"][0]["scores"]
+    assert again["runs"][0]["training_seconds"] is None

@@ -35,6 +35,7 @@ from .scores import CHOICE_OVERLAP, MEAN, choice_scores, lowest_of_example, prob
 OURS, ALONE = "`label_quality`, the others as evidence", "`label_quality`, without the others"
 AGREEMENT, WEIGHTED = "mean token F1 with the others", "weighted mean of model and others (as CROWDLAB weighs)"
 KNOWN, HIDDEN = "all known", "half hidden"
+DEFAULT_WAYS = ["as_it_is", "in_folds"]
 
 
 def visible_others(data: RealData, setting: str) -> list[list[Span]]:
@@ -249,7 +250,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path, help=".json in SQuAD layout, with several annotators")
     parser.add_argument("--num_examples", type=int, help="examples, whole paragraphs spread through the file; else all")
-    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=["as_it_is", "in_folds"])
+    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=DEFAULT_WAYS)
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of matrix products")
     parser.add_argument("--only_finished", action="store_true", help="train nothing: report the runs that are there")
     parser.add_argument("--work", type=Path, default=WORK, help="where finished runs are kept")
@@ -262,6 +263,7 @@ def main() -> None:
     arguments.results.mkdir(parents=True, exist_ok=True)
     command = f"python -m benchmarks.label_errors.annotators {arguments.dataset.name}"
     command += "" if arguments.num_examples is None else f" --num_examples {arguments.num_examples}"
+    command += "" if arguments.ways == DEFAULT_WAYS else f" --ways {' '.join(arguments.ways)}"
     command += "" if arguments.precision == "auto" else f" --precision {arguments.precision}"
     runs, stem = [], arguments.dataset.stem
     for name in arguments.ways:

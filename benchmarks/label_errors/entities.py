@@ -68,11 +68,8 @@ def with_truth(
     ValueError
         If the rows about given spans are not the given spans, each once.
     """
-    rows = issues[issues["place_start"].notna()].copy()
-    rows["span"] = [
-        (int(start), int(end), label)
-        for start, end, label in zip(rows["place_start"], rows["place_end"], rows["given_label"], strict=True)
-    ]
+    rows = issues[issues["place_start"] < issues["place_end"]].copy()
+    rows["span"] = list(zip(rows["place_start"], rows["place_end"], rows["given_label"], strict=True))
     rows["is_given"] = rows["given_answer"] != ""
     found = sorted(zip(rows["index"][rows["is_given"]], rows["span"][rows["is_given"]], strict=True))
     expected = sorted((index, span) for index, spans in enumerate(given) for span in spans)

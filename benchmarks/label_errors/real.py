@@ -3,7 +3,7 @@
     python -m benchmarks.label_errors.real path/to/squadshifts_new_wiki.json --num_examples 800
 
 Reads public files as they are published; docs/results.md says where they come from. Questions on contexts that the
-reader was trained on are left out. Of entities, with `--train_on`, one model is
+reader was trained on are left out. Of entities, sentences and spans are measured; with `--train_on`, one model is
 trained on another file, less the sentences that both have. Each way of making the probabilities is one run; finished
 runs are kept in `--work` and are not made again. What was measured, the table and the plot go to `--results` after each
 run.
@@ -28,8 +28,10 @@ from span_label_errors.quality.label_errors import LabelErrors, find_label_error
 from span_label_errors.quality.posterior import Judge
 from span_label_errors.spans.text import normalized_text
 
+from . import entities
+from .documents import by_title, in_documents, parts_of_documents
 from .measures import AP, AUPRC, AUROC, calibration, compared, measured, precision_at, token_average_precision
-from .real_data import AGREEING_F1, RealData, answer_words, read_real, token_f1, without_contexts_of
+from .real_data import AGREEING_F1, RealData, answer_words, given_spans, read_real, token_f1, without_contexts_of
 from .report import markdown_table, number, with_interval
 from .runs import (
     RESULTS,
@@ -44,7 +46,7 @@ from .runs import (
     spread,
     trained_on,
 )
-from .scores import OURS, choice_scores, probability_scores, words_of
+from .scores import LOWEST_WORD, OURS, choice_scores, probability_scores, words_of
 
 READER = "embedded"
 WAYS_OF_KIND = {
@@ -88,9 +90,15 @@ def evaluate(data: RealData, way: Way, table: pd.DataFrame, training_seconds: fl
     scores = {OURS: found.label_quality(), **probability_scores(table)}
     groups = pd.factorize(table["context"].map(normalized_text))[0]
     if data.kind == "entities":
-        scores |= words_of(table).sentence_scores(data.is_error)
+        words = words_of(table)
+        scores |= words.sentence_scores(data.is_error)
+        given = [given_spans(example) for example in data.examples]
+        judged = entities.with_truth(found.issues, given, data.corrected)
+        lowest = {LOWEST_WORD: words.lowest_within(judged["index"], judged["span"].map(lambda span: span[:2]))}
+        of_spans = entities.measured_spans(judged, given, data.corrected, lowest, groups)
     else:
         scores |= choice_scores(Judge(table).judged())
+        of_spans = None
     scores = {name: score[rows] for name, score in scores.items()}
     intervals, differences = compared(scores, is_error, groups[rows], OURS)
     is_issue = found.issues.groupby("index")["is_issue"].any().to_numpy()
@@ -106,7 +114,7 @@ def evaluate(data: RealData, way: Way, table: pd.DataFrame, training_seconds: fl
         "differences": differences, **calibration(scores[OURS], is_error),
         "estimated_wrong_of_all": found.estimated_wrong,
         "flagged": int(is_issue[rows].sum()), "flagged_errors": int(is_issue[rows][is_error].sum()),
-        "suggestions": suggestions(found, data) if data.kind == "annotators" else None,
+        "suggestions": suggestions(found, data) if data.kind == "annotators" else None, "spans": of_spans,
         "token_average_precision": token_average_precision(table),
         "training_seconds": training_seconds, "scoring_seconds": scoring_seconds,
         "scoring_milliseconds_per_example": 1000 * scoring_seconds / len(table),
@@ -183,6 +191,8 @@ def markdown(found: dict) -> str:
         header = ["way", "suggestions", "for errors", "exactly an answer of the others", "token F1 at least 0.5"]
         rows = [[run["way"], *map(str, run["suggestions"].values())] for run in found["runs"]]
         lines += ["", *markdown_table(header, rows)]
+    if found["kind"] == "entities":
+        lines += ["", *entities.markdown(found["runs"])]
     return "\n".join([*lines, ""])
 
 
@@ -238,13 +248,15 @@ def plot(found: dict, path: Path) -> None:
     left.set_title(f"{found['file']}: {found['num_errors']} of {found['num_measured']} wrong")
     middle.set(xlabel="AUROC (a random order: 0.5)", xlim=(0.5, 1))
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=len(runs) + 1)
-    for run in runs:
-        bins = [of_bin for of_bin in run["reliability"] if of_bin["examples"] >= 5]
-        x = [of_bin["mean_quality"] for of_bin in bins]
-        right.plot(x, [of_bin["share_right"] for of_bin in bins], "o-")
+    for color, run in enumerate(runs):
+        # Of entities, sentences have a line and given spans a dashed one.
+        for style, of_unit in (("o-", run), ("s--", run["spans"] and run["spans"]["given"])):
+            bins = [of_bin for of_bin in of_unit["reliability"] if of_bin["examples"] >= 5] if of_unit else []
+            x = [of_bin["mean_quality"] for of_bin in bins]
+            right.plot(x, [of_bin["share_right"] for of_bin in bins], style, color=f"C{color}")
     right.plot([0, 1], [0, 1], color="black", linestyle=":", linewidth=1)
-    right.set(xlabel="label_quality, mean of a bin", ylabel="share of right labels", xlim=(0, 1), ylim=(0, 1))
-    right.set_title("Reliability (bins of 5 or more)")
+    right.set(xlabel="label_quality, mean of a bin", ylabel="share right, bins of 5 or more", xlim=(0, 1), ylim=(0, 1))
+    right.set_title("Reliability; dashed: given spans" if found["kind"] == "entities" else "Reliability")
     right.grid(alpha=0.3)
     figure.savefig(path, dpi=120, metadata={"Software": None})
     plt.close(figure)
@@ -256,6 +268,7 @@ def main() -> None:
     parser.add_argument("--num_examples", type=int, help="examples, whole paragraphs spread through the file; else all")
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), help="else all that the data allows")
     parser.add_argument("--train_on", type=Path, help="of entities: train on this file instead of in folds")
+    parser.add_argument("--document_words", type=int, help="of entities: read so many words of a document at once")
     parser.add_argument("--recipe", type=json.loads, default={}, help="arguments of the training, as JSON, that differ")
     parser.add_argument("--table", type=Path, help="measure this out_of_fold.parquet, whatever made it")
     parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="of matrix products")
@@ -268,24 +281,34 @@ def main() -> None:
     data = read(arguments.dataset, arguments.num_examples)
     arguments.results.mkdir(parents=True, exist_ok=True)
     stem, predict, num_left_out = arguments.dataset.stem, out_of_fold_predictions, 0
+    if (arguments.train_on or arguments.document_words) and data.kind != "entities":
+        parser.error(
+            f"--train_on, --document_words: expected a data set of entities (.tsv), found {arguments.dataset.name}"
+        )
     if arguments.train_on:
-        if data.kind != "entities":
-            parser.error(f"--train_on: expected a data set of entities (.tsv), found {arguments.dataset.name}")
         others = list(load_squad(arguments.train_on))
         to_train_on = without_contexts_of(others, data.examples)
         num_left_out = len(others) - len(to_train_on)
+        if arguments.document_words:
+            to_train_on = [part.example for part in parts_of_documents(to_train_on, arguments.document_words)]
         stem, predict = f"{stem}_trained_elsewhere", trained_on(to_train_on)
+    elif data.kind == "entities" and all(example["title"] for example in data.examples):
+        predict = by_title
+    if arguments.document_words:
+        predict = in_documents(predict, arguments.document_words)
     names, runs = arguments.ways or WAYS_OF_KIND[data.kind], []
     if arguments.table:
         names, table = [arguments.table.name], read_table(arguments.table, data)
     for name in names:
         if arguments.table:
-            way, seconds = Way(f"table {name}", "", 0, {}), None
+            way, seconds = Way(name, "", 0, {}), None
         else:
             way = WAYS[name]
             way = replace(way, recipe={**way.recipe, **arguments.recipe} if way.num_splits else way.recipe)
             if arguments.train_on:
                 way = replace(way, title=f"{way.checkpoint}, trained on {arguments.train_on.name}")
+            if arguments.document_words:
+                way = replace(way, title=f"{way.title}, {arguments.document_words} words of a document at once")
             folder = finished_run(
                 arguments.work, data.examples, f"{stem}-{name}", way, seed=arguments.seed, label_map=data.label_map,
                 answers=data.answers, precision=arguments.precision, predict=predict,
@@ -310,7 +333,8 @@ def command_of(arguments: argparse.Namespace) -> str:
         "num_examples": arguments.num_examples, "ways": arguments.ways and " ".join(arguments.ways),
         "recipe": arguments.recipe and f"'{json.dumps(arguments.recipe)}'",
         "precision": None if arguments.precision == "auto" else arguments.precision,
-        "train_on": arguments.train_on and arguments.train_on.name, "table": arguments.table and arguments.table.name,
+        "train_on": arguments.train_on and arguments.train_on.name, "document_words": arguments.document_words,
+        "table": arguments.table and arguments.table.name,
     }  # fmt: skip
     words = [f"--{name} {value}" for name, value in options.items() if value]
     return " ".join([f"python -m benchmarks.label_errors.real {arguments.dataset.name}", *words])

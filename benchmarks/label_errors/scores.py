@@ -17,7 +17,7 @@ from .measures import trapezoidal_auprc
 
 LOWEST_TOKEN, SOFTMIN = "cleanlab: lowest token", "cleanlab: softmin"
 LOWEST_WORD, SOFTMIN_WORD = "cleanlab: lowest word, one class a word", "cleanlab: softmin, one class a word"
-TUNED_SOFTMIN = "the same, tuned on the errors"
+TUNED_SOFTMIN = "cleanlab: softmin, tuned on the errors"
 # Among which Wang and Mueller (2022, arXiv 2210.03920) choose, by the errors themselves.
 TEMPERATURES = np.logspace(-1, -1.5, 6)
 MEAN, EXPECTED_F1 = "mean P(span)", "expected F1 (`span_label_quality`)"

@@ -96,6 +96,7 @@ def make_fold(parameters: TrainingParameters, fold_index: int) -> None:
     if parameters.threads_per_fold is not None:
         torch.set_num_threads(parameters.threads_per_fold)
     examples = list(load_squad(**parameters.load_options()))
+    parameters = parameters.for_data(examples)
     qa = QA(**parameters.qa_options())
     trainer = QATrainer(qa, parameters.max_length, parameters.label_map)
     splits = make_splits(examples, **parameters.split_options())

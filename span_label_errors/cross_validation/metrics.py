@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from span_label_errors.data.examples import has_questions
 from span_label_errors.model.predictions import SpanPrediction
-from span_label_errors.spans.alignment import answer_spans, span_classes
+from span_label_errors.spans.alignment import AnswerSpan, answer_spans, span_classes
+from span_label_errors.spans.decoding import decoded_spans
 from span_label_errors.spans.expected_f1 import best_span
 
 # A probability of 0 or 1 is as good as this far from it, so that no token makes the loss infinite.
@@ -28,8 +30,10 @@ def evaluate_predictions(
     dict
         `loss`: mean binary cross-entropy over tokens and classes. `classes`: for each span class
         `average_precision` (of its tokens, over all examples; None if no token has the class),
-        `base_rate` (share of its tokens: the average precision of chance), and `exact_match` and `f1`
-        of the best span against the best-fitting given answer, in percent, as SQuAD counts them.
+        `base_rate` (share of its tokens: the average precision of chance), and in percent, for questions,
+        `exact_match` and `f1` of the best span against the best-fitting given answer, as SQuAD counts them;
+        without questions, `precision`, `recall` and `f1` of all spans, where a predicted one counts if a given
+        one has its borders and its class, as CoNLL-2003 counts entities (Tjong Kim Sang and De Meulder 2003).
 
     Raises
     ------
@@ -51,13 +55,14 @@ def evaluate_predictions(
             column = label_map[name]
             found.append(probs[prediction.labels[:, column] == 1, column])
     num_tokens = num_labels // len(label_map)
+    entities = None if has_questions(examples) else _precision_and_recall(examples, predictions, label_map)
     of_classes = {}
     for name in classes:
         labelled = np.concatenate(probs_of_labelled[name])
         of_classes[name] = {
             "average_precision": _average_precision(labelled, predictions, label_map[name]) if len(labelled) else None,
             "base_rate": len(labelled) / num_tokens,
-            **_exact_match_and_f1(examples, predictions, label_map, name),
+            **(entities[name] if entities else _exact_match_and_f1(examples, predictions, label_map, name)),
         }
     return {"loss": loss / num_labels, "classes": of_classes}
 
@@ -79,11 +84,38 @@ def _average_precision(labelled: np.ndarray, predictions: Sequence[SpanPredictio
 
 def described(metrics: dict) -> str:
     """Say what `evaluate_predictions` found, in a line."""
-    of_classes = [
-        f"{class_name}: exact match {of_class['exact_match']:.0f} %, F1 {of_class['f1']:.0f} %"
-        for class_name, of_class in metrics["classes"].items()
-    ]
+    of_classes = []
+    for class_name, of_class in metrics["classes"].items():
+        shown = {name: of_class[name] for name in ("exact_match", "precision", "recall", "f1") if name in of_class}
+        figures = [f"{name.replace('_', ' ').replace('f1', 'F1')} {value:.0f} %" for name, value in shown.items()]
+        of_classes.append(f"{class_name}: {', '.join(figures)}")
     return f"loss {metrics['loss']:.4f}, {'; '.join(of_classes)}"
+
+
+def _precision_and_recall(
+    examples: Sequence[dict], predictions: Sequence[SpanPrediction], label_map: dict[str, int]
+) -> dict[str, dict[str, float]]:
+    classes = span_classes(label_map)
+    columns = [label_map[name] for name in classes]
+    num_right, num_predicted, num_given = (dict.fromkeys(classes, 0) for _ in range(3))
+    for example, prediction in zip(examples, predictions, strict=True):
+        found = decoded_spans(
+            example["context"], prediction.char_start, prediction.char_end, prediction.pred_probs[:, columns]
+        )
+        predicted = {AnswerSpan(classes[class_index], start, end) for class_index, start, end in found}
+        given = set(answer_spans(example, label_map, answers="all"))
+        for counts, spans in ((num_right, predicted & given), (num_predicted, predicted), (num_given, given)):
+            for span in spans:
+                counts[span.class_name] += 1
+    figures = {}
+    for name in classes:
+        right, predicted, given = (counts[name] for counts in (num_right, num_predicted, num_given))
+        figures[name] = {
+            "precision": 100 * right / predicted if predicted else 0.0,
+            "recall": 100 * right / given if given else 0.0,
+            "f1": 200 * right / (predicted + given) if predicted + given else 0.0,
+        }
+    return figures
 
 
 def _exact_match_and_f1(

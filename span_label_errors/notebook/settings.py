@@ -7,7 +7,7 @@ import ast
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -25,6 +25,7 @@ from pydantic import (
 from span_label_errors.cross_validation.pool import FoldPool
 from span_label_errors.cross_validation.splits import GROUP_BY, check_num_splits
 from span_label_errors.data.hub import local_path
+from span_label_errors.data.labelling import labelling_of
 from span_label_errors.data.messages import describe
 from span_label_errors.data.sources import DEMO_ERRORS, DEMOS, FILE_SUFFIXES, read_known_errors
 from span_label_errors.data.squad import ON_INVALID
@@ -35,7 +36,7 @@ from span_label_errors.model.qa import PRECISIONS, QA
 from span_label_errors.model.recipes import recipe_for
 from span_label_errors.model.training_loop import check_training_arguments
 from span_label_errors.model.windows import check_window_size
-from span_label_errors.spans.alignment import DEFAULT_LABEL_MAP, check_label_map
+from span_label_errors.spans.alignment import check_label_map
 
 # Fields of TrainingArguments that are set by a parameter of another name, or elsewhere.
 _SET_ELSEWHERE = {
@@ -182,8 +183,12 @@ class TrainingParameters(_Parameters):
     on_invalid: Literal[*ON_INVALID] = _field(
         "raise", '"raise" an error about invalid examples, "drop" them, or "repair" what is certain'
     )
-    answers: Literal["first", "all"] = _field("first", 'of several answers of one class, label the "first" or "all"')
-    label_map: _LabelMap = _field(DEFAULT_LABEL_MAP, "class names and columns; O is needed, span classes are free")
+    answers: Literal["first", "all", "each"] | None = _field(
+        None, 'label the "first" or "all", or judge "each" annotator\'s; None: "all" without a question'
+    )
+    label_map: _LabelMap | None = _field(
+        None, 'class names and columns, {"O": 0, "ANS": 1}; None: the classes of the data'
+    )
 
     # model and training
     model_checkpoint: _Source = _field(
@@ -260,6 +265,11 @@ class TrainingParameters(_Parameters):
         """Return what `load_squad` takes."""
         options = self.model_dump(include={"num_examples", "on_invalid"})
         return {"source": self.dataset, "revision": self.dataset_revision, **options}
+
+    def for_data(self, dataset: Sequence[dict]) -> Self:
+        """Return these parameters with what the loaded data say, where `answers` and `label_map` are None."""
+        found = labelling_of(dataset) if None in (self.answers, self.label_map) else {}
+        return self.model_copy(update={name: value for name, value in found.items() if getattr(self, name) is None})
 
     def qa_options(self) -> dict:
         """Return what `spanbert.QA` takes."""

@@ -136,6 +136,11 @@ def find_label_errors(
 
 def _judged(table: pd.DataFrame, known: KnownAnswers | None, seed: int) -> tuple[Judge, list[Row]]:
     if "given_annotator" in table:
+        if not any(table["question"]):
+            raise ValueError(
+                'answers="each": expected several people\'s answers to questions, found data without a question, where '
+                'each answer is a span of its own; run the training notebook again with answers="all"'
+            )
         judge = AnnotatorsJudge(table, known, seed=seed)
         return judge, rows_of_annotators(judge)
     if labels_every_span(table):

@@ -94,7 +94,7 @@ class Judge:
         recipe: JudgeRecipe | None = None,
         prior: ChoicePrior | None = None,
     ):
-        self.recipe, self._prior = recipe or self._default_recipe(), prior or self._default_prior()
+        self.recipe, self.prior = recipe or self._default_recipe(), prior or self._default_prior()
         self.sites = self._make_sites(table)
         self.sites.tell(known or {})
         paragraphs = [given.paragraph for given in self.sites.given_answers if given.span != NO_SPAN]
@@ -122,7 +122,7 @@ class Judge:
         return read_prior()
 
     def _make_sites(self, table: pd.DataFrame) -> Sites:
-        return Sites(table, self._prior.weights, self.recipe.num_candidates)
+        return Sites(table, self.prior.weights, self.recipe.num_candidates)
 
     def _sample(self, rng: np.random.Generator) -> np.ndarray:
         """Return the rows of the answers to learn from."""
@@ -151,7 +151,7 @@ class Judge:
                 # Of the same fold: the networks of other folds have trained on the answers that are judged.
                 others = np.flatnonzero((of_model[:, 0] == fold) & (of_model[:, 1] != part))
                 choices = [alternatives[position] for position in others]
-                self.weights[fold, part] = fit_choice(choices, importance[others], self._prior, self.recipe.penalty)
+                self.weights[fold, part] = fit_choice(choices, importance[others], self.prior, self.recipe.penalty)
             # A wrong answer teaches nothing about right ones; what a reviewer said is certain.
             importance = weight * np.select([is_known, cuts_word], [1.0, 0.0], self._fit_shares())
         return alternatives, importance

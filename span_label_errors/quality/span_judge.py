@@ -23,7 +23,7 @@ class SpanJudge(Judge):
         return read_prior(SPAN_PRIOR_FILE, SPAN_FEATURES)
 
     def _make_sites(self, table: pd.DataFrame) -> SpanSites:
-        return SpanSites(table, self._prior.weights, self.recipe.num_candidates)
+        return SpanSites(table, self.prior.weights, self.recipe.num_candidates)
 
     def _first_shares(self) -> np.ndarray:
         shares = np.array([SPAN_KINDS[name].share for name in self.recipe.kinds])

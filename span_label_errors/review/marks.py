@@ -50,8 +50,9 @@ class Review(NamedTuple):
     @property
     def place(self) -> Span | None:
         """The characters that the row is about, if it is about a span or a place."""
-        place = (self.issue.place_start, self.issue.place_end) if self.labels_every_span else (pd.NA, pd.NA)
-        return None if pd.isna(place[0]) else (int(place[0]), int(place[1]))
+        if not self.labels_every_span or self.issue.place_start == self.issue.place_end:
+            return None
+        return int(self.issue.place_start), int(self.issue.place_end)
 
     @property
     def mistake(self) -> str:
@@ -156,9 +157,11 @@ def suspicions(reviews: list[Review]) -> str:
         issue, reason = review.issue, why(review.issue.reason, review.issue.evidence)
         if not (issue.suggested_answer or issue.reason):
             continue
-        text = shown_span(review.given) if review.given or not review.place else review.context[slice(*review.place)]
+        text = shown_span(review.given)
         if issue.suggested_answer:
             text += f" → {shown_span(review.suggested)} ({issue.suggestion_confidence:.0%})"
+        elif review.place and not review.given:
+            text += f" at {review.context[slice(*review.place)]}"
         texts.append(f"{text}: {reason}" if reason else text)
     return " · ".join(texts)
 

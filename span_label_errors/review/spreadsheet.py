@@ -142,7 +142,8 @@ def _place(cells: dict[str, str], correct: tuple[Answer, ...]) -> Span | None:
         return None
     start, end = (_offset_of_cell(cells, f"place_{name}") for name in ("start", "end"))
     if start is not None and end is not None:
-        return start, end
+        # Of an example without a span or a likely one, a row is about all of it.
+        return (start, end) if start < end else None
     # A row that a reviewer has added says where a span is missing.
     return correct[0].span if correct and correct[0].char_start is not None else None
 

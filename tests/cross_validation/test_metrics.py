@@ -62,6 +62,28 @@ def test_exact_match_and_f1_count_as_squad_does(context, answers, probs, exact_m
     assert (metrics["exact_match"], metrics["f1"]) == pytest.approx((exact_match, f1))
 
 
+def test_spans_without_questions_are_counted_as_entities():
+    answers = {"text": ["Ann", "Bob Ray", "Oslo"], "answer_start": [0, 8, 19], "label": ["PER", "PER", "LOC"]}
+    example = make_example("a", "Ann met Bob Ray in Oslo", "") | {"answers": answers}
+    per, loc = [0.9, 0.1, 0.9, 0.2, 0.1, 0.8], [0.1, 0.1, 0.1, 0.1, 0.1, 0.1]
+    # Ann is right, Bob too short, and Oslo has another class.
+    of_words = predict(example["context"], per, set())
+    probs = np.column_stack([1 - np.maximum(per, loc), per, loc]).astype(np.float32)
+    prediction = SpanPrediction(
+        probs, of_words.tokens, np.eye(3, dtype=int)[[1, 0, 1, 1, 0, 2]], of_words.char_start, of_words.char_end,
+        of_words.is_context,
+    )  # fmt: skip
+    classes = evaluate_predictions([example], [prediction], {"O": 0, "PER": 1, "LOC": 2})["classes"]
+    found = {name: [of[figure] for figure in ("precision", "recall", "f1")] for name, of in classes.items()}
+    # Of three that are predicted as persons, and two given ones, one is both.
+    assert found["PER"] == pytest.approx([100 / 3, 100 / 2, 200 / 5])
+    assert found["LOC"] == [0, 0, 0]
+    assert "exact_match" not in classes["PER"]
+    assert described({"loss": 0.5, "classes": {"PER": classes["PER"]}}) == (
+        "loss 0.5000, PER: precision 33 %, recall 50 %, F1 40 %"
+    )
+
+
 @pytest.mark.parametrize(("prob", "of_outside"), [(math.nan, "nan"), (1.5, "-0.5"), (-0.25, "1.25")])
 def test_number_that_is_no_probability_is_refused(prob, of_outside):
     example = make_example("a", "Ann met Bob", "Who?", "Bob")

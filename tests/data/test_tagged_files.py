@@ -80,7 +80,7 @@ def test_layouts_read_alike(tmp_path, text, what, suffix):
 
 
 def test_documents_of_other_marks_and_what_stands_before_the_first(tmp_path):
-    text = "he O\n\n# newdoc id = x\n# O\n\n-DOCSTART- O\nUN B-ORG\n"
+    text = "he O\n\n# newdoc id = x\n# O\n-DOCSTART- O\nUN B-ORG\n"
     assert [(row["title"], row["context"]) for row in rows(tmp_path, text)] == [
         ("document 0", "he"),
         ("document 1", "#"),
@@ -89,13 +89,15 @@ def test_documents_of_other_marks_and_what_stands_before_the_first(tmp_path):
 
 
 def test_fields_of_a_comment_may_be_as_many_as_columns(tmp_path):
-    found = rows(tmp_path, "a b c B-X\n\n# text = O\n# b c O\n#d e f B-X\n")
+    found = rows(tmp_path, "a b c B-X\n\n# of four words\n# text = O\n# b c O\n#d e f B-X\n")
     assert [row["context"] for row in found] == ["a", "# #d"]
 
 
 def test_tokens_keep_white_space_of_their_own(tmp_path):
     (row,) = rows(tmp_path, "New York\tB-LOC\n1\u00a0000\tO\n\u3000x\tO\n")
     assert (row["context"], answers_of(row)) == ("New York 1\u00a0000 \u3000x", [("New York", 0, "LOC")])
+    (row,) = rows(tmp_path, "1\tB-X\n2\tO\n")
+    assert row["context"] == "1 2"
     (row,) = rows(tmp_path, "1\u00a0000 B-X\n")
     assert answers_of(row) == [("1\u00a0000", 0, "X")]
 
@@ -197,6 +199,8 @@ def test_neighbours_of_one_class_stay_two(tmp_path):
 
 NOT_WRITTEN = [
     (FOUR_COLUMNS, [answer("ejects", 4, "X")], "where tokens do, found 'ejects' at 4; the tokens there are 'rejects'"),
+    (FOUR_COLUMNS, [answer("EU reject", 0, "X")], "found 'EU reject' at 0; the tokens there are 'EU rejects'"),
+    (FOUR_COLUMNS, [answer("EU", 0, "O")], "a class without spaces, which a tag needs, found str 'O'"),
     (FOUR_COLUMNS, [0, answer("EU rejects", 0, "X")], "expected spans that do not overlap"),
     (FOUR_COLUMNS, [answer("EU", 0)], "a class without spaces, which a tag needs, found str ''"),
     (FOUR_COLUMNS, [answer("EU", 0, "a b")], "a class without spaces, which a tag needs, found str 'a b'"),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from span_label_errors.data.squad import load_squad
+from span_label_errors.data.squad import InvalidDatasetError, load_squad
 from span_label_errors.data.write import write_with_answers
 
 ENTRIES = (
@@ -55,6 +55,12 @@ def test_numbers_of_tags_are_refused(tmp_path):
     )
     with pytest.raises(ValueError, match=message):
         load_squad(written(tmp_path, text))
+
+
+def test_half_of_a_surrogate_pair_is_no_token(tmp_path):
+    source = written(tmp_path, '{"tokens": ["a"], "tags": ["B-X"]}\n{"tokens": ["\\ud800"], "tags": ["O"]}')
+    with pytest.raises(InvalidDatasetError, match="tokens of Unicode text in 'tokens'"):
+        load_squad(source)
 
 
 def test_entry_without_tags_and_what_tags_cannot_say(tmp_path):

@@ -94,6 +94,13 @@ def test_tag_that_does_not_follow_is_named(tags, position, expected, found):
     assert (raised.value.position, raised.value.expected, raised.value.found) == (position, expected, found)
 
 
+def test_scheme_of_few_tags():
+    assert scheme_of([["O", "O"]]).name == "IOB2"
+    # A class behind another begins a span as well: two with I-, one with B-.
+    assert scheme_of([["I-PER", "I-LOC", "O", "B-LOC"]]).name == "IOB1"
+    assert scheme_of([["road", "road", "O", "I-95"]]).name == "IO"
+
+
 def test_a_stray_tag_does_not_change_the_scheme():
     scheme = scheme_of([["B-PER", "I-PER"], ["B-LOC"], ["B-LOC"], ["S-LOC"]])
     assert scheme.name == "IOB2"

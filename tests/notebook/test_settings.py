@@ -355,8 +355,8 @@ def test_options_of_each_call():
     )  # fmt: skip
     assert found.load_options() == {"source": "squad", "revision": "v1", "num_examples": 7, "on_invalid": "raise"}
     assert found.qa_options() == {
-        "model_path": "org/name", "revision": "v2", "label_map": {"O": 0, "ANS": 1}, "max_length": 384,
-        "doc_stride": None, "answers": "first", "seed": 9, "precision": "auto",
+        "model_path": "org/name", "revision": "v2", "label_map": None, "max_length": 384, "doc_stride": None,
+        "answers": None, "seed": 9, "precision": "auto",
     }  # fmt: skip
     assert found.split_options() == {"num_splits": 4, "group_by": "context", "shuffle": True, "seed": 9}
     assert found.pool_options() == {"n_jobs": 2, "threads_per_fold": None, "parallel_backend": None}

@@ -64,6 +64,11 @@ def test_suspicious_answer_says_whose_it_is_and_what_the_others_say(table, found
     assert found.issues["is_issue"].sum() == 1
 
 
+def test_spans_without_a_question_are_refused(table):
+    with pytest.raises(ValueError, match=r'expected .* answers to questions.*answers="all"'):
+        find_label_errors(table.assign(question=""))
+
+
 def test_question_that_nobody_answered_has_a_row(found):
     issue = found.issues.set_index("index").loc[1]
     assert issue[["given_answer", "annotator", "other_answers"]].tolist() == ["", "", ""]

@@ -10,7 +10,7 @@ from span_label_errors.quality.annotators import AnnotatorsJudge
 from span_label_errors.quality.choice import ChoicePrior
 from span_label_errors.quality.features import FEATURES
 from span_label_errors.quality.posterior import Judge, Judged, JudgeRecipe
-from span_label_errors.quality.sites import NO_SPAN, Known
+from span_label_errors.quality.sites import NO_SPAN, Known, Sites
 
 # Every candidate is as likely as any other, and the shares stay as they are: 0.64 of the answers are right with the
 # right border, 0.16 with another one, and 0.2 are wrong.
@@ -136,3 +136,21 @@ def test_one_answer_to_each_question_is_judged_nearly_as_without_annotators():
     judged, alone = judged_of(AnnotatorsJudge(with_annotators(rows))), judged_of(Judge(pd.DataFrame(rows)))
     assert judged.keys() == alone.keys()
     assert [judged[key].quality for key in alone] == pytest.approx([alone[key].quality for key in alone], abs=0.05)
+
+
+def test_sites_of_a_questions_answers_have_the_same_candidates_and_features():
+    """Answers far apart, a few of the spans near each of which are candidates; what others answered changes nothing."""
+    rows = right_rows()
+    table = with_annotators([answered_with(rows[0], "rich merchant", "town", "town"), *rows[1:]])
+    sites = Sites(table, UNIFORM.weights, num_candidates=12)
+    (_, one), (_, other) = sites.of([0, 1])
+    np.testing.assert_array_equal(one.spans, other.spans)
+    np.testing.assert_array_equal(one.features, other.features)
+    assert [tuple(one.spans[one.given_row]), tuple(other.spans[other.given_row])] == [
+        span_of(one.text, text) for text in ("rich merchant", "town")
+    ]
+    alone = Sites(with_annotators(rows), UNIFORM.weights, num_candidates=400)
+    ((_, first),) = alone.of([0])
+    likeliest = {tuple(span): features for span, features in zip(first.spans.tolist(), first.features, strict=True)}
+    for span, features in zip(one.spans.tolist(), one.features, strict=True):
+        np.testing.assert_allclose(features, likeliest[tuple(span)])

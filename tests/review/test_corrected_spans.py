@@ -177,7 +177,12 @@ def test_rows_that_contradict_a_task_are_refused(source):
 def test_classes_may_be_missing_where_every_span_is_labelled(tmp_path):
     """Data without a question and with one class need not name it: the others stay."""
     source = tmp_path / "source.jsonl"
-    answers = {"text": ["Bo", "met Carl"], "answer_start": [0, 3]}
-    source.write_text(json.dumps({"id": "1", "context": "Bo met Carl", "answers": answers}) + "\n", encoding="utf-8")
-    decision = Decision("1", (Answer("met Carl", 3, "ANS"),), (Answer("Carl", 7, "ANS"),), place=(3, 11))
-    assert corrected(source, [decision])[0] == {"1": [("Bo", 0), ("Carl", 7)]}
+    example = {
+        "id": "1",
+        "context": "Carl met Carl Lind",
+        "answers": {"text": ["Carl", "Carl"], "answer_start": [0, 9]},
+    }
+    source.write_text(json.dumps(example) + "\n", encoding="utf-8")
+    # Of one question, the other answer would say the same in other words, and go.
+    decision = Decision("1", (Answer("Carl", 9, "ANS"),), (Answer("Carl Lind", 9, "ANS"),), place=(9, 13))
+    assert corrected(source, [decision])[0] == {"1": [("Carl", 0), ("Carl Lind", 9)]}

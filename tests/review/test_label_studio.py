@@ -201,7 +201,11 @@ STAFF = {
         ("Anna", None, {}),
     ],
 }  # fmt: skip
-NOBODY = {"context": "It rained", "rows": [("", None, {"reason": "a span looks like one"})], "example_quality": 0.5}
+NOBODY = {
+    "context": "It rained",
+    "rows": [("rained", None, {"reason": "a span looks like one"})],
+    "example_quality": 0.5,
+}
 ANNA, ACME, OSLO_LOC = Answer("Anna", 0, "PER"), Answer("Acme", 12, "LOC"), Answer("Oslo", 20, "LOC")
 
 
@@ -213,7 +217,8 @@ def test_task_has_all_spans_of_an_example_and_all_suggestions(tmp_path):
     nobody, staff = span_tasks(tmp_path, NOBODY, STAFF)[::-1]
     assert staff["data"] == {
         "id": "s1", "text": STAFF["context"], "example_index": 1, "title": "document 1", "label_quality": 0.02,
-        "hint": "Acme (LOC) → Acme (ORG) (75%): another class · Oslo (LOC) → no span (50%) · Rome → Rome (LOC) (75%)",
+        "hint": "Acme (LOC) → Acme (ORG) (75%): another class · Oslo (LOC) → no span (50%) · "
+        "no span → Rome (LOC) (75%)",
         "given": [[0, 4, "PER"], [12, 16, "LOC"], [20, 24, "LOC"]],
     }  # fmt: skip
     found = {
@@ -228,7 +233,7 @@ def test_task_has_all_spans_of_an_example_and_all_suggestions(tmp_path):
         ("suggested", (0.5, [("Anna", "PER"), ("Acme", "ORG"), ("Rome", "LOC")])),
         ("given", (0.02, [("Anna", "PER"), ("Acme", "LOC"), ("Oslo", "LOC")])),
     ]
-    assert nobody["data"]["hint"] == "no span: a span looks like one"
+    assert nobody["data"]["hint"] == "no span at rained: a span looks like one"
     (prediction,) = nobody["predictions"]
     assert [result["value"] for result in prediction["result"]] == [{"choices": [NO_SPAN_CHOICE]}]
 

@@ -197,7 +197,8 @@ def acme(class_name: str) -> tuple[Answer, ...]:
         (",,,Lima,43,ORG,43,47,Lima,,LOC", Decision("a", (), (Answer("Lima", None, "LOC"),), 4, (43, 47))),
         (",,,Lima,43,LOC,43,47,[no answer],,", Decision("a", (), (), 4, (43, 47))),
         # A row of an example without any, and one that a reviewer has added.
-        (",,,,,,,,[no answer],,", Decision("a", (), (), 4)),
+        (",,,,,,0,0,[no answer],,", Decision("a", (), (), 4)),
+        (",,,,,,0,0,met,13,ORG", Decision("a", (), (Answer("met", 13, "ORG"),), 4)),
         (",,,,,,,,met,13,ORG", Decision("a", (), (Answer("met", 13, "ORG"),), 4, (13, 16))),
     ],
 )

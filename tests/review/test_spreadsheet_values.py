@@ -274,3 +274,10 @@ def test_place_says_which_of_several_places_of_a_rewritten_text_is_meant():
     cell = Decision("a", (), (Answer("3.5"),), 0, (14, 18))
     restored = as_in_data(cell, {"a": 0}, lambda index: example_of(table, index))
     assert restored.correct == (Answer("3.50", 14),)
+
+
+def test_given_span_whose_class_alone_changes_is_none_that_was_rewritten():
+    _, table = make_frames({"id": "a", "context": "5.0 km", "given": [(0, 1, "A")]}, classes=("A", "B"))
+    cell = Decision("a", (Answer("5", 0, "A"),), (Answer("5", 0, "B"),), 0, (0, 1))
+    restored = as_in_data(cell, {"a": 0}, lambda index: example_of(table, index))
+    assert restored.correct == (Answer("5", 0, "B"),)
