@@ -8,7 +8,14 @@ import pandas as pd
 import pytest
 from label_errors import measures, real, runs
 from label_errors.documents import parts_of_documents, sentence_predictions
-from label_errors.entities import correction_of, measured_spans, missed_spans, with_truth
+from label_errors.entities import (
+    correction_of,
+    entity_figures,
+    measured_spans,
+    missed_spans,
+    predicted_spans,
+    with_truth,
+)
 from label_errors.real_data import read_real, without_contexts_of
 from label_errors.scores import LOWEST_TOKEN, LOWEST_WORD, MEAN, OURS, SOFTMIN_WORD, TUNED_SOFTMIN, Words, words_of
 
@@ -164,6 +171,22 @@ def test_scores_of_words(table):
     np.testing.assert_allclose(words.lowest_within([0, 0, 1], [(0, 2), (1, 4), (0, 4)]), [*of_words, 2 / 3])
 
 
+def test_predicted_spans_beside_the_right_ones(table):
+    # Of "Lindo", the pieces have a mean of 0.5, which is not above a half; of Rome, LOC is likelier.
+    assert predicted_spans(table) == [[(0, 2, PER)], [(0, 4, LOC)]]
+
+
+def test_entity_figures():
+    predicted = [[(0, 2, PER), (5, 9, LOC)], [(0, 2, PER)], []]
+    right = [[(0, 2, PER), (5, 9, PER)], [(0, 3, PER)], [(0, 2, ORG)]]
+    figures = entity_figures(predicted, right)
+    assert list(figures) == [LOC, ORG, PER, "all"]
+    # Of two predicted persons, one has the right borders; three are right.
+    assert figures[PER] == {"precision": 1 / 2, "recall": 1 / 3, "f1": pytest.approx(2 / 5)}
+    assert figures[LOC] == figures[ORG] == {"precision": 0, "recall": 0, "f1": 0}
+    assert figures["all"] == {"precision": 1 / 3, "recall": 1 / 4, "f1": pytest.approx(2 / 7)}
+
+
 def test_softmin_is_tuned_on_the_errors():
     probs = [np.array([[0.5, 0.5], [0.6, 0.4]]), np.array([[0.52, 0.48]])]
     words = Words([], [np.array([0, 0]), np.array([0])], probs)
@@ -270,6 +293,8 @@ def test_real_label_errors_of_entities(tiny_bert, tmp_path, monkeypatch):
     assert all(0 < of_score["trapezoidal_auprc"] <= 1 for of_score in run["scores"].values())
     assert run["suggestions"] is None
     assert list(run["token_average_precision"]) == ["LOC", "ORG", "PER"]
+    assert list(run["entities"]) == ["given", "corrected"]
+    assert set(run["entities"]["corrected"][PER]) == {"precision", "recall", "f1"}
     spans = run["spans"]
     assert (spans["given"]["rows"], spans["given"]["errors"], spans["missed"]["spans"]) == (30, 5, 0)
     assert spans["suggestions"]["other class"]["errors"] == 5

@@ -5,11 +5,14 @@ given span is missed.
 """
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 import pandas as pd
 
 from span_label_errors.quality.label_errors import NO_ANSWER
+from span_label_errors.results.read import span_classes_of
+from span_label_errors.spans.decoding import decoded_spans
 from span_label_errors.spans.text import overlaps
 
 from .measures import AP, AUPRC, AUROC, calibration, compared, is_mixed, measured
@@ -20,6 +23,7 @@ from .scores import OURS
 NUMBERS_OF_ROWS = (50, 100, 200)
 # What is done to a span to correct it.
 KINDS = ("other class", "other border", "other class and border", "removed", "added")
+ALL = "all"  # classes
 _NOTHING: EntitySpan = (0, 0, NO_ANSWER)
 
 
@@ -152,6 +156,36 @@ def measured_spans(
     return {**found, "suggestions": suggestions(rows, missed)}
 
 
+def predicted_spans(table: pd.DataFrame) -> list[list[EntitySpan]]:
+    """Return the likeliest spans of each of the n sentences of `out_of_fold.parquet`."""
+    classes = span_classes_of(table)
+    found = []
+    for row in table.to_dict("records"):
+        probs = np.column_stack([row[f"pred_probs_{name}"] for name in classes])
+        spans = decoded_spans(row["context"], np.asarray(row["char_start"]), np.asarray(row["char_end"]), probs)
+        found.append([(start, end, classes[class_index]) for class_index, start, end in spans])
+    return found
+
+
+def entity_figures(
+    predicted: Sequence[Sequence[EntitySpan]], right: Sequence[Sequence[EntitySpan]]
+) -> dict[str, dict[str, float]]:
+    """Return precision, recall and F1 of spans with the right borders and class, by class and of all classes together.
+
+    As CoNLL-2003 evaluates (Tjong Kim Sang and De Meulder 2003). 0 where there is nothing to divide by.
+    """
+    columns = [[(index, span) for index, spans in enumerate(of) for span in spans] for of in (predicted, right)]
+    figures = {}
+    for name in [*sorted({span[2] for _, span in chain(*columns)}), ALL]:
+        found, expected = ({key for key in of if name in (key[1][2], ALL)} for of in columns)
+        num_right = len(found & expected)
+        figures[name] = {
+            "precision": num_right / max(len(found), 1), "recall": num_right / max(len(expected), 1),
+            "f1": 2 * num_right / max(len(found) + len(expected), 1),
+        }  # fmt: skip
+    return figures
+
+
 def recall_of_missed(
     places: pd.DataFrame, score: np.ndarray, missed: Sequence[Sequence[EntitySpan]]
 ) -> dict[str, int | None]:
@@ -242,4 +276,20 @@ def markdown(runs: Sequence[dict]) -> list[str]:
         f"{way}: {of['suggested']} of {of['rows']:,}"
         for way, found in spans.items() for of in [found["suggestions"]["none needed"]]
     )  # fmt: skip
-    return [*lines, *markdown_table(header, rows), "", f"Right rows that got a suggestion: {needless}."]
+    lines += [*markdown_table(header, rows), "", f"Right rows that got a suggestion: {needless}.", ""]
+    header = [
+        "way",
+        "class",
+        *(f"{name}, {of}" for of in ("given", "corrected") for name in ("precision", "recall", "F1")),
+    ]
+    rows = [
+        [run["way"], name, *(f"{100 * value:.1f} %" for of in ("given", "corrected")
+                             for value in run["entities"][of][name].values())]
+        for run in runs for name in run["entities"]["corrected"]
+    ]  # fmt: skip
+    return [
+        *lines,
+        "The predicted spans, beside the given ones and the corrected ones:",
+        "",
+        *markdown_table(header, rows),
+    ]

@@ -96,9 +96,12 @@ def evaluate(data: RealData, way: Way, table: pd.DataFrame, training_seconds: fl
         judged = entities.with_truth(found.issues, given, data.corrected)
         lowest = {LOWEST_WORD: words.lowest_within(judged["index"], judged["span"].map(lambda span: span[:2]))}
         of_spans = entities.measured_spans(judged, given, data.corrected, lowest, groups)
+        predicted = entities.predicted_spans(table)
+        sides = {"given": given, "corrected": data.corrected}
+        figures = {name: entities.entity_figures(predicted, spans) for name, spans in sides.items()}
     else:
         scores |= choice_scores(Judge(table).judged())
-        of_spans = None
+        of_spans = figures = None
     scores = {name: score[rows] for name, score in scores.items()}
     intervals, differences = compared(scores, is_error, groups[rows], OURS)
     is_issue = found.issues.groupby("index")["is_issue"].any().to_numpy()
@@ -115,6 +118,7 @@ def evaluate(data: RealData, way: Way, table: pd.DataFrame, training_seconds: fl
         "estimated_wrong_of_all": found.estimated_wrong,
         "flagged": int(is_issue[rows].sum()), "flagged_errors": int(is_issue[rows][is_error].sum()),
         "suggestions": suggestions(found, data) if data.kind == "annotators" else None, "spans": of_spans,
+        "entities": figures,
         "token_average_precision": token_average_precision(table),
         "training_seconds": training_seconds, "scoring_seconds": scoring_seconds,
         "scoring_milliseconds_per_example": 1000 * scoring_seconds / len(table),

@@ -20,7 +20,7 @@ from span_label_errors.spans.alignment import DEFAULT_LABEL_MAP
 
 from .measures import token_average_precision
 from .real_data import read_real
-from .report import markdown_table
+from .report import markdown_table, number
 from .runs import (
     RESULTS,
     TABLE_FILE,
@@ -39,18 +39,23 @@ def token_ap(table: pd.DataFrame) -> float:
     return float(np.mean([of_class for (of_class,) in token_average_precision(table.assign(fold=0)).values()]))
 
 
+def mean_of(name: str, of_classes: list[dict]) -> float:
+    """Return the mean of a figure over folds and span classes."""
+    return float(np.mean([of_class[name] for of_class in of_classes]))
+
+
 def markdown(name: str, command: str, rows: list[dict]) -> str:
     """Return the table of what was measured."""
-    header = ["examples", "way", "token AP", "exact match", "F1", "seconds"]
+    header = ["examples", "way", "token AP", "exact match, %", "F1, %", "seconds"]
     cells = [
-        [f"{row['num_examples']:,}", row["way"], f"{row['token_ap']:.3f}", f"{row['exact_match']:.0f} %",
-         f"{row['f1']:.0f} %", f"{row['seconds']:.0f}"]
+        [f"{row['num_examples']:,}", row["way"], f"{row['token_ap']:.3f}", number(row["exact_match"], 0),
+         number(row["f1"], 0), f"{row['seconds']:.0f}"]
         for row in rows
     ]  # fmt: skip
     explained = (
         "Token AP: average precision of the tokens of all folds together (the mean of the classes, if there are "
-        "several). Exact match and F1 as SQuAD counts them, the mean of folds and classes. Seconds of training and "
-        "prediction."
+        "several). Exact match and F1 as SQuAD counts them; of entities, F1 as CoNLL-2003 does. Both are means of "
+        "folds and classes. Seconds of training and prediction."
     )
     return "\n".join([f"# Held-out answers found: {name}", "", f"`{command}`", "", *markdown_table(header, cells), "",
                       explained, ""])  # fmt: skip
@@ -90,8 +95,8 @@ def main() -> None:
                 {
                     "num_examples": len(few), "way": WAYS[name].title,
                     "token_ap": token_ap(pd.read_parquet(folder / TABLE_FILE)),
-                    "exact_match": float(np.mean([of_class["exact_match"] for of_class in of_classes])),
-                    "f1": float(np.mean([of_class["f1"] for of_class in of_classes])), "seconds": record["seconds"],
+                    "exact_match": None if path.suffix == ".tsv" else mean_of("exact_match", of_classes),
+                    "f1": mean_of("f1", of_classes), "seconds": record["seconds"],
                 }
             )  # fmt: skip
             results = arguments.results / f"sizes_{path.stem}"
