@@ -26,6 +26,7 @@ from span_label_errors.cross_validation.store import (
 from span_label_errors.files import file_sha256, project_root
 from span_label_errors.model.checkpoints import SEEN_CONTEXTS_FILE
 from span_label_errors.model.trainer import context_hash
+from span_label_errors.quality.span_sites import labels_every_span
 from span_label_errors.results.npz import iterate_npz
 from span_label_errors.results.read import REVIEW_FILE, TABLE_FILE, array_files, read_outputs
 from span_label_errors.review.marks import worst_reviews
@@ -317,13 +318,26 @@ def _check_review(run: _Run) -> str:
         _expect(is_whole, f"{found}: expected the file that {REVIEW_FILE} lists; run the second notebook again")
     issues = pd.read_parquet(run.outputs_dir / "label_issues.parquet")
     indices = list(range(len(run.table)))
-    if "given_annotator" in run.table:  # a row for each answer, and one where there is none
+    if labels_every_span(run.table):
+        indices = _indices_of_spans(run, issues, file)
+    elif "given_annotator" in run.table:  # a row for each answer, and one where there is none
         indices = [index for index, given in enumerate(run.table["given_answer"]) for _ in range(max(1, len(given)))]
     _expect(issues["rank"].tolist() == list(range(1, len(indices) + 1)), f"{file}: expected all examples in ranks")
     _expect(sorted(issues["index"]) == indices, f"{file}: expected each example once, or once for each annotator")
     _expect(issues["label_quality"].between(0, 1).all(), f"{file}: expected label qualities from 0 to 1")
     worst_reviews(issues, run.table, len(issues))  # compares ids and answers
     return f"{len(record['files'])} files of the review are of this run; its answers stand where it says"
+
+
+def _indices_of_spans(run: _Run, issues: pd.DataFrame, file: Path) -> list[int]:
+    """Return the example of each row, in order, where every given span has one, and places of missing spans have."""
+    of_spans = issues.loc[issues["given_answer"] != "", ["index", "given_start", "given_label"]]
+    given = enumerate(zip(run.table["given_start"], run.table["given_label"], strict=True))
+    expected = {(index, *span) for index, spans in given for span in zip(*spans, strict=True)}
+    found = sorted(of_spans.itertuples(index=False, name=None))
+    _expect(found == sorted(expected), f"{file}: expected each given span once")
+    _expect(set(issues["index"]) == set(range(len(run.table))), f"{file}: expected a row of each example")
+    return sorted(issues["index"])
 
 
 _CHECKS = (

@@ -33,7 +33,8 @@ def evaluate_predictions(
         `base_rate` (share of its tokens: the average precision of chance), and in percent, for questions,
         `exact_match` and `f1` of the best span against the best-fitting given answer, as SQuAD counts them;
         without questions, `precision`, `recall` and `f1` of all spans, where a predicted one counts if a given
-        one has its borders and its class, as CoNLL-2003 counts entities (Tjong Kim Sang and De Meulder 2003).
+        one has its borders and its class, as CoNLL-2003 counts entities (Tjong Kim Sang and De Meulder 2003);
+        None of nothing.
 
     Raises
     ------
@@ -87,7 +88,10 @@ def described(metrics: dict) -> str:
     of_classes = []
     for class_name, of_class in metrics["classes"].items():
         shown = {name: of_class[name] for name in ("exact_match", "precision", "recall", "f1") if name in of_class}
-        figures = [f"{name.replace('_', ' ').replace('f1', 'F1')} {value:.0f} %" for name, value in shown.items()]
+        figures = [
+            f"{name.replace('_', ' ').replace('f1', 'F1')} {'none' if value is None else f'{value:.0f} %'}"
+            for name, value in shown.items()
+        ]
         of_classes.append(f"{class_name}: {', '.join(figures)}")
     return f"loss {metrics['loss']:.4f}, {'; '.join(of_classes)}"
 
@@ -111,11 +115,15 @@ def _precision_and_recall(
     for name in classes:
         right, predicted, given = (counts[name] for counts in (num_right, num_predicted, num_given))
         figures[name] = {
-            "precision": 100 * right / predicted if predicted else 0.0,
-            "recall": 100 * right / given if given else 0.0,
-            "f1": 200 * right / (predicted + given) if predicted + given else 0.0,
+            "precision": _percent(right, predicted),
+            "recall": _percent(right, given),
+            "f1": _percent(2 * right, predicted + given),
         }
     return figures
+
+
+def _percent(count: int, of_all: int) -> float | None:
+    return 100 * count / of_all if of_all else None
 
 
 def _exact_match_and_f1(

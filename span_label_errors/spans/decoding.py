@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from span_label_errors.spans.text import word_spans
+from span_label_errors.spans.text import cuts_word
 
 
 def decoded_spans(
@@ -26,18 +26,12 @@ def decoded_spans(
     -------
     list of (class_index, char_start, char_end)
     """
-    words = np.array(word_spans(text), dtype=np.int64).reshape(-1, 2)
-    word = np.searchsorted(words[:, 1], char_start, side="right")
-    is_in_word = np.append(words[:, 0], len(text))[word] < char_end
-    # A token begins a unit unless it is in the same word as the one before.
-    begins = np.ones(len(word), dtype=bool)
-    begins[1:] = (word[1:] != word[:-1]) | ~is_in_word[1:] | ~is_in_word[:-1]
-    first = np.flatnonzero(begins)
-    if not len(first):
+    if not len(char_start):
         return []
-    mean = np.add.reduceat(np.asarray(probs, dtype=np.float64), first) / np.diff(np.append(first, len(word)))[:, None]
+    first = np.flatnonzero(_begins_word(text, char_start, char_end))
+    mean = np.add.reduceat(np.asarray(probs, dtype=np.float64), first) / np.diff(first, append=len(char_start))[:, None]
     class_index = np.where(mean.max(axis=1) > 0.5, mean.argmax(axis=1), -1)
-    last = np.append(first[1:], len(word)) - 1
+    last = np.append(first[1:], len(char_start)) - 1
     spans: list[tuple[int, int, int]] = []
     before = -1
     for of_unit, start, end in zip(
@@ -49,3 +43,12 @@ def decoded_spans(
             spans.append((of_unit, start, end))
         before = of_unit
     return spans
+
+
+def _begins_word(text: str, char_start: np.ndarray, char_end: np.ndarray) -> np.ndarray:
+    """Return which tokens are the first of their word, of shape (C,)."""
+    begins = np.ones(len(char_start), dtype=bool)
+    begins[1:] = char_start[1:] >= char_end[:-1]  # several tokens may stand for one character
+    touching = 1 + np.flatnonzero(char_start[1:] == char_end[:-1])
+    begins[touching] = [not cuts_word(text, (start, start)) for start in char_start[touching].tolist()]
+    return begins

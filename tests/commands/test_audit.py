@@ -474,6 +474,34 @@ def test_run_and_review_of_every_annotators_answer_are_proven_right(tiny_reader,
     assert "expected all examples in ranks" in found_wrong(run)
 
 
+@pytest.fixture(scope="module")
+def whole_of_spans(tiny_bert, tmp_path_factory) -> Path:
+    dataset = [{**example, "question": ""} for example in twelve_examples()]
+    dataset[2]["answers"] = {"text": [], "answer_start": []}
+    return review(make_run(tmp_path_factory.mktemp("spans"), tiny_bert, dataset, answers="all"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda issues: issues, ""),
+        (lambda issues: issues[issues["given_answer"] == ""], "expected each given span once"),
+        (lambda issues: pd.concat([issues, issues]), "expected each given span once"),
+        (lambda issues: issues[issues["given_answer"] != ""], "expected a row of each example"),
+        (lambda issues: issues.iloc[::-1], "expected all examples in ranks"),
+    ],
+)
+def test_rows_that_are_not_of_the_runs_spans_are_found(whole_of_spans, tmp_path, change, message):
+    run = shutil.copytree(whole_of_spans, tmp_path / "run")
+    file = run / "outputs" / "label_issues.parquet"
+    change(pd.read_parquet(file)).to_parquet(file)
+    change_review(run, lambda record: record["files"].update({file.name: file_sha256(file)}))
+    if message:
+        assert message in found_wrong(run)
+    else:
+        assert list(audit(run / "outputs"))[-1].endswith("its answers stand where it says")
+
+
 def test_review_of_another_run_is_found(reviewed):
     change_review(reviewed, lambda record: record.update({TABLE_FILE: "0" * 64}))
     assert "expected a review of this run, found one of another; run the second notebook again" in found_wrong(reviewed)

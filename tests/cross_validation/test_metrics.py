@@ -77,7 +77,7 @@ def test_spans_without_questions_are_counted_as_entities():
     found = {name: [of[figure] for figure in ("precision", "recall", "f1")] for name, of in classes.items()}
     # Of three that are predicted as persons, and two given ones, one is both.
     assert found["PER"] == pytest.approx([100 / 3, 100 / 2, 200 / 5])
-    assert found["LOC"] == [0, 0, 0]
+    assert found["LOC"] == [None, 0, 0]  # none is predicted
     assert "exact_match" not in classes["PER"]
     assert described({"loss": 0.5, "classes": {"PER": classes["PER"]}}) == (
         "loss 0.5000, PER: precision 33 %, recall 50 %, F1 40 %"

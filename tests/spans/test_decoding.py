@@ -27,6 +27,11 @@ def test_spans_of_two_classes(first, second, expected):
     assert decoded_spans(TEXT, *np.array(TOKENS).T, probs) == expected
 
 
+def test_span_can_end_where_a_clitic_begins():
+    tokens = np.array([(0, 3), (3, 4), (4, 5)])  # Lee ' s
+    assert decoded_spans("Lee's", *tokens.T, np.array([[0.9], [0.1], [0.1]])) == [(0, 0, 3)]
+
+
 def test_text_without_a_token_has_no_span():
     nothing = np.zeros(0, dtype=np.int64)
     assert decoded_spans("", nothing, nothing, np.zeros((0, 1))) == []
