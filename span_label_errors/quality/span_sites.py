@@ -91,7 +91,7 @@ class SpanSites:
         ]
         self._affixes = Affixes(placed)
         num_words = [sum(overlaps(word, span) for word in word_spans(context)) for context, span in placed]
-        self._max_words = int(min(np.quantile(num_words, 1 - _LONGER), _MAX_WORDS)) if placed else 1
+        self._max_words = int(min(np.ceil(np.quantile(num_words, 1 - _LONGER)), _MAX_WORDS)) if placed else 1
         counts = np.bincount([class_index for of_one in self._answers for _, class_index in of_one],
                              minlength=len(self.classes)) + 1.0  # fmt: skip
         self._share_of_class = counts / counts.sum()
