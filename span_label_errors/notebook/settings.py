@@ -176,7 +176,7 @@ class TrainingParameters(_Parameters):
 
     # data
     dataset: _Source = _field(
-        "demo", '"demo", a file (.json, .jsonl, .parquet), a folder, or a Hub name such as "squad:validation"'
+        "demo", '"demo", "demo-entities", a file (.json, .parquet, .conll), a folder, or "squad:train" (Hub)'
     )
     dataset_revision: _Revision | None = _field(None, "branch, tag or commit of a data set on the Hub")
     num_examples: int | None = _field(None, "use only the first examples; None for all", ge=2)
@@ -310,12 +310,10 @@ class ReviewParameters(_Parameters):
     """The parameters of `find_label_errors_in_span_classification_dataset.ipynb`."""
 
     outputs_dir: _Folder = _field("outputs", "where the first notebook wrote its files; this one adds its own")
-    threshold: _Number = _field(0.5, "an answer whose label quality is below this is an issue", ge=0, le=1)
+    threshold: _Number = _field(0.5, "a label of a lower quality is an issue", ge=0, le=1)
     worst: int = _field(100, "how many of the worst examples are exported for annotation tools", ge=1)
     seed: int = _field(0, "everything random is derived from it", ge=0, le=_LARGEST_SEED)
-    known_errors: _File | None = _field(
-        None, "a JSON list of objects with the id of each known error; the demo has one"
-    )
+    known_errors: _File | None = _field(None, "a JSON list of objects with the id of each known error; demos have one")
     decisions: _File | None = _field(
         None, "what reviewers decided: Label Studio's or doccano's export, or the reviewed CSV"
     )

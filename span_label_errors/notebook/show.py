@@ -95,11 +95,11 @@ def _near_marks(tokens: "SpanPrediction", column: int) -> np.ndarray:
     return np.minimum(distance_before, distance_behind) <= _AROUND_MARKS
 
 
-def how_many_wrong(estimated_wrong: float | None, num_examples: int) -> str:
-    """Say in words how many examples are wrong, as `LabelErrors.estimated_wrong` has it."""
+def how_many_wrong(estimated_wrong: float | None, num_rows: int) -> str:
+    """Say in words how many rows of the issues are wrong, as `LabelErrors.estimated_wrong` has it."""
     if estimated_wrong is None:
         return "too few answers to estimate how many are wrong"
-    return f"about {estimated_wrong:.0f} of {num_examples} examples are estimated to be wrong"
+    return f"about {estimated_wrong:.0f} of {num_rows} rows are estimated to be wrong"
 
 
 def show_answers(issues: pd.DataFrame, table: pd.DataFrame, count: int = 3) -> HTML:

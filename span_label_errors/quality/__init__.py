@@ -21,7 +21,20 @@ r are the likeliest spans of the context, as long as the data's answers, and "no
 
 Where few answers of the data cut a word, one that does, and leaves outside what others do not (`affixes.py`), is almost
 surely a slip inside it: for k the cuts, p(g) becomes sum_r p(r) P_k(g | r) / 10,000, and no other kind is possible. An
-example with several answers is as good as its worst one, or as the product of all where every span is labelled.
+example with several answers is as good as its worst one.
+
+Where every span is labelled (`span_sites.labels_every_span`), as in data without questions, g is a given span with its
+class, or nothing at an empty place: at neighbouring words without a label which a model finds likely, or whose text is
+labelled elsewhere more often than not. There are at most 50 more of such words than of given spans.
+
+1. Candidates for r are the likeliest 60 spans that overlap the place and no other given span, each as every class, and
+   nothing. So the classes, and that nothing should be labelled, compete in one choice.
+2. The features (`span_features.py`) are the probabilities of the classes, the form of the span, and how the same text
+   is labelled in other paragraphs of the data and of the document (`memory.py`).
+3. The kinds (`span_mistakes.py`) are a wrong class, a wrong border, both, a spurious span and, at empty places, a
+   missing one. A cut inside a word makes p(g) a 10,000th. The shares' prior has the weight of 10,000 sites, given spans
+   and empty places, of which 6 % are wrong.
+4. The quality of an example is the product of those of its sites: the probability that nothing in it is wrong.
 
 Where the answers of several people are judged (`annotators.py`), one right answer r stands for all: P(r | all) is
 proportional to p(r) times the product of P(g | r) over the answers g. Each is right, wrong by one of these kinds, or
@@ -29,8 +42,8 @@ right with another border: with a learned share, P_b(g | r) is p among the spans
 and too_long are no mistakes. `agreement.py` says how far people agree, without the model.
 
 The sum of 1 - label quality is the expected number of wrong labels. The reason is the likeliest kind k, the suggestion
-the likeliest r other than g, and its confidence P(r is right | g). Where a reviewer said what is right, all other r
-drop out.
+the likeliest r other than g, of labelled spans by that kind, and its confidence P(r is right | g). Where a reviewer
+said what is right, all other r drop out.
 
 A mixture of what is right and how it is distorted is the model of Dawid and Skene (1979), "Maximum likelihood
 estimation of observer error-rates using the EM algorithm", for one annotator, and with a choice among spans in place of

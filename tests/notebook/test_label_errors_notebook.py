@@ -69,7 +69,7 @@ def test_demo_is_ranked_shown_and_written(demo_outputs, tmp_path):
     assert re.search(r"\d+ of the worst 24 are the same; rank correlation 0\.\d\d", text)
     issues = pd.read_csv(demo_outputs / "label_issues.csv", encoding="utf-8-sig", keep_default_na=False)
     assert issues["rank"].tolist() == list(range(1, 249))
-    estimated = int(re.search(r"about (\d+) of 248 examples are estimated to be wrong", text).group(1))
+    estimated = int(re.search(r"about (\d+) of 248 rows are estimated to be wrong", text).group(1))
     # The made-up model knows the right answers, so most of the worst are errors.
     known = read_known_errors(DEMO_ERRORS_PATH)
     assert 10 <= estimated <= 60

@@ -38,7 +38,7 @@ def test_what_predicted_is_said_in_words():
 
 
 def test_estimate_is_said_in_words():
-    assert how_many_wrong(21.6, 248) == "about 22 of 248 examples are estimated to be wrong"
+    assert how_many_wrong(21.6, 248) == "about 22 of 248 rows are estimated to be wrong"
     assert how_many_wrong(None, 12) == "too few answers to estimate how many are wrong"
 
 
