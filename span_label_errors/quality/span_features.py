@@ -41,10 +41,15 @@ SPAN_FEATURES = {
     # Of "nothing here", for which all others are 0: 1, the highest logit of any class there, and the logarithms of the
     # smoothed shares of unlabelled ones among the places of the text elsewhere, and in the document.
     "nothing": ("", ""),
-    "highest_logit": ("", "the model finds a likely span"),
+    "highest_logit": ("", "the model finds a likely token"),
     "unlabelled_elsewhere": ("elsewhere this text is labelled", ""),
     "unlabelled_in_document": ("in this document this text is labelled", ""),
 }
+# What is said of a span alone, with zero in the middle: all else compares it with another one.
+SAID_ALONE = (
+    "lowest_logit", "mean_logit", "labelled_elsewhere", "labelled_in_document", "begins_lower", "mark_inside",
+    "cuts_word", "highest_logit", "unlabelled_elsewhere", "unlabelled_in_document",
+)  # fmt: skip
 SPAN_COLUMN = {name: column for column, name in enumerate(SPAN_FEATURES)}
 _LOGIT_OUTSIDE, _SMALLEST = -8.0, 1e-6
 # How much is known of a text before it is seen, in places.

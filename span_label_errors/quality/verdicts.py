@@ -12,7 +12,7 @@ from span_label_errors.quality.features import FEATURES
 from span_label_errors.quality.mistakes import KINDS
 from span_label_errors.quality.posterior import Judge, Judged
 from span_label_errors.quality.sites import NO_SPAN, Known
-from span_label_errors.quality.span_features import SPAN_FEATURES
+from span_label_errors.quality.span_features import SAID_ALONE, SPAN_COLUMN, SPAN_FEATURES
 from span_label_errors.quality.span_judge import SpanJudge
 from span_label_errors.quality.span_mistakes import SPAN_KINDS
 from span_label_errors.spans.text import Span, overlaps
@@ -139,10 +139,21 @@ def _verdict_on_span(judged: Judged) -> Verdict:
     # The likeliest of the likeliest kind, so that reason and suggestion say the same.
     likeliest = int(judged.posterior[1 + kind].argmax())
     verdict = _said(judged, likeliest, SPAN_KINDS[judged.kinds[kind]].reason, SPAN_FEATURES)
+    if site.class_index[site.given_row] < 0:
+        verdict = replace(verdict, evidence=_said_of(site.features[-1]))
+    elif site.class_index[likeliest] < 0:
+        verdict = replace(verdict, evidence=_said_of(site.features[site.given_row]))
     class_index = site.class_index[likeliest]
     is_suggested = verdict.instead is not None and class_index >= 0
     instead_class = site.classes[class_index] if is_suggested else ""
     return replace(verdict, given_class=site.given.class_name, instead_class=instead_class)
+
+
+def _said_of(features: np.ndarray) -> tuple[str, ...]:
+    """Return what speaks against a span, or against "nothing here", by itself."""
+    words = (SPAN_FEATURES[name][int(features[SPAN_COLUMN[name]] > 0)] for name in SAID_ALONE
+             if features[SPAN_COLUMN[name]])  # fmt: skip
+    return tuple(dict.fromkeys(filter(None, words)))
 
 
 def _said(judged: Judged, likeliest: int, reason: str, words_of: dict[str, tuple[str, str]]) -> Verdict:

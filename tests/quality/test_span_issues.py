@@ -92,6 +92,14 @@ def test_each_kind_of_mistake_is_found_with_its_suggestion(issues):
     assert issues["is_issue"].tolist() == [True] * 4 + [False] * (len(issues) - 4)
 
 
+def test_evidence_is_about_what_is_given_and_the_text(issues):
+    evidence = issues.head(5).set_index("index")["evidence"]
+    assert evidence[9] == "the model finds its tokens unlikely; elsewhere this text has another class"
+    # Nothing speaks of the words of a span that is not there.
+    assert evidence[23] == "the model finds a likely token; elsewhere this text is labelled"
+    assert evidence[31].split("; ")[-1] == "it begins in lower case"
+
+
 def test_quality_of_an_example_is_the_probability_that_nothing_in_it_is_wrong(table):
     found = find_label_errors(table)
     product = found.issues.groupby("index")["label_quality"].prod()
