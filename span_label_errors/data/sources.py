@@ -1,4 +1,4 @@
-"""Read question-answering data from a file, a folder or the Hub, as rows that nothing has checked yet."""
+"""Read data sets from a file, a folder or the Hub, as rows that nothing has checked yet."""
 
 import json
 from pathlib import Path

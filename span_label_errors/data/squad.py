@@ -1,4 +1,4 @@
-"""Load and validate extractive question-answering data in the SQuAD schema.
+"""Load and validate answers to questions, and spans without a question, in the SQuAD schema.
 
 Every source becomes one `datasets.Dataset` with the same features, and every example is checked first.
 """
@@ -102,7 +102,7 @@ def load_squad(
     on_invalid: str = "raise",
     revision: str | None = None,
 ) -> Dataset:
-    """Load an extractive question-answering data set.
+    """Load a data set of answers to questions, or of labelled spans without a question.
 
     Parameters
     ----------
@@ -110,7 +110,8 @@ def load_squad(
         One of
 
         - `"demo"` or `"demo-entities"`: a data set embedded in this project;
-        - a `.json`, `.jsonl` or `.ndjson` file in a layout of SQuAD's family (see `layouts`);
+        - a `.json`, `.jsonl` or `.ndjson` file in a layout of SQuAD's family (see `layouts`), of
+          texts with spans (see `span_records`), or with `tokens` and `ner_tags`;
         - a `.parquet` file, or a folder written by `Dataset.save_to_disk`, with the columns `context`,
           `question`, `answers`, and `id` and `title` where it has them; or with `tokens` and `ner_tags` (see
           `tagged_tables`);
@@ -130,8 +131,8 @@ def load_squad(
     Returns
     -------
     datasets.Dataset
-        Columns `id`, `title`, `context`, `question` (strings) and `answers`, a dict of equally long
-        lists `text`, `answer_start` (character offset in the context) and, where the source has them,
+        Columns `id`, `title`, `context`, `question` (strings; that of data without questions is `""`) and
+        `answers`, a dict of equally long lists `text`, `answer_start` (character offset in the context) and, where the source has them,
         `label` (span classes) and `annotator` (who gave the answer; `""` where no name stands). A question
         without an answer has empty lists. Where examples were repaired,
         the column `repairs` lists what was done, one sentence for each answer that changed.
