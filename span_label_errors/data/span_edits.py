@@ -225,8 +225,11 @@ def _sample(text: str, entries: Sequence[tuple[int, Entry]], layout: SpanLayout)
     spans = [(start, entry, index, mark) for start, entry in entries for index, mark in entry.marks if mark is not None]
     ids = {value_at(entry.items[index], ("id",)) for _, entry, index, _ in spans}
     if not spans:
-        item = layout.empty_span()
-        return _Sample(item, mark_of(item, layout.field), json.dumps(item), ids)
+        # As the entries themselves are written.
+        start, entry = entries[0]
+        item, entry_text = layout.empty_span(), text[slice(*place_at(text, start, entry.path[:-1]))]
+        shown = json.dumps(item, indent=1) if "\n" in entry_text else _json_like(item, entry_text, text)
+        return _Sample(item, mark_of(item, layout.field), shown, ids)
     start, entry, index, mark = spans[0]
     place = place_at(text, start, (*entry.path, index))
     return _Sample(entry.items[index], mark, text[slice(*place)], ids)

@@ -107,6 +107,14 @@ def test_indented_lists_stay_indented(tmp_path):
     assert edited(tmp_path, text, new, "s.json") == json.dumps(document, indent=2)
 
 
+def test_the_first_span_of_a_file_is_written_as_its_entries_are(tmp_path):
+    for indent, separators in [(None, (",", ":")), (None, None), (1, None)]:
+        for form, span in [("spans", {"start": 2, "end": 3, "label": "Y"}), ("label", [2, 3, "Y"])]:
+            before, after = ([{"text": "a b", form: spans}] for spans in ([], [span]))
+            text, expected = (json.dumps(entries, indent=indent, separators=separators) for entries in (before, after))
+            assert edited(tmp_path, text, {0: [answer("b", 2, "Y")]}) == expected
+
+
 def test_the_last_span_goes(tmp_path):
     assert edited(tmp_path, RECORDS["doccano"], {0: []}) == RECORDS["doccano"].replace(LISTS, "[]")
     spaced = '{"text": "a b c", "label": [ [0,1,"X"] ,  [2,3,"X"],\n [4,5,"X"]  ]}'
