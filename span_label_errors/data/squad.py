@@ -132,10 +132,10 @@ def load_squad(
     -------
     datasets.Dataset
         Columns `id`, `title`, `context`, `question` (strings; that of data without questions is `""`) and
-        `answers`, a dict of equally long lists `text`, `answer_start` (character offset in the context) and, where the source has them,
-        `label` (span classes) and `annotator` (who gave the answer; `""` where no name stands). A question
-        without an answer has empty lists. Where examples were repaired,
-        the column `repairs` lists what was done, one sentence for each answer that changed.
+        `answers`, a dict of equally long lists `text`, `answer_start` (character offset in the context) and, where the
+        source has them, `label` (span classes) and `annotator` (who gave the answer; `""` where no name stands). A
+        question without an answer has empty lists. Where examples were repaired, the column `repairs` lists what was
+        done, one sentence for each answer that changed.
 
     Raises
     ------
