@@ -5,10 +5,11 @@ from pathlib import Path
 
 from span_label_errors.data.answer_forms import NewAnswer
 from span_label_errors.data.json_text import parse_json
+from span_label_errors.data.label_studio_tasks import task_layout_of
 from span_label_errors.data.layouts import Values, walk
 from span_label_errors.data.rows import rows_of
 from span_label_errors.data.span_edits import replace_spans
-from span_label_errors.data.span_records import rows_of_spans, span_layout_of
+from span_label_errors.data.span_records import SpanLayout, rows_of_spans, span_layout_of
 from span_label_errors.data.squad_text import replace_answers
 from span_label_errors.data.tagged_json import replace_tags, rows_of_tagged, tag_columns_of
 
@@ -18,7 +19,7 @@ JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 def read_json(path: Path) -> list[object]:
     """Return the rows of a file; it raises ValueError if the file has another layout."""
     document = parse_json(path.read_bytes(), str(path), is_lines=path.suffix.lower() != ".json")
-    layout = span_layout_of(document)
+    layout = _layout(document)
     if layout is not None:
         return rows_of_spans(document, layout)
     columns = tag_columns_of(document, str(path))
@@ -35,7 +36,7 @@ def write_json(source: Path, path: Path, new_answers: Mapping[int, Sequence[NewA
     # Not read_text(), which would make every line end "\n".
     text = source.read_bytes().decode("utf-8")
     document = parse_json(source.read_bytes(), str(source))
-    layout = span_layout_of(document)
+    layout = _layout(document)
     if layout is not None:
         replaced = replace_spans(text, layout, new_answers)
     elif (columns := tag_columns_of(document, str(source))) is not None:
@@ -43,3 +44,8 @@ def write_json(source: Path, path: Path, new_answers: Mapping[int, Sequence[NewA
     else:
         replaced = replace_answers(text, new_answers)
     path.write_bytes(replaced.encode("utf-8"))
+
+
+def _layout(document: object) -> SpanLayout | None:
+    """Return the layout of a document of texts and spans; None if it is of another form."""
+    return task_layout_of(document) or span_layout_of(document)

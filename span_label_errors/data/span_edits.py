@@ -18,11 +18,13 @@ from span_label_errors.data.json_places import (
     with_comma,
 )
 from span_label_errors.data.messages import is_unicode
-from span_label_errors.data.span_records import Entry, Mark, SpanLayout, answers_of, mark_of, utf16_length, value_at
+from span_label_errors.data.span_records import Entry, Mark, SpanLayout, answers_of, mark_of, value_at
+from span_label_errors.spans.text import utf16_length
 
 _OF_TOKENS = ("token_start", "token_end")  # Prodigy's: the first and the last token of a span
 # What a new span has of another: the names of Label Studio's controls.
 _COPIED = ("from_name", "to_name", "type")
+_RELATED = ("from_id", "to_id")  # of a relation, as doccano and Label Studio have it
 Edit = tuple[int, int, str]  # from where to where the text becomes another
 
 
@@ -69,6 +71,9 @@ def _edits(text: str, start: int, entry: Entry, answers: Sequence[NewAnswer], sa
     old = list(answers_of(entry))
     changed, new, gone = _sorted_out(old, answers)
     items = entry.items or []
+    if changed or new or gone:
+        for path, value in entry.if_changed.items():
+            yield (*place_at(text, start, path), json.dumps(value))
     new_items = [(answer["answer_start"], _new_item(answer, sample, entry)) for answer in new]
     if not items:
         if new:
@@ -81,7 +86,7 @@ def _edits(text: str, start: int, entry: Entry, answers: Sequence[NewAnswer], sa
         for at, answer in changed.items()
     }
     ids = {items[entry.marks[at][0]]["id"] for at in gone if value_at(items[entry.marks[at][0]], ("id",)) is not None}
-    cut = {entry.marks[at][0] for at in gone} | _of_spans(items, ids)
+    cut = {entry.marks[at][0] for at in gone} | _of_spans(items, ids, ("id", *_RELATED))
     behind = [(char_start, _shown(text, parent_start, list_start, item, sample)) for char_start, item in new_items]
     inserted: dict[int, list[str]] = {}
     for char_start, shown in sorted(behind):
@@ -89,7 +94,7 @@ def _edits(text: str, start: int, entry: Entry, answers: Sequence[NewAnswer], sa
         inserted.setdefault(max(before, default=-1), []).append(shown)
     yield _list_edit(text, list_start, places, cut, written, inserted)
     relations = entry.fields.get("relations")
-    if isinstance(relations, list) and (of_gone := _of_spans(relations, ids)):
+    if isinstance(relations, list) and (of_gone := _of_spans(relations, ids, _RELATED)):
         list_start = place_at(text, start, (*entry.path[:-1], "relations"))[0]
         yield _list_edit(text, list_start, list(items_at(text, list_start)), of_gone, {}, {})
 
@@ -116,9 +121,8 @@ def _sorted_out(old: list[dict], answers: Sequence[NewAnswer]) -> tuple[dict[int
     return changed, new, gone
 
 
-def _of_spans(items: list, ids: set) -> set[int]:
-    """Return the positions of what belongs to spans with some ids: relations, and further results about them."""
-    names = ("id", "from_id", "to_id") if ids else ()
+def _of_spans(items: list, ids: set, names: Sequence[str]) -> set[int]:
+    """Return the positions of those items that have, under one of some names, the id of a span that goes."""
     return {
         index
         for index, item in enumerate(items)
@@ -227,7 +231,12 @@ def _sample(text: str, entries: Sequence[tuple[int, Entry]], layout: SpanLayout)
     if not spans:
         # As the entries themselves are written.
         start, entry = entries[0]
-        item, entry_text = layout.empty_span(), text[slice(*place_at(text, start, entry.path[:-1]))]
+        if layout.empty_span is None:
+            raise ValueError(
+                "expected at least one labelled span in the file, which shows how others are written; found none. "
+                "Label one in the program that the file comes from, and export it again"
+            )
+        item, entry_text = layout.empty_span, text[slice(*place_at(text, start, entry.path[:-1]))]
         shown = json.dumps(item, indent=1) if "\n" in entry_text else _json_like(item, entry_text, text)
         return _Sample(item, mark_of(item, layout.field), shown, ids)
     start, entry, index, mark = spans[0]
@@ -254,15 +263,16 @@ def _new_item(answer: dict, sample: _Sample, entry: Entry) -> Any:
         else:
             of_name = {path[1:]: value for path, value in values.items() if path[0] == name}
             if of_name:
-                new[name] = of_name[()] if () in of_name else _nested(of_name)
+                new[name] = of_name[()] if () in of_name else _nested(of_name, old)
     if sample.mark.label in values and len(sample.mark.label) == 1:
         new.setdefault(sample.mark.label[0], values[sample.mark.label])
     return new
 
 
-def _nested(values: Mapping[tuple, object]) -> dict:
-    """Return the `value` of a result of Label Studio, whose class is in a list."""
-    return {path[0]: [value] if len(path) > 1 else value for path, value in values.items()}
+def _nested(values: Mapping[tuple, object], old: dict) -> dict:
+    """Return the `value` of a result of Label Studio, in which the class is in a list."""
+    new = {path[0]: [value] if len(path) > 1 else value for path, value in values.items()}
+    return {name: new[name] for name in old if name in new}
 
 
 def _new_id(old: object, ids: set) -> object:

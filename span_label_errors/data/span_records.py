@@ -3,7 +3,7 @@
 An entry is an object with a `text` and a list of spans, or spaCy's pair `["text", {"entities": […]}]`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from span_label_errors.data.examples import InvalidRow
@@ -11,6 +11,7 @@ from span_label_errors.data.layouts import Question, Values, View
 from span_label_errors.data.messages import describe, shorten
 from span_label_errors.data.rows import as_text, is_missing, offset, rows_of
 from span_label_errors.data.tagged_tables import TITLE_COLUMNS
+from span_label_errors.spans.text import char_offset, utf16_length
 
 SPAN_FIELDS = ("spans", "entities", "label", "labels")
 _TEXT_FIELDS = ("text", "data")  # doccano's versions 1.4 to 1.6 have the second
@@ -18,6 +19,8 @@ _NOT_ACCEPTED = ("reject", "ignore")  # Prodigy's `answer` of an entry
 # The names of a mark's start, end and class; doccano has the second.
 _NAMES = (("start", "end", "label"), ("start_offset", "end_offset", "label"))
 _ENTITIES = "entities"
+_DOCCANO_FIELDS = ("label", "labels")
+_EMPTY_LIST = [None, None, None]
 
 
 class Mark(NamedTuple):
@@ -39,6 +42,7 @@ class Entry(NamedTuple):
     path: tuple  # where the list is: names and positions from the entry on
     marks: list[tuple[int, Mark | None]]  # of each span its position in the list; None if it has another form
     problem: tuple[str, str] | None = None  # what was expected, and found
+    if_changed: Mapping[tuple, object] = {}  # what else becomes another value if spans change, and where it is
 
 
 class SpanLayout(NamedTuple):
@@ -46,6 +50,7 @@ class SpanLayout(NamedTuple):
 
     entry: Callable[[object], Entry | None]  # None for one that is passed over
     field: str  # the name of the list of spans
+    empty_span: object  # without place and class, in the form of a file that has no other; None if there is none
     is_alone: bool = False  # the document is one entry
 
     def entries(self, document: Any, view: View) -> Sequence:
@@ -53,25 +58,23 @@ class SpanLayout(NamedTuple):
         items = view.items(document)
         return [document] if self.is_alone or items is None else items
 
-    def empty_span(self) -> object:
-        """Return a span without place and class, of the form that most programs give it under this name."""
-        is_listed = self.entry is _entry_of_pair or self.field in ("label", "labels")
-        return [0, 0, ""] if is_listed else dict.fromkeys(_NAMES[0])
-
 
 def span_layout_of(document: object) -> SpanLayout | None:
     """Return the layout of a parsed document; None if it is of another form."""
     if _is_pair(document):
-        return SpanLayout(_entry_of_pair, _ENTITIES, is_alone=True)
+        return SpanLayout(_entry_of_pair, _ENTITIES, _EMPTY_LIST, is_alone=True)
     entries = document if isinstance(document, list) else [document]
     if any(_is_pair(entry) for entry in entries):
-        return SpanLayout(_entry_of_pair, _ENTITIES)
+        return SpanLayout(_entry_of_pair, _ENTITIES, _EMPTY_LIST)
     objects = [entry for entry in entries if isinstance(entry, dict)]
     if any("context" in entry for entry in objects):
         return None
     with_text = [entry for entry in objects if _text_field(entry)]
     field = next((name for name in SPAN_FIELDS if _has_spans(with_text, name)), None)
-    return None if field is None else SpanLayout(lambda entry: _entry_of_record(entry, field), field)
+    if field is None:
+        return None
+    empty_span = _EMPTY_LIST if field in _DOCCANO_FIELDS else dict.fromkeys(_NAMES[0])
+    return SpanLayout(lambda entry: _entry_of_record(entry, field), field, empty_span)
 
 
 def rows_of_spans(document: object, layout: SpanLayout) -> list[object]:
@@ -99,27 +102,11 @@ def rows_of_spans(document: object, layout: SpanLayout) -> list[object]:
     return rows
 
 
-def char_offset(text: str, utf16_offset: int) -> int | None:
-    """Return an offset in UTF-16 units in characters; None if it is outside the text or inside a character."""
-    units = text.encode("utf-16-le", "surrogatepass")
-    if not 0 <= 2 * utf16_offset <= len(units):
-        return None
-    try:
-        return len(units[: 2 * utf16_offset].decode("utf-16-le"))
-    except UnicodeDecodeError:
-        return None
-
-
-def utf16_length(text: str) -> int:
-    """Return how many UTF-16 units a text has."""
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2
-
-
 def mark_of(span: object, field: str) -> Mark | None:
     """Return where a span in a list of some name has its borders and class; None if it has another form."""
     if isinstance(span, list):
         # What doccano calls label counts as doccano does, what spaCy calls entities as Python does.
-        return Mark((0,), (1,), (2,), counts_utf16=field in ("label", "labels")) if len(span) in (2, 3) else None
+        return Mark((0,), (1,), (2,), counts_utf16=field in _DOCCANO_FIELDS) if len(span) in (2, 3) else None
     if not isinstance(span, dict):
         return None
     names = next((names for names in _NAMES if names[0] in span and names[1] in span), None)
@@ -217,7 +204,7 @@ def _answer(text: str, item: Any, mark: Mark) -> dict | tuple[str, str]:
         char_start, char_end = (at if 0 <= at <= len(text) else None for at in (start, end))
     is_inside = char_start is not None and char_end is not None and char_start < char_end
     given = value_at(item, mark.text) if mark.text else None
-    if given is not None and not (is_inside and _visible(given) == _visible(text[char_start:char_end])):
+    if given is not None and not (is_inside and visible(given) == visible(text[char_start:char_end])):
         return {"text": given, "answer_start": start if char_start is None else char_start, "label": label}
     if not is_inside:
         units = "UTF-16 units" if mark.counts_utf16 else "characters"
@@ -226,9 +213,9 @@ def _answer(text: str, item: Any, mark: Mark) -> dict | tuple[str, str]:
     return {"text": text[char_start:char_end], "answer_start": char_start, "label": label}
 
 
-def _visible(text: str) -> str:
-    """Return a text without white space, which some tools change where they show it."""
-    return "".join(text.split())
+def visible(text: str) -> str:
+    """Return a text without white space, which tools change: Label Studio shows line ends as breaks, or as "\\n"."""
+    return "".join(text.replace("\\n", " ").split())
 
 
 def value_at(value: Any, path: tuple) -> Any:

@@ -13,9 +13,9 @@ from span_label_errors.review.marks import (
     example_fields,
     marked_answers,
     trimmed,
-    utf16_length,
     worst_examples,
 )
+from span_label_errors.spans.text import char_offset, utf16_length
 
 # Where doccano's versions write the marks: as [start, end, class], or as objects where relations are on, and in the
 # oldest.
@@ -87,13 +87,13 @@ def _mark(mark: object) -> object:
 
 
 def _char_offset(text: str, utf16_offset: int) -> int:
-    units = text.encode("utf-16-le")
-    if not 0 <= 2 * utf16_offset <= len(units):
-        raise ValueError(f"expected an offset of 0 to {len(units) // 2}, found {utf16_offset}; was the text changed?")
-    try:
-        return len(units[: 2 * utf16_offset].decode("utf-16-le"))
-    except UnicodeDecodeError as error:
+    length = utf16_length(text)
+    if not 0 <= utf16_offset <= length:
+        raise ValueError(f"expected an offset of 0 to {length}, found {utf16_offset}; was the text changed?")
+    found = char_offset(text, utf16_offset)
+    if found is None:
         raise ValueError(
             f"expected offsets between characters, found {utf16_offset}, which cuts one in two; they must count UTF-16 "
             'units: leave doccano\'s "Count grapheme clusters as one character" off'
-        ) from error
+        )
+    return found

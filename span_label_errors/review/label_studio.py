@@ -7,6 +7,7 @@ from xml.etree import ElementTree  # nosec B405 # writes XML, and reads none
 
 import pandas as pd
 
+from span_label_errors.data.span_records import visible
 from span_label_errors.files import write_file
 from span_label_errors.results.read import span_classes_of
 from span_label_errors.review.answers import Answer, Decision
@@ -168,14 +169,10 @@ def _verdict(results: list[dict], context: str, given: tuple[Answer, ...]) -> tu
             raise ValueError(f"expected marks with a list 'labels' and a text, found {mark}")
         marked = marked_answers(context, [[mark.get("start"), mark.get("end"), name] for name in class_names])
         # Line ends are shown as breaks, and come back as something else or not at all.
-        if text and _visible(text) != _visible(marked[0].text):
+        if text and visible(text) != visible(marked[0].text):
             raise ValueError(
                 f"expected the marked text {text!r} at {mark['start']}, found {marked[0].text!r}; "
                 "offsets must count characters, and the tasks' texts be those that were imported"
             )
         answers += marked
     return trimmed(answers, given)
-
-
-def _visible(text: str) -> str:
-    return "".join(text.replace("\\n", " ").split())

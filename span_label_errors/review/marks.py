@@ -202,11 +202,6 @@ def answers_of_row(example: pd.Series, kind: str = "given") -> list[Answer] | No
     return [Answer(text, int(char_start), name) for text, char_start, name in zip(*columns, strict=True)]
 
 
-def utf16_length(text: str) -> int:
-    """Return how many UTF-16 units a text has: what doccano and browsers count."""
-    return len(text.encode("utf-16-le")) // 2
-
-
 def _mismatch(row: NamedTuple, expected: str, found: object) -> ValueError:
     return ValueError(
         f"example {row.id!r}: expected {expected}, found {found!r}; take issues and table of the same run"

@@ -20,8 +20,8 @@ from span_label_errors.files import write_file
 from span_label_errors.quality.label_errors import CORRECTED
 from span_label_errors.results.read import span_classes_of
 from span_label_errors.review.colours import COLOURS, colour_number
-from span_label_errors.review.marks import Review, utf16_length, worst_reviews
-from span_label_errors.spans.text import Span, sentence_numbers, word_spans
+from span_label_errors.review.marks import Review, worst_reviews
+from span_label_errors.spans.text import Span, sentence_numbers, utf16_length, word_spans
 
 _TEMPLATES = Path(__file__).resolve().parent
 # Of a context with more characters, only the sentences around the marks are shown; the rest unfolds.

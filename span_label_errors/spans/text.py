@@ -150,3 +150,19 @@ def _beside(text: str, border: int) -> str:
 def _is_mark(character: str) -> bool:
     """Return whether a character goes with the letter before it."""
     return not character.isascii() and (unicodedata.category(character)[0] == "M" or character in JOINERS)
+
+
+def utf16_length(text: str) -> int:
+    """Return how many UTF-16 units a text has: what doccano and browsers count."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def char_offset(text: str, utf16_offset: int) -> int | None:
+    """Return an offset in UTF-16 units in characters; None if it is outside the text or inside a character."""
+    units = text.encode("utf-16-le", "surrogatepass")
+    if not 0 <= 2 * utf16_offset <= len(units):
+        return None
+    try:
+        return len(units[: 2 * utf16_offset].decode("utf-16-le"))
+    except UnicodeDecodeError:
+        return None
