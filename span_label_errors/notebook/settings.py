@@ -267,8 +267,16 @@ class TrainingParameters(_Parameters):
         return {"source": self.dataset, "revision": self.dataset_revision, **options}
 
     def for_data(self, dataset: Sequence[dict]) -> Self:
-        """Return these parameters with what the loaded data say, where `answers` and `label_map` are None."""
-        found = labelling_of(dataset) if None in (self.answers, self.label_map) else {}
+        """Return these parameters with what the loaded data say, where `answers` and `label_map` are None.
+
+        Raises ParameterError if they contradict the data.
+        """
+        found = labelling_of(dataset)
+        if self.answers == "each" and found["answers"] == "all":
+            raise ParameterError(
+                'answers: expected "all" or None, since the data have no questions, found "each"; annotators of spans '
+                "without a question are not compared"
+            )
         return self.model_copy(update={name: value for name, value in found.items() if getattr(self, name) is None})
 
     def qa_options(self) -> dict:

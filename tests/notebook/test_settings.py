@@ -365,6 +365,24 @@ def test_options_of_each_call():
     assert found.trial_options(QA("embedded")) == {**training, "max_steps": -1, "num_train_epochs": 1, "seed": 9}
 
 
+def test_parameters_follow_the_data():
+    def example(question: str, *labels: str) -> dict:
+        return {"question": question, "answers": {"text": list(labels), "answer_start": [0] * len(labels),
+                                                  "label": list(labels)}}  # fmt: skip
+
+    entities = [example("", "PER"), example("", "LOC", "PER")]
+    found = TrainingParameters.from_values({}).for_data(entities)
+    assert (found.answers, found.label_map) == ("all", {"O": 0, "LOC": 1, "PER": 2})
+    questions = [{**row, "question": "Who?", "answers": {"text": ["a"], "answer_start": [0]}} for row in entities]
+    found = TrainingParameters.from_values({}).for_data(questions)
+    assert (found.answers, found.label_map) == ("first", {"O": 0, "ANS": 1})
+    given = {"answers": "each", "label_map": {"O": 1, "ANS": 0}}
+    found = TrainingParameters.from_values(given).for_data(questions)
+    assert (found.answers, found.label_map) == ("each", {"ANS": 0, "O": 1})
+    with pytest.raises(ParameterError, match='answers: expected "all" or None'):
+        TrainingParameters.from_values({"answers": "each"}).for_data(entities)
+
+
 @pytest.mark.parametrize(
     ("source", "names"),
     [
