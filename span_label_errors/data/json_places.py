@@ -1,8 +1,13 @@
 """Where the values of a JSON text stand, so that some can be replaced and every other byte stays."""
 
-from collections.abc import Iterator
+import itertools
+import json
+import re
+from collections.abc import Iterable, Iterator
 from json.decoder import WHITESPACE, JSONDecoder, scanstring
 from typing import NamedTuple
+
+from span_label_errors.data.messages import is_unicode
 
 Node = tuple[int, int] | list  # where a value starts and ends; the lines of JSON Lines are a list of nodes
 
@@ -76,6 +81,45 @@ def items_at(text: str, start: int) -> Iterator[tuple[int, int]]:
         end = JSONDecoder().raw_decode(text, position)[1]
         yield position, end
         position = _next(text, end)
+
+
+def place_at(text: str, start: int, path: Iterable[str | int]) -> tuple[int, int]:
+    """Return where the value starts and ends that a path of names and positions leads to from the one at `start`."""
+    end = JSONDecoder().raw_decode(text, start)[1]
+    for step in path:
+        if isinstance(step, str):
+            _, start, end = members_at(text, start)[step]
+        else:
+            start, end = next(itertools.islice(items_at(text, start), step, None))
+    return start, end
+
+
+def with_comma(ordered: list[Member], index: int) -> tuple[int, int]:
+    """Return from where to where a member is cut out, with the comma before or behind it."""
+    if index:
+        return ordered[index - 1].end, ordered[index].end
+    return ordered[0].name_start, ordered[1].name_start if len(ordered) > 1 else ordered[0].end
+
+
+def laid_out(text: str, outer_start: int, start: int, new: object) -> str:
+    """Return a value as JSON, laid out as the object at `outer_start` is: on one line, or indented."""
+    # Half of a surrogate pair can only be written as an escape.
+    is_ascii = text.removeprefix("\ufeff").isascii() or not is_unicode(json.dumps(new, ensure_ascii=False))
+    layout = {"ensure_ascii": is_ascii}
+    colon = colon_at(text, outer_start)
+    before, newline, line = text[outer_start:start].rpartition("\n")
+    if not newline:
+        return json.dumps(new, separators=("," + colon[1:], colon), **layout)
+    newline = "\r\n" if before.endswith("\r") else "\n"
+    indent = re.match(r"[ \t]*", line)[0]
+    outer = re.search(r"[ \t]*$", text[max(0, outer_start - len(indent)) : outer_start])[0]
+    step = indent.removeprefix(outer) if indent != outer else "  "
+    return json.dumps(new, indent=step, separators=(",", colon), **layout).replace("\n", newline + indent)
+
+
+def colon_at(text: str, outer_start: int) -> str:
+    """Return the colon of an object's first member, with the space behind it."""
+    return ": " if re.compile(r'\{\s*"[^"\\]*"\s*: ').match(text, outer_start) else ":"
 
 
 def _next(text: str, value_end: int) -> int:

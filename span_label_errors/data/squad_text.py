@@ -6,13 +6,11 @@ and escapes.
 
 import itertools
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from span_label_errors.data.answer_forms import NewAnswer, Style, form_of, impossible, style_of, with_answers
-from span_label_errors.data.json_places import JsonText, Member, document_of, members_at
+from span_label_errors.data.json_places import JsonText, colon_at, document_of, laid_out, members_at, with_comma
 from span_label_errors.data.layouts import walk
-from span_label_errors.data.messages import is_unicode
 
 
 def replace_answers(text: str, new_answers: Mapping[int, Sequence[NewAnswer]]) -> str:
@@ -50,25 +48,18 @@ def _edits(text: str, start: int, answers: Sequence[NewAnswer], style: Style) ->
     ordered = sorted(members.values())
     if {"answers", "is_impossible"} <= members.keys() and not answers and style.leaves_out:
         member = ordered.index(members["answers"])
-        yield (*_with_comma(ordered, member), "")
+        yield (*with_comma(ordered, member), "")
     elif "answers" in members:
         _, at, end = members["answers"]
-        yield at, end, _laid_out(text, start, at, with_answers(question, answers, style))
+        yield at, end, laid_out(text, start, at, with_answers(question, answers, style))
     elif answers:
         # Behind the question, with the space that its members have between them.
         end = members["question"].end
         gaps = [text[one.end : other.name_start] for one, other in itertools.pairwise(ordered)]
-        name = (gaps[0] if gaps else ", ") + '"answers"' + _colon(text, start)
-        yield end, end, name + _laid_out(text, start, members["question"].start, with_answers(question, answers, style))
+        name = (gaps[0] if gaps else ", ") + '"answers"' + colon_at(text, start)
+        yield end, end, name + laid_out(text, start, members["question"].start, with_answers(question, answers, style))
     if (is_impossible := impossible(question, answers)) is not None:
         yield *members["is_impossible"][1:], json.dumps(is_impossible)
-
-
-def _with_comma(ordered: list[Member], index: int) -> tuple[int, int]:
-    """Return from where to where a member is cut out, with the comma before or behind it."""
-    if index:
-        return ordered[index - 1].end, ordered[index].end
-    return ordered[0].name_start, ordered[1].name_start if len(ordered) > 1 else ordered[0].end
 
 
 def _question(text: str, start: int) -> dict:
@@ -76,26 +67,6 @@ def _question(text: str, start: int) -> dict:
     members = members_at(text, start)
     names = [name for name in ("answers", "is_impossible") if name in members]
     return {name: json.loads(text[members[name].start : members[name].end]) for name in names}
-
-
-def _laid_out(text: str, question_start: int, start: int, new: object) -> str:
-    """Return a value as JSON, laid out as its neighbours are: on one line, or indented."""
-    # Half of a surrogate pair can only be written as an escape.
-    is_ascii = text.removeprefix("\ufeff").isascii() or not is_unicode(json.dumps(new, ensure_ascii=False))
-    layout = {"ensure_ascii": is_ascii}
-    colon = _colon(text, question_start)
-    before, newline, line = text[question_start:start].rpartition("\n")
-    if not newline:
-        return json.dumps(new, separators=("," + colon[1:], colon), **layout)
-    newline = "\r\n" if before.endswith("\r") else "\n"
-    indent = re.match(r"[ \t]*", line)[0]
-    outer = re.search(r"[ \t]*$", text[max(0, question_start - len(indent)) : question_start])[0]
-    step = indent.removeprefix(outer) if indent != outer else "  "
-    return json.dumps(new, indent=step, separators=(",", colon), **layout).replace("\n", newline + indent)
-
-
-def _colon(text: str, question_start: int) -> str:
-    return ": " if re.compile(r'\{\s*"[^"\\]*"\s*: ').match(text, question_start) else ":"
 
 
 def _questions(text: str) -> Iterator[tuple[int, int]]:

@@ -14,7 +14,7 @@ from span_label_errors.data.tags import Scheme, scheme_of
 
 TOKEN_COLUMNS = ("tokens", "words", "token")
 TAG_COLUMNS = ("ner_tags", "tags", "ner", "ner_labels", "bio_tags", "iob_tags", "entity_tags", "labels", "label")
-_TITLE_COLUMNS = ("title", "document_id", "doc_id")
+TITLE_COLUMNS = ("title", "document_id", "doc_id")
 
 
 class TagColumns:
@@ -68,7 +68,7 @@ class TagColumns:
 
     def row(self, index: int, row: dict) -> dict:
         """Return a row of the table as one of the schema, an `InvalidRow` if it has no tag for each token."""
-        example_id, title = as_text(row.get("id")), next((row[name] for name in _TITLE_COLUMNS if name in row), None)
+        example_id, title = as_text(row.get("id")), next((row[name] for name in TITLE_COLUMNS if name in row), None)
         is_blank = is_missing(example_id) or (isinstance(example_id, str) and not example_id.strip())
         fields = {"id": str(index) if is_blank else example_id, "title": "" if is_missing(title) else as_text(title)}
         tokens, tags = row.get(self.columns[0]), self._tags(row)

@@ -310,8 +310,8 @@ def test_start_whose_base_is_gone_is_refused_by_the_name_of_both(made, run, ques
 
 FILES = {
     "missing": (lambda folder: [folder / "none.json"], "none.json: expected a file (.json, "),
-    "a folder": (lambda folder: [folder], "expected a file (.json, .jsonl, .ndjson, .parquet), found a folder; save"),
-    "a name": (lambda folder: ["squad"], "squad: expected a file (.json, .jsonl, .ndjson, .parquet), found no such"),
+    "a folder": (lambda folder: [folder], ", found a folder; save other data as one"),
+    "a name": (lambda folder: ["squad"], ", found no such file; save other data as one"),
     "no JSON": (lambda folder: [write(folder / "a.json", "{")], "a.json: "),
     "another layout": (lambda folder: [write(folder / "a.json", "[1]")], "a.json: "),
     "wrong answer": (

@@ -6,6 +6,8 @@ from collections import Counter
 import pytest
 from conftest import ROOT
 
+from span_label_errors import load_squad
+
 KINDS = {"wrong_class": 11, "spurious": 7, "missing": 7, "too_short": 4, "too_long": 3}
 NOTHING = ("", None, "")
 
@@ -54,6 +56,17 @@ def test_spans_are_in_order_apart_and_whole_words(sentences):
             around = sentence["text"][:start][-1:] + sentence["text"][end:][:1]
             assert not any(character.isalnum() for character in around), text
             end_before = end
+
+
+def test_they_load_as_contexts_without_a_question(sentences):
+    loaded = load_squad("demo-entities")
+    assert [example["id"] for example in loaded] == list(sentences)
+    for example in loaded:
+        sentence, answers = sentences[example["id"]], example["answers"]
+        assert (example["context"], example["question"]) == (sentence["text"], "")
+        assert example["title"] == sentence["title"]
+        spans = list(zip(answers["text"], answers["answer_start"], answers["label"], strict=True))
+        assert spans == marked(sentence)
 
 
 def test_each_given_span_of_an_error_is_marked_and_each_right_one_is_not(sentences, errors):

@@ -72,7 +72,7 @@ def test_notebook_writes_what_it_says(arguments, tmp_path, examples):
         assert "".join(tokens[index][labels[index] == 1]) == example["answers"]["text"][0]
         assert len(pred_probs[index]) == len(tokens[index])
         assert questions[index] == example["question"]
-    assert "12 examples on 6 contexts of 3 articles" in text_of(notebook)
+    assert "12 examples on 6 contexts of 3 titles" in text_of(notebook)
     # Of a moment: three steps of three folds.
     assert re.search(r"about [01]\.\d minutes to train 3 folds", text_of(notebook))
     assert sum("image/png" in output.get("data", {}) for output in outputs_of(notebook)) == 2
