@@ -82,7 +82,7 @@ def declared() -> dict[str, set[str]]:
 def test_what_is_asked_for_is_pinned():
     asked = declared()
     assert pins("requirements.txt").keys() == asked[""] | asked["notebooks"]
-    assert pins("requirements-test.txt").keys() == asked["test"] | asked["ray"] | asked["dask"]
+    assert pins("requirements-test.txt").keys() == asked["test"] | asked["ray"] | asked["dask"] | asked["spacy"]
     constraints = pins("constraints.txt")
     for name in ("requirements.txt", "requirements-test.txt"):
         for package, version in pins(name).items():
@@ -95,7 +95,7 @@ def test_every_import_is_asked_for():
     # Tests share helpers, and import nothing from each other.
     own |= {file.stem for file in TESTS if not file.stem.startswith("test_")}
     asked = declared()
-    for files, extras in ((MODULES, ("", "notebooks", "ray", "dask")), (TESTS, asked)):
+    for files, extras in ((MODULES, ("", "notebooks", "ray", "dask", "spacy")), (TESTS, asked)):
         available = set().union(*(asked[extra] for extra in extras))
         for file in files:
             for name in {dotted.split(".")[0] for dotted in imported_by(file)} - own - set(sys.stdlib_module_names):

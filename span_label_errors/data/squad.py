@@ -117,6 +117,7 @@ def load_squad(
           `tagged_tables`);
         - a file with a token and its tag a line, as CoNLL's (`.conll`, `.iob2`, `.tsv`, `.txt` and others of
           `tagged_files.TAGGED_SUFFIXES`);
+        - a `.spacy` file of spaCy's DocBin, for whose `doc.ents` the extra `spacy` is needed;
         - a name on the Hugging Face Hub, with a configuration and a split behind colons
           (`"squad"`, `"squad_v2:validation"`, `"google/xquad:xquad.ar:validation"`).
     num_examples : int, optional
