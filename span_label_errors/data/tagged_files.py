@@ -15,7 +15,7 @@ from span_label_errors.data.examples import InvalidRow
 from span_label_errors.data.json_text import decoded
 from span_label_errors.data.messages import shown_names
 from span_label_errors.data.tagged_rows import row_of_tokens, tags_of_answers
-from span_label_errors.data.tags import OUTSIDE, Scheme, scheme_of
+from span_label_errors.data.tags import OUTSIDE, Scheme, is_prefixed, scheme_of
 
 TAGGED_SUFFIXES = tuple(
     ".conll .conll2003 .iob .iob1 .iob2 .iobes .bio .bioes .bilou .bmes .tags .tsv .tab .txt .train .testa .testb .dev "
@@ -177,7 +177,7 @@ def _is_comment(line: _Line, num_columns: int, known_tags: set[str]) -> bool:
     """Return whether a line that begins with `#` is none of a token `#`."""
     if not line.text.startswith("#"):
         return False
-    is_token = len(line.fields) == num_columns and line.fields[-1] in known_tags
+    is_token = len(line.fields) == num_columns and (line.fields[-1] in known_tags or is_prefixed(line.fields[-1]))
     return not is_token or bool(_FIELD_COMMENT.match(line.text))
 
 

@@ -62,6 +62,11 @@ class TagError(ValueError):
         super().__init__(f"token {position}: expected {expected}; found {found}")
 
 
+def is_prefixed(tag: str) -> bool:
+    """Return whether a text looks like a prefix and a class, such as B-PER."""
+    return bool(_PREFIXED.fullmatch(tag))
+
+
 def scheme_of(sequences: Iterable[Sequence[str]], names: Sequence[str] = ()) -> Scheme:
     """Return the scheme of a data set's tags.
 
@@ -84,7 +89,7 @@ def scheme_of(sequences: Iterable[Sequence[str]], names: Sequence[str] = ()) -> 
             counts[tag] += count
     marked = Counter({tag: count for tag, count in counts.items() if tag != OUTSIDE})
     total = marked.total()
-    prefixed = {tag: count for tag, count in marked.items() if _PREFIXED.fullmatch(tag)}
+    prefixed = {tag: count for tag, count in marked.items() if is_prefixed(tag)}
     if 2 * sum(prefixed.values()) > total or not marked:
         separators = Counter({mark: sum(n for tag, n in prefixed.items() if tag[1] == mark) for mark in "-_"})
         return _with_prefixes(prefixed, separators.most_common(1)[0][0], pairs)

@@ -93,6 +93,14 @@ def test_fields_of_a_comment_may_be_as_many_as_columns(tmp_path):
     assert [row["context"] for row in found] == ["a", "# #d"]
 
 
+def test_tokens_with_a_hash_may_have_a_class_of_their_own(tmp_path):
+    found = rows(tmp_path, "so O\n#nlp B-TAG\n\n#ai B-TAG\n# B-side\n")
+    assert [(row["context"], row["answers"]["label"]) for row in found] == [
+        ("so #nlp", ["TAG"]),
+        ("#ai #", ["TAG", "side"]),
+    ]
+
+
 def test_tokens_keep_white_space_of_their_own(tmp_path):
     (row,) = rows(tmp_path, "New York\tB-LOC\n1\u00a0000\tO\n\u3000x\tO\n")
     assert (row["context"], answers_of(row)) == ("New York 1\u00a0000 \u3000x", [("New York", 0, "LOC")])
