@@ -25,8 +25,9 @@ def write_with_answers(
 ) -> None:
     """Write a source with the answers of some examples replaced.
 
-    Of JSON and JSON Lines, every other byte stays. Of a table, all other columns stay, with their types, order and
-    metadata: Parquet becomes Parquet of the same row groups, a folder a folder, a data set on the Hub Parquet.
+    Of JSON, JSON Lines and files with a tag a line, every other byte stays; of a DocBin, all but the entities. Of a
+    table, all other columns stay, with their types, order and metadata: Parquet becomes Parquet of the same row groups,
+    a folder a folder, a data set on the Hub Parquet.
 
     Parameters
     ----------
@@ -40,7 +41,8 @@ def write_with_answers(
     Raises
     ------
     ValueError
-        If the answers of a table have a type that cannot hold the new ones.
+        If the form of the source cannot hold the new answers: the type of a table's column, tokens that an answer does
+        not begin and end with.
     OSError
         If it cannot be written.
     """

@@ -21,6 +21,19 @@ _MAX_EVIDENCE = 3
 def issues_of(
     table: pd.DataFrame, rows: list[Row], quality: np.ndarray, is_issue: np.ndarray, decided: np.ndarray
 ) -> pd.DataFrame:
+    """Return `LabelErrors.issues`: what nobody has decided on first, the lowest quality first.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `out_of_fold.parquet`, which the N rows are about.
+    rows : list of Row, length N, at least 1
+    quality : ndarray of shape (N,)
+        Of each row, with 0 or 1 where a reviewer has decided.
+    is_issue : ndarray of shape (N,), bool
+    decided : ndarray of shape (N,), object
+        `"confirmed"`, `"corrected"`, or `""` where nobody has decided.
+    """
     index, verdicts = np.array([row.index for row in rows]), [row.verdict for row in rows]
     contexts, is_of_spans = table["context"].to_numpy()[index], rows[0].place is not None
     given, instead = [verdict.given for verdict in verdicts], [verdict.instead for verdict in verdicts]

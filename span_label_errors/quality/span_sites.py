@@ -66,6 +66,8 @@ class SpanSites:
         `out_of_fold.parquet` as read by pandas: one row per example.
     prior : ndarray of shape (F,)
         The weights by which the likeliest candidates are found.
+    num_spans : int
+        How many of the likeliest spans of a place are candidates, each of every class.
 
     Attributes
     ----------
@@ -130,7 +132,7 @@ class SpanSites:
     def _site(self, given: GivenSpan, text: ContextText, features: SpanFeatures) -> SpanSite:
         own = self._answers[given.example_index]
         right = self._right(given)
-        wanted = [span for span, _ in (given[2:3] and [(given.span, 0)] * (given.span != NO_SPAN)) + right[:1]]
+        wanted = [given.span] * (given.span != NO_SPAN) + [span for span, _ in right[:1]]
         spans = self._candidates(given, [span for span, _ in own], wanted, text)
         of_spans = features.of(spans)
         num_classes = len(self.classes)
