@@ -95,7 +95,7 @@ def test_every_import_is_asked_for():
     # Tests share helpers, and import nothing from each other.
     own |= {file.stem for file in TESTS if not file.stem.startswith("test_")}
     asked = declared()
-    for files, extras in ((MODULES, ("", "notebooks", "ray", "dask")), (TESTS, asked)):
+    for files, extras in ((MODULES, ("", "notebooks", "ray", "dask", "spacy")), (TESTS, asked)):
         available = set().union(*(asked[extra] for extra in extras))
         for file in files:
             for name in {dotted.split(".")[0] for dotted in imported_by(file)} - own - set(sys.stdlib_module_names):

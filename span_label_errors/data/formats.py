@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from span_label_errors.data.answer_forms import NewAnswer
+from span_label_errors.data.docbin import DOCBIN_SUFFIX, read_docbin, write_docbin
 from span_label_errors.data.json_files import JSON_SUFFIXES, read_json, write_json
 from span_label_errors.data.tables import read_parquet, write_parquet
 from span_label_errors.data.tagged_files import TAGGED_SUFFIXES, read_tagged, write_tagged
@@ -26,6 +27,7 @@ FORMATS = (
     Format(JSON_SUFFIXES, read_json, write_json),
     Format((PARQUET_SUFFIX,), read_parquet, write_parquet),
     Format(TAGGED_SUFFIXES, read_tagged, write_tagged),
+    Format((DOCBIN_SUFFIX,), read_docbin, write_docbin),
 )
 FILE_SUFFIXES = tuple(suffix for of_file in FORMATS for suffix in of_file.suffixes)
 
