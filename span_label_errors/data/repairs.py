@@ -44,7 +44,7 @@ def repaired(row: object) -> Repaired | None:
         if entry is not None:
             entries.append(entry)
             kept.append(position)
-    if not entries:
+    if not entries or not repairs:
         return None
     new = {**row, "answers": {**answers, **{name: [entry[name] for entry in entries] for name in names}}}
     return None if problem_of_example(new) else Repaired(new, repairs, kept)

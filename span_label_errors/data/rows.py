@@ -49,12 +49,26 @@ def rows_of(questions: Iterable[Question]) -> list[object]:
     if len(without_question) == len(rows):
         for row in without_question:
             row["question"] = ""
-    given = {row["id"] for row in rows if isinstance(row, dict) and isinstance(row["id"], str)} if made else set()
+    make_ids(made, rows)
+    return rows
+
+
+def make_ids(made: Iterable[tuple[dict, tuple[int, ...]]], rows: Iterable[object]) -> None:
+    """Give those rows an id that have None, made of their positions and of no other row."""
+    given: set[str] | None = None
     for row, position in made:
+        if given is None:
+            given = {row["id"] for row in rows if isinstance(row, dict) and isinstance(row["id"], str)}
         row["id"] = "-".join(map(str, position))
         while row["id"] in given:
             row["id"] += "-"
-    return rows
+
+
+def given_id(fields: dict) -> object:
+    """Return the id of a source's object, a number as its text; None if it has none."""
+    example_id = as_text(fields.get("id"))
+    is_blank = is_missing(example_id) or (isinstance(example_id, str) and not example_id.strip())
+    return None if is_blank else example_id
 
 
 def answer_entries(answers: object) -> list[dict] | None:
@@ -119,9 +133,7 @@ def _row(*nodes: object) -> object:
         return question
     paragraph = outer[-1] if outer else question
     titles = [as_text(node["title"]) for node in outer or nodes if not is_missing(node.get("title"))]
-    example_id = as_text(question.get("id"))
-    is_blank = is_missing(example_id) or (isinstance(example_id, str) and not example_id.strip())
-    row = {"id": None if is_blank else example_id, "title": titles[0] if titles else ""}
+    row = {"id": given_id(question), "title": titles[0] if titles else ""}
     if "context" in paragraph:
         row["context"] = paragraph["context"]
     if "question" in question:

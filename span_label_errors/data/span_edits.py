@@ -69,7 +69,7 @@ def replace_spans(text: str, layout: SpanLayout, new_answers: Mapping[int, Seque
 def _edits(text: str, start: int, entry: Entry, answers: Sequence[NewAnswer], sample: _Sample | None) -> Iterator[Edit]:
     """Yield what to put in the place of which stretches of the text, of the entry that starts at `start`."""
     old = list(answers_of(entry))
-    changed, new, gone = _sorted_out(old, answers)
+    changed, new, gone = sorted_out(old, answers)
     items = entry.items or []
     if changed or new or gone:
         for path, value in entry.if_changed.items():
@@ -99,7 +99,7 @@ def _edits(text: str, start: int, entry: Entry, answers: Sequence[NewAnswer], sa
         yield _list_edit(text, list_start, list(items_at(text, list_start)), of_gone, {}, {})
 
 
-def _sorted_out(old: list[dict], answers: Sequence[NewAnswer]) -> tuple[dict[int, dict], list[dict], set[int]]:
+def sorted_out(old: list[dict], answers: Sequence[NewAnswer]) -> tuple[dict[int, dict], list[dict], set[int]]:
     """Return the spans that change, by their positions, those that are new, and the positions of those that go."""
     changed = {answer[0]: answer[1] for answer in answers if isinstance(answer, tuple)}
     gone = set(range(len(old))) - changed.keys() - {answer for answer in answers if isinstance(answer, int)}

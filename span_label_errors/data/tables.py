@@ -110,7 +110,7 @@ def _rows(schema: pa.Schema, tables: Callable[[], _Tables], source: str | Path) 
     columns = _columns(schema, source)
     if isinstance(columns, TagColumns):
         columns.learn(_rows_of(table.select(columns.columns) for table in tables()))
-        return [columns.row(index, row) for index, row in enumerate(_rows_of(tables()))]
+        return columns.rows(_rows_of(tables()))
     _check_columns(schema.names, source)
     return rows_of(Question((index,), (row,)) for index, row in enumerate(_rows_of(tables())))
 

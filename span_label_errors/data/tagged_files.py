@@ -13,7 +13,7 @@ from typing import NamedTuple
 from span_label_errors.data.answer_forms import NewAnswer
 from span_label_errors.data.examples import InvalidRow
 from span_label_errors.data.json_text import decoded
-from span_label_errors.data.messages import shown_names
+from span_label_errors.data.messages import shorten, shown_names
 from span_label_errors.data.tagged_rows import row_of_tokens, tags_of_answers
 from span_label_errors.data.tags import OUTSIDE, Scheme, is_prefixed, scheme_of
 
@@ -79,6 +79,7 @@ def write_tagged(source: Path, path: Path, new_answers: Mapping[int, Sequence[Ne
         tokens, tags = _tokens(lines, file), [line.fields[-1] for line in lines]
         try:
             new_tags = tags_of_answers(tokens, tags, answers, file.scheme)
+            _check_columns_stay(lines, new_tags)
         except ValueError as error:
             problems.append(f"example {str(index)!r} (line {lines[0].number}): {error}")
             continue
@@ -109,6 +110,15 @@ def _row(index: int, sentence: _Sentence, file: _File) -> dict:
 
 def _tokens(lines: Sequence[_Line], file: _File) -> list[str]:
     return [line.fields[file.token_column] for line in lines]
+
+
+def _check_columns_stay(lines: Sequence[_Line], tags: Sequence[str]) -> None:
+    for line, tag in zip(lines, tags, strict=True):
+        cutting = "\t\r\n" if "\t" in line.text else "\t\r\n "
+        if any(mark in tag for mark in cutting) or tag != tag.strip(" "):
+            raise ValueError(
+                f"expected a tag without white space, which would cut it into columns, found {shorten(repr(tag))}"
+            )
 
 
 def _parsed(text: str, path: Path) -> _File:

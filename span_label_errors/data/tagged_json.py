@@ -27,8 +27,7 @@ def tag_columns_of(document: object, where: str) -> TagColumns | None:
 
 def rows_of_tagged(document: object, columns: TagColumns) -> list[object]:
     """Return the entries of a document as rows; what is no object, as it is."""
-    entries = enumerate(_entries(document, Values()))
-    return [columns.row(index, entry) if isinstance(entry, dict) else entry for index, entry in entries]
+    return columns.rows(_entries(document, Values()))
 
 
 def replace_tags(text: str, columns: TagColumns, new_answers: Mapping[int, Sequence[NewAnswer]]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from span_label_errors.data.answer_forms import NewAnswer
 from span_label_errors.data.examples import InvalidRow
 from span_label_errors.data.messages import describe, shorten
-from span_label_errors.data.tags import Scheme, TagError, TaggedSpan, retagged, spans_of
+from span_label_errors.data.tags import OUTSIDE, Scheme, TagError, TaggedSpan, retagged, spans_of
 
 
 def row_of_tokens(
@@ -87,10 +87,8 @@ def _span_of(tokens: Sequence[str], answer: dict | tuple[int, dict], scheme: Sch
             f"{char_start}; the tokens there are {shorten(' '.join(covered))!r}"
         )
     class_name = answer.get("label") or ""
-    if scheme.has_classes and (not class_name or class_name.split() != [class_name] or class_name == "O"):
-        raise ValueError(
-            f"expected the name of a class without spaces, which a tag needs, found {describe(class_name)}"
-        )
+    if scheme.has_classes and (not class_name.strip() or class_name == OUTSIDE):
+        raise ValueError(f"expected the name of a class, which a tag needs, found {describe(class_name)}")
     if class_name and not scheme.has_classes:
         raise ValueError(f"expected no class, since the tags of the data name none, found {class_name!r}")
     return TaggedSpan(starts.index(char_start), ends.index(char_end) + 1, class_name)

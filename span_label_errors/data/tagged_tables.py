@@ -8,7 +8,7 @@ from datasets import ClassLabel, Features
 from span_label_errors.data.answer_forms import NewAnswer
 from span_label_errors.data.examples import InvalidRow
 from span_label_errors.data.messages import describe, is_unicode, shown_names
-from span_label_errors.data.rows import as_text, is_missing
+from span_label_errors.data.rows import as_text, given_id, is_missing, make_ids
 from span_label_errors.data.tagged_rows import row_of_tokens, tags_of_answers
 from span_label_errors.data.tags import Scheme, scheme_of
 
@@ -66,11 +66,18 @@ class TagColumns:
         except ValueError as error:
             raise ValueError(f"{self._source}: in {self.columns[1]!r} {error}") from error
 
-    def row(self, index: int, row: dict) -> dict:
-        """Return a row of the table as one of the schema, an `InvalidRow` if it has no tag for each token."""
-        example_id, title = as_text(row.get("id")), next((row[name] for name in TITLE_COLUMNS if name in row), None)
-        is_blank = is_missing(example_id) or (isinstance(example_id, str) and not example_id.strip())
-        fields = {"id": str(index) if is_blank else example_id, "title": "" if is_missing(title) else as_text(title)}
+    def rows(self, rows: Iterable[object]) -> list[object]:
+        """Return the rows of the table in the schema; what is no object, as it is.
+
+        A row that has no tag for each token is an `InvalidRow`. An id that is missing is made of the row's position.
+        """
+        read = [self._row(row) if isinstance(row, dict) else row for row in rows]
+        make_ids(((row, (at,)) for at, row in enumerate(read) if isinstance(row, dict) and row["id"] is None), read)
+        return read
+
+    def _row(self, row: dict) -> dict:
+        title = next((row[name] for name in TITLE_COLUMNS if name in row), None)
+        fields = {"id": given_id(row), "title": "" if is_missing(title) else as_text(title)}
         tokens, tags = row.get(self.columns[0]), self._tags(row)
         if isinstance(tags, InvalidRow):
             return InvalidRow(fields, tags.problem)

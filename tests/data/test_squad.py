@@ -292,6 +292,7 @@ def test_mixture_of_data_with_and_without_questions_is_refused(without, found, t
         load_squad(write_source("jsonl", [row(), second], tmp_path))
     assert "1 of 2 examples are invalid" in str(caught.value)
     assert found in str(caught.value)
+    assert "repair" not in str(caught.value)
 
 
 # on_invalid="drop"

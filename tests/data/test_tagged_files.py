@@ -205,13 +205,18 @@ def test_neighbours_of_one_class_stay_two(tmp_path):
     assert new == "Ann I-PER\nBo B-PER\nUN B-PER\n"
 
 
+def test_classes_with_spaces_are_written_between_tabs(tmp_path):
+    text = "Bo\tB-given name\nLi\tI-given name\nat\tO\n"
+    assert rewritten(tmp_path, text, {0: [answer("Bo", 0, "given name")]}) == text.replace("I-given name", "O")
+
+
 NOT_WRITTEN = [
     (FOUR_COLUMNS, [answer("ejects", 4, "X")], "where tokens do, found 'ejects' at 4; the tokens there are 'rejects'"),
     (FOUR_COLUMNS, [answer("EU reject", 0, "X")], "found 'EU reject' at 0; the tokens there are 'EU rejects'"),
-    (FOUR_COLUMNS, [answer("EU", 0, "O")], "a class without spaces, which a tag needs, found str 'O'"),
+    (FOUR_COLUMNS, [answer("EU", 0, "O")], "a class, which a tag needs, found str 'O'"),
     (FOUR_COLUMNS, [0, answer("EU rejects", 0, "X")], "expected spans that do not overlap"),
-    (FOUR_COLUMNS, [answer("EU", 0)], "a class without spaces, which a tag needs, found str ''"),
-    (FOUR_COLUMNS, [answer("EU", 0, "a b")], "a class without spaces, which a tag needs, found str 'a b'"),
+    (FOUR_COLUMNS, [answer("EU", 0)], "a class, which a tag needs, found str ''"),
+    (FOUR_COLUMNS, [answer("EU", 0, "a b")], "a tag without white space, .*, found 'B-a b'"),
     ("a B\n", [answer("a", 0, "X")], "expected no class, since the tags of the data name none, found 'X'"),
     ("a X\nb O\n", [0, answer("b", 2, "X")], "the scheme IO, which has no B-, would make one of two"),
 ]  # fmt: skip

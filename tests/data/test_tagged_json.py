@@ -69,5 +69,11 @@ def test_entry_without_tags_and_what_tags_cannot_say(tmp_path):
         UserWarning, match=r"a list of tags in 'ner_tags'; found NoneType None\n.*with the fields .* int 5"
     ):
         assert load_squad(source, on_invalid="drop")["id"] == ["0"]
-    with pytest.raises(ValueError, match="entry 0: expected the name of a class without spaces"):
+    with pytest.raises(ValueError, match="entry 0: expected the name of a class, which a tag needs"):
         write_with_answers(source, tmp_path / "new", {0: [{"text": "a", "answer_start": 0}]})
+
+
+def test_an_id_that_is_missing_is_that_of_no_other_entry(tmp_path):
+    entry = '"tokens": ["a"], "tags": ["B-X"]}\n'
+    source = written(tmp_path, f'{{"id": "1", {entry}{{{entry}{{{entry}')
+    assert load_squad(source)["id"] == ["1", "1-", "2"]

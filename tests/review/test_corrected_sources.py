@@ -15,6 +15,7 @@ from review_frames import make_frames
 from span_label_errors.data import sources
 from span_label_errors.data.sources import DEMO_PATH
 from span_label_errors.data.squad import load_squad
+from span_label_errors.review.answers import Decision
 from span_label_errors.review.corrections import apply_decisions
 from span_label_errors.review.decided import Answer
 from span_label_errors.review.decisions import read_decisions
@@ -52,6 +53,30 @@ def test_demo_changes_in_the_answers_of_the_questions_only(tmp_path, paths):
     assert paths[0].read_bytes() == expected.encode()
     assert apply_decisions("demo", [], tmp_path / "same.json", paths[1]) == []
     assert (tmp_path / "same.json").read_bytes() == before
+
+
+def test_of_entities_only_the_corrected_spans_differ(tmp_path):
+    source = DEMO_PATH.parent / "demo-entities.jsonl"
+    given = [("Halden Shipping", 18, "ORGANISATION")], [("Ingrid Halden", 14, "PERSON")]
+    correct = [("Halden", 18, "PERSON"), ("May", 84, "DATE")], []
+    decisions = [
+        Decision(f"entities-01-{number}", *(tuple(Answer(*answer) for answer in side[number - 1]) for side in sides))
+        for number, sides in [(1, (given, correct)), (2, (given, correct))]
+    ]
+    changes = apply_decisions("demo-entities", decisions, tmp_path / "c.jsonl", tmp_path / "changes.json")
+    assert [(change.id, change.kind) for change in changes] == [
+        ("entities-01-1", "answers changed"),
+        ("entities-01-2", "removed"),
+    ]
+    expected = source.read_text(encoding="utf-8")
+    for before, after in [
+        ('"end": 33, "label": "ORGANISATION"', '"end": 24, "label": "PERSON"'),
+        ('"start": 72, "end": 80, "label": "PLACE"}',
+         '"start": 72, "end": 80, "label": "PLACE"}, {"start": 84, "end": 87, "label": "DATE"}'),
+        ('[{"start": 14, "end": 27, "label": "PERSON"}]', "[]"),
+    ]:  # fmt: skip
+        expected = expected.replace(before, after, 1)
+    assert (tmp_path / "c.jsonl").read_text(encoding="utf-8") == expected
 
 
 def test_kept_answers_keep_their_further_fields(tmp_path, paths):
