@@ -150,8 +150,7 @@ def measured_spans(
     places = rows[~rows["is_given"]]
     found["missed"]["spans"] = sum(map(len, missed))
     found["missed"]["recall"] = {
-        score: recall_of_missed(places, values[~rows["is_given"].to_numpy()], missed)
-        for score, values in scores.items()
+        score: recall_of_missed(places, values[~rows["is_given"].to_numpy()]) for score, values in scores.items()
     }
     return {**found, "suggestions": suggestions(rows, missed)}
 
@@ -186,9 +185,7 @@ def entity_figures(
     return figures
 
 
-def recall_of_missed(
-    places: pd.DataFrame, score: np.ndarray, missed: Sequence[Sequence[EntitySpan]]
-) -> dict[str, int | None]:
+def recall_of_missed(places: pd.DataFrame, score: np.ndarray) -> dict[str, int | None]:
     """Return how many missed spans the k worst rows about places overlap, for each of `NUMBERS_OF_ROWS` and for all.
 
     None where there are fewer than k rows.

@@ -34,7 +34,7 @@ class _Sample(NamedTuple):
     item: Any
     mark: Mark
     text: str  # as it is written
-    ids: set  # of all spans of the file
+    ids: set  # of all spans of the file, the numbers and texts among them
 
 
 def replace_spans(text: str, layout: SpanLayout, new_answers: Mapping[int, Sequence[NewAnswer]]) -> str:
@@ -85,7 +85,8 @@ def _edits(text: str, start: int, entry: Entry, answers: Sequence[NewAnswer], sa
         entry.marks[at][0]: _changed(text, places[entry.marks[at][0]], entry, at, answer)
         for at, answer in changed.items()
     }
-    ids = {items[entry.marks[at][0]]["id"] for at in gone if value_at(items[entry.marks[at][0]], ("id",)) is not None}
+    # A list: an id may be any JSON, which a set cannot hold.
+    ids = [items[entry.marks[at][0]]["id"] for at in gone if value_at(items[entry.marks[at][0]], ("id",)) is not None]
     cut = {entry.marks[at][0] for at in gone} | _of_spans(items, ids, ("id", *_RELATED))
     behind = [(char_start, _shown(text, parent_start, list_start, item, sample)) for char_start, item in new_items]
     inserted: dict[int, list[str]] = {}
@@ -121,7 +122,7 @@ def sorted_out(old: list[dict], answers: Sequence[NewAnswer]) -> tuple[dict[int,
     return changed, new, gone
 
 
-def _of_spans(items: list, ids: set, names: Sequence[str]) -> set[int]:
+def _of_spans(items: list, ids: list, names: Sequence[str]) -> set[int]:
     """Return the positions of those items that have, under one of some names, the id of a span that goes."""
     return {
         index
@@ -227,7 +228,8 @@ def _token_span(answer: dict, entry: Entry) -> tuple[int, int] | None:
 
 def _sample(text: str, entries: Sequence[tuple[int, Entry]], layout: SpanLayout) -> _Sample:
     spans = [(start, entry, index, mark) for start, entry in entries for index, mark in entry.marks if mark is not None]
-    ids = {value_at(entry.items[index], ("id",)) for _, entry, index, _ in spans}
+    ids = [value_at(entry.items[index], ("id",)) for _, entry, index, _ in spans]
+    ids = {value for value in ids if isinstance(value, int | str)}
     if not spans:
         # As the entries themselves are written.
         start, entry = entries[0]

@@ -24,8 +24,9 @@ surely a slip inside it: for k the cuts, p(g) becomes sum_r p(r) P_k(g | r) / 10
 example with several answers is as good as its worst one.
 
 Where every span is labelled (`span_sites.labels_every_span`), as in data without questions, g is a given span with its
-class, or nothing at an empty place: at neighbouring words without a label which a model finds likely, or whose text is
-labelled elsewhere more often than not. There are at most 50 more of such words than of given spans.
+class, or nothing at an empty place: at neighbouring words without a label each of which a model finds likely, or is
+labelled elsewhere, as a span of its own, more often than not. There are at most 50 more of such words than of given
+spans.
 
 1. Candidates for r are the likeliest 60 spans that overlap the place and no other given span, each as every class, and
    nothing. So the classes, and that nothing should be labelled, compete in one choice.

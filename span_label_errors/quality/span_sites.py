@@ -23,7 +23,7 @@ _LONGER, _MAX_WORDS = 0.005, 30
 _REACH = 3
 # Of so many spans at most, in the order of the choice's prior.
 NUM_SPANS = 60
-# A span may be missing where a word is as likely as this, or its text is labelled as often elsewhere as it is not.
+# A span may be missing where a word is as likely as this, or is labelled elsewhere more often than not.
 _LIKELY = 0.02
 # There are at most so many such words for each given span, those that are likeliest.
 _PLACES_A_SPAN, _SOME = 1.0, 50

@@ -77,14 +77,24 @@ def rows_of_examples(judge: Judge, num_examples: int) -> list[Row]:
 
 
 def rows_of_annotators(judge: AnnotatorsJudge) -> list[Row]:
-    """Return what is said about each annotator's answer, and about each question that nobody answered."""
-    rows = []
+    """Return what is said about each annotator's answer, and about each example that nobody answered."""
+    rows, unanswered = [], {}
     for judged in judge.judged():
+        given = judged.site.given
         verdict = _worst([_verdict(judged)], judged.quality)
-        rows += [
-            Row(judged.site.given.example_index, judged.quality, verdict, columns)
+        of_answer = [
+            Row(given.example_index, judged.quality, verdict, columns)
             for columns in columns_of_annotators(judge, judged)
         ]
+        if given.span != NO_SPAN:
+            rows += of_answer
+        else:
+            # Of several classes, the one that is likeliest to have an answer.
+            other = unanswered.setdefault(given.example_index, of_answer[0])
+            unanswered[given.example_index] = min(other, *of_answer, key=lambda row: row.quality)
+    # A row says nothing of its class, so it could not be decided on beside answers of another one.
+    answered = {row.index for row in rows}
+    rows += [row for index, row in unanswered.items() if index not in answered]
     return sorted(rows, key=lambda row: row.index)
 
 

@@ -79,9 +79,10 @@ def apply_decisions(
         A `.json` file: a list of objects with the fields of `Change`. As with the data set, it is replaced.
     answers : {"first", "all", "each"}, optional
         As for the run that was reviewed. With "first", several answers of a class are what annotators said about one:
-        a correction takes the place of those, too, that overlap it, or that overlap or repeat what it replaces. With
-        "all" they are spans of their own, and it replaces only those that were under review. By default, answers with a
-        `label`, or without a question, are spans of their own.
+        a correction takes the place of those, too, that overlap it, or that overlap or repeat what it replaces; with
+        "each" likewise, but it adds nothing where another annotator has given the correct answer. With "all" they are
+        spans of their own, and it replaces only those that were under review. By default, answers with a `label`, or
+        without a question, are spans of their own.
     on_invalid : {"raise", "drop", "repair"}
         As for that run. With "repair", decisions about repaired examples apply to what was read. An example that is not
         changed stays as it is in the source.

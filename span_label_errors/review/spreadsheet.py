@@ -70,7 +70,7 @@ def csv_decisions(text: str, where: Path) -> Iterable[Decision | str]:
                 f"{where}: expected one column {name!r}, found {columns[:24]}; add a column correct_answer to the "
                 "table of issues and save it as CSV"
             )
-    # All classes of the data stand in its table.
+    # All classes of the data stand in its whole table.
     of_classes = [columns.index(name) for name in ("given_label", "suggested_label") if name in columns]
     classes = {restored(row[at]).strip() for row in rows[1:] for at in of_classes if at < len(row)} - {""}
     for number, row in enumerate(rows[1:], start=2):
@@ -95,7 +95,10 @@ def _decisions_of_row(cells: dict[str, str], classes: set[str]) -> list[Decision
     given_start, correct_start = (_offset_of_cell(cells, name) for name in ("given_start", "correct_start"))
     correct_label = cells.get("correct_label", "").strip() or None
     if correct_label and classes and correct_label not in classes:
-        raise ValueError(f"expected one of the classes {sorted(classes)} in correct_label, found {correct_label!r}")
+        raise ValueError(
+            f"expected one of the classes {sorted(classes)} in correct_label, found {correct_label!r}; if the data has "
+            "this class, keep the other rows of label_issues.csv in the file, since they tell the classes"
+        )
     if not correct_text:
         if correct_start is not None:
             raise ValueError("expected the answer that starts at correct_start, found none; fill in correct_answer too")

@@ -137,6 +137,13 @@ def test_further_fields_of_spans_stay_and_tokens_follow(tmp_path):
     assert added == json.dumps({**record, "spans": [span, of_added]})
 
 
+def test_ids_of_spans_may_be_any_json(tmp_path):
+    record = '{"text": "a b", "spans": [{"start": 0, "end": 1, "label": "X", "id": [1]}]}'
+    assert edited(tmp_path, record, {0: []}) == '{"text": "a b", "spans": []}'
+    added = ', {"start": 2, "end": 3, "label": "Y", "id": "new-1"}]'
+    assert edited(tmp_path, record, {0: [0, answer("b", 2, "Y")]}) == record.replace("}]", "}" + added)
+
+
 def test_relations_of_a_span_that_goes_go_with_it(tmp_path):
     relations = '"relations": [{"id": 1, "from_id": 5, "to_id": 6, "type": "in"}, {"from_id": 6, "to_id": 6}]'
     text = RECORDS["doccano, relations"].replace('"relations": []', relations)

@@ -50,6 +50,16 @@ def test_every_answer_has_a_row(table, found):
     assert found.estimated_wrong == pytest.approx((1 - issues["label_quality"]).sum())
 
 
+def test_class_without_an_answer_has_no_row_beside_answers_of_another(table):
+    low = [np.full_like(probs, 0.001) for probs in table["pred_probs_ANS"]]
+    labels = [np.zeros_like(of_row) for of_row in table["labels_ANS"]]
+    of_two_classes = find_label_errors(table.assign(pred_probs_PER=low, labels_PER=labels)).issues
+    num_rows = table["given_answer"].map(len)
+    num_rows[1] = 1  # of two classes, nobody answered
+    assert of_two_classes["index"].value_counts().sort_index().tolist() == num_rows.tolist()
+    assert of_two_classes["given_answer"].eq("").sum() == 1
+
+
 def test_suspicious_answer_says_whose_it_is_and_what_the_others_say(table, found):
     issue, name = found.issues.iloc[0], table["given_answer"][9][0]
     assert issue[["index", "annotator", "given_answer"]].tolist() == [9, "bob", "town"]
