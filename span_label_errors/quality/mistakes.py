@@ -11,10 +11,10 @@ from span_label_errors.quality.sites import NO_SPAN, Site
 # A distractor attracts with its probability of being right to the power of this: at 0, all places attract alike.
 FLATTENING = 0.3
 # How often a right answer is marked with a word cut, where few answers of the data cut one.
-_RIGHT_BUT_CUT = 1e-4
+RIGHT_BUT_CUT = 1e-4
 # Of answers that are too long, the share that is not longer than all candidates; chosen by measurement.
 _AMONG_CANDIDATES = 0.5
-_TINY = 1e-12
+TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Kind:
     """A kind of mistake."""
 
     share: float  # of all mistakes, as long as the data say nothing else
-    reason: str  # in words, about the given answer
-    # Of a `Site` and the choice (S,): P(given answer | right answer) for each candidate as the right answer, (S,).
-    likelihood: Callable[[Site, np.ndarray], np.ndarray]
+    reason: str  # in words, about what is given
+    # Of a site and the choice (S,): P(what is given | what is right) for each candidate as the right one, (S,).
+    likelihood: Callable[..., np.ndarray]
 
 
 def _distractor(site: Site, choice: np.ndarray) -> np.ndarray:
@@ -36,8 +36,8 @@ def _distractor(site: Site, choice: np.ndarray) -> np.ndarray:
     flat = choice**FLATTENING
     flat /= flat.sum()
     here = site.overlap_given
-    place = flat[here].sum() / np.maximum(1 - site.overlapping_mass(flat), _TINY)
-    return ~here * place * choice[site.given_row] / max(choice[here].sum(), _TINY)
+    place = flat[here].sum() / np.maximum(1 - site.overlapping_mass(flat), TINY)
+    return ~here * place * choice[site.given_row] / max(choice[here].sum(), TINY)
 
 
 def _anywhere(site: Site, choice: np.ndarray) -> np.ndarray:
@@ -114,13 +114,13 @@ def right_likelihoods(site: Site, choice: np.ndarray) -> np.ndarray:
     """
     likelihoods = np.zeros((2, len(choice)))
     if site.cuts_word:
-        likelihoods[0] = _RIGHT_BUT_CUT * _inside_word(site, choice)
+        likelihoods[0] = RIGHT_BUT_CUT * _inside_word(site, choice)
         return likelihoods
     likelihoods[0, site.given_row] = 1.0
     beside = site.overlap_given.copy()
     beside[site.given_row] = False
     others_there = site.overlapping_mass(choice) - choice
-    likelihoods[1, beside] = np.minimum(choice[site.given_row] / np.maximum(others_there[beside], _TINY), 1.0)
+    likelihoods[1, beside] = np.minimum(choice[site.given_row] / np.maximum(others_there[beside], TINY), 1.0)
     return likelihoods
 
 
@@ -132,10 +132,15 @@ def joint_probabilities(site: Site, choice: np.ndarray, kinds: tuple[str, ...]) 
     """
     joint = np.zeros((len(kinds) + 1, len(choice)))
     joint[1:] = choice * mistake_likelihoods(site, choice, kinds)
-    right = _RIGHT_BUT_CUT * choice @ _inside_word(site, choice) if site.cuts_word else choice[site.given_row]
-    joint[0, site.given_row] = max(right, _TINY)
+    right = RIGHT_BUT_CUT * choice @ _inside_word(site, choice) if site.cuts_word else choice[site.given_row]
+    joint[0, site.given_row] = max(right, TINY)
     if site.is_known:
-        joint[:, np.arange(len(choice)) != site.right_row] = 0.0
-        if not joint.any():
-            joint[1:, site.right_row] = _TINY  # a mistake of no known kind
+        leave_known(joint, site.right_row)
     return joint
+
+
+def leave_known(joint: np.ndarray, right_row: int) -> None:
+    """Leave of joint probabilities, in place, what a reviewer said is right."""
+    joint[:, np.arange(joint.shape[1]) != right_row] = 0.0
+    if not joint.any():
+        joint[1:, right_row] = TINY  # a mistake of no known kind

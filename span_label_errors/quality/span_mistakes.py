@@ -1,25 +1,9 @@
 """How annotators who label every span go wrong; as in `mistakes`, for labelled texts."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 
-from span_label_errors.quality.mistakes import FLATTENING
+from span_label_errors.quality.mistakes import FLATTENING, RIGHT_BUT_CUT, TINY, Kind, leave_known
 from span_label_errors.quality.span_sites import SpanSite
-
-_RIGHT_BUT_CUT = 1e-4
-_TINY = 1e-12
-
-
-@dataclass(frozen=True)
-class SpanKind:
-    """A kind of mistake."""
-
-    share: float  # of all mistakes, as long as the data say nothing else
-    reason: str  # in words, about what is given
-    # Of a `SpanSite` and the choice (S,): P(what is given | what is right) for each candidate as the right one, (S,).
-    likelihood: Callable[[SpanSite, np.ndarray], np.ndarray]
 
 
 def _wrong_class(site: SpanSite, choice: np.ndarray) -> np.ndarray:
@@ -62,16 +46,16 @@ def _has_given_class(site: SpanSite) -> np.ndarray:
 def _drawn(site: SpanSite, choice: np.ndarray, among: np.ndarray) -> np.ndarray:
     """Return P(the given candidate is drawn) for all candidates among some, by the flattened choice; else 0."""
     flat = choice**FLATTENING * among
-    share = flat[site.given_row] / max(flat.sum(), _TINY) if among[site.given_row] else 0.0
+    share = flat[site.given_row] / max(flat.sum(), TINY) if among[site.given_row] else 0.0
     return among * share
 
 
 SPAN_KINDS = {
-    "wrong_class": SpanKind(0.3, "probably another class", _wrong_class),
-    "wrong_border": SpanKind(0.2, "probably begins or ends elsewhere", _wrong_border),
-    "wrong_border_and_class": SpanKind(0.1, "probably another span of another class", _wrong_border_and_class),
-    "spurious": SpanKind(0.2, "probably nothing to label", _spurious),
-    "missing": SpanKind(0.2, "a span is probably missing", _missing),
+    "wrong_class": Kind(0.3, "probably another class", _wrong_class),
+    "wrong_border": Kind(0.2, "probably begins or ends elsewhere", _wrong_border),
+    "wrong_border_and_class": Kind(0.1, "probably another span of another class", _wrong_border_and_class),
+    "spurious": Kind(0.2, "probably nothing to label", _spurious),
+    "missing": Kind(0.2, "a span is probably missing", _missing),
 }
 
 
@@ -83,10 +67,8 @@ def span_joint(site: SpanSite, choice: np.ndarray, kinds: tuple[str, ...]) -> np
     joint = np.zeros((len(kinds) + 1, len(choice)))
     for row, name in enumerate(kinds, start=1):
         joint[row] = choice * SPAN_KINDS[name].likelihood(site, choice)
-    right = choice[site.given_row] * (_RIGHT_BUT_CUT if site.cuts_word else 1.0)
-    joint[0, site.given_row] = max(right, _TINY)
+    right = choice[site.given_row] * (RIGHT_BUT_CUT if site.cuts_word else 1.0)
+    joint[0, site.given_row] = max(right, TINY)
     if site.is_known:
-        joint[:, np.arange(len(choice)) != site.right_row] = 0.0
-        if not joint.any():
-            joint[1:, site.right_row] = _TINY  # a mistake of no known kind
+        leave_known(joint, site.right_row)
     return joint
