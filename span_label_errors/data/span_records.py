@@ -3,7 +3,7 @@
 An entry is an object with a `text` and a list of spans, or spaCy's pair `["text", {"entities": […]}]`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from span_label_errors.data.examples import InvalidRow
@@ -18,6 +18,8 @@ _TEXT_FIELDS = ("text", "data")  # doccano's versions 1.4 to 1.6 have the second
 _NOT_ACCEPTED = ("reject", "ignore")  # Prodigy's `answer` of an entry
 # The names of a mark's start, end and class; doccano has the second.
 _NAMES = (("start", "end", "label"), ("start_offset", "end_offset", "label"))
+# Under which names of other tools a class would be overlooked.
+_OTHER_CLASS_NAMES = ("labels", "type", "class", "tag", "category", "entity_type", "entity_group")
 _ENTITIES = "entities"
 _DOCCANO_FIELDS = ("label", "labels")
 _EMPTY_LIST = [None, None, None]
@@ -70,7 +72,11 @@ def span_layout_of(document: object) -> SpanLayout | None:
     if any("context" in entry for entry in objects):
         return None
     with_text = [entry for entry in objects if _text_field(entry)]
-    field = next((name for name in SPAN_FIELDS if _has_spans(with_text, name)), None)
+    of_name = {name: [entry[name] for entry in with_text if isinstance(entry.get(name), list)] for name in SPAN_FIELDS}
+    of_name = {name: lists for name, lists in of_name.items() if lists}
+    # One without a span says what the form is only if no other has any.
+    with_spans = (name for name, lists in of_name.items() if _begins_with_span(next(filter(None, lists), []), name))
+    field = next(with_spans, next((name for name, lists in of_name.items() if not any(lists)), None))
     if field is None:
         return None
     empty_span = _EMPTY_LIST if field in _DOCCANO_FIELDS else dict.fromkeys(_NAMES[0])
@@ -137,8 +143,8 @@ def _entry_of_record(entry: object, field: str) -> Entry | None:
     if not text_field:
         found = describe(entry["text"]) if "text" in entry else f"the fields {shorten(str(list(entry)))}"
         return Entry(entry, "", None, (), [], ("a string 'text'", found))
-    others = [name for name in SPAN_FIELDS if name != field and isinstance(entry.get(name), list) and entry[name]]
-    if is_missing(entry.get(field)) and others:
+    others = [name for name in SPAN_FIELDS if name != field and _begins_with_span(entry.get(name), name)]
+    if (is_missing(entry.get(field)) or entry[field] == []) and others:
         problem = f"spans in {field!r}, as in other entries", f"them in {others[0]!r}"
         return Entry(entry, entry[text_field], None, (), [], problem)
     return _entry(entry, entry[text_field], entry.get(field), (field,), field)
@@ -157,15 +163,11 @@ def _text_field(entry: dict) -> str:
     return next((name for name in _TEXT_FIELDS if isinstance(entry.get(name), str)), "")
 
 
-def _has_spans(entries: Iterable[dict], name: str) -> bool:
-    """Return whether the first list of this name that is not empty begins with a span, or all of them are empty."""
-    lists = [entry[name] for entry in entries if isinstance(entry.get(name), list)]
-    first = next((items[0] for items in lists if items), None)
-    return bool(lists) and (first is None or _is_span(first, name))
-
-
-def _is_span(item: object, field: str) -> bool:
-    return mark_of(item, field) is not None and not (isinstance(item, list) and isinstance(item[0], str))
+def _begins_with_span(items: object, field: str) -> bool:
+    """Return whether a value is a list in which a span comes first."""
+    if not isinstance(items, list) or not items:
+        return False
+    return mark_of(items[0], field) is not None and not (isinstance(items[0], list) and isinstance(items[0][0], str))
 
 
 def _node(entry: Entry) -> tuple[dict, tuple[str, str] | None]:
@@ -196,6 +198,12 @@ def answers_of(entry: Entry) -> Iterator[dict | tuple[str, str]]:
 def _answer(text: str, item: Any, mark: Mark) -> dict | tuple[str, str]:
     start, end = (offset(value_at(item, path)) for path in (mark.start, mark.end))
     label = value_at(item, mark.label)
+    other = next((name for name in _OTHER_CLASS_NAMES if isinstance(item, dict) and name in item), None)
+    if other and len(mark.label) == 1 and label is None:
+        # Read without it, spans of several classes would pass for those of one.
+        found = f"{other!r} instead: {describe(item[other])}"
+        hint = ' (of Label Studio, take the export "JSON", not "JSON-MIN")' if other == "labels" else " (rename it)"
+        return "the class of a span as 'label'", found + hint
     if type(start) is not int or type(end) is not int:
         return "a span with integers as its borders", describe(item)
     if mark.counts_utf16:

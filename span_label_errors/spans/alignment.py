@@ -78,7 +78,8 @@ def check_label_map(label_map: dict[str, int]) -> dict[str, int]:
         # Classes become columns of tables and parts of file names.
         if not re.fullmatch(r"\w[\w .-]*", name):
             raise ValueError(
-                f"label_map: expected class names of letters, digits, '_', '-', '.' and spaces, found {name!r}"
+                f"label_map: expected class names of letters, digits, '_', '-', '.' and spaces, found {name!r}; "
+                "a class is part of a file's name, so rename it in the data"
             )
     if OUTSIDE not in label_map or len(label_map) < 2:
         raise ValueError(f"label_map: expected {OUTSIDE!r} and at least one span class, found {label_map!r}")

@@ -243,3 +243,20 @@ def test_rows_of_questions_stay_questions(tmp_path):
     row = {"context": "a b", "question": "?", "answers": [{"text": "b", "answer_start": 2}], "text": "x", "label": []}
     (row,) = load_squad(written(tmp_path, json.dumps(row))).to_list()
     assert (row["context"], row["question"]) == ("a b", "?")
+
+
+@pytest.mark.parametrize("class_name", ['"labels": ["PER"]', '"type": "PER"', '"entity_group": "PER"'])
+def test_class_under_another_name_is_refused(tmp_path, class_name):
+    source = written(tmp_path, f'{{"text": "{TEXT}", "label": [{{"start": 0, "end": 3, {class_name}}}]}}')
+    name = class_name.split('"')[1]
+    with pytest.raises(ValueError, match=f"expected the class of a span as 'label'; found '{name}' instead: .*PER"):
+        load_squad(source)
+
+
+def test_spans_are_looked_for_where_there_are_some(tmp_path):
+    empty, full = f'"text": "{TEXT}", "spans": []', f'"entities": {LISTS}'
+    assert spans(load_squad(written(tmp_path, f'{{{empty}, "labels": ["a topic"], {full}}}'))[0]) == [ANN, KOELN]
+    rows = f'{{"text": "{TEXT}", "spans": {SPANS}}}\n{{{empty}, "labels": ["a topic"]}}\n'
+    assert load_squad(written(tmp_path, rows))["answers"][1]["text"] == []
+    with pytest.raises(ValueError, match="expected spans in 'spans', as in other entries; found them in 'entities'"):
+        load_squad(written(tmp_path, rows + f"{{{empty}, {full}}}\n"))

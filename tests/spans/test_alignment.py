@@ -270,7 +270,8 @@ def test_name_that_no_file_could_have_is_refused(name):
     with pytest.raises(ValueError) as raised:
         check_label_map({"O": 0, name: 1})
     assert str(raised.value) == (
-        f"label_map: expected class names of letters, digits, '_', '-', '.' and spaces, found {name!r}"
+        f"label_map: expected class names of letters, digits, '_', '-', '.' and spaces, found {name!r}; "
+        "a class is part of a file's name, so rename it in the data"
     )
 
 
