@@ -141,9 +141,9 @@ class Judge:
         alternatives = [
             _with_alternatives(site, np.random.default_rng([seed, row])) for row, site in self.learned.items()
         ]
-        is_known = np.array([site.is_known for site in self.learned.values()])
+        is_known = np.array([site.is_known for site in self.learned.values()], dtype=bool)
         of_model = np.array([self.model_of[row] for row in self.learned])
-        cuts_word = np.array([site.cuts_word for site in self.learned.values()])
+        cuts_word = np.array([site.cuts_word for site in self.learned.values()], dtype=bool)
         weight = self._weights_of_learned()
         importance = np.where(cuts_word & ~is_known, 0.0, weight)
         for _ in range(self.recipe.rounds):
@@ -159,6 +159,7 @@ class Judge:
     def _fit_shares(self) -> np.ndarray:
         """Fit the shares, and return the probability that each answer that is learned from is right, shape (L,)."""
         evidence = np.array([self._joint(row, site)[1].sum(axis=1) for row, site in self.learned.items()])
+        evidence = evidence.reshape(-1, len(self.shares))  # of no site as well
         self.shares = fitted_shares(evidence, self._first_shares(), self.recipe.strength)
         return evidence[:, 0] * self.shares[0] / (evidence @ self.shares)
 

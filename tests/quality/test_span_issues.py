@@ -118,6 +118,17 @@ def test_example_without_a_span_and_without_a_place_has_one_row(table):
     assert (of_empty.given_answer, of_empty.suggested_answer, of_empty.label_quality) == ("", "", 1.0)
 
 
+def test_data_without_a_span_and_without_a_place_have_rows_but_no_estimate():
+    rows = [row(number, []) for number in range(3)]
+    for of_example in rows:
+        of_example |= {f"pred_probs_{name}": np.full(len(of_example["tokens"]), 0.001, np.float32) for name in CLASSES}
+    with pytest.warns(FewAnswersWarning, match="found 0 on 0"):
+        found = find_label_errors(pd.DataFrame(rows))
+    assert found.issues["label_quality"].tolist() == [1.0, 1.0, 1.0]
+    assert found.issues["index"].tolist() == [0, 1, 2]
+    assert found.estimated_wrong is None
+
+
 def test_decision_holds_in_its_place_alone(table):
     context = table["context"][9]
     place = span_of(context, "Lisbon")
