@@ -16,6 +16,7 @@ from span_label_errors.data.messages import (
     unicode_form,
 )
 from span_label_errors.data.places import Place, certain_place, in_other_units, nearest_start
+from span_label_errors.spans.alignment import OUTSIDE
 from span_label_errors.spans.text import occurrences
 
 COLUMNS = ("id", "title", "context", "question", "answers")
@@ -116,6 +117,8 @@ def problem_of_answer(
         return _wrong_place(text, char_start, context)
     if with_label and (not isinstance(label, str) or not is_unicode(label)):
         return "the name of a span class in 'answers.label'", describe(label)
+    if label == OUTSIDE:
+        return f"the name of a span class in 'answers.label', not that of what is outside, {OUTSIDE!r}", repr(label)
     return None
 
 

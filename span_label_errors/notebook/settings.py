@@ -272,10 +272,14 @@ class TrainingParameters(_Parameters):
         Raises ParameterError if they contradict the data.
         """
         found = labelling_of(dataset)
-        if self.answers == "each" and found["answers"] == "all":
+        if found["answers"] == "all" and self.answers not in (None, "all"):
+            why = {
+                "first": "all spans of a text are labels, not the first of each class alone",
+                "each": "annotators of spans without a question are not compared",
+            }
             raise ParameterError(
-                'answers: expected "all" or None, since the data have no questions, found "each"; annotators of spans '
-                "without a question are not compared"
+                f'answers: expected "all" or None, since the data have no questions, found "{self.answers}"; '
+                f"{why[self.answers]}"
             )
         return self.model_copy(update={name: value for name, value in found.items() if getattr(self, name) is None})
 

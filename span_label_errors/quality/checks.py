@@ -136,7 +136,7 @@ def _is_mark(mark: str, text: str) -> bool:
 
 def _has_nearer_occurrence(example: dict, answer: Span, answers: Sequence[Span], rarity: WordRarity) -> bool:
     context, text = example["context"], example["context"][slice(*answer)]
-    if cuts_word(context, answer):
+    if not example["question"] or cuts_word(context, answer):
         return False
     others = [match.span() for match in re.finditer(re.escape(text), context)]
     # A place that is a given answer as well is not overlooked.

@@ -235,6 +235,7 @@ def test_json_of_another_shape_says_where_the_nesting_breaks(document, message, 
         ({"text": "Lódź"}, "the answer 'Lódź' at offset 18", "(the text is not in the context; "),  # and so do letters
         ({"text": "x" * 500}, "'" + "x" * 59 + "…' at offset 18", "(the text is not in the context; "),
         ({"label": 3}, "the name of a span class in 'answers.label'", "int 3"),
+        ({"label": "O"}, "the name of a span class in 'answers.label', not that of what is outside, 'O'", "'O'"),
     ],
 )
 def test_every_answer_is_checked(changed, expected, found):

@@ -379,8 +379,9 @@ def test_parameters_follow_the_data():
     given = {"answers": "each", "label_map": {"O": 1, "ANS": 0}}
     found = TrainingParameters.from_values(given).for_data(questions)
     assert (found.answers, found.label_map) == ("each", {"ANS": 0, "O": 1})
-    with pytest.raises(ParameterError, match='answers: expected "all" or None'):
-        TrainingParameters.from_values({"answers": "each"}).for_data(entities)
+    for answers in ("first", "each"):
+        with pytest.raises(ParameterError, match=f'answers: expected "all" or None.*found "{answers}"'):
+            TrainingParameters.from_values({"answers": answers}).for_data(entities)
 
 
 @pytest.mark.parametrize(
