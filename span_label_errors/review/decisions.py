@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from span_label_errors.results.read import span_classes_of
 from span_label_errors.review.answers import Decision
 from span_label_errors.review.decided import example_of
 from span_label_errors.review.doccano import doccano_decisions, has_marks
@@ -31,7 +32,8 @@ def read_decisions(path: str | Path, table: pd.DataFrame | None = None) -> list[
           cells are separated by commas, semicolons or tabs; texts are as they were or `defused`.
     table : DataFrame, optional
         `out_of_fold.parquet` of the run that was reviewed. With it, ids and texts that a spreadsheet has rewritten come
-        back as they are there. `known_answers` and `apply_decisions` know them, too; `decisions.json` does not.
+        back as they are there; `known_answers` and `apply_decisions` know them, too, `decisions.json` does not. In a
+        CSV of which few rows are left, `correct_label` may be any class that it has.
 
     Raises
     ------
@@ -63,7 +65,7 @@ def read_decisions(path: str | Path, table: pd.DataFrame | None = None) -> list[
         )
         found = (doccano_decisions if is_doccano else label_studio_decisions)(rows)
     else:
-        found = csv_decisions(text, path)
+        found = csv_decisions(text, path, None if table is None else span_classes_of(table))
     decisions, problems = [], []
     for item in found:
         (problems if isinstance(item, str) else decisions).append(item)

@@ -54,8 +54,11 @@ def _cell(value: object) -> str:
     return repr(value.item() if isinstance(value, np.generic) else value)
 
 
-def csv_decisions(text: str, where: Path) -> Iterable[Decision | str]:
-    """Yield a decision, or what is wrong, of each row that was filled in."""
+def csv_decisions(text: str, where: Path, known_classes: Iterable[str] | None = None) -> Iterable[Decision | str]:
+    """Yield a decision, or what is wrong, of each row that was filled in.
+
+    Without `known_classes`, the classes are those of the rows that are left.
+    """
     header = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=header.count)
     try:
@@ -70,9 +73,9 @@ def csv_decisions(text: str, where: Path) -> Iterable[Decision | str]:
                 f"{where}: expected one column {name!r}, found {columns[:24]}; add a column correct_answer to the "
                 "table of issues and save it as CSV"
             )
-    # All classes of the data stand in its whole table.
     of_classes = [columns.index(name) for name in ("given_label", "suggested_label") if name in columns]
     classes = {restored(row[at]).strip() for row in rows[1:] for at in of_classes if at < len(row)} - {""}
+    classes |= set(known_classes or ())
     for number, row in enumerate(rows[1:], start=2):
         if not any(cell.strip() for cell in row):
             continue

@@ -239,6 +239,12 @@ def test_unclear_rows_about_spans_are_refused(tmp_path, row, message):
         read_csv(tmp_path, f"{SPANS}\n1,4,a,{row}\n{UNDECIDED}")
 
 
+def test_class_may_be_one_that_no_row_is_left_of(tmp_path):
+    _, table = make_span_frames({"context": "He met Acme", "given": [("Acme", "LOC")], "rows": [("Acme", None)]})
+    (tmp_path / "left.csv").write_text(f"{SPANS}\n1,0,s0,Acme,7,LOC,,,,7,11,,,PER\n")
+    assert read_decisions(tmp_path / "left.csv", table)[0].correct == (Answer("Acme", 7, "PER"),)
+
+
 def test_classes_that_look_like_formulas_come_back(tmp_path):
     issues, _ = make_span_frames(
         {"context": "Anna met Bo", "given": [("Anna", "=1+1")], "rows": [("Anna", ("Anna", "-x"))]},
