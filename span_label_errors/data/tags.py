@@ -142,7 +142,11 @@ def retagged(tags: Sequence[str], spans: Sequence[TaggedSpan], scheme: Scheme) -
     for span in spans:
         start, end, class_name = span
         if before is not None and start < before.token_end:
-            raise ValueError("expected spans that do not overlap, since a token has one tag")
+            raise ValueError(
+                f"expected spans that do not overlap, since a token has one tag, found one of the class "
+                f"{class_name!r} that begins at token {start}, inside one of the class {before.class_name!r}; shorten "
+                "or remove one of them"
+            )
         follows = before is not None and before[1:] == (start, class_name)
         if follows and scheme.name == "IO":
             raise ValueError(

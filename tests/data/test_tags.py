@@ -129,7 +129,10 @@ def test_what_a_scheme_cannot_say_is_refused():
     with pytest.raises(ValueError, match="the scheme IO, which has no B-, would make one of two; found two of the cl"):
         retagged(["PER", "O"], neighbours, scheme)
     assert retagged(["PER", "O"], [neighbours[0], TaggedSpan(1, 2, "LOC")], scheme) == ["PER", "LOC"]
-    with pytest.raises(ValueError, match="do not overlap"):
+    with pytest.raises(
+        ValueError,
+        match="found one of the class 'LOC' that begins at token 1, inside one of the class 'PER'; shorten or",
+    ):
         retagged(["PER", "O"], [TaggedSpan(0, 2, "PER"), TaggedSpan(1, 2, "LOC")], scheme)
 
 
