@@ -220,7 +220,7 @@ def test_column_of_correct_classes_is_enough(tmp_path):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("Acme,8,LOC,,,,8,12,,,Org", r"expected one of the classes \['LOC', 'ORG'\] in .*, found 'Org'; .* keep the other rows"),
+        ("Acme,8,LOC,,,,8,12,,,Org", r"one of the classes \['LOC', 'ORG'\] in .*, found 'Org'; .* keep the other rows"),
         (
             ",,,Lima,43,LOC,43,47,,,LOC",
             "expected the span whose class is 'LOC', found none; fill in correct_answer too",
