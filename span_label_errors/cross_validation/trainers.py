@@ -28,6 +28,8 @@ def settings(trainer) -> dict:
         }
         if trainer.qa.checkpoint.answers_questions:
             found["checkpoint_answers_questions"] = True
+        if trainer.qa.case_as_segment:
+            found["checkpoint_reads_case_as_segment"] = True
     if not _is_known_elsewhere(trainer):
         found["class"] = f"{type(trainer).__module__}.{type(trainer).__qualname__}"
     if hasattr(trainer, "settings"):

@@ -34,6 +34,7 @@ WEIGHTS_FILE = "model.safetensors"
 LABEL_MAP_FILE = "label_map.json"
 SETTINGS_FILE = "spanbert.json"
 ANSWERED_QUESTIONS = "started_from_question_answering"  # in the settings, where it is true
+CASE_AS_SEGMENT = "case_as_segment"  # in the settings, where it is true; see `windows.tokenize_examples`
 SEEN_CONTEXTS_FILE = "seen_contexts.json"
 READER_FILE, DELTA_FILE = "reader.json", "delta.safetensors"
 FILES_OF_READER = (DELTA_FILE, LABEL_MAP_FILE, SETTINGS_FILE, SEEN_CONTEXTS_FILE)  # `reader.json` lists their SHA-256
@@ -58,6 +59,7 @@ class Checkpoint:
     label_map: dict[str, int] | None  # None: no span head yet
     max_positions: int
     one_segment: bool  # pretrained on single texts: its embedding of a second segment means nothing
+    has_second_segment: bool  # trained or not
     vocab_size: int
     model_type: str  # the family, as transformers names it
     hidden_size: int
@@ -127,6 +129,7 @@ def _resolve_model(path: Path, name: str) -> Checkpoint:
         _read_json(path / LABEL_MAP_FILE, "the label map that QATrainer writes") if is_ours else None,
         max_positions=max_positions(encoder),
         one_segment=(path / SENTENCE_ENCODER_FILE).is_file() or not has_segments(config),
+        has_second_segment=has_segments(config),
         vocab_size=config.vocab_size,
         model_type=config.model_type,
         hidden_size=config.hidden_size,
@@ -203,7 +206,10 @@ def read_reader(folder: Path) -> dict:
 
 
 def read_settings(checkpoint: Checkpoint) -> dict:
-    """Return the `max_length`, `doc_stride` and `answers` that a checkpoint was trained with, or an empty dict."""
+    """Return the `max_length`, `doc_stride`, `answers` and `case_as_segment` that a checkpoint was trained with.
+
+    It is an empty dict if `QATrainer` did not write it.
+    """
     file = checkpoint.training_folder / SETTINGS_FILE
     if not file.is_file():
         return {}
@@ -211,7 +217,7 @@ def read_settings(checkpoint: Checkpoint) -> dict:
     types = {"max_length": int, "doc_stride": int, "answers": str}
     if {name: type(settings.get(name)) for name in types} != types:
         raise ValueError(f"{file}: expected {', '.join(types)} as QATrainer writes them, found {settings}; train again")
-    return settings
+    return {CASE_AS_SEGMENT: False, **settings}
 
 
 def read_seen_contexts(checkpoint: Checkpoint) -> set[str]:

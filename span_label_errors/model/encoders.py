@@ -158,6 +158,12 @@ def has_segments(config: PreTrainedConfig) -> bool:
     return (getattr(config, "type_vocab_size", 0) or 0) >= 2
 
 
+def segment_embeddings(encoder: PreTrainedModel) -> nn.ModuleList:
+    """Return the embeddings of segments, those of an encoder that `has_segments`."""
+    named = encoder.named_modules()
+    return nn.ModuleList(module for name, module in named if name.endswith("token_type_embeddings"))
+
+
 def head_dropout(config: PreTrainedConfig) -> float:
     """Return the dropout probability in front of a token classifier, by whichever name the family has it."""
     names = ("classifier_dropout", "classifier_dropout_prob", "hidden_dropout_prob", "dropout")

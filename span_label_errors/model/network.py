@@ -21,6 +21,7 @@ from span_label_errors.model.encoders import (
     head_dropout,
     layers_of,
     new_encoder,
+    segment_embeddings,
     set_dropout,
 )
 from span_label_errors.model.windows import IGNORED_LABEL
@@ -39,8 +40,8 @@ class SpanClassification:
     Parameters
     ----------
     config : transformers.PreTrainedConfig
-        `num_labels` is K, with the class `O`. With `one_segment`, question and context are both read as the first
-        segment: an encoder that was pretrained on single texts has an untrained embedding of the second, or none.
+        `num_labels` is K, with the class `O`. With `one_segment`, all tokens are read as the first segment: an
+        encoder that was pretrained on single texts has an untrained embedding of the second, or none.
     """
 
     def __init__(self, config: PreTrainedConfig):
@@ -99,12 +100,18 @@ BertForSpanClassification = span_class(BertConfig)
 
 
 def load_network(
-    checkpoint: Checkpoint, label_map: dict[str, int], seed: int, dropout: float | None = None
+    checkpoint: Checkpoint,
+    label_map: dict[str, int],
+    seed: int,
+    dropout: float | None = None,
+    *,
+    case_as_segment: bool = False,
 ) -> SpanClassification:
     """Load the network of a checkpoint in float32.
 
     A head that is not one of ours is left behind, whatever its shape. A new one is drawn from `seed`, and the global
-    random state is left as it was. `dropout` takes the place of the checkpoint's own probabilities.
+    random state is left as it was. `dropout` takes the place of the checkpoint's own probabilities. With
+    `case_as_segment`, the second segment is read even if the encoder was pretrained on single texts.
 
     Raises
     ------
@@ -124,6 +131,8 @@ def load_network(
     if not checkpoint.has_head_in_weights:
         # Set afterwards: from_pretrained drops names that a configuration does not know.
         config.one_segment = checkpoint.one_segment
+    if case_as_segment:
+        config.one_segment = False
     # The code that it names is not used, and whoever reads the saved folder shall not be asked to run it.
     vars(config).pop("auto_map", None)
     try:
@@ -237,10 +246,10 @@ def _check_reads_texts(path: Path, network: SpanClassification) -> None:
         )
 
 
-def freeze_layers(network: SpanClassification, num_layers: int) -> None:
+def freeze_layers(network: SpanClassification, num_layers: int, *, train_segments: bool = False) -> None:
     """Exclude the embeddings, all else that feeds the layers, and the lowest `num_layers` of them from training.
 
-    0 excludes nothing.
+    0 excludes nothing. With `train_segments`, the embeddings of segments are trained all the same.
     """
     encoder = network.base_model
     layers = layers_of(encoder)
@@ -258,6 +267,8 @@ def freeze_layers(network: SpanClassification, num_layers: int) -> None:
         for module in [*layers[num_layers:], *above]:
             if module is not None:
                 module.requires_grad_(True)
+        if train_segments:
+            segment_embeddings(encoder).requires_grad_(True)
 
 
 def start_at_base_rate(network: SpanClassification, labels: np.ndarray) -> None:

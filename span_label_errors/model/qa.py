@@ -9,6 +9,7 @@ import torch
 from span_label_errors.data.parts import in_parts
 from span_label_errors.data.shared_contexts import with_shared_contexts
 from span_label_errors.model.checkpoints import (
+    CASE_AS_SEGMENT,
     EMBEDDED_READER,
     check_same_labels,
     fingerprint,
@@ -102,6 +103,7 @@ class QA:
             doc_stride = saved["doc_stride"] if same_length else self.max_length // 3
         self.doc_stride = doc_stride
         self.answers = check_answers(saved.get("answers", "first") if answers is None else answers)
+        self.case_as_segment = saved.get(CASE_AS_SEGMENT, False)
         self.seed = seed
         self.device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
         if precision == "auto":
@@ -124,7 +126,10 @@ class QA:
     def model(self) -> SpanClassification:
         """The network, on the machine's accelerator if it has one; loaded on first use."""
         if self._model is None:
-            self._model = load_network(self.checkpoint, self.label_map, self.seed).to(self.device).eval()
+            network = load_network(
+                self.checkpoint, self.label_map, self.seed, case_as_segment=self.case_as_segment
+            )  # fmt: skip
+            self._model = network.to(self.device).eval()
         return self._model
 
     def predict(self, example: dict) -> SpanPrediction:
@@ -188,6 +193,7 @@ class QA:
             tokenized = tokenize_examples(
                 self.tokenizer, chunk, self.label_map,
                 max_length=self.max_length, answers=self.answers, first_index=first_index,
+                case_as_segment=self.case_as_segment,
             )  # fmt: skip
             yield from zip(chunk, tokenized, strict=True)
 

@@ -1,5 +1,6 @@
 """The tokenizer of a checkpoint, read as its file describes it, and how it frames a question and a context."""
 
+import string
 from dataclasses import dataclass, replace
 
 from tokenizers import Tokenizer
@@ -11,6 +12,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from span_label_errors.model.checkpoints import Checkpoint
 
 _TOKENIZER_FILE = "tokenizer.json"
+_SMALL_LETTERS = " ".join(string.ascii_lowercase)
 _SPECIAL_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
@@ -117,6 +119,13 @@ def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerFast:
             f"found the token id {largest}; take both from the same checkpoint"
         )
     return tokenizer
+
+
+def is_uncased(tokenizer: PreTrainedTokenizerFast) -> bool:
+    """Return whether a tokenizer reads capital letters as small ones."""
+    small, capital = (tokenizer(letters)["input_ids"] for letters in (_SMALL_LETTERS, _SMALL_LETTERS.upper()))
+    # One that knows no letter of either kind makes the same of both.
+    return small == capital and not set(small) <= set(tokenizer.all_special_ids)
 
 
 def _is_like_bert(tokenizer: Tokenizer) -> bool:

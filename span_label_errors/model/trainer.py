@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from transformers import TrainingArguments
 
+from span_label_errors.data.examples import has_questions
 from span_label_errors.data.shared_contexts import with_shared_contexts
 from span_label_errors.files import check_writable, new_folder
 from span_label_errors.model.checkpoints import (
     ANSWERED_QUESTIONS,
+    CASE_AS_SEGMENT,
     LABEL_MAP_FILE,
     SEEN_CONTEXTS_FILE,
     SETTINGS_FILE,
@@ -31,6 +33,7 @@ from span_label_errors.model.network import (
     start_at_base_rate,
 )
 from span_label_errors.model.qa import QA
+from span_label_errors.model.tokenizer import is_uncased
 from span_label_errors.model.tokenizer_coverage import read_shares, warn_if_unreadable
 from span_label_errors.model.training_loop import OnStep, check_training_arguments, train_network
 from span_label_errors.model.training_states import TrainingStates, tensors_error_as_oserror
@@ -141,7 +144,8 @@ class QATrainer:
             Highest learning rate of a new head, if not that of the encoder: one that takes only some hundred steps
             needs a much higher one. A head that the checkpoint has takes the encoder's.
         frozen_layers : int
-            Keep the embeddings and this many of the lowest layers as they are; 0 trains everything.
+            Keep the embeddings and this many of the lowest layers as they are; 0 trains everything. Segments that show
+            the case of words are trained in any case.
         dropout : float, optional
             Instead of the checkpoint's own dropout probabilities.
         on_step : callable, optional
@@ -228,6 +232,8 @@ class QATrainer:
         settings = {"max_length": self.max_seq_length, "doc_stride": self.doc_stride, "answers": self.qa.answers}
         if self.qa.checkpoint.answers_questions:
             settings[ANSWERED_QUESTIONS] = True
+        if case_as_segment(self.qa, dataset):
+            settings[CASE_AS_SEGMENT] = True
         for name, content in (
             (LABEL_MAP_FILE, self.label_map),
             (SEEN_CONTEXTS_FILE, sorted(contexts | read_seen_contexts(self.qa.checkpoint))),
@@ -273,22 +279,33 @@ def prepare_training(
             f"per_device_train_batch_size: expected a multiple of {arguments.world_size}, the processes that share "
             f"the training, found {arguments.per_device_train_batch_size}"
         )
+    reads_case = case_as_segment(qa, dataset)
     tokenized = tokenize_examples(
-        qa.tokenizer, dataset, trainer.label_map, max_length=trainer.max_seq_length, answers=qa.answers
-    )
+        qa.tokenizer, dataset, trainer.label_map,
+        max_length=trainer.max_seq_length, answers=qa.answers, case_as_segment=reads_case,
+    )  # fmt: skip
     if not trainer.has_warned:
         shares = read_shares(dataset, tokenized, qa.tokenizer.unk_token_id, trainer.label_map, qa.answers)
         trainer.has_warned = warn_if_unreadable(shares, qa.model_path)
-    network = load_network(qa.checkpoint, trainer.label_map, seed, dropout)
+    network = load_network(qa.checkpoint, trainer.label_map, seed, dropout, case_as_segment=reads_case)
     if not qa.has_head:
         start_at_base_rate(network, np.concatenate([example.labels[example.context.has_text] for example in tokenized]))
-    freeze_layers(network, frozen_layers)
+    # An untrained second segment is so like the first that the layers would need far more examples to tell them apart.
+    freeze_layers(network, frozen_layers, train_segments=reads_case)
     if arguments.activation_checkpointing and not network.supports_gradient_checkpointing:
         raise ValueError(
             f"activation_checkpointing: transformers cannot do it for {qa.checkpoint.model_type}; leave it out, and to "
             "save memory give a smaller per_device_train_batch_size with as many more gradient_accumulation_steps"
         )
     return tokenized, arguments, network
+
+
+def case_as_segment(qa: QA, dataset: Sequence[dict]) -> bool:
+    """Return whether models trained on a data set read a word's capital letter off the second segment.
+
+    They do where the tokenizer makes it a small one, and no question has a use for the segment.
+    """
+    return not has_questions(dataset) and qa.checkpoint.has_second_segment and is_uncased(qa.tokenizer)
 
 
 def context_hash(context: str) -> str:

@@ -22,6 +22,7 @@ import torch
 from span_label_errors.data.examples import has_questions, problem_of_example, problem_of_mixture
 from span_label_errors.model.tokenizer import Template
 from span_label_errors.spans.alignment import TokenizedText, answer_spans, token_labels, tokenize_texts
+from span_label_errors.spans.text import in_capitalised_words
 
 FEWEST_SPECIAL_TOKENS = 3  # [CLS], [SEP], [SEP]; where a question is followed by two, there are four
 IGNORED_LABEL = -100  # of a token that does not count in the loss, as elsewhere in PyTorch
@@ -40,6 +41,7 @@ class TokenizedExample:
     labels: np.ndarray  # (C, K) int8
     num_question_tokens_cut: int
     has_question: bool = True
+    is_second_segment: np.ndarray | None = None  # (C,) bool; None without a question: no context token is
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ def tokenize_examples(
     max_length: int,
     answers: str = "first",
     first_index: int = 0,
+    case_as_segment: bool = False,
 ) -> list[TokenizedExample]:
     """Tokenize questions and contexts and label the context tokens.
 
@@ -143,6 +146,9 @@ def tokenize_examples(
         See `alignment.answer_spans`.
     first_index : int
         Number of the first example, where these are a part of a data set; messages count from it.
+    case_as_segment : bool
+        Without questions, the tokens of words that begin with a capital letter are the second segment: an uncased
+        tokenizer leaves no other sign of them.
 
     Raises
     ------
@@ -173,7 +179,10 @@ def tokenize_examples(
             raise ValueError(f"{where}: {error}") from error
         num_cut = max(0, len(question.token_ids) - limit)
         question = TokenizedText(*(array[:limit] for array in question))
-        tokenized.append(TokenizedExample(question, context, labels, num_cut, of_data))
+        is_second_segment = None
+        if case_as_segment and not of_data:
+            is_second_segment = in_capitalised_words(example["context"], context.char_start, context.char_end)
+        tokenized.append(TokenizedExample(question, context, labels, num_cut, of_data, is_second_segment))
     cut = [index for index, example in enumerate(tokenized) if example.num_question_tokens_cut]
     if cut:
         warnings.warn(
@@ -249,10 +258,18 @@ def training_item(window: Window, labels: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def model_inputs(window: Window) -> dict[str, np.ndarray]:
-    """Return `input_ids` and `token_type_ids` of a window, both of shape (L,); a context alone is the first segment."""
+    """Return `input_ids` and `token_type_ids` of a window, both of shape (L,).
+
+    A question is the first segment and its context the second. A context alone is the first, but for the words that are
+    marked by the second.
+    """
     token_type_ids = np.zeros(len(window), dtype=np.int64)
     if window.example.has_question:
         token_type_ids[window.context_start :] = 1
+    elif window.example.is_second_segment is not None:
+        token_type_ids[window.context_positions] = window.example.is_second_segment[
+            window.token_start : window.token_end
+        ]
     return {"input_ids": window.input_ids, "token_type_ids": token_type_ids}
 
 

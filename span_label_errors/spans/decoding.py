@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from span_label_errors.spans.text import cuts_word
+from span_label_errors.spans.text import begins_word
 
 
 def decoded_spans(
@@ -28,7 +28,7 @@ def decoded_spans(
     """
     if not len(char_start):
         return []
-    first = np.flatnonzero(_begins_word(text, char_start, char_end))
+    first = np.flatnonzero(begins_word(text, char_start, char_end))
     mean = np.add.reduceat(np.asarray(probs, dtype=np.float64), first) / np.diff(first, append=len(char_start))[:, None]
     class_index = np.where(mean.max(axis=1) > 0.5, mean.argmax(axis=1), -1)
     last = np.append(first[1:], len(char_start)) - 1
@@ -43,12 +43,3 @@ def decoded_spans(
             spans.append((of_unit, start, end))
         before = of_unit
     return spans
-
-
-def _begins_word(text: str, char_start: np.ndarray, char_end: np.ndarray) -> np.ndarray:
-    """Return which tokens are the first of their word, of shape (C,)."""
-    begins = np.ones(len(char_start), dtype=bool)
-    begins[1:] = char_start[1:] >= char_end[:-1]  # several tokens may stand for one character
-    touching = 1 + np.flatnonzero(char_start[1:] == char_end[:-1])
-    begins[touching] = [not cuts_word(text, (start, start)) for start in char_start[touching].tolist()]
-    return begins

@@ -81,6 +81,23 @@ def word_spans(text: str) -> tuple[Span, ...]:
     return tuple(match.span() for match in _WORD.finditer(text))
 
 
+def begins_word(text: str, char_start: np.ndarray, char_end: np.ndarray) -> np.ndarray:
+    """Return which of a text's C tokens are the first of their word, of shape (C,), bool."""
+    begins = np.ones(len(char_start), dtype=bool)
+    begins[1:] = char_start[1:] >= char_end[:-1]  # several tokens may stand for one character
+    touching = 1 + np.flatnonzero(char_start[1:] == char_end[:-1])
+    begins[touching] = [not cuts_word(text, (start, start)) for start in char_start[touching].tolist()]
+    return begins
+
+
+def in_capitalised_words(text: str, char_start: np.ndarray, char_end: np.ndarray) -> np.ndarray:
+    """Return which of a text's C tokens are in a word that begins with a capital letter, of shape (C,), bool."""
+    first = np.flatnonzero(begins_word(text, char_start, char_end))
+    initials = [text[start : start + 1] for start in char_start[first].tolist()]
+    is_capital = np.array([initial.lower() != initial for initial in initials], dtype=bool)
+    return np.repeat(is_capital, np.diff(first, append=len(char_start)))
+
+
 def mark_places(text: str) -> np.ndarray:
     """Return the characters that are punctuation marks between words: before white space, or of scripts without it."""
     return np.array([match.start() for match in _MARK_BETWEEN.finditer(text)], dtype=np.int64)

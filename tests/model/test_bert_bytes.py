@@ -51,8 +51,8 @@ class BertForSpanClassification(BertPreTrainedModel):
         return TokenClassifierOutput(loss=loss, logits=logits)
 
 
-def plain_network(checkpoint, label_map, seed, dropout=None):
-    assert dropout is None
+def plain_network(checkpoint, label_map, seed, dropout=None, *, case_as_segment=False):
+    assert dropout is None and not case_as_segment
     names = {column: name for name, column in label_map.items()}
     config = BertConfig.from_pretrained(
         checkpoint.path, num_labels=len(label_map), label2id=label_map, id2label=names, use_cache=False

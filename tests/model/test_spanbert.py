@@ -9,8 +9,9 @@ import pytest
 import torch
 from conftest import make_example
 from datasets import Dataset
-from safetensors.torch import load_file
-from transformers import BertModel
+from families import make_tokenizer
+from safetensors.torch import load_file, save_file
+from transformers import BertConfig, BertModel
 
 import spanbert
 from span_label_errors.cross_validation import trainers as fold_trainer
@@ -251,6 +252,85 @@ def test_answers_that_count_are_trained_on_and_saved(tiny_bert, tmp_path, answer
     reloaded = QA(tmp_path / "model")
     assert reloaded.answers == answers
     assert reloaded.predict(example).context_only().labels[:, 1].tolist() == labels
+
+
+@pytest.fixture
+def sentence_encoder(tiny_bert, tmp_path):
+    """The tiny BERT as an encoder of single texts, with a second segment that differs much from the first."""
+    folder = tmp_path / "encoder"
+    shutil.copytree(tiny_bert, folder)
+    (folder / "modules.json").write_text("[]")
+    weights = load_file(folder / "model.safetensors")
+    weights["embeddings.token_type_embeddings.weight"][1] += torch.linspace(-1, 1, 32)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def spans_in(*contexts: str) -> list[dict]:
+    return [make_example(str(number), context, "", "paris") for number, context in enumerate(contexts)]
+
+
+def probs_of(qa: QA, *contexts: str, question: str = "") -> list[np.ndarray]:
+    examples = [make_example("1", context, question) for context in contexts]
+    return [prediction.context_only().pred_probs for prediction in qa.predict_batch(examples, 1)]
+
+
+def test_model_trained_without_questions_reads_the_case_and_when_it_is_loaded_again(sentence_encoder, tmp_path):
+    trainer = QATrainer(QA(sentence_encoder, max_length=48), 48, LABEL_MAP)
+    trainer.train(spans_in("the man in paris", "London and paris"), tmp_path / "model", 1, **FAST)
+    assert json.loads((tmp_path / "model" / "spanbert.json").read_text())["case_as_segment"] is True
+    trained = QA(tmp_path / "model")
+    small, capital, again = probs_of(trained, "the man in paris", "the man in Paris", "the man in paris")
+    assert np.array_equal(small, again)
+    assert np.abs(small - capital).max() > 1e-3
+    # As the network reads it: [CLS] the man in Paris [SEP].
+    ids = trained.tokenizer("the man in paris", return_tensors="pt")["input_ids"].to(trained.device)
+    with torch.inference_mode():
+        logits = trained.model(ids, token_type_ids=torch.tensor([[0, 0, 0, 0, 1, 0]], device=ids.device)).logits
+    np.testing.assert_allclose(capital, torch.sigmoid(logits[0, 1:5]).cpu(), atol=1e-6)
+
+    # Trained on, and as it is.
+    on = QATrainer(trained, 48, LABEL_MAP)
+    on.train(spans_in("the man in paris"), tmp_path / "next", 1, learning_rate=0.0)
+    for qa in (QA(tmp_path / "next"), on.start()):
+        assert np.array_equal(probs_of(qa, "the man in Paris"), [capital])
+
+
+@pytest.mark.parametrize(("with_questions", "trained"), [(False, {"token_type_embeddings"}), (True, set())])
+def test_segments_that_show_the_case_are_trained_below_frozen_layers(
+    sentence_encoder, tmp_path, with_questions, trained
+):
+    question = "Where" if with_questions else ""
+    data = [make_example("1", "London and paris", question, "paris")]
+    qa = QA(sentence_encoder, max_length=48)
+    QATrainer(qa, 48, LABEL_MAP).train(data, tmp_path / "model", 1, frozen_layers=1, **FAST)
+    before, after = (weights.model.base_model.embeddings.state_dict() for weights in (qa, QA(tmp_path / "model")))
+    assert {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])} == trained
+
+
+@pytest.mark.parametrize("without", ["the data", "the tokenizer", "the segment", "the training"])
+def test_case_is_no_segment_without(without, sentence_encoder, tmp_path, examples):
+    data = examples if without == "the data" else spans_in("the man in paris", "London and paris")
+    if without == "the tokenizer":
+        make_tokenizer("bert", lowercase=False).save_pretrained(sentence_encoder)
+        file = sentence_encoder / "config.json"
+        config = json.loads(file.read_text())
+        config["vocab_size"] = len(make_tokenizer("bert", lowercase=False))
+        BertModel(BertConfig(**config), add_pooling_layer=False).save_pretrained(sentence_encoder)
+    if without == "the segment":
+        config = BertConfig.from_pretrained(sentence_encoder, type_vocab_size=1)
+        BertModel(config, add_pooling_layer=False).save_pretrained(sentence_encoder)
+    trainer = QATrainer(QA(sentence_encoder, max_length=48), 48, LABEL_MAP)
+    trainer.train(data, tmp_path / "model", 1, **FAST)
+    settings = tmp_path / "model" / "spanbert.json"
+    if without == "the training":
+        # As a model has none that was trained before there was such a setting.
+        settings.write_text(json.dumps({"max_length": 48, "doc_stride": 16, "answers": "all"}))
+    assert set(json.loads(settings.read_text())) == {"max_length", "doc_stride", "answers"}
+    trained = QA(tmp_path / "model")
+    if without != "the tokenizer":
+        assert np.array_equal(*probs_of(trained, "the man in paris", "the man in Paris"))
+    assert trained.model.one_segment == (without != "the training")
 
 
 def test_half_precision_checkpoint_is_read_in_float32(tiny_bert, tmp_path):

@@ -9,7 +9,7 @@ from families import FAMILIES, make_tokenizer
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from span_label_errors.model.tokenizer import Template, load_tokenizer
+from span_label_errors.model.tokenizer import Template, is_uncased, load_tokenizer
 
 QUESTION, CONTEXT = "Who was in the city?", "The man was in Łódź, 1817."
 
@@ -149,6 +149,14 @@ def test_cased_bert_is_told_so_by_its_options(tmp_path):
     assert load_tokenizer(in_folder(tmp_path)).tokenize("The city") == ["The", "city"]
     change_json(tmp_path / "tokenizer_config.json", do_lower_case=True)
     assert load_tokenizer(in_folder(tmp_path)).tokenize("The city") == ["the", "city"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tokenizer_is_uncased_if_it_makes_the_same_of_small_and_capital_letters(family):
+    assert is_uncased(make_tokenizer(family)) == (
+        family in ("bert", "electra", "distilbert", "albert", "mpnet", "nomic_bert")
+    )
+    assert not is_uncased(make_tokenizer("bert", lowercase=False))
 
 
 @pytest.mark.parametrize("left", [["vocab.txt"], ["tokenizer_config.json"]])

@@ -162,6 +162,50 @@ def test_training_item_by_hand():
 # tokenize_examples
 
 
+@pytest.mark.parametrize(
+    ("context", "tokens", "expected"),
+    [
+        ("Major AN access May", ["Major", "AN", "access", "May"], [1, 1, 0, 1]),
+        # Pieces are of the word's case, whatever their own letters are.
+        ("Rivering riverING", ["River", "ing", "river", "ING"], [1, 1, 0, 0]),
+        ("iPhone ÉCOLE E\u0301cole", ["iPhone", "ÉCOLE", "E\u0301cole"], [0, 1, 1]),
+        ("(Paris) 1900 #", ["(", "Paris", ")", "1900", "#"], [0, 1, 0, 0, 0]),
+        ("U.S. - 3M", ["U", ".", "S", ".", "-", "3", "M"], [1, 0, 1, 0, 0, 0, 0]),
+        ("Notre-Dame's", ["Notre", "-", "Dame", "'", "s"], [1, 0, 1, 0, 0]),
+        ("Москва река", [*"Москваре", "ка"], [1] * 6 + [0] * 3),
+        # Scripts without capitals.
+        ("東京 مدنها", [*"東京مدنها"], [0] * 7),
+    ],
+    ids=["words", "pieces", "accents", "marks", "numbers", "parts", "Cyrillic", "without capitals"],
+)  # fmt: skip
+def test_words_with_a_capital_are_the_second_segment(embedded_tokenizer, context, tokens, expected):
+    example = {"id": "a", "question": "", "context": context}
+    for case_as_segment in (True, False):
+        (ours,) = tokenize_examples(
+            embedded_tokenizer, [example], DEFAULT_LABEL_MAP, max_length=64, case_as_segment=case_as_segment
+        )
+        assert ours.context.texts(context) == tokens
+        (window,) = build_windows([ours], Template.of(embedded_tokenizer), max_length=64, doc_stride=0)
+        in_context = expected if case_as_segment else [0] * len(expected)
+        assert model_inputs(window)["token_type_ids"].tolist() == [0, *in_context, 0]
+
+
+def test_each_window_shows_the_case_of_its_own_tokens(tiny_tokenizer):
+    example = {"id": "a", "question": "", "context": "the City of paris In rome"}
+    tokens = tokenize_examples(tiny_tokenizer, [example], DEFAULT_LABEL_MAP, max_length=6, case_as_segment=True)
+    windows = build_windows(tokens, Template.of(tiny_tokenizer), max_length=6, doc_stride=1)
+    segments = [model_inputs(window)["token_type_ids"].tolist() for window in windows]
+    # By hand: the City of paris, paris In rome.
+    assert segments == [[0, 0, 1, 0, 0, 0], [0, 0, 1, 0, 0]]
+
+
+def test_context_of_a_question_is_the_second_segment_whatever_its_case(tiny_tokenizer):
+    example = {"id": "a", "question": "Where", "context": "in Paris"}
+    tokens = tokenize_examples(tiny_tokenizer, [example], DEFAULT_LABEL_MAP, max_length=10, case_as_segment=True)
+    (window,) = build_windows(tokens, Template.of(tiny_tokenizer), max_length=10, doc_stride=0)
+    assert model_inputs(window)["token_type_ids"].tolist() == [0, 0, 0, 1, 1, 1]
+
+
 def test_question_of_more_than_half_a_window_is_cut_and_counted(tiny_tokenizer):
     # A window of 10 has room for 7 tokens beside the special ones, 3 of them for the question.
     examples = [
