@@ -381,6 +381,9 @@ def test_parameters_follow_the_data():
     assert (found.answers, found.label_map) == ("each", {"ANS": 0, "O": 1})
     with pytest.raises(ParameterError, match='answers: expected "all" or None'):
         TrainingParameters.from_values({"answers": "each"}).for_data(entities)
+    of_outside = [{"question": "", "answers": {"text": ["a"], "answer_start": [0], "label": ["O"]}}]
+    with pytest.raises(ValueError, match="found 'O', which stands for no span"):
+        TrainingParameters.from_values({}).for_data(of_outside)
 
 
 @pytest.mark.parametrize(
