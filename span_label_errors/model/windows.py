@@ -41,7 +41,7 @@ class TokenizedExample:
     labels: np.ndarray  # (C, K) int8
     num_question_tokens_cut: int
     has_question: bool = True
-    is_second_segment: np.ndarray | None = None  # (C,) bool; None without a question: no context token is
+    is_second_segment: np.ndarray | None = None  # (C,) bool, without a question; None: no context token is
 
 
 @dataclass(frozen=True, slots=True)

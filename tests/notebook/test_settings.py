@@ -382,6 +382,9 @@ def test_parameters_follow_the_data():
     for answers in ("first", "each"):
         with pytest.raises(ParameterError, match=f'answers: expected "all" or None.*found "{answers}"'):
             TrainingParameters.from_values({"answers": answers}).for_data(entities)
+    of_outside = [{"question": "", "answers": {"text": ["a"], "answer_start": [0], "label": ["O"]}}]
+    with pytest.raises(ValueError, match="'O' means that a token is in no span"):
+        TrainingParameters.from_values({}).for_data(of_outside)
 
 
 @pytest.mark.parametrize(
