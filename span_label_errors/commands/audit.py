@@ -331,8 +331,8 @@ def _check_review(run: _Run) -> str:
 
 def _indices_of_spans(run: _Run, issues: pd.DataFrame, file: Path) -> list[int]:
     """Return the example of each row, in order, where every given span has one, and places of missing spans have."""
-    of_spans = issues.loc[issues["given_answer"] != "", ["index", "given_start", "given_label"]]
-    given = enumerate(zip(run.table["given_start"], run.table["given_label"], strict=True))
+    of_spans = issues.loc[issues["given_answer"] != "", ["index", "given_start", "given_label", "given_answer"]]
+    given = enumerate(zip(*(run.table[name] for name in ("given_start", "given_label", "given_answer")), strict=True))
     expected = {(index, *span) for index, spans in given for span in zip(*spans, strict=True)}
     found = sorted(of_spans.itertuples(index=False, name=None))
     _expect(found == sorted(expected), f"{file}: expected each given span once")

@@ -478,6 +478,8 @@ def test_run_and_review_of_every_annotators_answer_are_proven_right(tiny_reader,
 def whole_of_spans(tiny_bert, tmp_path_factory) -> Path:
     dataset = [{**example, "question": ""} for example in twelve_examples()]
     dataset[2]["answers"] = {"text": [], "answer_start": []}
+    (whole,), (start,) = (dataset[3]["answers"][name] for name in ("text", "answer_start"))
+    dataset[3]["answers"] = {"text": [whole, whole[:1]], "answer_start": [start, start]}  # one inside the other
     return review(make_run(tmp_path_factory.mktemp("spans"), tiny_bert, dataset, answers="all"))
 
 
