@@ -265,19 +265,16 @@ def _new_item(answer: dict, sample: _Sample, entry: Entry) -> Any:
         else:
             of_name = {path[1:]: value for path, value in values.items() if path[0] == name}
             if of_name:
-                new[name] = _nested(of_name, old)
+                new[name] = of_name[()] if () in of_name else _nested(of_name, old)
     if sample.mark.label in values and len(sample.mark.label) == 1:
         new.setdefault(sample.mark.label[0], values[sample.mark.label])
     return new
 
 
-def _nested(values: Mapping[tuple, Any], old: Any) -> Any:
-    """Return a field of a span, whose values stand at some paths within it: of Label Studio, a list or an object."""
-    if isinstance(old, dict):
-        within = {name: {path[1:]: value for path, value in values.items() if path[0] == name} for name in old}
-        return {name: _nested(of_name, old[name]) for name, of_name in within.items() if of_name}
-    (value,) = values.values()
-    return [value] if isinstance(old, list) else value
+def _nested(values: Mapping[tuple, object], old: dict) -> dict:
+    """Return the `value` of a result of Label Studio, in which the class is in a list."""
+    new = {path[0]: [value] if len(path) > 1 else value for path, value in values.items()}
+    return {name: new[name] for name in old if name in new}
 
 
 def _new_id(old: object, ids: set) -> object:

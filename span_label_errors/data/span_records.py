@@ -119,13 +119,7 @@ def mark_of(span: object, field: str) -> Mark | None:
     if names is None:
         return None
     text = ("text",) if isinstance(span.get("text"), str) else None
-    start, end, label = ((name,) for name in names)
-    if isinstance(span.get("labels"), list) and "label" not in span:
-        # As Label Studio's JSON-MIN has it.
-        if len(span["labels"]) != 1:
-            return None
-        label = ("labels", 0)
-    return Mark(start, end, label, text, counts_utf16=names != _NAMES[0])
+    return Mark(*((name,) for name in names), text, counts_utf16=names != _NAMES[0])
 
 
 def _is_pair(entry: object) -> bool:
@@ -169,25 +163,11 @@ def _text_field(entry: dict) -> str:
     return next((name for name in _TEXT_FIELDS if isinstance(entry.get(name), str)), "")
 
 
-<<<<<<< HEAD
 def _begins_with_span(items: object, field: str) -> bool:
     """Return whether a value is a list in which a span comes first."""
     if not isinstance(items, list) or not items:
         return False
     return mark_of(items[0], field) is not None and not (isinstance(items[0], list) and isinstance(items[0][0], str))
-=======
-def _has_spans(entries: Iterable[dict], name: str) -> bool:
-    """Return whether the first list of this name that is not empty begins with a span, or all of them are empty."""
-    lists = [entry[name] for entry in entries if isinstance(entry.get(name), list)]
-    first = next((items[0] for items in lists if items), None)
-    return bool(lists) and (first is None or _is_span(first))
-
-
-def _is_span(item: object) -> bool:
-    if isinstance(item, list):
-        return len(item) in (2, 3) and not isinstance(item[0], str)
-    return any(value_at(item, (name,)) is not None for names in _NAMES for name in names[:2])
->>>>>>> w15-rec2
 
 
 def _node(entry: Entry) -> tuple[dict, tuple[str, str] | None]:
@@ -210,7 +190,7 @@ def answers_of(entry: Entry) -> Iterator[dict | tuple[str, str]]:
     for index, mark in entry.marks:
         item = entry.items[index]
         if mark is None:
-            yield "a span as [start, end, class], or an object with 'start', 'end' and one 'label'", describe(item)
+            yield "a span as [start, end, class], or an object with 'start', 'end' and 'label'", describe(item)
         else:
             yield _answer(entry.text, item, mark)
 
