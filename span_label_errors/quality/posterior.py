@@ -85,6 +85,10 @@ class Judge:
         How many given spans there are to learn from, on how many paragraphs.
     """
 
+    # What other kinds of data have others of.
+    all_kinds = KINDS
+    joint_probabilities = staticmethod(joint_probabilities)
+
     def __init__(
         self,
         table: pd.DataFrame,
@@ -134,7 +138,7 @@ class Judge:
         return np.ones(len(self.learned))
 
     def _first_shares(self) -> np.ndarray:
-        shares = np.array([KINDS[name].share for name in self.recipe.kinds])
+        shares = np.array([self.all_kinds[name].share for name in self.recipe.kinds])
         return np.concatenate([[1 - self.recipe.share_wrong], self.recipe.share_wrong * shares / shares.sum()])
 
     def _learn(self, seed: int) -> tuple[list[np.ndarray], np.ndarray]:
@@ -167,7 +171,7 @@ class Judge:
     def _joint(self, row: int, site: Site) -> tuple[np.ndarray, np.ndarray]:
         """Return the choice (S,), and P(candidate is right, given answer) of each kind, (K + 1, S)."""
         choice = np.exp(log_choice(site.features, self.weights[self.model_of[row]]))
-        return choice, joint_probabilities(site, choice, self.recipe.kinds)
+        return choice, self.joint_probabilities(site, choice, self.recipe.kinds)
 
 
 def fitted_shares(evidence: np.ndarray, prior: np.ndarray, strength: float, num_steps: int = 300) -> np.ndarray:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from itertools import chain
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -103,19 +104,21 @@ def rows_of_spans(judge: SpanJudge, num_examples: int) -> list[Row]:
 
     An example with neither has one row.
     """
-    of_examples: dict[int, list[Judged]] = defaultdict(list)
+    # Verdicts at once: what is judged holds the features of hundreds of candidates.
+    of_examples: dict[int, list[tuple[Span, Verdict]]] = defaultdict(list)
     for judged in judge.judged():
-        of_examples[judged.site.given.example_index].append(judged)
+        given = judged.site.given
+        if judged.quality >= _SUSPICIOUS:
+            verdict = Verdict(judged.quality, given.span, given.class_name)
+        else:
+            verdict = _verdict_on_span(judged)
+        of_examples[given.example_index].append((given.place, verdict))
     rows = []
     for index in range(num_examples):
-        of_example = sorted(of_examples[index], key=lambda judged: judged.site.given.place)
-        example_quality = float(np.prod([judged.quality for judged in of_example]))
-        for judged in of_example:
-            verdict = _verdict_on_span(judged)
-            if judged.quality >= _SUSPICIOUS:
-                verdict = Verdict(judged.quality, verdict.given, verdict.given_class)
-            place = judged.site.given.place
-            rows.append(Row(index, judged.quality, verdict, place=place, example_quality=example_quality))
+        of_example = sorted(of_examples[index], key=itemgetter(0))
+        example_quality = float(np.prod([verdict.quality for _, verdict in of_example]))
+        for place, verdict in of_example:
+            rows.append(Row(index, verdict.quality, verdict, place=place, example_quality=example_quality))
         if not of_example:
             nothing = Verdict(example_quality, NO_SPAN)
             rows.append(Row(index, example_quality, nothing, place=(0, 0), example_quality=example_quality))
