@@ -33,7 +33,7 @@ class KeptOutputs:
 
     def __init__(self, folder: Path):
         # Unbuffered: each output is read and written in one piece.
-        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)
+        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 # `close` closes it
         self._place_of: dict[bytes, int] = {}
 
     def read(self, key: bytes, output: torch.Tensor) -> bool:
@@ -53,6 +53,11 @@ class KeptOutputs:
         place = self._file.seek(0, os.SEEK_END)
         if self._file.write(_bytes_of(output)) == size:
             self._place_of[key] = place
+
+    @property
+    def num_bytes(self) -> int:
+        """How much is kept."""
+        return os.fstat(self._file.fileno()).st_size
 
     def close(self) -> None:
         """Give the disk back."""

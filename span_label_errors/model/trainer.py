@@ -85,7 +85,7 @@ class QATrainer:
         check_same_labels(qa.checkpoint, self.label_map)
         same_length = max_seq_length == qa.max_length
         self.doc_stride = qa.doc_stride if same_length else min(qa.doc_stride, max_seq_length // 3)
-        self._kept_outputs: KeptOutputs | None = None  # within `sharing`
+        self.kept_outputs: KeptOutputs | None = None  # within `sharing`
         self.kept_tokens: dict[str, TokenizedText] | None = None
         self.has_warned = False  # that the tokenizer cannot read the data; once is enough
         num_special_tokens = qa.template.num_special_tokens
@@ -115,7 +115,7 @@ class QATrainer:
     def load(self, output_dir: str | Path) -> QA:
         """Load a model that `train` wrote, to predict with the precision that it was trained with."""
         qa = QA(output_dir, precision=self.qa.precision)
-        qa.kept_outputs = self._kept_outputs
+        qa.kept_outputs = self.kept_outputs
         if qa.tokenizer.backend_tokenizer.to_str() == self.qa.tokenizer.backend_tokenizer.to_str():
             qa.kept_tokens = self.kept_tokens
         return qa
@@ -195,7 +195,7 @@ class QATrainer:
         is_first = arguments.process_index == 0
         with (
             new_folder(output_dir) if is_first else contextlib.nullcontext() as folder,
-            contextlib.nullcontext() if self._kept_outputs else self.sharing(output_dir.parent),
+            contextlib.nullcontext() if self.kept_outputs else self.sharing(output_dir.parent),
         ):
             frozen = self._frozen_layers(network, arguments)
 
@@ -245,12 +245,12 @@ class QATrainer:
 
         That is the tokens of texts, in memory, and what frozen layers say of windows, on the disk of `folder`.
         """
-        with contextlib.closing(KeptOutputs(folder)) as self._kept_outputs:
+        with contextlib.closing(KeptOutputs(folder)) as self.kept_outputs:
             self.kept_tokens = {}
             try:
                 yield
             finally:
-                self._kept_outputs = self.kept_tokens = None
+                self.kept_outputs = self.kept_tokens = None
 
     def _frozen_layers(self, network: SpanClassification, arguments: TrainingArguments) -> FrozenLayers | None:
         """Return the layers whose outputs are the same in each epoch; None if there are none."""
@@ -258,7 +258,7 @@ class QATrainer:
         is_on_processor = self.qa.device.type == "cpu"
         if not is_on_processor or has_dropout(network.config) or arguments.torch_compile or arguments.fp16:
             return None
-        return FrozenLayers.of(network, self.qa.precision, self._kept_outputs)
+        return FrozenLayers.of(network, self.qa.precision, self.kept_outputs)
 
     def _save(self, network: SpanClassification, folder: Path, dataset: Sequence[dict], frozen_layers: int) -> None:
         with quiet_transformers(), tensors_error_as_oserror(folder):
