@@ -17,6 +17,7 @@ from span_label_errors.model.checkpoints import (
     read_settings,
     resolve_checkpoint,
 )
+from span_label_errors.model.kernels import choose_attention
 from span_label_errors.model.network import SpanClassification, load_network, quiet_transformers
 from span_label_errors.model.predictions import SpanPrediction, join_windows
 from span_label_errors.model.tokenizer import Template, load_tokenizer
@@ -129,6 +130,7 @@ class QA:
             network = load_network(
                 self.checkpoint, self.label_map, self.seed, case_as_segment=self.case_as_segment
             )  # fmt: skip
+            choose_attention(network.config, self.device, self.precision)
             self._model = network.to(self.device).eval()
         return self._model
 
