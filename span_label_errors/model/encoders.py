@@ -12,8 +12,6 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 
-from span_label_errors.model.kernels import choose_kernels_here
-
 TAKE_ANOTHER = "take an encoder, such as BERT, ELECTRA, RoBERTa, XLM-R, DeBERTa or ModernBERT"
 _BOXES = "the place of each token on a page"
 _NEEDS_MORE_THAN_TEXT = {
@@ -67,6 +65,11 @@ def encoder_config(file: Path, content: dict) -> PreTrainedConfig:
     _check_kind(file, config)
     choose_kernels_here(config)
     return config
+
+
+def choose_kernels_here(config: PreTrainedConfig) -> None:
+    """Forget which attention kernels a configuration names: those of its author's GPU may not be here."""
+    config._attn_implementation = None
 
 
 def _check_kind(file: Path, config: PreTrainedConfig) -> None:

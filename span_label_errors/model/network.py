@@ -17,13 +17,13 @@ from span_label_errors.model.checkpoints import DELTA_FILE, HEAD_TENSORS, OUR_HE
 from span_label_errors.model.deltas import add_delta
 from span_label_errors.model.encoders import (
     TAKE_ANOTHER,
+    choose_kernels_here,
     head_dropout,
     layers_of,
     new_encoder,
     segment_embeddings,
     set_dropout,
 )
-from span_label_errors.model.kernels import choose_kernels_here
 from span_label_errors.model.windows import IGNORED_LABEL
 
 _MOST_NAMES_SHOWN = 4

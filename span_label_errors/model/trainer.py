@@ -186,7 +186,7 @@ class QATrainer:
 
         def collate(batch: Sequence[Window]) -> dict[str, torch.Tensor]:
             items = [training_item(window, tokenized[window.example_index].labels) for window in batch]
-            return pad_windows(items, self.qa.template.padding_id)
+            return pad_windows(items, self.qa.template.padding_id, self.qa.padding_multiple)
 
         is_first = arguments.process_index == 0
         with new_folder(output_dir) if is_first else contextlib.nullcontext() as folder:
