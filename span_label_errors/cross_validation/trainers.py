@@ -6,6 +6,7 @@ fold's key. For any other, its class and its `settings()`, if it has that method
 give it another folder when its code changes.
 """
 
+import contextlib
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -59,6 +60,11 @@ def from_description(described: dict) -> QATrainer:
     """Return the trainer that `description` was made of."""
     qa = dict(described["qa"])
     return QATrainer(QA(qa.pop("model_path"), **qa), described["max_seq_length"], described["label_map"])
+
+
+def sharing(trainer, folder: Path) -> contextlib.AbstractContextManager:
+    """Let the folds that are made inside share what is the same for all of them, if the trainer can."""
+    return trainer.sharing(folder) if isinstance(trainer, QATrainer) else contextlib.nullcontext()
 
 
 def num_bytes(trainer) -> int:

@@ -11,13 +11,15 @@ from span_label_errors.data.shared_contexts import with_shared_contexts
 from span_label_errors.model.checkpoints import (
     CASE_AS_SEGMENT,
     EMBEDDED_READER,
+    FROZEN_LAYERS,
     check_same_labels,
     fingerprint,
     has_head,
     read_settings,
     resolve_checkpoint,
 )
-from span_label_errors.model.network import SpanClassification, load_network, quiet_transformers
+from span_label_errors.model.frozen_outputs import FrozenLayers, KeptOutputs
+from span_label_errors.model.network import SpanClassification, freeze_layers, load_network, quiet_transformers
 from span_label_errors.model.predictions import SpanPrediction, join_windows
 from span_label_errors.model.tokenizer import Template, load_tokenizer
 from span_label_errors.model.windows import (
@@ -29,7 +31,7 @@ from span_label_errors.model.windows import (
     pad_windows,
     tokenize_examples,
 )
-from span_label_errors.spans.alignment import DEFAULT_LABEL_MAP, check_answers, check_label_map
+from span_label_errors.spans.alignment import DEFAULT_LABEL_MAP, TokenizedText, check_answers, check_label_map
 
 DEFAULT_MAX_LENGTH = 384
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -104,6 +106,7 @@ class QA:
         self.doc_stride = doc_stride
         self.answers = check_answers(saved.get("answers", "first") if answers is None else answers)
         self.case_as_segment = saved.get(CASE_AS_SEGMENT, False)
+        self._num_frozen_layers = saved.get(FROZEN_LAYERS, 0)
         self.seed = seed
         self.device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
         if precision == "auto":
@@ -116,6 +119,10 @@ class QA:
         num_special_tokens = self.template.num_special_tokens
         check_window_size(self.max_length, self.doc_stride, self.checkpoint.max_positions, num_special_tokens)
         self._model: SpanClassification | None = None
+        self._frozen: FrozenLayers | None = None
+        # What a `QATrainer` shares with the models that it loads; set before they predict.
+        self.kept_outputs: KeptOutputs | None = None
+        self.kept_tokens: dict[str, TokenizedText] | None = None
 
     @property
     def has_head(self) -> bool:
@@ -129,7 +136,10 @@ class QA:
             network = load_network(
                 self.checkpoint, self.label_map, self.seed, case_as_segment=self.case_as_segment
             )  # fmt: skip
+            freeze_layers(network, self._num_frozen_layers)
             self._model = network.to(self.device).eval()
+            if self.device.type == "cpu":
+                self._frozen = FrozenLayers.of(self._model, self.precision, self.kept_outputs)
         return self._model
 
     def predict(self, example: dict) -> SpanPrediction:
@@ -193,17 +203,20 @@ class QA:
             tokenized = tokenize_examples(
                 self.tokenizer, chunk, self.label_map,
                 max_length=self.max_length, answers=self.answers, first_index=first_index,
-                case_as_segment=self.case_as_segment,
+                case_as_segment=self.case_as_segment, kept=self.kept_tokens,
             )  # fmt: skip
             yield from zip(chunk, tokenized, strict=True)
 
     @torch.inference_mode()
     def _window_probs(self, windows: Sequence[Window]) -> np.ndarray:
         """Return the probabilities of a batch of windows, of shape (B, L, K)."""
-        batch = pad_windows([model_inputs(window) for window in windows], self.template.padding_id)
+        model, items = self.model, [model_inputs(window) for window in windows]
+        batch = pad_windows(items, self.template.padding_id)
+        if self._frozen is not None:
+            batch["frozen_outputs"] = self._frozen.of_batch(items)
         inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            logits = self.model(**inputs).logits
+            logits = model(**inputs).logits
         return torch.sigmoid(logits.float()).cpu().numpy()
 
 

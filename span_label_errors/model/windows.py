@@ -130,6 +130,7 @@ def tokenize_examples(
     answers: str = "first",
     first_index: int = 0,
     case_as_segment: bool = False,
+    kept: dict[str, TokenizedText] | None = None,
 ) -> list[TokenizedExample]:
     """Tokenize questions and contexts and label the context tokens.
 
@@ -149,6 +150,8 @@ def tokenize_examples(
     case_as_segment : bool
         Without questions, the tokens of words that begin with a capital letter are the second segment: an uncased
         tokenizer leaves no other sign of them.
+    kept : dict, optional
+        Texts with their tokens, which are not tokenized again; it gets those that are.
 
     Raises
     ------
@@ -161,15 +164,15 @@ def tokenize_examples(
         if problem is not None:
             example_id = example.get("id") if isinstance(example, dict) else None
             raise ValueError(f"example {example_index} (id {example_id!r}): expected {problem[0]}; found {problem[1]}")
-    questions = tokenize_texts(tokenizer, [example["question"] for example in examples])
     # Questions on the same paragraph share its tokens.
-    distinct = list(dict.fromkeys(example["context"] for example in examples))
-    tokens_of = dict(zip(distinct, tokenize_texts(tokenizer, distinct), strict=True))
-    contexts = [tokens_of[example["context"]] for example in examples]
+    tokens_of = {} if kept is None else kept
+    texts = dict.fromkeys(example[name] for name in ("question", "context") for example in examples)
+    new_texts = [text for text in texts if text not in tokens_of]
+    tokens_of.update(zip(new_texts, tokenize_texts(tokenizer, new_texts), strict=True))
     limit = max_question_tokens(max_length, Template.of(tokenizer).num_special_tokens)
     tokenized: list[TokenizedExample] = []
-    rows = zip(examples, questions, contexts, strict=True)
-    for example_index, (example, question, context) in enumerate(rows, start=first_index):
+    for example_index, example in enumerate(examples, start=first_index):
+        question, context = tokens_of[example["question"]], tokens_of[example["context"]]
         where = f"example {example_index} (id {example.get('id')!r})"
         if not context.has_text.any():
             raise ValueError(f"{where}: expected a context of at least one token, found none")
