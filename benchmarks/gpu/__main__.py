@@ -28,7 +28,7 @@ from .bundle import ROOT, check_packages, install, prepare
 from .rows import ERROR, Rows, markdown, read_rows
 
 BUNDLE = ROOT / ".gpu-bench"
-PACKAGES = "packages"
+PACKAGES, SECTIONS = "packages", "sections"
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,8 @@ def _run_part(part: str, arguments: argparse.Namespace) -> None:
     install(arguments.bundle.resolve(), site)
     check_packages(Rows(file, PACKAGES, deadline))
     for name in arguments.only:
-        rows = Rows(file, name, deadline)
-        run = functools.partial(_run_section, part, rows, site, arguments)
-        rows.measure(PARTS[part][name].needs_seconds, run)
+        run = functools.partial(_run_section, part, Rows(file, name, deadline), site, arguments)
+        Rows(file, SECTIONS, deadline).measure(PARTS[part][name].needs_seconds, run, name=name)
         _write_tables(part, file)
     rows = read_rows(file)
     failed = [row for row in rows if ERROR in row]
@@ -182,7 +181,11 @@ def _measure_section(arguments: argparse.Namespace) -> None:
 
 def _write_tables(part: str, file: Path) -> None:
     rows = read_rows(file)
-    about = {PACKAGES: "What the project depends on.", **{name: section.about for name, section in PARTS[part].items()}}
+    about = {
+        SECTIONS: "What was measured, each section in a process of its own.",
+        **{name: section.about for name, section in PARTS[part].items()},
+        PACKAGES: "What the project depends on.",
+    }
     text = f"# On a GPU: {part}\n\n{markdown(rows, about)}"
     file.with_suffix(".md").write_text(text, encoding="utf-8")
     file.with_suffix(".json").write_text(json.dumps(rows, indent=1, ensure_ascii=False), encoding="utf-8")

@@ -29,7 +29,7 @@ def measure(bench: Bench) -> None:
 def _profiled(stepping: Stepping, changes: dict[str, object], variant: str) -> dict:
     """Add a row for each of the longest kernels, and return that of the whole step."""
     bench = stepping.bench
-    on_cuda = stepping.trainer.qa.device.type == "cuda"
+    on_cuda = stepping.device.type == "cuda"
     profiler = profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_cuda else [])])
 
     def on_step(step: int, num_steps: int, loss: float | None) -> None:
@@ -57,8 +57,8 @@ def _profiled(stepping: Stepping, changes: dict[str, object], variant: str) -> d
     total = sum(map(microseconds, kernels))
     for event in sorted(kernels, key=microseconds, reverse=True)[:_MOST_KERNELS]:
         bench.rows.add(
-                variant=variant, what=event.key[:120], ms=microseconds(event) / 1e3 / _STEPS, times=event.count / _STEPS,
-                share=microseconds(event) / total,
+                variant=variant, what=event.key[:120], ms=microseconds(event) / 1e3 / _STEPS,
+                times=event.count / _STEPS, share=microseconds(event) / total,
             )  # fmt: skip
     return {
         "ms": total / 1e3 / _STEPS, "launches": of_step(_LAUNCHES), "waits": of_step(_WAITS),

@@ -127,7 +127,7 @@ def measure(bench: Bench) -> None:
 def folds_of(
     out_of_fold: OutOfFold, tokens: Sequence[int], ended: dict[int, float], batch_size: int
 ) -> list[dict[str, float]]:
-    """Return what each fold did; `tokens` are those of each example, `ended` the seconds after which each fold ended."""
+    """Return what each fold did; `tokens` are those of each example, `ended` says when each fold ended, in seconds."""
     return [
         {
             "fold": report["fold"],

@@ -11,6 +11,7 @@ from transformers import AutoTokenizer
 
 from span_label_errors.data.squad import load_squad
 from span_label_errors.files import new_folder
+from span_label_errors.model.network import load_network
 from span_label_errors.model.windows import build_windows, tokenize_examples
 from spanbert import QA, QATrainer
 
@@ -31,7 +32,9 @@ class Size:
     pool: int  # examples that batches are drawn from
     batch_sizes: tuple[int, ...]
     batch_size: int  # of what is looked at closely
+    compiled_batch_sizes: tuple[int, ...]
     batches: int  # of an epoch of training steps
+    at_once: tuple[int, ...]  # trainings
     predicted: int  # examples
     matrix: int  # rows and columns
     attention: tuple[int, int, int, int]  # windows, heads, tokens, numbers of a head
@@ -42,13 +45,14 @@ class Size:
 
 REAL = Size(
     base={}, backbone={"hidden_size": 384, "num_hidden_layers": 6, "intermediate_size": 1536}, pool=6000,
-    batch_sizes=(32, 2, 8, 64, 128), batch_size=32, batches=24, predicted=4096, matrix=8192,
+    batch_sizes=(32, 2, 8, 64, 128), batch_size=32, compiled_batch_sizes=(32, 64, 8), batches=24, at_once=(1, 2, 3),
+    predicted=4096, matrix=8192,
     attention=(32, 12, 184, 64), calls=20, examples=87_599, demo=None,
 )  # fmt: skip
 _TINY_BERT = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64}
 TINY = Size(
-    base=_TINY_BERT, backbone=_TINY_BERT, pool=60, batch_sizes=(4, 2), batch_size=4, batches=3, predicted=12,
-    matrix=64, attention=(2, 2, 32, 8), calls=2, examples=24, demo=24,
+    base=_TINY_BERT, backbone=_TINY_BERT, pool=60, batch_sizes=(4, 2), batch_size=4, compiled_batch_sizes=(4,),
+    batches=3, at_once=(2,), predicted=12, matrix=64, attention=(2, 2, 32, 8), calls=2, examples=24, demo=24,
 )  # fmt: skip
 
 
@@ -115,8 +119,9 @@ def window_lengths(trainer: QATrainer, examples: Sequence[dict]) -> list[list[in
 
 def num_parameters(qa: QA) -> int:
     """Return how many parameters a token is multiplied with: all but the embeddings, which are looked up."""
-    embeddings = {id(weights) for weights in qa.model.base_model.embeddings.parameters()}
-    return sum(weights.numel() for weights in qa.model.parameters() if id(weights) not in embeddings)
+    network = load_network(qa.checkpoint, LABEL_MAP, SEED)
+    embeddings = sum(weights.numel() for weights in network.base_model.embeddings.parameters())
+    return sum(weights.numel() for weights in network.parameters()) - embeddings
 
 
 def synchronize() -> None:

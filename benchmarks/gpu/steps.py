@@ -22,13 +22,15 @@ _TIMED = (1, 3)  # epochs, the last one not included
 _EPOCHS = 4
 # Learns slowly enough for random weights, and as published otherwise.
 RECIPE = {"learning_rate": 5e-5, "weight_decay": 0.01}
+# What is changed in the product, to see what its choices bring.
 _MODEL = "span_label_errors.model"
-# What is changed in the product, to see what its choice brings.
-COMPILED = {f"{_MODEL}.kernels.STEPS_WORTH_COMPILING": 0}
-EAGER = {f"{_MODEL}.kernels.STEPS_WORTH_COMPILING": 10**9}
+EAGER, COMPILED = ({f"{_MODEL}.kernels.STEPS_WORTH_COMPILING": num_steps} for num_steps in (10**9, 0))
+_AT_OWN_LENGTH = {f"{_MODEL}.qa.padding_multiple": lambda device, max_positions: 1}
+_PYTORCHS_ATTENTION = {f"{_MODEL}.trainer.choose_attention": lambda config, device, precision: None}
 VARIANTS: dict[str, dict[str, object]] = {
-    "eager": EAGER,
-    "compiled": COMPILED,
+    "eager, not padded to a multiple": EAGER | _AT_OWN_LENGTH,
+    "eager, PyTorch's choice of mask and attention": EAGER | _PYTORCHS_ATTENTION,
+    "eager, neither": EAGER | _AT_OWN_LENGTH | _PYTORCHS_ATTENTION,
 }
 
 
@@ -70,26 +72,28 @@ def measure(bench: Bench) -> None:
     """Add a row for each batch size as the product does it, then for what it could do otherwise."""
     stepping = Stepping(bench)
     for batch_size in bench.size.batch_sizes:
-        stepping.measure(batch_size, "as it is", {})
+        stepping.measure(batch_size, "eager", EAGER)
     for name, changes in VARIANTS.items():
         stepping.measure(bench.size.batch_size, name, changes)
+    for batch_size in bench.size.compiled_batch_sizes:
+        stepping.measure(batch_size, "compiled", COMPILED)
 
 
 class Stepping:
-    """A trainer, examples to make batches of, and the matrix rate beside them."""
+    """Examples to make batches of, and the matrix rate beside them."""
 
     def __init__(self, bench: Bench):
-        self.bench = bench
-        self.trainer = bench.trainer()
-        self._parameters = num_parameters(self.trainer.qa)
+        trainer = bench.trainer()
+        self.bench, self.device = bench, trainer.qa.device
+        self._parameters = num_parameters(trainer.qa)
         self._pool = bench.pool()
-        self._lengths = window_lengths(self.trainer, self._pool)
-        self._rate = matrix_rate(self.trainer.qa.device, bench.size.matrix)
+        self._lengths = window_lengths(trainer, self._pool)
+        self._rate = matrix_rate(self.device, bench.size.matrix)
 
     def measure(self, batch_size: int, name: str, changes: dict[str, object]) -> None:
         """Add a row of a training with some of the product's choices changed."""
         self.bench.rows.measure(
-            45 if COMPILED.items() <= changes.items() else 12,
+            45 if changes is COMPILED else 12,
             lambda: self._row(batch_size, changes),
             batch_size=batch_size, variant=name,
         )  # fmt: skip
@@ -130,7 +134,7 @@ class Stepping:
         folder: str | Path | None = None,
     ) -> None:
         """Train on the batches in their order, as the product trains."""
-        self.trainer.train(
+        self.bench.trainer().train(
             [self._pool[example_index] for batch in batches for example_index in batch],
             folder or self.bench.work / "trained", epochs, seed=SEED, on_step=on_step,
             per_device_train_batch_size=len(batches[0]), train_sampling_strategy="sequential", **RECIPE,

@@ -9,7 +9,6 @@ from multiprocessing.synchronize import Barrier
 from .setting import Bench, synchronize
 from .steps import COMPILED, EAGER, Stepping, changed, fresh_memory
 
-_MOST_AT_ONCE = 3
 _TIMED_EPOCHS = 4  # long enough that a late start of one process does not show
 _WAIT_SECONDS = 180  # until the last one is loaded and compiled
 _VARIANTS = {"eager": (EAGER, 40), "compiled": (COMPILED, 75)}
@@ -22,7 +21,7 @@ def measure(bench: Bench) -> None:
     bench.checkpoint("base")
     bench.data_file(bench.size.pool)
     for name, (_, needs_seconds) in _VARIANTS.items():
-        for at_once in range(1, _MOST_AT_ONCE + 1):
+        for at_once in bench.size.at_once:
             bench.rows.measure(
                 needs_seconds,
                 lambda name=name, at_once=at_once: _at_once(bench, name, at_once),
