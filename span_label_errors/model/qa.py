@@ -21,7 +21,7 @@ from span_label_errors.model.checkpoints import (
     resolve_checkpoint,
 )
 from span_label_errors.model.frozen_outputs import FrozenLayers, KeptOutputs
-from span_label_errors.model.kernels import choose_attention, padding_multiple
+from span_label_errors.model.kernels import choose_attention, choose_products, padding_multiple
 from span_label_errors.model.network import SpanClassification, freeze_layers, load_network, quiet_transformers
 from span_label_errors.model.predictions import SpanPrediction, join_windows
 from span_label_errors.model.tokenizer import Template, load_tokenizer
@@ -141,6 +141,7 @@ class QA:
                 self.checkpoint, self.label_map, self.seed, case_as_segment=self.case_as_segment
             )  # fmt: skip
             choose_attention(network.config, self.device, self.precision)
+            choose_products(network, self.device, self.precision)
             freeze_layers(network, self._num_frozen_layers)
             self._model = network.to(self.device).eval()
             if self.device.type == "cpu":
