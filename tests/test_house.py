@@ -51,8 +51,10 @@ def test_imports_run_from_the_roof_to_the_ground():
                 assert imported == own or ROOMS.index(imported) < ROOMS.index(own), f"{module} imports {name}"
 
 
-@pytest.mark.parametrize("room", ["spans", "results.read", "results.npz", "quality", "review", "files"])
-def test_judging_and_reviewing_never_load_the_network(room):
+@pytest.mark.parametrize(
+    "room", ["spans", "results.read", "results.npz", "quality", "review", "files", "cross_validation.clusters"]
+)
+def test_judging_reviewing_and_handing_jobs_on_never_load_the_network(room):
     folder = PACKAGE / room.replace(".", "/")
     names = [f"{room}.{file.stem}" for file in folder.glob("*.py") if file.stem != "__init__"] or [room]
     code = "; ".join(f"import span_label_errors.{name}" for name in names)

@@ -28,6 +28,7 @@ from span_label_errors.model.checkpoints import (
 )
 from span_label_errors.model.encoders import has_dropout
 from span_label_errors.model.frozen_outputs import FrozenLayers, KeptOutputs
+from span_label_errors.model.kernels import choose_attention, choose_products
 from span_label_errors.model.network import (
     SpanClassification,
     freeze_layers,
@@ -201,7 +202,7 @@ class QATrainer:
 
             def collate(batch: Sequence[Window]) -> dict[str, torch.Tensor]:
                 items = [training_item(window, tokenized[window.example_index].labels) for window in batch]
-                padded = pad_windows(items, self.qa.template.padding_id)
+                padded = pad_windows(items, self.qa.template.padding_id, self.qa.padding_multiple)
                 return padded if frozen is None else {**padded, "frozen_outputs": frozen.of_batch(items)}
 
             try:
@@ -327,6 +328,10 @@ def prepare_training(
         shares = read_shares(dataset, tokenized, qa.tokenizer.unk_token_id, trainer.label_map, qa.answers)
         trainer.has_warned = warn_if_unreadable(shares, qa.model_path)
     network = load_network(qa.checkpoint, trainer.label_map, seed, dropout, case_as_segment=reads_case)
+    precision = "bfloat16" if arguments.bf16 else "float32"
+    choose_attention(network.config, qa.device, precision)
+    if not arguments.torch_compile:
+        choose_products(network, qa.device, precision)
     if not qa.has_head:
         start_at_base_rate(network, np.concatenate([example.labels[example.context.has_text] for example in tokenized]))
     # An untrained second segment is so like the first that the layers would need far more examples to tell them apart.

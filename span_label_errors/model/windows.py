@@ -11,6 +11,7 @@ In shapes, an example has Q question tokens and C context tokens, a window L tok
 longest has L tokens, and a label map K classes.
 """
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -276,10 +277,12 @@ def model_inputs(window: Window) -> dict[str, np.ndarray]:
     return {"input_ids": window.input_ids, "token_type_ids": token_type_ids}
 
 
-def pad_windows(items: Sequence[dict[str, np.ndarray]], pad_token_id: int) -> dict[str, torch.Tensor]:
-    """Return the inputs and labels of a batch of windows as tensors, padded to the longest, and the `attention_mask`.
+def pad_windows(
+    items: Sequence[dict[str, np.ndarray]], pad_token_id: int, multiple: int = 1
+) -> dict[str, torch.Tensor]:
+    """Return the inputs and labels of a batch of windows as tensors, and the `attention_mask`.
 
-    The shapes are (B, L), and (B, L, K) of labels.
+    The shapes are (B, L), and (B, L, K) of labels, where L is the length of the longest window, or the next `multiple`.
     """
     padding = {
         "input_ids": pad_token_id,
@@ -287,13 +290,14 @@ def pad_windows(items: Sequence[dict[str, np.ndarray]], pad_token_id: int) -> di
         "labels": IGNORED_LABEL,
     }
     lengths = [len(item["input_ids"]) for item in items]
+    longest = math.ceil(max(lengths) / multiple) * multiple
     batch = {}
     for name in items[0]:
         arrays = [item[name] for item in items]
-        shape = (len(items), max(lengths), *arrays[0].shape[1:])
+        shape = (len(items), longest, *arrays[0].shape[1:])
         padded = np.full(shape, padding[name], dtype=arrays[0].dtype)
         for row, array in zip(padded, arrays, strict=True):
             row[: len(array)] = array
         batch[name] = torch.from_numpy(padded)
-    is_token = torch.arange(max(lengths))[None, :] < torch.tensor(lengths)[:, None]
+    is_token = torch.arange(longest)[None, :] < torch.tensor(lengths)[:, None]
     return {**batch, "attention_mask": is_token.long()}
