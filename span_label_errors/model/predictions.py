@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from span_label_errors.model.windows import TokenizedExample, Window
 from span_label_errors.spans.alignment import OUTSIDE
+
+if TYPE_CHECKING:  # it loads torch, which whoever reads predictions does without
+    from span_label_errors.model.windows import TokenizedExample, Window
 
 # What a prediction calls the special tokens of whatever model, one row each.
 BEGINNING, SEPARATOR = "[CLS]", "[SEP]"
@@ -67,8 +70,8 @@ class SpanPrediction:
 
 def join_windows(
     examples: Sequence[dict],
-    tokenized: Sequence[TokenizedExample],
-    windows: Sequence[Window],
+    tokenized: Sequence["TokenizedExample"],
+    windows: Sequence["Window"],
     window_probs: Sequence[np.ndarray],
     label_map: dict[str, int],
 ) -> list[SpanPrediction]:
@@ -103,7 +106,7 @@ def join_windows(
 
 
 def _lay_out(
-    example: dict, tokens: TokenizedExample, pred_probs: np.ndarray, label_map: dict[str, int]
+    example: dict, tokens: "TokenizedExample", pred_probs: np.ndarray, label_map: dict[str, int]
 ) -> SpanPrediction:
     question, context = tokens.question, tokens.context
     num_question, num_context = len(question.token_ids), len(context.token_ids)

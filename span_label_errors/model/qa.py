@@ -12,7 +12,6 @@ from span_label_errors.data.parts import in_parts
 from span_label_errors.data.shared_contexts import with_shared_contexts
 from span_label_errors.model.checkpoints import (
     CASE_AS_SEGMENT,
-    EMBEDDED_READER,
     FROZEN_LAYERS,
     check_same_labels,
     fingerprint,
@@ -20,6 +19,7 @@ from span_label_errors.model.checkpoints import (
     read_settings,
     resolve_checkpoint,
 )
+from span_label_errors.model.embedded import EMBEDDED_READER
 from span_label_errors.model.frozen_outputs import FrozenLayers, KeptOutputs
 from span_label_errors.model.kernels import choose_attention, choose_products, padding_multiple
 from span_label_errors.model.network import SpanClassification, freeze_layers, load_network, quiet_transformers

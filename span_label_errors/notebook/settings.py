@@ -31,7 +31,7 @@ from span_label_errors.data.sources import DEMO_ERRORS, DEMOS, FILE_SUFFIXES, re
 from span_label_errors.data.squad import ON_INVALID
 from span_label_errors.data.write import suffix_of
 from span_label_errors.files import check_writable, clone_root, project_root
-from span_label_errors.model.checkpoints import EMBEDDED
+from span_label_errors.model.embedded import EMBEDDED
 from span_label_errors.model.qa import PRECISIONS, QA
 from span_label_errors.model.recipes import recipe_for
 from span_label_errors.model.training_loop import check_training_arguments
