@@ -6,15 +6,17 @@ computed once per paragraph.
 
 import itertools
 import math
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
+from operator import itemgetter
 
 import numpy as np
 
 from span_label_errors.quality.affixes import NO_AFFIXES, Affixes
 from span_label_errors.spans.scripts import CURRENCY
-from span_label_errors.spans.text import cuts_word, mark_places, sentence_numbers, stem, word_spans
+from span_label_errors.spans.text import Span, cuts_word, mark_places, sentence_numbers, stem, word_spans
 
 # A word's closeness falls to 1 / e over this many words.
 _REACH = 8.0
@@ -48,6 +50,12 @@ def ranges_touched(
     """
     first = np.searchsorted(piece_end, char_start, side="right").clip(max=len(piece_end) - 1)
     return first, np.maximum(np.searchsorted(piece_start, char_end, side="left"), first + 1)
+
+
+def num_words_touched(context: str, span: Span) -> int:
+    """Return how many words of a context share a character with a span."""
+    words = word_spans(context)
+    return bisect_left(words, span[1], key=itemgetter(0)) - bisect_right(words, span[0], key=itemgetter(1))
 
 
 class ContextText:
@@ -111,6 +119,10 @@ class ContextText:
         is_span = char_start < char_end
         return TextSpans(self, char_start[is_span], char_end[is_span])
 
+    def words_touched(self, char_start: np.ndarray, char_end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the half-open ranges of the words that share a character with each span, as `ranges_touched`."""
+        return ranges_touched(self.word_start, self.word_end, char_start, char_end)
+
     def cuts_words(self, char_start: np.ndarray, char_end: np.ndarray) -> np.ndarray:
         """Return whether spans begin or end inside a word where answers of the data do not, of the shape of both."""
         cut = np.zeros(len(char_start), dtype=bool)
@@ -152,8 +164,12 @@ class TextSpans:
 
     def __init__(self, text: ContextText, char_start: np.ndarray, char_end: np.ndarray):
         self.text, self.char_start, self.char_end = text, char_start, char_end
-        self.word_start, self.word_end = ranges_touched(text.word_start, text.word_end, char_start, char_end)
+        self.word_start, self.word_end = text.words_touched(char_start, char_end)
         self.num_words = self.word_end - self.word_start
+
+    def where(self, is_kept: np.ndarray) -> "TextSpans":
+        """Return those that a mask of shape (S,) keeps."""
+        return TextSpans(self.text, self.char_start[is_kept], self.char_end[is_kept])
 
     def highest_of_words(self, values: np.ndarray) -> np.ndarray:
         """Return the highest of each span's words, from values of shape (W,)."""
