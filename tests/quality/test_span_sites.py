@@ -157,7 +157,7 @@ def test_a_confirmed_span_that_is_no_candidate_otherwise_is_one_once():
 
 
 def test_sites_of_many_examples_are_those_of_each_alone():
-    """Places where texts begin and end, two marks without a word, and one of the six spans that is missing elsewhere."""
+    """Places where texts begin and end, two marks without a word, and a span that another example lacks."""
     rows = [row(TEXT, {"PER": ["Anna"], "LOC": ["Rome"]}), row("§ §", {"LOC": ["§ §"]}), row("Rome", {"LOC": ["Rome"]})]
     rows.append(row(TEXT, {"PER": ["Bruno Berg", "Anna"]}))
     sites = sites_of(*rows)
