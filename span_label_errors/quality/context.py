@@ -69,12 +69,6 @@ def ranges_touched(
     return first, np.maximum(np.searchsorted(piece_start, char_end, side="left"), first + 1)
 
 
-def num_words_touched(context: str, span: Span) -> int:
-    """Return how many words of a context share a character with a span."""
-    words = word_spans(context)
-    return bisect_left(words, span[1], key=itemgetter(0)) - bisect_right(words, span[0], key=itemgetter(1))
-
-
 class ContextText:
     """The words of a context.
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from span_label_errors.quality.affixes import Affixes
-from span_label_errors.quality.context import ContextText, TextSpans, WordRarity, num_words_touched
+from span_label_errors.quality.context import ContextText, TextSpans, WordRarity, num_words_of
 from span_label_errors.quality.joined_text import JoinedText
 from span_label_errors.quality.memory import LabelMemory
 from span_label_errors.quality.sites import NO_SPAN, KnownAnswers
@@ -101,7 +101,7 @@ class SpanSites:
             (context, span) for context, of_one in zip(self._contexts, self._answers, strict=True) for span, _ in of_one
         ]
         self._affixes = Affixes(placed)
-        num_words = [num_words_touched(*of_one) for of_one in placed]
+        num_words = [num_words_of(*of_one) for of_one in placed]
         self._max_words = int(min(np.ceil(np.quantile(num_words, 1 - _LONGER)), _MAX_WORDS)) if placed else 1
         counts = np.bincount([class_index for of_one in self._answers for _, class_index in of_one],
                              minlength=len(self.classes)) + 1.0  # fmt: skip
