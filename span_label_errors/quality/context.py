@@ -152,6 +152,10 @@ class ContextText:
         is_span = char_start < char_end
         return TextSpans(self, char_start[is_span], char_end[is_span])
 
+    def words_touched(self, char_start: np.ndarray, char_end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the half-open ranges of the words that share a character with each span, as `ranges_touched`."""
+        return ranges_touched(self.word_start, self.word_end, char_start, char_end)
+
     def cuts_words(self, char_start: np.ndarray, char_end: np.ndarray) -> np.ndarray:
         """Return whether spans begin or end inside a word where answers of the data do not, of the shape of both."""
         cut = np.zeros(len(char_start), dtype=bool)
@@ -201,10 +205,14 @@ class TextSpans:
 
     def __init__(self, text: ContextText, char_start: np.ndarray, char_end: np.ndarray):
         self.text, self.char_start, self.char_end = text, char_start, char_end
-        self.word_start, self.word_end = ranges_touched(text.word_start, text.word_end, char_start, char_end)
+        self.word_start, self.word_end = text.words_touched(char_start, char_end)
         self.num_words = self.word_end - self.word_start
         self._word_f1_of: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
         self._tokens = self._touched = (np.zeros(0), np.zeros(0))
+
+    def where(self, is_kept: np.ndarray) -> "TextSpans":
+        """Return those that a mask of shape (S,) keeps."""
+        return TextSpans(self.text, self.char_start[is_kept], self.char_end[is_kept])
 
     def highest_of_words(self, values: np.ndarray) -> np.ndarray:
         """Return the highest of each span's words, from values of shape (W,)."""
