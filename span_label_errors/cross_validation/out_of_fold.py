@@ -129,11 +129,12 @@ def out_of_fold_predictions(
     pool = FoldPool(n_jobs, threads_per_fold, parallel_backend)
     examples = list(with_shared_contexts(dataset))
     splits = make_splits(examples, num_splits, group_by=group_by, shuffle=shuffle, seed=seed)
-    plans = plan_folds(examples, trainer, splits, seed, folds_dir, training)
-    trainers.log_new_head(trainer, log)
-    trainers.log_answered_questions(trainer, log)
-    _log_unused_folds(plans, log)
-    folds = pool.folds(plans, examples, trainer, log)
+    with trainers.sharing(trainer, check_writable(folds_dir)):
+        plans = plan_folds(examples, trainer, splits, seed, folds_dir, training)
+        trainers.log_new_head(trainer, log)
+        trainers.log_answered_questions(trainer, log)
+        _log_unused_folds(plans, log)
+        folds = pool.folds(plans, examples, trainer, log)
     fold_of_example = np.full(len(examples), -1, dtype=np.int64)
     for fold_index, split in enumerate(splits):
         fold_of_example[split.validation_indices] = fold_index

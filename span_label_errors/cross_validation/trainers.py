@@ -6,13 +6,17 @@ fold's key. For any other, its class and its `settings()`, if it has that method
 give it another folder when its code changes.
 """
 
+import contextlib
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from span_label_errors.model.checkpoints import EMBEDDED, read_seen_contexts, weight_files
-from span_label_errors.model.qa import QA
-from span_label_errors.model.trainer import QATrainer, prepare_training
+from span_label_errors.imports import heavy_imports
+
+with heavy_imports():
+    from span_label_errors.model.checkpoints import EMBEDDED, read_seen_contexts, weight_files
+    from span_label_errors.model.qa import QA
+    from span_label_errors.model.trainer import QATrainer, prepare_training
 
 
 def settings(trainer) -> dict:
@@ -59,6 +63,11 @@ def from_description(described: dict) -> QATrainer:
     """Return the trainer that `description` was made of."""
     qa = dict(described["qa"])
     return QATrainer(QA(qa.pop("model_path"), **qa), described["max_seq_length"], described["label_map"])
+
+
+def sharing(trainer, folder: Path) -> contextlib.AbstractContextManager:
+    """Let the folds that are made inside share what is the same for all of them, if the trainer can."""
+    return trainer.sharing(folder) if isinstance(trainer, QATrainer) else contextlib.nullcontext()
 
 
 def num_bytes(trainer) -> int:

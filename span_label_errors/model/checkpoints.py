@@ -35,6 +35,7 @@ LABEL_MAP_FILE = "label_map.json"
 SETTINGS_FILE = "spanbert.json"
 ANSWERED_QUESTIONS = "started_from_question_answering"  # in the settings, where it is true
 CASE_AS_SEGMENT = "case_as_segment"  # in the settings, where it is true; see `windows.tokenize_examples`
+FROZEN_LAYERS = "frozen_layers"  # in the settings, if their outputs were kept; see `frozen_outputs`
 SEEN_CONTEXTS_FILE = "seen_contexts.json"
 READER_FILE, DELTA_FILE = "reader.json", "delta.safetensors"
 FILES_OF_READER = (DELTA_FILE, LABEL_MAP_FILE, SETTINGS_FILE, SEEN_CONTEXTS_FILE)  # `reader.json` lists their SHA-256
@@ -206,7 +207,7 @@ def read_reader(folder: Path) -> dict:
 
 
 def read_settings(checkpoint: Checkpoint) -> dict:
-    """Return the `max_length`, `doc_stride`, `answers` and `case_as_segment` that a checkpoint was trained with.
+    """Return the settings that a checkpoint was trained with, as `QATrainer` writes them.
 
     It is an empty dict if `QATrainer` did not write it.
     """
@@ -217,7 +218,7 @@ def read_settings(checkpoint: Checkpoint) -> dict:
     types = {"max_length": int, "doc_stride": int, "answers": str}
     if {name: type(settings.get(name)) for name in types} != types:
         raise ValueError(f"{file}: expected {', '.join(types)} as QATrainer writes them, found {settings}; train again")
-    return {CASE_AS_SEGMENT: False, **settings}
+    return {CASE_AS_SEGMENT: False, FROZEN_LAYERS: 0, **settings}
 
 
 def read_seen_contexts(checkpoint: Checkpoint) -> set[str]:
