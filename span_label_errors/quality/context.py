@@ -147,7 +147,9 @@ class ContextText:
         first, last = np.repeat(first, of_pair), np.repeat(last, of_pair)
         number = np.arange(len(first)) - np.repeat(np.cumsum(of_pair) - of_pair, of_pair)
         start_row, end_row = np.divmod(number, num_ends[last])
-        char_start = np.array(list(itertools.chain(*self.starts)))[(np.cumsum(num_starts) - num_starts)[first] + start_row]
+        char_start = np.array(list(itertools.chain(*self.starts)))[
+            (np.cumsum(num_starts) - num_starts)[first] + start_row
+        ]
         char_end = np.array(list(itertools.chain(*self.ends)))[(np.cumsum(num_ends) - num_ends)[last] + end_row]
         is_span = char_start < char_end
         return TextSpans(self, char_start[is_span], char_end[is_span])
