@@ -228,7 +228,9 @@ class TrainingParameters(_Parameters):
         "context", 'keep together examples of one "context", of one "title", or "none"'
     )
     shuffle: bool = _field(True, "put groups into folds at random rather than in order")
-    n_jobs: _Count = _field(None, "folds at once; None: one after the other, or one on each GPU; -1: as there is room")
+    n_jobs: _Count = _field(
+        None, "folds at once; None: one after the other, or as many as fit on GPUs; -1: as there is room"
+    )
     threads_per_fold: _Count = _field(None, "cores a fold computes on; None for its share")
     parallel_backend: _Backend = _field(None, 'a cluster that is running: "ray" or "dask", or "dask:tcp://HOST:PORT"')
 
