@@ -324,7 +324,12 @@ def test_throughput_by_hand():
         return {"seconds": seconds, "peak_mib": 700.0}
 
     pairs = [
-        {"flops_per_second": 1000.0, "train": {"older recipe": piece(older), "ours": piece(10.0)}, "predict": {}}
+        {
+            "flops_per_second": 1000.0,
+            "fastest_flops_per_second": 1500.0,
+            "train": {"older recipe": piece(older), "ours": piece(10.0)},
+            "predict": {},
+        }
         for older in (40.0, 60.0, 90.0)
     ]
     measured = benchmark.measurements({
@@ -337,6 +342,7 @@ def test_throughput_by_hand():
     assert ours[["examples/s", "real tokens/s"]].tolist() == [8, 20]
     assert ours["x floor"] == pytest.approx(10 / (6 * 10 * 200 / 1000))
     assert ours["x floor of trained"] == pytest.approx(10 / ((2 * 4 + 6 * 6) * 200 / 1000))
+    assert ours["x fastest floor"] == pytest.approx(10 / (6 * 10 * 200 / 1500))
     runs = [{"recipe": "ours", "learning_rate": 3e-4, "fold": fold, "average_precision": value, "seconds": 10.0,
              "base_rate": 0.02, "held_out_tokens": 9} for fold, value in enumerate((0.4, 0.6))]  # fmt: skip
     accuracy, chance = benchmark.tables({"accuracy": {"runs": runs}})
