@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -34,8 +34,8 @@ NUM_SPANS = 60
 _PLACES_A_SPAN, _SOME = 1.0, 50
 # Of data with questions, the share of labelled examples with answers apart, from which on these are spans.
 _SEVERAL = 0.2
-# The features of all candidates of so many examples are held in memory at once.
-_EXAMPLES_AT_ONCE = 50
+# The features of all spans at so many places are held in memory at once.
+_SITES_AT_ONCE = 100
 
 
 class GivenSpan(NamedTuple):
@@ -128,15 +128,13 @@ class SpanSites:
         rows_of: dict[int, list[int]] = defaultdict(list)
         for row in rows:
             rows_of[self.given_answers[row].example_index].append(row)
-        examples = list(rows_of)
-        for first in range(0, len(examples), _EXAMPLES_AT_ONCE):
-            at_once = examples[first : first + _EXAMPLES_AT_ONCE]
-            of_examples = [row for example_index in at_once for row in rows_of[example_index]]
-            yield from zip(of_examples, self._sites(at_once, of_examples), strict=True)
+        by_example = list(chain.from_iterable(rows_of.values()))
+        for first in range(0, len(by_example), _SITES_AT_ONCE):
+            at_once = by_example[first : first + _SITES_AT_ONCE]
+            yield from zip(at_once, self._sites([self.given_answers[row] for row in at_once]), strict=True)
 
-    def _sites(self, examples: list[int], rows: list[int]) -> Iterator[SpanSite]:
-        """Yield the sites of these rows, which are of these examples."""
-        given = [self.given_answers[row] for row in rows]
+    def _sites(self, given: list[GivenSpan]) -> Iterator[SpanSite]:
+        examples = list(dict.fromkeys(of.example_index for of in given))
         text = JoinedText([ContextText(self._contexts[index], self._rarity, self._affixes) for index in examples])
         tokens = [self._tokens_of(index) for index in examples]
         features = SpanFeatures(text, np.array(examples), tokens, self._memory, self._share_of_class)
