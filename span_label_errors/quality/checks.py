@@ -45,14 +45,17 @@ _OWN_AT_START, _OWN_AT_END = "#@&§¶¿¡'’‘/*＃＠＆", "%‰′″#*'’!
 _NO_SENTENCE_BEGINS = re.compile(r"\.(?:[,;:]|\s+(?P<letter>\w))")
 
 
-def failed_checks(examples: Iterable[dict]) -> list[list[str]]:
+def failed_checks(
+    examples: Iterable[dict], rarity: WordRarity | None = None, affixes: Affixes | None = None
+) -> list[list[str]]:
     """Check the given answers of a data set.
 
     Parameters
     ----------
     examples : iterable of dict
-        n valid examples in the SQuAD schema. What is an abbreviation and which words are rare is learned from
-        their contexts.
+        n valid examples in the SQuAD schema. What is an abbreviation is learned from their contexts.
+    rarity, affixes : WordRarity, Affixes
+        Which words are rare in their contexts, and what their answers leave of words, where that is known already.
 
     Returns
     -------
@@ -61,8 +64,8 @@ def failed_checks(examples: Iterable[dict]) -> list[list[str]]:
     """
     examples = list(examples)
     contexts = list(dict.fromkeys(example["context"] for example in examples))
-    rarity, abbreviations = WordRarity(contexts), _Abbreviations(contexts)
-    affixes = Affixes((example["context"], answer) for example in examples for answer in answers_of(example))
+    rarity, abbreviations = rarity or WordRarity(contexts), _Abbreviations(contexts)
+    affixes = affixes or Affixes((example["context"], answer) for example in examples for answer in answers_of(example))
     answered_otherwise = _answered_otherwise(examples)
     failed = []
     for example_index, example in enumerate(examples):
@@ -148,7 +151,7 @@ def _has_nearer_occurrence(example: dict, answer: Span, answers: Sequence[Span],
     own = set(stems(text))  # these stand at every occurrence
     weights = {word: rarity.of(word) for word in stems(example["question"]) if word not in own}
     places = TextSpans(ContextText(context, rarity), *np.array([answer, *others]).T)
-    given, *elsewhere = places.highest_of_words(places.text.nearness(weights))
+    given, *elsewhere = places.words.highest(places.text.nearness(weights))
     return max(elsewhere) >= max(given + _CLEARLY_NEARER, _TIMES_NEARER * given)
 
 
