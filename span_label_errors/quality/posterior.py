@@ -212,4 +212,4 @@ def _models_of(sites: Sites, num_parts: int) -> list[tuple[int, int]]:
 def _with_alternatives(site: Site, rng: np.random.Generator) -> np.ndarray:
     """Return the features of the answer that is taken for right, and of some alternatives below it."""
     others = rng.permutation(len(site.features))[:ALTERNATIVES]
-    return site.features[[site.right_row, *others[others != site.right_row]]]
+    return np.take(site.features, [site.right_row, *others[others != site.right_row]], axis=0)

@@ -84,6 +84,9 @@ class SpanSites:
         Example by example: its given spans, and the places where one may be missing.
     fold : ndarray of shape (N,)
         The fold of each, whose model predicted the probabilities.
+    rarity : WordRarity
+    affixes : Affixes
+        Of all contexts and given spans.
     """
 
     def __init__(self, table: pd.DataFrame, prior: np.ndarray, num_spans: int = NUM_SPANS):
@@ -91,7 +94,7 @@ class SpanSites:
         self._contexts = table["context"].tolist()
         self._tokens = [table[name].to_numpy(dtype=object) for name in ("char_start", "char_end")]
         self._probs = [table[f"pred_probs_{name}"].to_numpy(dtype=object) for name in self.classes]
-        self._rarity = WordRarity(self._contexts)
+        self.rarity = WordRarity(self._contexts)
         self._answers = _answers(table, self.classes)
         paragraphs = paragraph_numbers(self._contexts)
         self._memory = LabelMemory(
@@ -100,7 +103,7 @@ class SpanSites:
         placed = [
             (context, span) for context, of_one in zip(self._contexts, self._answers, strict=True) for span, _ in of_one
         ]
-        self._affixes = Affixes(placed)
+        self.affixes = Affixes(placed)
         num_words = [num_words_of(*of_one) for of_one in placed]
         self._max_words = int(min(np.ceil(np.quantile(num_words, 1 - _LONGER)), _MAX_WORDS)) if placed else 1
         counts = np.bincount([class_index for of_one in self._answers for _, class_index in of_one],
@@ -135,7 +138,7 @@ class SpanSites:
 
     def _sites(self, given: list[GivenSpan]) -> Iterator[SpanSite]:
         examples = list(dict.fromkeys(of.example_index for of in given))
-        text = JoinedText([ContextText(self._contexts[index], self._rarity, self._affixes) for index in examples])
+        text = JoinedText([ContextText(self._contexts[index], self.rarity, self.affixes) for index in examples])
         tokens = [self._tokens_of(index) for index in examples]
         features = SpanFeatures(text, np.array(examples), tokens, self._memory, self._share_of_class)
         first_char_of = dict(zip(examples, text.first_char.tolist(), strict=False))
@@ -176,7 +179,7 @@ class SpanSites:
                 given_row=given_rows[number],
                 right_row=right_rows[number],
                 is_known=is_known[number],
-                cuts_word=of.span != NO_SPAN and self._affixes.is_slip(context, of.span),
+                cuts_word=of.span != NO_SPAN and self.affixes.is_slip(context, of.span),
             )
 
     def _spans_at(
