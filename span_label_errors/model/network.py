@@ -174,8 +174,7 @@ def load_network(
     # The code that it names is not used, and whoever reads the saved folder shall not be asked to run it.
     vars(config).pop("auto_map", None)
     try:
-        with quiet_transformers(), torch.random.fork_rng():
-            torch.manual_seed(seed)
+        with quiet_transformers(), _drawing(seed):
             network, report = span_class(config_class).from_pretrained(
                 checkpoint.path, config=config, dtype=torch.float32, use_safetensors=True, local_files_only=True,
                 output_loading_info=True, ignore_mismatched_sizes=True,
@@ -198,6 +197,14 @@ def load_network(
         )
     _check_reads_texts(checkpoint.path, network)
     return network
+
+
+@contextlib.contextmanager
+def _drawing(seed: int) -> Iterator[None]:
+    """Draw from a seed, and leave the random state as it was: the processor's, so that no GPU is started for it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def _check_loaded(checkpoint: Checkpoint, network: SpanClassification, report: dict) -> None:
@@ -234,8 +241,7 @@ def _some(names: set[str]) -> str:
 
 def _draw_head(network: SpanClassification, seed: int) -> None:
     """Draw a new head, as BERT's are: transformers takes over any tensors of the names and shapes of ours."""
-    with torch.no_grad(), torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with torch.no_grad(), _drawing(seed):
         nn.init.normal_(network.classifier.weight, std=getattr(network.config, "initializer_range", 0.02))
         nn.init.zeros_(network.classifier.bias)
 

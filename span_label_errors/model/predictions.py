@@ -3,11 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from span_label_errors.model.windows import TokenizedExample, Window
 from span_label_errors.spans.alignment import OUTSIDE
+
+if TYPE_CHECKING:  # it loads torch, which whoever reads predictions does without
+    from span_label_errors.model.windows import TokenizedExample, Window
 
 # What a prediction calls the special tokens of whatever model, one row each.
 BEGINNING, SEPARATOR = "[CLS]", "[SEP]"
@@ -70,8 +73,8 @@ class SpanPrediction:
 
 def join_windows(
     examples: Sequence[dict],
-    tokenized: Sequence[TokenizedExample],
-    windows: Sequence[Window],
+    tokenized: Sequence["TokenizedExample"],
+    windows: Sequence["Window"],
     window_probs: Sequence[np.ndarray],
     label_map: dict[str, int],
 ) -> list[SpanPrediction]:
@@ -112,7 +115,7 @@ def join_windows(
 
 def _lay_out(
     example: dict,
-    tokens: TokenizedExample,
+    tokens: "TokenizedExample",
     context_texts: list[str],
     pred_probs: np.ndarray,
     label_map: dict[str, int],

@@ -1,7 +1,6 @@
 """`QATrainer`: span classification models, each trained afresh from the checkpoint of a `QA`."""
 
 import contextlib
-import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,6 @@ from span_label_errors.model.checkpoints import (
     CASE_AS_SEGMENT,
     FROZEN_LAYERS,
     LABEL_MAP_FILE,
-    SEEN_CONTEXTS_FILE,
     SETTINGS_FILE,
     check_same_labels,
     fingerprint,
@@ -37,6 +35,7 @@ from span_label_errors.model.network import (
     start_at_base_rate,
 )
 from span_label_errors.model.qa import QA
+from span_label_errors.model.seen_contexts import SEEN_CONTEXTS_FILE, context_hash
 from span_label_errors.model.tokenizer import is_uncased
 from span_label_errors.model.tokenizer_coverage import read_shares, warn_if_unreadable
 from span_label_errors.model.training_loop import OnStep, check_training_arguments, train_network
@@ -51,7 +50,6 @@ from span_label_errors.model.windows import (
     training_item,
 )
 from span_label_errors.spans.alignment import TokenizedText, check_label_map
-from span_label_errors.spans.text import normalized_text
 
 
 @dataclass(frozen=True)
@@ -350,8 +348,3 @@ def case_as_segment(qa: QA, dataset: Sequence[dict]) -> bool:
     They do where the tokenizer makes it a small one, and no question has a use for the segment.
     """
     return not has_questions(dataset) and qa.checkpoint.has_second_segment and is_uncased(qa.tokenizer)
-
-
-def context_hash(context: str) -> str:
-    """Return a hash that names a context, in whatever spelling, without holding its text."""
-    return hashlib.sha256(normalized_text(context).encode("utf-8", "surrogatepass")).hexdigest()[:32]
