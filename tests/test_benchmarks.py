@@ -240,7 +240,7 @@ def test_numbers_in_tables():
 
 
 @pytest.mark.slow
-def test_load(tmp_path, monkeypatch, capsys):
+def test_load(tmp_path, monkeypatch):
     benchmark = module_of("load")
     # The same steps in this process: importing everything four times more would take most of the time.
     monkeypatch.setattr(benchmark, "start_again", lambda *words: run_main(benchmark, monkeypatch, *words))
@@ -248,11 +248,25 @@ def test_load(tmp_path, monkeypatch, capsys):
     runs = json.loads((tmp_path / "load.json").read_text(encoding="utf-8"))
     assert [run["num_examples"] for run in runs] == [40]
     assert len(load_squad(tmp_path / "work" / "squad-40.json")) == 40
-    stages, memory, files = benchmark.tables(runs)
-    assert stages["wall s"].to_numpy().min() > 0
-    assert (memory["after imports, MiB"] <= memory["peak, MiB"]).all()
-    assert {"pred_probs.npz", "out_of_fold.parquet", "label_issues.html", "corrected.json"} < set(files.index)
-    assert "read and apply decisions" in capsys.readouterr().out
+    for notebook in benchmark.NOTEBOOKS:
+        assert min(stage["wall_seconds"] for stage in runs[0][notebook]["stages"].values()) > 0
+        assert runs[0][notebook]["baseline_mib"] <= runs[0][notebook]["peak_mib"]
+    assert {"pred_probs.npz", "out_of_fold.parquet", "label_issues.html", "corrected.json"} < set(runs[0]["files"])
+    assert "| read and apply decisions |" in (tmp_path / "load.md").read_text(encoding="utf-8")
+
+
+def test_tables_of_load():
+    stage = {"cpu_seconds": 1.5, "wall_seconds": 3.0, "peak_mib": 300.0}
+    notebook = {"stages": {"read": stage}, "baseline_mib": 100.0, "peak_mib": 300.0, "cpu_seconds": 2.5}
+    small = {"num_examples": 1000, "training": notebook, "label errors": notebook, "files": {"a.npz": 2**20}}
+    large = {"num_examples": 5000, **{name: {**notebook, "peak_mib": 500.0} for name in ("training", "label errors")}}
+    lines = module_of("load").markdown([small, {**large, "files": {"a.npz": 3 * 2**20}}]).splitlines()
+    assert lines.count("| read | 1.5 | 1.5 | 0.30 | 3 | 300 |") == 2
+    assert "| **all of the training notebook** | 2.5 | 2.5 | 0.50 | 3 | 500 |" in lines
+    # 200 MiB of 1,000 examples, 400 of 5,000, and 200 more for 4,000 more.
+    assert "| training | 1,000 | 100 | 300 | 204.8 | – |" in lines
+    assert "| training | 5,000 | 100 | 500 | 81.9 | 51.2 |" in lines
+    assert "| a.npz | 3.0 | 1,049 / 629 |" in lines
 
 
 @pytest.mark.slow
