@@ -101,22 +101,25 @@ def write_squad(path: Path, num_examples: int, vocabulary: list[str], seed: int 
     path.write_text(json.dumps({"version": "1.1", "data": data}, ensure_ascii=False), encoding="utf-8")
 
 
-def write_untrained_bert(folder: Path, **sizes: int) -> list[str]:
-    """Write a BERT of random weights with the embedded backbone's tokenizer; return its vocabulary.
+def write_untrained_bert(folder: Path, tokenizer=None, **sizes: int) -> list[str]:
+    """Write a BERT of random weights and a tokenizer; return its vocabulary.
 
     Parameters
     ----------
     folder : Path
+    tokenizer : transformers.PreTrainedTokenizerFast, optional
+        The embedded backbone's by default.
     **sizes
         Fields of `transformers.BertConfig`; those of BERT base by default.
     """
     import torch
     from transformers import BertConfig, BertModel
 
-    from span_label_errors.model.checkpoints import resolve_checkpoint
-    from span_label_errors.model.tokenizer import load_tokenizer
+    if tokenizer is None:
+        from span_label_errors.model.checkpoints import resolve_checkpoint
+        from span_label_errors.model.tokenizer import load_tokenizer
 
-    tokenizer = load_tokenizer(resolve_checkpoint("embedded-backbone"))
+        tokenizer = load_tokenizer(resolve_checkpoint("embedded-backbone"))
     torch.manual_seed(0)
     BertModel(BertConfig(vocab_size=len(tokenizer), **sizes), add_pooling_layer=False).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -13,7 +13,7 @@ from conftest import ROOT
 PACKAGE = ROOT / "span_label_errors"
 # From the ground to the roof: a room imports only rooms that stand before it.
 ROOMS = """
-    files progress spans data model cross_validation results quality review notebook commands __init__ __main__
+    files imports progress spans data model cross_validation results quality review notebook commands __init__ __main__
 """.split()
 TOP = [ROOT / "spanbert.py", ROOT / "span_classification_tutorial_utils.py"]
 MODULES = [*TOP, *sorted(PACKAGE.rglob("*.py"))]

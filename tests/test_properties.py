@@ -197,9 +197,10 @@ def test_answer_at_a_window_border_counts_once_wherever_it_stands(tiny_tokenizer
     lengths=st.lists(st.integers(1, 30), min_size=1, max_size=9),
     num_classes=st.integers(0, 4),
     pad=st.integers(0, 9),
+    multiple=st.sampled_from([1, 8]),
     random=st.randoms(use_true_random=False),
 )
-def test_batch_is_its_windows_and_padding(lengths, num_classes, pad, random):
+def test_batch_is_its_windows_and_padding(lengths, num_classes, pad, multiple, random):
     items = [
         {
             "input_ids": np.array([random.randrange(pad, 100) for _ in range(length)]),
@@ -210,15 +211,16 @@ def test_batch_is_its_windows_and_padding(lengths, num_classes, pad, random):
     ]
     if not num_classes:
         items = [{name: array for name, array in item.items() if name != "labels"} for item in items]
-    batch = pad_windows(items, pad)
+    batch = pad_windows(items, pad, multiple)
+    longest = next(length for length in range(max(lengths), 99) if length % multiple == 0)
     assert set(batch) == {*items[0], "attention_mask"}
     padding = {"input_ids": pad, "token_type_ids": 0, "labels": [IGNORED_LABEL] * num_classes}
     for name in items[0]:
         assert batch[name].tolist() == [
-            item[name].tolist() + [padding[name]] * (max(lengths) - length)
+            item[name].tolist() + [padding[name]] * (longest - length)
             for item, length in zip(items, lengths, strict=True)
         ]
     assert {name: str(tensor.dtype) for name, tensor in batch.items()} == {
         name: "torch.float32" if name == "labels" else "torch.int64" for name in batch
     }
-    assert batch["attention_mask"].tolist() == [[1] * length + [0] * (max(lengths) - length) for length in lengths]
+    assert batch["attention_mask"].tolist() == [[1] * length + [0] * (longest - length) for length in lengths]

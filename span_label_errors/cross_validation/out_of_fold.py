@@ -24,7 +24,7 @@ from span_label_errors.cross_validation.stored_predictions import StoredPredicti
 from span_label_errors.data.shared_contexts import with_shared_contexts
 from span_label_errors.files import check_writable
 from span_label_errors.model.predictions import SpanPrediction
-from span_label_errors.model.trainer import context_hash
+from span_label_errors.model.seen_contexts import context_hash
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,8 @@ def out_of_fold_predictions(
         Where folds are kept; on a cluster, a folder that all its machines share.
     n_jobs : int, optional
         Folds at once, each in a process of its own; -1 for as many as there is room for, 1 for one after the other in
-        this process. By default 1, or one on each GPU, or as many as the cluster has room for. The bytes are those of
-        a serial run with as many threads.
+        this process. By default 1, or as many on each GPU as its memory holds, up to three, or as many as the cluster
+        has room for. The bytes are those of a serial run with as many threads.
     threads_per_fold : int, optional
         Cores that a fold computes on; by default its share of this machine's, and on a cluster what a serial run here
         would use.
@@ -129,11 +129,12 @@ def out_of_fold_predictions(
     pool = FoldPool(n_jobs, threads_per_fold, parallel_backend)
     examples = list(with_shared_contexts(dataset))
     splits = make_splits(examples, num_splits, group_by=group_by, shuffle=shuffle, seed=seed)
-    plans = plan_folds(examples, trainer, splits, seed, folds_dir, training)
-    trainers.log_new_head(trainer, log)
-    trainers.log_answered_questions(trainer, log)
-    _log_unused_folds(plans, log)
-    folds = pool.folds(plans, examples, trainer, log)
+    with trainers.sharing(trainer, check_writable(folds_dir)):
+        plans = plan_folds(examples, trainer, splits, seed, folds_dir, training)
+        trainers.log_new_head(trainer, log)
+        trainers.log_answered_questions(trainer, log)
+        _log_unused_folds(plans, log)
+        folds = pool.folds(plans, examples, trainer, log)
     fold_of_example = np.full(len(examples), -1, dtype=np.int64)
     for fold_index, split in enumerate(splits):
         fold_of_example[split.validation_indices] = fold_index

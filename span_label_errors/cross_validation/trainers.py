@@ -6,13 +6,21 @@ fold's key. For any other, its class and its `settings()`, if it has that method
 give it another folder when its code changes.
 """
 
+import contextlib
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from span_label_errors.model.checkpoints import EMBEDDED, read_seen_contexts, weight_files
-from span_label_errors.model.qa import QA
-from span_label_errors.model.trainer import QATrainer, prepare_training
+from span_label_errors.imports import heavy_imports
+
+with heavy_imports():
+    from transformers import TrainingArguments
+
+    from span_label_errors.model.checkpoints import read_seen_contexts, weight_files
+    from span_label_errors.model.embedded import EMBEDDED
+    from span_label_errors.model.gpu_memory import memory_of_fold
+    from span_label_errors.model.qa import QA
+    from span_label_errors.model.trainer import QATrainer, prepare_training
 
 
 def settings(trainer) -> dict:
@@ -61,11 +69,26 @@ def from_description(described: dict) -> QATrainer:
     return QATrainer(QA(qa.pop("model_path"), **qa), described["max_seq_length"], described["label_map"])
 
 
+def sharing(trainer, folder: Path) -> contextlib.AbstractContextManager:
+    """Let the folds that are made inside share what is the same for all of them, if the trainer can."""
+    return trainer.sharing(folder) if isinstance(trainer, QATrainer) else contextlib.nullcontext()
+
+
 def num_bytes(trainer) -> int:
     """Return about how much a trained model takes on disk: the size of the weights it starts from, 0 if unknown."""
     if not isinstance(trainer, QATrainer):
         return 0
     return sum(file.stat().st_size for file in weight_files(trainer.qa.checkpoint.path))
+
+
+def gpu_memory(trainer, training: dict) -> int | None:
+    """Return about how many bytes of a GPU's memory a fold takes, with the arguments of `train`; None if unknown."""
+    if not isinstance(trainer, QATrainer):
+        return None
+    batch_size = training.get("per_device_train_batch_size", TrainingArguments.per_device_train_batch_size)
+    return memory_of_fold(
+        trainer.qa.checkpoint, max_length=trainer.max_seq_length, batch_size=batch_size, precision=trainer.qa.precision
+    )
 
 
 def seen_contexts(trainer) -> set[str]:

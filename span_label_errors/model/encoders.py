@@ -72,6 +72,11 @@ def choose_kernels_here(config: PreTrainedConfig) -> None:
     config._attn_implementation = None
 
 
+def has_pytorchs_attention(encoder: PreTrainedModel) -> bool:
+    """Return whether an encoder computes attention with PyTorch's kernels, and not with matrix products of its own."""
+    return encoder.config._attn_implementation == "sdpa"
+
+
 def _check_kind(file: Path, config: PreTrainedConfig) -> None:
     model_type = config.model_type
     if config.is_encoder_decoder:
@@ -174,7 +179,19 @@ def head_dropout(config: PreTrainedConfig) -> float:
 def set_dropout(config: PreTrainedConfig, dropout: float) -> None:
     """Set every dropout probability of a configuration, whatever the family calls them, and that of the head."""
     config.classifier_dropout = dropout
-    for name, value in config.to_dict().items():
-        # ESM's token_dropout is a yes or no.
-        if re.fullmatch(r"(\w+_)?dropout(_prob)?", name) and not isinstance(value, bool):
-            setattr(config, name, dropout)
+    for name in _dropout_probabilities(config):
+        setattr(config, name, dropout)
+
+
+def has_dropout(config: PreTrainedConfig) -> bool:
+    """Return whether any dropout probability of a configuration is above 0."""
+    return any(getattr(config, name) for name in _dropout_probabilities(config))
+
+
+def _dropout_probabilities(config: PreTrainedConfig) -> list[str]:
+    # ESM's token_dropout is a yes or no.
+    return [
+        name
+        for name, value in config.to_dict().items()
+        if re.fullmatch(r"(\w+_)?dropout(_prob)?", name) and not isinstance(value, bool)
+    ]

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import re
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,10 @@ class SpanClassification:
         setattr(self, self.base_model_prefix, new_encoder(config))
         self.dropout = nn.Dropout(head_dropout(config))
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        # Layers that training leaves as they are, with what is below them, and the others; `freeze_layers` fills them.
+        # Tuples, since a list of modules would be saved with the weights.
+        self.frozen_layers: tuple[nn.Module, ...] = ()
+        self.layers_above: tuple[nn.Module, ...] = ()
         self.post_init()
 
     def forward(
@@ -60,12 +65,14 @@ class SpanClassification:
         token_type_ids: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         num_counted: torch.Tensor | int | None = None,
+        frozen_outputs: torch.Tensor | None = None,
     ) -> TokenClassifierOutput:
         """Score every token for every class.
 
         Parameters
         ----------
-        input_ids, attention_mask, token_type_ids : Tensor of shape (B, L)
+        input_ids, attention_mask, token_type_ids, frozen_outputs
+            As in `encode`.
         labels : Tensor of shape (B, L, K), float, optional
             0 or 1; `IGNORED_LABEL` where a token does not count.
         num_counted : int or Tensor, optional
@@ -76,8 +83,7 @@ class SpanClassification:
         TokenClassifierOutput
             `logits` of shape (B, L, K); with labels also `loss`, the mean over the labels that count.
         """
-        segments = {} if self.one_segment else {"token_type_ids": token_type_ids}
-        hidden = self.base_model(input_ids, attention_mask=attention_mask, **segments)[0]
+        hidden = self.encode(input_ids, attention_mask, token_type_ids, frozen_outputs)
         logits = self.classifier(self.dropout(hidden))
         loss = None
         if labels is not None:
@@ -85,6 +91,38 @@ class SpanClassification:
             losses = binary_cross_entropy_with_logits(logits.float(), labels.clamp(min=0), reduction="none")
             loss = (losses * counts).sum() / (counts.sum() if num_counted is None else num_counted)
         return TokenClassifierOutput(loss=loss, logits=logits)
+
+    def encode(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        token_type_ids: torch.Tensor | None = None,
+        frozen_outputs: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return the vectors of the tokens of a batch, of shape (B, L, hidden size).
+
+        Parameters
+        ----------
+        input_ids, attention_mask, token_type_ids : Tensor of shape (B, L)
+        frozen_outputs : Tensor of shape (B, L, hidden size), optional
+            What `frozen_layers` say of the batch, so that they need not compute it; see `frozen_outputs.FrozenLayers`.
+        """
+        segments = {} if self.one_segment else {"token_type_ids": token_type_ids}
+        passed_over = () if frozen_outputs is None else self.frozen_layers
+        with replaced_forward(passed_over, lambda *_, **__: frozen_outputs):
+            return self.base_model(input_ids, attention_mask=attention_mask, **segments)[0]
+
+
+@contextlib.contextmanager
+def replaced_forward(modules: Iterable[nn.Module], forward: Callable) -> Iterator[None]:
+    """Let modules do something else for a while."""
+    for module in modules:
+        module.forward = forward
+    try:
+        yield
+    finally:
+        for module in modules:
+            del module.forward
 
 
 @functools.cache
@@ -136,8 +174,7 @@ def load_network(
     # The code that it names is not used, and whoever reads the saved folder shall not be asked to run it.
     vars(config).pop("auto_map", None)
     try:
-        with quiet_transformers(), torch.random.fork_rng():
-            torch.manual_seed(seed)
+        with quiet_transformers(), _drawing(seed):
             network, report = span_class(config_class).from_pretrained(
                 checkpoint.path, config=config, dtype=torch.float32, use_safetensors=True, local_files_only=True,
                 output_loading_info=True, ignore_mismatched_sizes=True,
@@ -160,6 +197,14 @@ def load_network(
         )
     _check_reads_texts(checkpoint.path, network)
     return network
+
+
+@contextlib.contextmanager
+def _drawing(seed: int) -> Iterator[None]:
+    """Draw from a seed, and leave the random state as it was: the processor's, so that no GPU is started for it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def _check_loaded(checkpoint: Checkpoint, network: SpanClassification, report: dict) -> None:
@@ -196,8 +241,7 @@ def _some(names: set[str]) -> str:
 
 def _draw_head(network: SpanClassification, seed: int) -> None:
     """Draw a new head, as BERT's are: transformers takes over any tensors of the names and shapes of ours."""
-    with torch.no_grad(), torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with torch.no_grad(), _drawing(seed):
         nn.init.normal_(network.classifier.weight, std=getattr(network.config, "initializer_range", 0.02))
         nn.init.zeros_(network.classifier.bias)
 
@@ -269,6 +313,8 @@ def freeze_layers(network: SpanClassification, num_layers: int, *, train_segment
                 module.requires_grad_(True)
         if train_segments:
             segment_embeddings(encoder).requires_grad_(True)
+    num_unchanged = 0 if train_segments else num_layers
+    network.frozen_layers, network.layers_above = tuple(layers[:num_unchanged]), tuple(layers[num_unchanged:])
 
 
 def start_at_base_rate(network: SpanClassification, labels: np.ndarray) -> None:

@@ -1,6 +1,8 @@
 """`QA`: a span classification model with its tokenizer, ready to predict."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +12,17 @@ from span_label_errors.data.parts import in_parts
 from span_label_errors.data.shared_contexts import with_shared_contexts
 from span_label_errors.model.checkpoints import (
     CASE_AS_SEGMENT,
-    EMBEDDED_READER,
+    FROZEN_LAYERS,
     check_same_labels,
     fingerprint,
     has_head,
     read_settings,
     resolve_checkpoint,
 )
-from span_label_errors.model.network import SpanClassification, load_network, quiet_transformers
+from span_label_errors.model.embedded import EMBEDDED_READER
+from span_label_errors.model.frozen_outputs import FrozenLayers, KeptOutputs
+from span_label_errors.model.kernels import choose_attention, choose_products, padding_multiple
+from span_label_errors.model.network import SpanClassification, freeze_layers, load_network, quiet_transformers
 from span_label_errors.model.predictions import SpanPrediction, join_windows
 from span_label_errors.model.tokenizer import Template, load_tokenizer
 from span_label_errors.model.windows import (
@@ -29,16 +34,16 @@ from span_label_errors.model.windows import (
     pad_windows,
     tokenize_examples,
 )
-from span_label_errors.spans.alignment import DEFAULT_LABEL_MAP, check_answers, check_label_map
+from span_label_errors.spans.alignment import DEFAULT_LABEL_MAP, TokenizedText, check_answers, check_label_map
 
 DEFAULT_MAX_LENGTH = 384
 PRECISIONS = ("auto", "float32", "bfloat16")
 _EXAMPLES_AT_ONCE = 1024
 # Padded tokens of a batch. More would not fit a processor's caches; fewer would leave an accelerator idle.
-_TOKENS_OF_BATCH, _TOKENS_OF_BATCH_ON_ACCELERATOR = 2048, 65_536
+_TOKENS_OF_BATCH, TOKENS_OF_BATCH_ON_ACCELERATOR = 2048, 65_536
 # Of padded tokens in a batch, each with each of its window: attention may hold a number for each, layer after layer.
 # Windows of up to 384 tokens stay below.
-_PAIRS_OF_BATCH_ON_ACCELERATOR = 384 * _TOKENS_OF_BATCH_ON_ACCELERATOR
+_PAIRS_OF_BATCH_ON_ACCELERATOR = 384 * TOKENS_OF_BATCH_ON_ACCELERATOR
 OnBatch = Callable[[float], None]  # gets the share of windows done
 
 
@@ -66,7 +71,8 @@ class QA:
     revision : str, optional
         Branch, tag or commit on the Hub.
     precision : {"auto", "float32", "bfloat16"}
-        Of matrix products; weights are float32. `"auto"` is bfloat16 on a GPU that has it, else float32.
+        Of matrix products; weights are float32, and so is attention on a processor. `"auto"` is bfloat16 on a GPU
+        that has it, else float32.
 
     Raises
     ------
@@ -104,18 +110,24 @@ class QA:
         self.doc_stride = doc_stride
         self.answers = check_answers(saved.get("answers", "first") if answers is None else answers)
         self.case_as_segment = saved.get(CASE_AS_SEGMENT, False)
+        self._num_frozen_layers = saved.get(FROZEN_LAYERS, 0)
         self.seed = seed
         self.device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
         if precision == "auto":
             has_bfloat16 = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
             precision = "bfloat16" if has_bfloat16 else "float32"
         self.precision = precision
+        self.padding_multiple = padding_multiple(self.device, self.checkpoint.max_positions)
         with quiet_transformers():
             self.tokenizer = load_tokenizer(self.checkpoint)
         self.template = Template.of(self.tokenizer)
         num_special_tokens = self.template.num_special_tokens
         check_window_size(self.max_length, self.doc_stride, self.checkpoint.max_positions, num_special_tokens)
         self._model: SpanClassification | None = None
+        self._frozen: FrozenLayers | None = None
+        # What a `QATrainer` shares with the models that it loads; set before they predict.
+        self.kept_outputs: KeptOutputs | None = None
+        self.kept_tokens: dict[str, TokenizedText] | None = None
 
     @property
     def has_head(self) -> bool:
@@ -129,7 +141,12 @@ class QA:
             network = load_network(
                 self.checkpoint, self.label_map, self.seed, case_as_segment=self.case_as_segment
             )  # fmt: skip
+            choose_attention(network.config, self.device, self.precision)
+            choose_products(network, self.device, self.precision)
+            freeze_layers(network, self._num_frozen_layers)
             self._model = network.to(self.device).eval()
+            if self.device.type == "cpu":
+                self._frozen = FrozenLayers.of(self._model, self.precision, self.kept_outputs)
         return self._model
 
     def predict(self, example: dict) -> SpanPrediction:
@@ -170,21 +187,28 @@ class QA:
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, or None, found {batch_size}")
         examples, num_predicted = list(with_shared_contexts(examples)), 0
+        # While a GPU computes one part, the processor finishes the one before.
+        parts_begun, most_begun = deque(), int(self.device.type == "cuda")
         for part in in_parts(self._tokenized(examples), lambda pair: len(pair[1].labels), _EXAMPLES_AT_ONCE):
             examples_of_part, tokenized = zip(*part, strict=True)
             windows = build_windows(tokenized, self.template, max_length=self.max_length, doc_stride=self.doc_stride)
-            window_probs: list[np.ndarray] = [np.empty(0)] * len(windows)
+            probs: list[tuple[list[int], torch.Tensor]] = []
             num_done = 0
             lengths = [len(window) for window in windows]
             for batch in batches(lengths, batch_size, on_accelerator=self.device.type != "cpu"):
-                probs = self._window_probs([windows[window_index] for window_index in batch])
-                for window_index, padded_probs in zip(batch, probs, strict=True):
-                    window_probs[window_index] = padded_probs[: len(windows[window_index])]
+                probs.append((batch, self._window_probs([windows[window_index] for window_index in batch])))
                 num_done += len(batch)
                 if on_batch is not None:
                     on_batch((num_predicted + len(part) * (num_done / len(windows))) / len(examples))
-            yield from join_windows(examples_of_part, tokenized, windows, window_probs, self.label_map)
             num_predicted += len(part)
+            are_there = torch.Event(self.device) if most_begun else None
+            if are_there is not None:
+                are_there.record()
+            parts_begun.append(_BegunPart(examples_of_part, tokenized, windows, probs, are_there))
+            if len(parts_begun) > most_begun:
+                yield from parts_begun.popleft().predictions(self.label_map)
+        for part in parts_begun:
+            yield from part.predictions(self.label_map)
 
     def _tokenized(self, examples: Sequence[dict]) -> Iterator[tuple[dict, TokenizedExample]]:
         """Yield each example with its tokens, a thousand of which are held at once."""
@@ -193,18 +217,45 @@ class QA:
             tokenized = tokenize_examples(
                 self.tokenizer, chunk, self.label_map,
                 max_length=self.max_length, answers=self.answers, first_index=first_index,
-                case_as_segment=self.case_as_segment,
+                case_as_segment=self.case_as_segment, kept=self.kept_tokens,
             )  # fmt: skip
             yield from zip(chunk, tokenized, strict=True)
 
     @torch.inference_mode()
-    def _window_probs(self, windows: Sequence[Window]) -> np.ndarray:
-        """Return the probabilities of a batch of windows, of shape (B, L, K)."""
-        batch = pad_windows([model_inputs(window) for window in windows], self.template.padding_id)
+    def _window_probs(self, windows: Sequence[Window]) -> torch.Tensor:
+        """Return the probabilities of a batch of windows, of shape (B, L, K); a GPU may still be computing them."""
+        model, items = self.model, [model_inputs(window) for window in windows]
+        batch = pad_windows(items, self.template.padding_id, self.padding_multiple)
+        if self._frozen is not None:
+            batch["frozen_outputs"] = self._frozen.of_batch(items)
+        on_gpu = self.device.type == "cuda"
+        if on_gpu:
+            # Of memory that stays in its place, the GPU makes its copy by itself.
+            batch = {name: tensor.pin_memory() for name, tensor in batch.items()}
         inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            logits = self.model(**inputs).logits
-        return torch.sigmoid(logits.float()).cpu().numpy()
+            logits = model(**inputs).logits
+        return torch.sigmoid(logits.float()).to("cpu", non_blocking=on_gpu)
+
+
+@dataclass(frozen=True)
+class _BegunPart:
+    """Some of the examples that are predicted, and the probabilities of their windows by batch."""
+
+    examples: Sequence[dict]
+    tokenized: Sequence[TokenizedExample]
+    windows: Sequence[Window]
+    probs: list[tuple[list[int], torch.Tensor]]  # the windows of a batch by index, and what has the shape (B, L, K)
+    are_there: torch.Event | None  # on a GPU, comes when the probabilities are here
+
+    def predictions(self, label_map: dict[str, int]) -> Iterator[SpanPrediction]:
+        if self.are_there is not None:
+            self.are_there.synchronize()
+        window_probs: list[np.ndarray] = [np.empty(0)] * len(self.windows)
+        for batch, probs in self.probs:
+            for window_index, padded_probs in zip(batch, probs.numpy(), strict=True):
+                window_probs[window_index] = padded_probs[: len(self.windows[window_index])]
+        return join_windows(self.examples, self.tokenized, self.windows, window_probs, label_map)
 
 
 def batches(lengths: Sequence[int], batch_size: int | None = None, *, on_accelerator: bool) -> Iterator[list[int]]:
@@ -224,7 +275,7 @@ def batches(lengths: Sequence[int], batch_size: int | None = None, *, on_acceler
         longest = lengths[longest_first[0]]
         most_tokens = _TOKENS_OF_BATCH
         if on_accelerator:
-            most_tokens = min(_TOKENS_OF_BATCH_ON_ACCELERATOR, _PAIRS_OF_BATCH_ON_ACCELERATOR // longest)
+            most_tokens = min(TOKENS_OF_BATCH_ON_ACCELERATOR, _PAIRS_OF_BATCH_ON_ACCELERATOR // longest)
         size = batch_size or max(1, most_tokens // longest)
         yield longest_first[:size]
         del longest_first[:size]

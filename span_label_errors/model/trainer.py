@@ -1,10 +1,9 @@
 """`QATrainer`: span classification models, each trained afresh from the checkpoint of a `QA`."""
 
 import contextlib
-import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +17,16 @@ from span_label_errors.files import check_writable, new_folder
 from span_label_errors.model.checkpoints import (
     ANSWERED_QUESTIONS,
     CASE_AS_SEGMENT,
+    FROZEN_LAYERS,
     LABEL_MAP_FILE,
-    SEEN_CONTEXTS_FILE,
     SETTINGS_FILE,
     check_same_labels,
     fingerprint,
     read_seen_contexts,
 )
+from span_label_errors.model.encoders import has_dropout
+from span_label_errors.model.frozen_outputs import FrozenLayers, KeptOutputs
+from span_label_errors.model.kernels import choose_attention, choose_products
 from span_label_errors.model.network import (
     SpanClassification,
     freeze_layers,
@@ -33,6 +35,7 @@ from span_label_errors.model.network import (
     start_at_base_rate,
 )
 from span_label_errors.model.qa import QA
+from span_label_errors.model.seen_contexts import SEEN_CONTEXTS_FILE, context_hash
 from span_label_errors.model.tokenizer import is_uncased
 from span_label_errors.model.tokenizer_coverage import read_shares, warn_if_unreadable
 from span_label_errors.model.training_loop import OnStep, check_training_arguments, train_network
@@ -46,8 +49,7 @@ from span_label_errors.model.windows import (
     tokenize_examples,
     training_item,
 )
-from span_label_errors.spans.alignment import check_label_map
-from span_label_errors.spans.text import normalized_text
+from span_label_errors.spans.alignment import TokenizedText, check_label_map
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class QATrainer:
         check_same_labels(qa.checkpoint, self.label_map)
         same_length = max_seq_length == qa.max_length
         self.doc_stride = qa.doc_stride if same_length else min(qa.doc_stride, max_seq_length // 3)
+        self.kept_outputs: KeptOutputs | None = None  # within `sharing`
+        self.kept_tokens: dict[str, TokenizedText] | None = None
         self.has_warned = False  # that the tokenizer cannot read the data; once is enough
         num_special_tokens = qa.template.num_special_tokens
         check_window_size(max_seq_length, self.doc_stride, qa.checkpoint.max_positions, num_special_tokens)
@@ -109,7 +113,11 @@ class QATrainer:
 
     def load(self, output_dir: str | Path) -> QA:
         """Load a model that `train` wrote, to predict with the precision that it was trained with."""
-        return QA(output_dir, precision=self.qa.precision)
+        qa = QA(output_dir, precision=self.qa.precision)
+        qa.kept_outputs = self.kept_outputs
+        if qa.tokenizer.backend_tokenizer.to_str() == self.qa.tokenizer.backend_tokenizer.to_str():
+            qa.kept_tokens = self.kept_tokens
+        return qa
 
     def train(
         self,
@@ -183,12 +191,18 @@ class QATrainer:
         # A window of which no token counts, such as one of spaces only, has no mean loss.
         windows = [window for window in windows if window.owned.any()]
 
-        def collate(batch: Sequence[Window]) -> dict[str, torch.Tensor]:
-            items = [training_item(window, tokenized[window.example_index].labels) for window in batch]
-            return pad_windows(items, self.qa.template.padding_id)
-
         is_first = arguments.process_index == 0
-        with new_folder(output_dir) if is_first else contextlib.nullcontext() as folder:
+        with (
+            new_folder(output_dir) if is_first else contextlib.nullcontext() as folder,
+            contextlib.nullcontext() if self.kept_outputs else self.sharing(output_dir.parent),
+        ):
+            frozen = self._frozen_layers(network, arguments)
+
+            def collate(batch: Sequence[Window]) -> dict[str, torch.Tensor]:
+                items = [training_item(window, tokenized[window.example_index].labels) for window in batch]
+                padded = pad_windows(items, self.qa.template.padding_id, self.qa.padding_multiple)
+                return padded if frozen is None else {**padded, "frozen_outputs": frozen.of_batch(items)}
+
             try:
                 loss_history = train_network(
                     network, windows, collate, arguments,
@@ -200,7 +214,7 @@ class QATrainer:
                     states.clear()
                 raise
             if is_first:
-                self._save(network, folder, dataset)
+                self._save(network, folder, dataset, 0 if frozen is None else frozen_layers)
         return TrainingReport(
             output_dir=output_dir,
             num_windows=len(windows),
@@ -224,7 +238,28 @@ class QATrainer:
                 "make the QA and the QATrainer again"
             )
 
-    def _save(self, network: SpanClassification, folder: Path, dataset: Sequence[dict]) -> None:
+    @contextlib.contextmanager
+    def sharing(self, folder: Path) -> Iterator[None]:
+        """Let all trainings inside, and the models that `load` returns, share what is the same for all of them.
+
+        That is the tokens of texts, in memory, and what frozen layers say of windows, on the disk of `folder`.
+        """
+        with contextlib.closing(KeptOutputs(folder)) as self.kept_outputs:
+            self.kept_tokens = {}
+            try:
+                yield
+            finally:
+                self.kept_outputs = self.kept_tokens = None
+
+    def _frozen_layers(self, network: SpanClassification, arguments: TrainingArguments) -> FrozenLayers | None:
+        """Return the layers whose outputs are the same in each epoch; None if there are none."""
+        # Accelerators compute them faster than they could be copied there.
+        is_on_processor = self.qa.device.type == "cpu"
+        if not is_on_processor or has_dropout(network.config) or arguments.torch_compile or arguments.fp16:
+            return None
+        return FrozenLayers.of(network, self.qa.precision, self.kept_outputs)
+
+    def _save(self, network: SpanClassification, folder: Path, dataset: Sequence[dict], frozen_layers: int) -> None:
         with quiet_transformers(), tensors_error_as_oserror(folder):
             network.save_pretrained(folder)
             self.qa.tokenizer.save_pretrained(folder)
@@ -234,6 +269,8 @@ class QATrainer:
             settings[ANSWERED_QUESTIONS] = True
         if case_as_segment(self.qa, dataset):
             settings[CASE_AS_SEGMENT] = True
+        if frozen_layers:
+            settings[FROZEN_LAYERS] = frozen_layers
         for name, content in (
             (LABEL_MAP_FILE, self.label_map),
             (SEEN_CONTEXTS_FILE, sorted(contexts | read_seen_contexts(self.qa.checkpoint))),
@@ -283,11 +320,16 @@ def prepare_training(
     tokenized = tokenize_examples(
         qa.tokenizer, dataset, trainer.label_map,
         max_length=trainer.max_seq_length, answers=qa.answers, case_as_segment=reads_case,
+        kept=trainer.kept_tokens,
     )  # fmt: skip
     if not trainer.has_warned:
         shares = read_shares(dataset, tokenized, qa.tokenizer.unk_token_id, trainer.label_map, qa.answers)
         trainer.has_warned = warn_if_unreadable(shares, qa.model_path)
     network = load_network(qa.checkpoint, trainer.label_map, seed, dropout, case_as_segment=reads_case)
+    precision = "bfloat16" if arguments.bf16 else "float32"
+    choose_attention(network.config, qa.device, precision)
+    if not arguments.torch_compile:
+        choose_products(network, qa.device, precision)
     if not qa.has_head:
         start_at_base_rate(network, np.concatenate([example.labels[example.context.has_text] for example in tokenized]))
     # An untrained second segment is so like the first that the layers would need far more examples to tell them apart.
@@ -306,8 +348,3 @@ def case_as_segment(qa: QA, dataset: Sequence[dict]) -> bool:
     They do where the tokenizer makes it a small one, and no question has a use for the segment.
     """
     return not has_questions(dataset) and qa.checkpoint.has_second_segment and is_uncased(qa.tokenizer)
-
-
-def context_hash(context: str) -> str:
-    """Return a hash that names a context, in whatever spelling, without holding its text."""
-    return hashlib.sha256(normalized_text(context).encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -17,9 +17,10 @@ from accelerate import Accelerator
 from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch.utils.data import DataLoader, Sampler
-from transformers import Trainer, TrainingArguments, enable_full_determinism, get_scheduler, set_seed
+from transformers import TrainingArguments, enable_full_determinism, get_scheduler, set_seed
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
+from span_label_errors.model.kernels import compile_layers, is_worth_compiling
 from span_label_errors.model.network import SpanClassification, non_finite_weights
 from span_label_errors.model.training_states import TrainingState, TrainingStates
 from span_label_errors.model.windows import IGNORED_LABEL, Window
@@ -153,6 +154,9 @@ def train_network(
     steps_of_epoch = math.ceil(len(order) / batches_of_step)
     num_steps = args.max_steps if args.max_steps > 0 else math.ceil(args.num_train_epochs * steps_of_epoch)
     logging_steps = math.ceil(args.logging_steps * (num_steps if args.logging_steps < 1 else 1))
+    leaves_layers = not (args.torch_compile or args.activation_checkpointing)
+    if leaves_layers and is_worth_compiling(network.config, accelerator.device, num_steps):
+        compile_layers(network)
 
     model, optimizer = accelerator.prepare(network, new_optimizer(network, args, head_learning_rate))
     scheduler = get_scheduler(
@@ -228,6 +232,9 @@ def new_optimizer(
         if weights.requires_grad:
             # Matrices decay; biases and the weights of norms, which have one dimension, do not.
             groups.setdefault((id(weights) in head, weights.ndim > 1), []).append(weights)
+    # Imported on use: it brings `datasets` and pandas, which take 0.3 s and which nothing needs that only predicts.
+    from transformers import Trainer
+
     learning_rates = {False: args.learning_rate, True: head_learning_rate or args.learning_rate}
     optimizer_class, options = Trainer.get_optimizer_cls_and_kwargs(args, network)
     return optimizer_class(

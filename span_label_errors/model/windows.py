@@ -11,6 +11,7 @@ In shapes, an example has Q question tokens and C context tokens, a window L tok
 longest has L tokens, and a label map K classes.
 """
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -130,6 +131,7 @@ def tokenize_examples(
     answers: str = "first",
     first_index: int = 0,
     case_as_segment: bool = False,
+    kept: dict[str, TokenizedText] | None = None,
 ) -> list[TokenizedExample]:
     """Tokenize questions and contexts and label the context tokens.
 
@@ -149,6 +151,8 @@ def tokenize_examples(
     case_as_segment : bool
         Without questions, the tokens of words that begin with a capital letter are the second segment: an uncased
         tokenizer leaves no other sign of them.
+    kept : dict, optional
+        Texts with their tokens, which are not tokenized again; it gets those that are.
 
     Raises
     ------
@@ -161,15 +165,15 @@ def tokenize_examples(
         if problem is not None:
             example_id = example.get("id") if isinstance(example, dict) else None
             raise ValueError(f"example {example_index} (id {example_id!r}): expected {problem[0]}; found {problem[1]}")
-    questions = tokenize_texts(tokenizer, [example["question"] for example in examples])
     # Questions on the same paragraph share its tokens.
-    distinct = list(dict.fromkeys(example["context"] for example in examples))
-    tokens_of = dict(zip(distinct, tokenize_texts(tokenizer, distinct), strict=True))
-    contexts = [tokens_of[example["context"]] for example in examples]
+    tokens_of = {} if kept is None else kept
+    texts = dict.fromkeys(example[name] for name in ("question", "context") for example in examples)
+    new_texts = [text for text in texts if text not in tokens_of]
+    tokens_of.update(zip(new_texts, tokenize_texts(tokenizer, new_texts), strict=True))
     limit = max_question_tokens(max_length, Template.of(tokenizer).num_special_tokens)
     tokenized: list[TokenizedExample] = []
-    rows = zip(examples, questions, contexts, strict=True)
-    for example_index, (example, question, context) in enumerate(rows, start=first_index):
+    for example_index, example in enumerate(examples, start=first_index):
+        question, context = tokens_of[example["question"]], tokens_of[example["context"]]
         where = f"example {example_index} (id {example.get('id')!r})"
         if not context.has_text.any():
             raise ValueError(f"{where}: expected a context of at least one token, found none")
@@ -273,10 +277,12 @@ def model_inputs(window: Window) -> dict[str, np.ndarray]:
     return {"input_ids": window.input_ids, "token_type_ids": token_type_ids}
 
 
-def pad_windows(items: Sequence[dict[str, np.ndarray]], pad_token_id: int) -> dict[str, torch.Tensor]:
-    """Return the inputs and labels of a batch of windows as tensors, padded to the longest, and the `attention_mask`.
+def pad_windows(
+    items: Sequence[dict[str, np.ndarray]], pad_token_id: int, multiple: int = 1
+) -> dict[str, torch.Tensor]:
+    """Return the inputs and labels of a batch of windows as tensors, and the `attention_mask`.
 
-    The shapes are (B, L), and (B, L, K) of labels.
+    The shapes are (B, L), and (B, L, K) of labels, where L is the length of the longest window, or the next `multiple`.
     """
     padding = {
         "input_ids": pad_token_id,
@@ -284,13 +290,14 @@ def pad_windows(items: Sequence[dict[str, np.ndarray]], pad_token_id: int) -> di
         "labels": IGNORED_LABEL,
     }
     lengths = [len(item["input_ids"]) for item in items]
+    longest = math.ceil(max(lengths) / multiple) * multiple
     batch = {}
     for name in items[0]:
         arrays = [item[name] for item in items]
-        shape = (len(items), max(lengths), *arrays[0].shape[1:])
+        shape = (len(items), longest, *arrays[0].shape[1:])
         padded = np.full(shape, padding[name], dtype=arrays[0].dtype)
         for row, array in zip(padded, arrays, strict=True):
             row[: len(array)] = array
         batch[name] = torch.from_numpy(padded)
-    is_token = torch.arange(max(lengths))[None, :] < torch.tensor(lengths)[:, None]
+    is_token = torch.arange(longest)[None, :] < torch.tensor(lengths)[:, None]
     return {**batch, "attention_mask": is_token.long()}

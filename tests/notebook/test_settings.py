@@ -21,12 +21,9 @@ from span_label_errors import (
     write_review_files,
 )
 from span_label_errors.notebook import settings as parameters
-from span_label_errors.notebook.settings import (
-    ParameterError,
-    ReviewParameters,
-    TrainingParameters,
-    source_path,
-)
+from span_label_errors.notebook.review_settings import ReviewParameters
+from span_label_errors.notebook.settings import ParameterError, source_path
+from span_label_errors.notebook.training_settings import TrainingParameters
 from spanbert import BACKBONE_RECIPE, EMBEDDED_RECIPE, PRETRAINED_RECIPE, QA
 
 NOTEBOOKS = {
@@ -170,6 +167,13 @@ def test_defaults_are_accepted(model):
 def test_configurations_beside_the_notebooks_are_accepted(name):
     given = yaml.safe_load((ROOT / "notebooks" / name).read_text(encoding="utf-8"))
     assert after_papermill(TrainingParameters, **given).as_json() == {**defaults(TrainingParameters), **given}
+
+
+def test_squad_is_trained_as_published():
+    """Devlin et al. (2019, arXiv 1810.04805, section 4.2): three epochs, a learning rate of 5e-5, batches of 32."""
+    given = yaml.safe_load((ROOT / "notebooks" / "squad.yaml").read_text(encoding="utf-8"))
+    found = TrainingParameters.from_values(given)
+    assert (found.num_train_epochs, found.learning_rate, found.batch_size, found.dropout) == (3, 5e-5, 32, None)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,110 @@
+"""Which kernels a network runs: those of attention and matrix products, and its layers compiled into few.
+
+Nothing of this is saved with a network, and none of it changes its results but by rounding. What an accelerator takes
+is chosen so that the processor need not wait for it within a step, and can prepare the next one.
+"""
+
+import functools
+import importlib.util
+import os
+import platform
+import shutil
+import sysconfig
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedConfig, PreTrainedModel
+
+from span_label_errors.model.encoders import layers_of
+
+# Training steps from which compiling pays: it takes 20 to 40 seconds (an estimate: it was not measured on a GPU).
+STEPS_WORTH_COMPILING = 2000
+# What the masked kernels of attention want the length of a padded batch to be a multiple of; else they copy the mask.
+_MULTIPLE_ON_ACCELERATOR = 8
+_PYTORCHS, _IN_FLOAT32, _ALWAYS_MASKED = "sdpa", "sdpa_in_float32", "sdpa_always_masked"  # names in transformers
+
+
+def _attention_in_float32(module, query, key, value, attention_mask, **options):
+    """PyTorch's attention in float32, whatever the matrix products around it are in; arguments as of any other."""
+    pytorchs = AttentionInterface()[_PYTORCHS]
+    with torch.autocast(query.device.type, enabled=False):
+        return pytorchs(module, query.float(), key.float(), value.float(), attention_mask, **options)
+
+
+def _mask_of_any_batch(**options):
+    """The mask, also of a batch without padding: the processor would have to wait for the accelerator to see that."""
+    return AttentionMaskInterface()[_PYTORCHS](**{**options, "allow_is_bidirectional_skip": False})
+
+
+AttentionInterface.register(_IN_FLOAT32, _attention_in_float32)
+AttentionMaskInterface.register(_IN_FLOAT32, AttentionMaskInterface()[_PYTORCHS])
+AttentionInterface.register(_ALWAYS_MASKED, AttentionInterface()[_PYTORCHS])
+AttentionMaskInterface.register(_ALWAYS_MASKED, _mask_of_any_batch)
+
+
+def choose_attention(config: PreTrainedConfig, device: torch.device, precision: str) -> None:
+    """Choose the attention of a network, of which this is the configuration, for a device and a precision.
+
+    Families that do not use PyTorch's attention keep their own. On a processor, PyTorch's takes more than twice as long
+    backwards in bfloat16 as in float32, so it stays in float32 there, which rounds less as well. cuDNN's, which PyTorch
+    prefers on some GPUs, prepares itself for each new shape of a batch, and windows of many lengths have hundreds.
+    """
+    if config._attn_implementation == _PYTORCHS:
+        if device.type != "cpu":
+            config._attn_implementation = _ALWAYS_MASKED
+        elif precision == "bfloat16":
+            config._attn_implementation = _IN_FLOAT32
+    if device.type == "cuda":
+        torch.backends.cuda.enable_cudnn_sdp(False)
+
+
+def choose_products(network: PreTrainedModel, device: torch.device, precision: str) -> None:
+    """Let the linear layers of a network's encoder multiply by oneDNN where that is faster than PyTorch's choice.
+
+    On processors, PyTorch multiplies in float32 by MKL. On AMD's, that does without AVX-512: a core of EPYC's fifth
+    generation makes 100 GFLOP/s by MKL and 210 by oneDNN, which PyTorch has as well.
+    """
+    if device.type == "cpu" and precision == "float32" and _is_amd_with_avx512():
+        for module in network.base_model.modules():
+            if type(module) is nn.Linear:
+                module.forward = functools.partial(_multiply_by_onednn, module)
+
+
+def _multiply_by_onednn(layer: nn.Linear, inputs: torch.Tensor) -> torch.Tensor:
+    return torch._C._nn.mkldnn_linear(inputs.to_mkldnn(), layer.weight, layer.bias).to_dense()
+
+
+@functools.cache
+def _is_amd_with_avx512() -> bool:
+    file = Path("/proc/cpuinfo")
+    described = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else platform.processor()
+    return "AuthenticAMD" in described and torch.backends.cpu.get_cpu_capability() == "AVX512"
+
+
+def padding_multiple(device: torch.device, max_positions: int) -> int:
+    """Return what the length of a padded batch shall be a multiple of, for a model of so many positions."""
+    # Padding has positions as well, and there may be none behind the last token.
+    fits = max_positions % _MULTIPLE_ON_ACCELERATOR == 0
+    return _MULTIPLE_ON_ACCELERATOR if device.type != "cpu" and fits else 1
+
+
+def is_worth_compiling(config: PreTrainedConfig, device: torch.device, num_steps: int) -> bool:
+    """Return whether a training of so many steps is faster with compiled layers, on a machine that can compile them.
+
+    That needs Triton, a C compiler and Python's headers.
+    """
+    if device.type != "cuda" or num_steps < STEPS_WORTH_COMPILING or config._attn_implementation != _ALWAYS_MASKED:
+        return False
+    has_compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+    has_headers = Path(sysconfig.get_path("include"), "Python.h").is_file()
+    return bool(has_compiler) and has_headers and importlib.util.find_spec("triton") is not None
+
+
+def compile_layers(network: PreTrainedModel, backend: str = "inductor") -> None:
+    """Let each layer run as few kernels, compiled when it is first called, for batches of any size.
+
+    In place: weights keep their names.
+    """
+    for layer in layers_of(network.base_model):
+        layer.compile(dynamic=True, backend=backend)
