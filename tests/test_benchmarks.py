@@ -288,6 +288,36 @@ def test_long_contexts(tmp_path, monkeypatch, capsys):
     assert "4 examples, each once" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_clusters(tmp_path, monkeypatch):
+    benchmark = module_of("clusters")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(benchmark, "start_again", lambda root, *words: run_main(benchmark, monkeypatch, *words))
+    run_main(benchmark, monkeypatch, "--examples", 40, "--folds", 2, "--work", tmp_path / "work", "--results", tmp_path)
+    found = json.loads((tmp_path / "clusters.json").read_text(encoding="utf-8"))
+    assert [(run["backend"], run["version"]) for run in found["runs"]] == [
+        (backend, "now") for backend in ("this machine", "ray", "dask")
+    ]
+    for run in found["runs"]:
+        assert len(run["folds"]) == 2
+        for fold in run["folds"]:
+            # When a process started is known to a hundredth of a second.
+            assert -0.02 < fold.pop("seconds_to_process") < fold["seconds_to_fold"]
+            assert min(fold.values()) > 0
+    assert list(tmp_path.glob("work/folds/fold_*")) == []
+
+
+def test_clusters_table_by_hand():
+    def fold(value: float) -> dict:
+        names = ("seconds_to_process", "seconds_to_fold", "cpu_seconds", "peak_mib", "worker_peak_mib")
+        return {"job_bytes": 1e6 * value, **dict.fromkeys(names, value)}
+
+    run = {"backend": "ray", "version": "now", "folds": [fold(1), fold(2), fold(6)]}
+    table, file = module_of("clusters").tables({"runs": [run], "file": {"bytes": 7}})
+    assert table.loc[("ray", "now")].tolist() == [2, 9, 2, 2, 2, 2, 2]
+    assert file.loc["bytes", "the file"] == 7
+
+
 @pytest.fixture
 def throughput(tmp_path, monkeypatch):
     """Run the benchmark with its pieces in this process, and return a part of what it found."""
