@@ -1,5 +1,6 @@
 """What a training step is made of, by torch's profiler: kernels, and where the processor waits for the device."""
 
+import functools
 import math
 
 from torch.autograd import DeviceType
@@ -18,12 +19,9 @@ _WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchroniz
 def measure(bench: Bench) -> None:
     """Add rows of an eager and of a compiled step."""
     stepping = Stepping(bench)
-    for name, changes in (("eager", EAGER), ("compiled", COMPILED)):
-        bench.rows.measure(
-            45 if changes is COMPILED else 15,
-            lambda changes=changes, name=name: _profiled(stepping, changes, name),
-            variant=name, what="a step",
-        )  # fmt: skip
+    for variant, changes, needs_seconds in (("eager", EAGER, 15), ("compiled", COMPILED, 45)):
+        profiled = functools.partial(_profiled, stepping, changes, variant)
+        bench.rows.measure(needs_seconds, profiled, variant=variant, what="a step")
 
 
 def _profiled(stepping: Stepping, changes: dict[str, object], variant: str) -> dict:

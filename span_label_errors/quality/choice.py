@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize
 
 from span_label_errors.quality.features import FEATURES
 
@@ -50,6 +49,8 @@ def fit_choice(choices: Sequence[np.ndarray], importance: np.ndarray, prior: Cho
     """
     if not len(choices):
         return prior.weights
+    from scipy.optimize import minimize  # 0.1 s, which a review of what was judged does without
+
     start = prior.weights * prior.scale
     scaled = np.concatenate(choices) / prior.scale
     lengths = np.array([len(choice) for choice in choices])

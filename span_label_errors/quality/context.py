@@ -6,9 +6,11 @@ computed once per paragraph.
 
 import itertools
 import math
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import cached_property
+from operator import itemgetter
 
 import numpy as np
 
@@ -47,6 +49,12 @@ class WordRarity:
 def stems(text: str) -> list[str]:
     """Return the stems of a text's words, in order."""
     return [stem(text[slice(*word)]) for word in word_spans(text)]
+
+
+def num_words_of(context: str, span: Span) -> int:
+    """Return how many words of a context share a character with a span."""
+    (start, end), words = span, word_spans(context)
+    return bisect_left(words, end, key=itemgetter(0)) - bisect_right(words, start, key=itemgetter(1))
 
 
 def ranges_touched(
@@ -95,11 +103,13 @@ class ContextText:
 
     @cached_property
     def starts(self) -> list[list[int]]:
-        return self._places(self._affixes.starts)
+        own = self.word_start.tolist()
+        return self._places(self._affixes.starts) if self._affixes.at_start else [[start] for start in own]
 
     @cached_property
     def ends(self) -> list[list[int]]:
-        return self._places(self._affixes.ends)
+        own = self.word_end.tolist()
+        return self._places(self._affixes.ends) if self._affixes.at_end else [[end] for end in own]
 
     @cached_property
     def rarities(self) -> np.ndarray:
@@ -137,10 +147,16 @@ class ContextText:
         first, last = np.repeat(first, of_pair), np.repeat(last, of_pair)
         number = np.arange(len(first)) - np.repeat(np.cumsum(of_pair) - of_pair, of_pair)
         start_row, end_row = np.divmod(number, num_ends[last])
-        char_start = np.concatenate(self.starts)[(np.cumsum(num_starts) - num_starts)[first] + start_row]
-        char_end = np.concatenate(self.ends)[(np.cumsum(num_ends) - num_ends)[last] + end_row]
+        char_start = np.array(list(itertools.chain(*self.starts)))[
+            (np.cumsum(num_starts) - num_starts)[first] + start_row
+        ]
+        char_end = np.array(list(itertools.chain(*self.ends)))[(np.cumsum(num_ends) - num_ends)[last] + end_row]
         is_span = char_start < char_end
         return TextSpans(self, char_start[is_span], char_end[is_span])
+
+    def words_touched(self, char_start: np.ndarray, char_end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the half-open ranges of the words that share a character with each span, as `ranges_touched`."""
+        return ranges_touched(self.word_start, self.word_end, char_start, char_end)
 
     def cuts_words(self, char_start: np.ndarray, char_end: np.ndarray) -> np.ndarray:
         """Return whether spans begin or end inside a word where answers of the data do not, of the shape of both."""
@@ -191,10 +207,14 @@ class TextSpans:
 
     def __init__(self, text: ContextText, char_start: np.ndarray, char_end: np.ndarray):
         self.text, self.char_start, self.char_end = text, char_start, char_end
-        self.word_start, self.word_end = ranges_touched(text.word_start, text.word_end, char_start, char_end)
+        self.word_start, self.word_end = text.words_touched(char_start, char_end)
         self.num_words = self.word_end - self.word_start
         self._word_f1_of: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
         self._tokens = self._touched = (np.zeros(0), np.zeros(0))
+
+    def where(self, is_kept: np.ndarray) -> "TextSpans":
+        """Return those that a mask of shape (S,) keeps."""
+        return TextSpans(self.text, self.char_start[is_kept], self.char_end[is_kept])
 
     def highest_of_words(self, values: np.ndarray) -> np.ndarray:
         """Return the highest of each span's words, from values of shape (W,)."""

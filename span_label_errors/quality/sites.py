@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from span_label_errors.quality.affixes import Affixes
-from span_label_errors.quality.context import ContextText, TextSpans, WordRarity
+from span_label_errors.quality.context import ContextText, TextSpans, WordRarity, num_words_of
 from span_label_errors.quality.features import QuestionFeatures
 from span_label_errors.results.read import span_classes_of
-from span_label_errors.spans.text import Span, cuts_word, overlaps, paragraph_numbers, word_spans
+from span_label_errors.spans.text import Span, cuts_word, overlaps, paragraph_numbers
 
 # By example index, the right spans of each class.
 KnownAnswers = Mapping[int, "Known"]
@@ -136,7 +136,7 @@ class Sites:
         self._has_no_answer = {given.class_name for given in self.given_answers if given.span == NO_SPAN}
         placed = [(table["context"].iloc[given.example_index], given.span) for given in self.given_answers]
         placed = [(context, span) for context, span in placed if span != NO_SPAN]
-        num_words = [max(1, sum(overlaps(word, span) for word in word_spans(context))) for context, span in placed]
+        num_words = [max(1, num_words_of(context, span)) for context, span in placed]
         characters_of_word = sum(end - start for _, (start, end) in placed) / max(sum(num_words), 1)
         longest = max(_MAX_WORDS, int(_MAX_CHARACTERS / max(characters_of_word, 1)))
         self._max_words = int(min(np.quantile(num_words, 1 - _LONGER), longest)) if placed else 1
