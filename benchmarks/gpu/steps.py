@@ -8,7 +8,7 @@ import contextlib
 import gc
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from unittest.mock import patch
 
@@ -35,11 +35,11 @@ VARIANTS: dict[str, dict[str, object]] = {
 
 
 class StepClock:
-    """Takes the times of the steps of a training, as its `on_step`."""
+    """Takes the times of the steps of a training, as its `on_step`; `now` returns seconds."""
 
-    def __init__(self, steps_of_epoch: int):
-        self._steps = steps_of_epoch
-        self._started = self._issuing = time.perf_counter()
+    def __init__(self, steps_of_epoch: int, now: Callable[[], float] = time.perf_counter):
+        self._steps, self._now = steps_of_epoch, now
+        self._started = self._issuing = now()
         self._at_step: dict[int, float] = {}
         self._issued: list[float] = []
         self._loss: float | None = None
@@ -47,12 +47,12 @@ class StepClock:
     def __call__(self, step: int, num_steps: int, loss: float | None) -> None:
         self._loss = loss
         if step > _TIMED[1] * self._steps:
-            self._issued.append(time.perf_counter() - self._issuing)
+            self._issued.append(self._now() - self._issuing)
             synchronize()
         elif step == 1 or step % self._steps == 0:
             synchronize()
-            self._at_step[step] = time.perf_counter()
-        self._issuing = time.perf_counter()
+            self._at_step[step] = self._now()
+        self._issuing = self._now()
 
     def found(self) -> dict[str, float | None]:
         """Return the seconds of a timed step, and the columns of a row."""
