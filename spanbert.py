@@ -44,11 +44,14 @@ from the same model:
 'Poland'
 """
 
-from span_label_errors.model.network import BertForSpanClassification
-from span_label_errors.model.predictions import SpanPrediction
-from span_label_errors.model.qa import QA
-from span_label_errors.model.recipes import BACKBONE_RECIPE, EMBEDDED_RECIPE, PRETRAINED_RECIPE
-from span_label_errors.model.trainer import QATrainer, TrainingReport
+from span_label_errors.imports import heavy_imports
+
+with heavy_imports():
+    from span_label_errors.model.network import BertForSpanClassification
+    from span_label_errors.model.predictions import SpanPrediction
+    from span_label_errors.model.qa import QA
+    from span_label_errors.model.recipes import BACKBONE_RECIPE, EMBEDDED_RECIPE, PRETRAINED_RECIPE
+    from span_label_errors.model.trainer import QATrainer, TrainingReport
 
 __all__ = [
     "BACKBONE_RECIPE",

@@ -25,7 +25,8 @@ from span_label_errors.cross_validation.store import fold_key, load_fold
 from span_label_errors.cross_validation.trainers import seen_contexts
 from span_label_errors.data.squad import InvalidDatasetError, load_squad
 from span_label_errors.model.windows import tokenize_examples
-from span_label_errors.notebook.settings import ParameterError, TrainingParameters
+from span_label_errors.notebook.settings import ParameterError
+from span_label_errors.notebook.training_settings import TrainingParameters
 from span_label_errors.quality.scores import span_label_quality
 from span_label_errors.results.read import read_outputs
 from span_label_errors.review.corrections import apply_decisions

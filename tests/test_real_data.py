@@ -6,7 +6,7 @@ import pytest
 from conftest import make_example, squad_document
 from label_errors.real_data import agree, drawn, outvoted, read_real, token_f1
 
-from span_label_errors.model.trainer import context_hash
+from span_label_errors.model.seen_contexts import context_hash
 from span_label_errors.spans.text import answers_of
 
 #          0    5   9     15 18    24    30   35  39

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from span_label_errors.data.squad import load_squad, validate_examples
-from span_label_errors.model.trainer import context_hash
+from span_label_errors.model.seen_contexts import context_hash
 from span_label_errors.spans.text import Span, answers_of, normalized_text, overlaps
 
 AGREEING_F1 = 0.5

@@ -24,8 +24,7 @@ from span_label_errors.cross_validation.store import (
     load_fold,
 )
 from span_label_errors.files import file_sha256, project_root
-from span_label_errors.model.checkpoints import SEEN_CONTEXTS_FILE
-from span_label_errors.model.trainer import context_hash
+from span_label_errors.model.seen_contexts import SEEN_CONTEXTS_FILE, context_hash
 from span_label_errors.quality.span_sites import labels_every_span
 from span_label_errors.results.npz import iterate_npz
 from span_label_errors.results.read import REVIEW_FILE, TABLE_FILE, array_files, read_outputs

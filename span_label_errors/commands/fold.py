@@ -27,7 +27,8 @@ from span_label_errors.data.squad import load_squad
 from span_label_errors.model.qa import QA
 from span_label_errors.model.trainer import QATrainer
 from span_label_errors.model.training_states import TrainingStates
-from span_label_errors.notebook.settings import ParameterError, TrainingParameters
+from span_label_errors.notebook.settings import ParameterError
+from span_label_errors.notebook.training_settings import TrainingParameters
 from span_label_errors.progress import ProgressLine
 
 # Processes wait for the first one while it waits for another run on the same fold.

@@ -41,8 +41,6 @@ from span_label_errors.data.squad import ON_INVALID, load_squad
 from span_label_errors.files import check_writable, exclusive, file_sha256, new_folder
 from span_label_errors.model.checkpoints import (
     DELTA_FILE,
-    EMBEDDED,
-    EMBEDDED_BACKBONE,
     FILES_OF_READER,
     HEAD_TENSORS,
     READER_FILE,
@@ -50,9 +48,11 @@ from span_label_errors.model.checkpoints import (
     read_seen_contexts,
 )
 from span_label_errors.model.deltas import delta_between
+from span_label_errors.model.embedded import EMBEDDED, EMBEDDED_BACKBONE
 from span_label_errors.model.qa import PRECISIONS, QA
 from span_label_errors.model.recipes import READER_RECIPE, reader_recipe_for
-from span_label_errors.model.trainer import QATrainer, context_hash
+from span_label_errors.model.seen_contexts import context_hash
+from span_label_errors.model.trainer import QATrainer
 from span_label_errors.model.training_states import TrainingStates
 from span_label_errors.notebook.settings import source_path
 from span_label_errors.progress import ProgressLine, bar, limited, training_progress

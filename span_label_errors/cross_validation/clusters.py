@@ -26,13 +26,13 @@ def connect(backend: str, num_threads: int) -> Iterator[tuple[int, Callable]]:
     with connect_to(address or os.environ.get(ADDRESS_VARIABLES[name], ""), num_threads) as (room, submit):
 
         def run(job: FoldJob, log: Callable[[str], None], show: Callable[[str], None]) -> None:
-            show(f"{job.plan.title} · on the {name} cluster")
+            show(f"{job.title} · on the {name} cluster")
             lines, error = submit(job)
             for line in lines:
                 log(line)
             if error is not None:
                 raise error
-            show(f"{job.plan.title} · finished")
+            show(f"{job.title} · finished")
 
         yield room, run
 

@@ -31,9 +31,9 @@ from span_label_errors.cross_validation.stored_predictions import (
     save_predictions,
 )
 from span_label_errors.files import exclusive, replace_folder, write_file
-from span_label_errors.model.checkpoints import SEEN_CONTEXTS_FILE
 from span_label_errors.model.predictions import SpanPrediction
 from span_label_errors.model.qa import QA
+from span_label_errors.model.seen_contexts import SEEN_CONTEXTS_FILE
 from span_label_errors.model.tokenizer_coverage import UnreadableDataWarning
 from span_label_errors.model.trainer import QATrainer
 from span_label_errors.model.training_states import TrainingStates

@@ -24,7 +24,7 @@ from span_label_errors.cross_validation.stored_predictions import StoredPredicti
 from span_label_errors.data.shared_contexts import with_shared_contexts
 from span_label_errors.files import check_writable
 from span_label_errors.model.predictions import SpanPrediction
-from span_label_errors.model.trainer import context_hash
+from span_label_errors.model.seen_contexts import context_hash
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,15 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import joblib
 import torch
 
 from span_label_errors.cross_validation import clusters
+from span_label_errors.cross_validation.fold_process import job_of
 from span_label_errors.cross_validation.make import FoldMaking, FoldPlan
+from span_label_errors.cross_validation.shared_examples import shared_examples
 from span_label_errors.cross_validation.store import Fold
 from span_label_errors.cross_validation.trainers import description, gpu_memory
 from span_label_errors.cross_validation.workers import FoldJob, WorkerDied, make_in_process
@@ -65,7 +68,10 @@ class FoldPool:
             shown = ProgressLines([plan.title for plan in missing], log)
             memory_of_fold = functools.partial(gpu_memory, trainer, missing[0].configuration["training"])
             try:
-                self._make(missing, description(trainer), examples, shown, memory_of_fold)
+                folds_dir, fingerprint = missing[0].folder.parent, missing[0].configuration["data"]
+                described = description(trainer)
+                with shared_examples(folds_dir, fingerprint, examples, log) as file:
+                    self._make(missing, described, file, shown, memory_of_fold)
             finally:
                 shown.clear()
         for plan, making in zip(plans, makings, strict=True):
@@ -81,7 +87,7 @@ class FoldPool:
         self,
         plans: Sequence[FoldPlan],
         trainer: dict,
-        examples: list[dict],
+        examples_file: Path,
         shown: ProgressLines,
         memory_of_fold: Callable[[], int | None],
     ) -> None:
@@ -100,7 +106,8 @@ class FoldPool:
                 num_threads = min(num_threads, max(1, joblib.cpu_count() // n_jobs))
 
             def make(plan: FoldPlan) -> None:
-                job, show = FoldJob(plan, trainer, examples, num_threads), functools.partial(shown.update, plan.title)
+                job = job_of(plan, trainer, examples_file, num_threads)
+                show = functools.partial(shown.update, plan.title)
                 for death in range(1, MOST_DEATHS + 1):
                     try:
                         return run(job, shown.log, show)

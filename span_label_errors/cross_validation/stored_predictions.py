@@ -48,7 +48,9 @@ def read_predictions(folder: Path) -> dict[str, np.ndarray]:
     """Return the arrays that `save_predictions` wrote, mapped from their files; ValueError if they cannot be read."""
     try:
         names = (*_OF_EXAMPLES, *_OF_TOKENS, *_OF_OFFSETS)
-        return {name: np.load(_file_of(folder, name), mmap_mode="r", allow_pickle=False) for name in names}
+        maps = {name: np.load(_file_of(folder, name), mmap_mode="r", allow_pickle=False) for name in names}
+        # To cut a part out of a `memmap` itself takes several times as long as out of a plain view of it.
+        return {name: array.view(np.ndarray) for name, array in maps.items()}
     except (ValueError, OSError) as error:
         raise ValueError(f"{PREDICTIONS_FOLDER} cannot be read: {error}") from error
 
@@ -107,6 +109,7 @@ class StoredPredictions(Sequence[SpanPrediction]):
         self._places = list(places)
         self._folds = list({id(place.arrays): place.arrays for place in self._places}.values())
         self._num_read = 0
+        self._last_texts: tuple[_Place | None, list[str]] = (None, [])
 
     @classmethod
     def of_fold(cls, contexts: Sequence[str], arrays: dict[str, np.ndarray]) -> "StoredPredictions":
@@ -143,24 +146,33 @@ class StoredPredictions(Sequence[SpanPrediction]):
     def _read(self, place: _Place) -> SpanPrediction:
         tokens = slice(place.token_start, place.token_start + place.num_tokens)
         offsets = slice(place.offsets_start, place.offsets_start + place.num_tokens)
-        pred_probs, labels = (place.arrays[name][tokens] for name in _OF_TOKENS)
-        char_start, char_end = (np.array(place.arrays[name][offsets]) for name in _OF_OFFSETS)
-        self._num_read += len(char_start)
+        prediction = SpanPrediction(
+            place.arrays["pred_probs"][tokens].copy(),
+            self._texts(place, offsets).copy(),
+            place.arrays["labels"][tokens].astype(np.int64),
+            char_start=place.arrays["char_start"][offsets].copy(),
+            char_end=place.arrays["char_end"][offsets].copy(),
+            is_context=np.ones(place.num_tokens, dtype=bool),
+        )
+        self._num_read += place.num_tokens
         if self._num_read >= _TOKENS_AT_ONCE:
             self._give_back()
-        return SpanPrediction(
-            np.array(pred_probs),
-            text_pieces(place.context, char_start, char_end),
-            np.array(labels, dtype=np.int64),
-            char_start=char_start,
-            char_end=char_end,
-            is_context=np.ones(len(char_start), dtype=bool),
-        )
+        return prediction
+
+    def _texts(self, place: _Place, offsets: slice) -> list[str]:
+        """Return the tokens' texts; of questions on one context, which mostly follow each other, they are cut once."""
+        last, texts = self._last_texts
+        is_same = last is not None and last.arrays is place.arrays and last.offsets_start == place.offsets_start
+        # Other contexts may have the same offsets.
+        if not is_same or last.context != place.context:
+            texts = text_pieces(place.context, *(place.arrays[name][offsets] for name in _OF_OFFSETS))
+            self._last_texts = place, texts
+        return texts
 
     def _give_back(self) -> None:
         """Let the system take the memory of what was read; on the next access it is read again."""
         self._num_read = 0
         for arrays in self._folds:
             for array in arrays.values():
-                if isinstance(array.base, mmap.mmap) and hasattr(array.base, "madvise"):
-                    array.base.madvise(mmap.MADV_DONTNEED)
+                if isinstance(array.base, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):
+                    array.base.base.madvise(mmap.MADV_DONTNEED)

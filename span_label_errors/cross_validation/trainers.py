@@ -11,12 +11,16 @@ import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from transformers import TrainingArguments
+from span_label_errors.imports import heavy_imports
 
-from span_label_errors.model.checkpoints import EMBEDDED, read_seen_contexts, weight_files
-from span_label_errors.model.gpu_memory import memory_of_fold
-from span_label_errors.model.qa import QA
-from span_label_errors.model.trainer import QATrainer, prepare_training
+with heavy_imports():
+    from transformers import TrainingArguments
+
+    from span_label_errors.model.checkpoints import read_seen_contexts, weight_files
+    from span_label_errors.model.embedded import EMBEDDED
+    from span_label_errors.model.gpu_memory import memory_of_fold
+    from span_label_errors.model.qa import QA
+    from span_label_errors.model.trainer import QATrainer, prepare_training
 
 
 def settings(trainer) -> dict:

@@ -1,12 +1,13 @@
 """Load a data set from the Hugging Face Hub by a name with a configuration and a split."""
 
 import re
-
-import datasets
-from datasets import Dataset
+from typing import TYPE_CHECKING
 
 from span_label_errors.data.hub import asking_hub
 from span_label_errors.data.messages import shorten
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 # Short names, and the repositories that hold these data sets on the Hub today.
 HUB_ALIASES = {"squad": "rajpurkar/squad", "squad_v2": "rajpurkar/squad_v2"}
@@ -15,7 +16,7 @@ _DEFAULT_SPLIT = "train"
 _MAX_NAMES_SHOWN = 60
 
 
-def load_from_hub(name: str, revision: str | None, instead: str) -> Dataset:
+def load_from_hub(name: str, revision: str | None, instead: str) -> "Dataset":
     """Load one split of a data set.
 
     Parameters
@@ -53,7 +54,9 @@ def load_from_hub(name: str, revision: str | None, instead: str) -> Dataset:
         return _load(repository, *meant, revision)
 
 
-def _load(repository: str, configuration: str, split: str, revision: str | None) -> Dataset:
+def _load(repository: str, configuration: str, split: str, revision: str | None) -> "Dataset":
+    import datasets  # 0.2 s, which files do without
+
     names = (repository, configuration) if configuration else (repository,)
     return datasets.load_dataset(*names, split=split, revision=revision)  # nosec B615 # no code comes with data
 
@@ -65,6 +68,8 @@ def _meant(
 
     None if the Hub does not say which there are; raises ValueError if there are others.
     """
+    import datasets
+
     try:
         configurations = datasets.get_dataset_config_names(repository, revision=revision)
         if not configuration and split in configurations:

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from datasets import Dataset
-
 from span_label_errors.data.examples import has_questions
 from span_label_errors.spans.alignment import DEFAULT_LABEL_MAP, OUTSIDE
 
@@ -27,7 +25,9 @@ def labelling_of(dataset: Sequence[dict]) -> dict:
     ValueError
         If answers have the class `O`, which no label map can tell from tokens outside of spans.
     """
-    rows = dataset.select_columns(["question", "answers"]) if isinstance(dataset, Dataset) else dataset
+    # A `datasets.Dataset` reads all columns of a row, the context among them, if it is not told which.
+    has_columns = hasattr(dataset, "select_columns")
+    rows = dataset.select_columns(["question", "answers"]) if has_columns else dataset
     answers = [row["answers"] for row in rows]
     classes = sorted({name for of_row in answers for name in of_row.get("label") or () if name})
     if OUTSIDE in classes:

@@ -7,9 +7,12 @@ memory that a run takes.
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from datasets import Dataset, DatasetInfo, Features
+
+if TYPE_CHECKING:
+    from datasets import Dataset, Features
 
 # Characters of a context that gets a chunk of its own in a table; to share a shorter one would gain nothing.
 _LONG_CONTEXT = 10_000
@@ -25,8 +28,10 @@ def with_shared_contexts(examples: Iterable) -> Iterator:
         yield {**example, "context": first.setdefault(context, context)} if isinstance(context, str) else example
 
 
-def to_dataset(examples: Sequence[dict], features: Features) -> Dataset:
+def to_dataset(examples: Sequence[dict], features: "Features") -> "Dataset":
     """Return examples as `Dataset.from_list` does, but with each long context once in memory."""
+    from datasets import Dataset, DatasetInfo  # 0.3 s, which nothing needs that only predicts
+
     schema = features.arrow_schema
     columns = {
         field.name: pa.array([example[field.name] for example in examples], field.type)

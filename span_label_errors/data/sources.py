@@ -2,9 +2,7 @@
 
 import json
 from pathlib import Path
-
-import datasets
-from datasets import Dataset
+from typing import TYPE_CHECKING
 
 from span_label_errors.data.formats import FILE_SUFFIXES, format_of
 from span_label_errors.data.hub import local_path
@@ -12,6 +10,9 @@ from span_label_errors.data.hub_data import load_from_hub
 from span_label_errors.data.messages import shown_names
 from span_label_errors.data.tables import rows_of_dataset
 from span_label_errors.files import demo_folder
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 DEMO_SOURCE = "demo"
 DEMOS = {DEMO_SOURCE: demo_folder() / "demo-v1.1.json", "demo-entities": demo_folder() / "demo-entities.jsonl"}
@@ -52,7 +53,7 @@ def local_source(source: str) -> Path | None:
     return None
 
 
-def load_dataset(source: str, revision: str | None = None) -> Dataset:
+def load_dataset(source: str, revision: str | None = None) -> "Dataset":
     """Load a folder that `Dataset.save_to_disk` wrote, or a data set on the Hub, with all its columns.
 
     Raises
@@ -100,7 +101,9 @@ def _rows_of_file(path: Path) -> list[object]:
     raise ValueError(f"{path}: expected a file ending in {', '.join(FILE_SUFFIXES)}, found {suffix!r}; {hint}")
 
 
-def _load_folder(path: Path) -> Dataset:
+def _load_folder(path: Path) -> "Dataset":
+    import datasets  # 0.2 s, which files do without
+
     expected = f"{path}: expected a folder written by Dataset.save_to_disk"
     if not any((path / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
         files = sorted(file.name for file in path.iterdir() if file.suffix.lower() in FILE_SUFFIXES)

@@ -6,18 +6,19 @@ A table is what a Parquet file, a folder of `datasets` and a data set on the Hub
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet
-from datasets import Dataset
-from datasets.table import InMemoryTable
 
 from span_label_errors.data.answer_forms import NewAnswer, Style, form_of, impossible, style_of, with_answers
 from span_label_errors.data.layouts import Question
 from span_label_errors.data.messages import shown_names
 from span_label_errors.data.rows import rows_of
 from span_label_errors.data.tagged_tables import TAG_COLUMNS, TOKEN_COLUMNS, TagColumns
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 _ROWS_AT_ONCE = 100
 _NEEDED_COLUMNS = ("context", "answers")
@@ -68,7 +69,7 @@ def read_parquet(path: Path) -> list[object]:
         raise ValueError(f"{path}: expected a Parquet file; {error}; write it again") from error
 
 
-def rows_of_dataset(dataset: Dataset, source: str | Path, num_examples: int | None) -> list[object]:
+def rows_of_dataset(dataset: "Dataset", source: str | Path, num_examples: int | None) -> list[object]:
     """Return the first `num_examples` rows of a data set, or all; it raises ValueError if it has other columns."""
     count = len(dataset) if num_examples is None else min(num_examples, len(dataset))
     # As they are stored: a folder may have been saved with a format, such as tensors, or with some of its columns.
@@ -96,12 +97,15 @@ def write_parquet(source: Path, path: Path, new_answers: Mapping[int, Sequence[N
                 writer.write_table(table, max(1, len(table)))
 
 
-def edited_dataset(dataset: Dataset, source: str, new_answers: Mapping[int, Sequence[NewAnswer]]) -> Dataset:
+def edited_dataset(dataset: "Dataset", source: str, new_answers: Mapping[int, Sequence[NewAnswer]]) -> "Dataset":
     """Return a data set with the answers of some examples replaced."""
     table = dataset.with_format("arrow")[:]
     columns = _columns(dataset.features.arrow_schema, source)
     columns.learn(_rows_of([table.select(columns.columns)]))
     (edited,) = _edited([table], new_answers, columns)
+    from datasets import Dataset  # 0.2 s, which files do without
+    from datasets.table import InMemoryTable
+
     return Dataset(InMemoryTable(edited), info=dataset.info.copy(), split=dataset.split)
 
 

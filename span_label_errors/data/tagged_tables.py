@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
-from datasets import ClassLabel, Features
 
 from span_label_errors.data.answer_forms import NewAnswer
 from span_label_errors.data.examples import InvalidRow
@@ -160,6 +159,8 @@ def _class_names(schema: pa.Schema, name: str) -> list[str] | None:
     """Return the names that the metadata of `datasets` has for the numbers of a column; None without."""
     if b"huggingface" not in (schema.metadata or {}):
         return None
+    from datasets import ClassLabel, Features  # 0.2 s, which other tables do without
+
     try:
         of_column = Features.from_arrow_schema(schema)[name]
     except (ValueError, TypeError, KeyError, AttributeError):

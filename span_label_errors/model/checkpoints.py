@@ -16,6 +16,7 @@ from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 
 from span_label_errors.data.hub import asking_hub, local_path
 from span_label_errors.files import file_sha256, reader_folder
+from span_label_errors.model.embedded import EMBEDDED_BACKBONE, EMBEDDED_READER
 from span_label_errors.model.encoders import (
     encoder_config,
     encoder_without_weights,
@@ -24,9 +25,8 @@ from span_label_errors.model.encoders import (
     max_positions,
     num_layers_of,
 )
+from span_label_errors.model.seen_contexts import SEEN_CONTEXTS_FILE
 
-EMBEDDED_READER, EMBEDDED_BACKBONE = "embedded", "embedded-backbone"
-EMBEDDED = (EMBEDDED_READER, EMBEDDED_BACKBONE)
 # all-MiniLM-L6-v2 as published by sentence-transformers.
 EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
@@ -36,7 +36,6 @@ SETTINGS_FILE = "spanbert.json"
 ANSWERED_QUESTIONS = "started_from_question_answering"  # in the settings, where it is true
 CASE_AS_SEGMENT = "case_as_segment"  # in the settings, where it is true; see `windows.tokenize_examples`
 FROZEN_LAYERS = "frozen_layers"  # in the settings, if their outputs were kept; see `frozen_outputs`
-SEEN_CONTEXTS_FILE = "seen_contexts.json"
 READER_FILE, DELTA_FILE = "reader.json", "delta.safetensors"
 FILES_OF_READER = (DELTA_FILE, LABEL_MAP_FILE, SETTINGS_FILE, SEEN_CONTEXTS_FILE)  # `reader.json` lists their SHA-256
 SENTENCE_ENCODER_FILE = "modules.json"  # written by sentence-transformers

@@ -1,16 +1,19 @@
-"""Which kernels a network runs: those of attention, by device and precision, and its layers compiled into few.
+"""Which kernels a network runs: those of attention and matrix products, and its layers compiled into few.
 
 Nothing of this is saved with a network, and none of it changes its results but by rounding. What an accelerator takes
 is chosen so that the processor need not wait for it within a step, and can prepare the next one.
 """
 
+import functools
 import importlib.util
 import os
+import platform
 import shutil
 import sysconfig
 from pathlib import Path
 
 import torch
+from torch import nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedConfig, PreTrainedModel
 
 from span_label_errors.model.encoders import layers_of
@@ -54,6 +57,29 @@ def choose_attention(config: PreTrainedConfig, device: torch.device, precision: 
             config._attn_implementation = _IN_FLOAT32
     if device.type == "cuda":
         torch.backends.cuda.enable_cudnn_sdp(False)
+
+
+def choose_products(network: PreTrainedModel, device: torch.device, precision: str) -> None:
+    """Let the linear layers of a network's encoder multiply by oneDNN where that is faster than PyTorch's choice.
+
+    On processors, PyTorch multiplies in float32 by MKL. On AMD's, that does without AVX-512: a core of EPYC's fifth
+    generation makes 100 GFLOP/s by MKL and 210 by oneDNN, which PyTorch has as well.
+    """
+    if device.type == "cpu" and precision == "float32" and _is_amd_with_avx512():
+        for module in network.base_model.modules():
+            if type(module) is nn.Linear:
+                module.forward = functools.partial(_multiply_by_onednn, module)
+
+
+def _multiply_by_onednn(layer: nn.Linear, inputs: torch.Tensor) -> torch.Tensor:
+    return torch._C._nn.mkldnn_linear(inputs.to_mkldnn(), layer.weight, layer.bias).to_dense()
+
+
+@functools.cache
+def _is_amd_with_avx512() -> bool:
+    file = Path("/proc/cpuinfo")
+    described = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else platform.processor()
+    return "AuthenticAMD" in described and torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 def padding_multiple(device: torch.device, max_positions: int) -> int:

@@ -12,7 +12,6 @@ from span_label_errors.data.parts import in_parts
 from span_label_errors.data.shared_contexts import with_shared_contexts
 from span_label_errors.model.checkpoints import (
     CASE_AS_SEGMENT,
-    EMBEDDED_READER,
     FROZEN_LAYERS,
     check_same_labels,
     fingerprint,
@@ -20,8 +19,9 @@ from span_label_errors.model.checkpoints import (
     read_settings,
     resolve_checkpoint,
 )
+from span_label_errors.model.embedded import EMBEDDED_READER
 from span_label_errors.model.frozen_outputs import FrozenLayers, KeptOutputs
-from span_label_errors.model.kernels import choose_attention, padding_multiple
+from span_label_errors.model.kernels import choose_attention, choose_products, padding_multiple
 from span_label_errors.model.network import SpanClassification, freeze_layers, load_network, quiet_transformers
 from span_label_errors.model.predictions import SpanPrediction, join_windows
 from span_label_errors.model.tokenizer import Template, load_tokenizer
@@ -142,6 +142,7 @@ class QA:
                 self.checkpoint, self.label_map, self.seed, case_as_segment=self.case_as_segment
             )  # fmt: skip
             choose_attention(network.config, self.device, self.precision)
+            choose_products(network, self.device, self.precision)
             freeze_layers(network, self._num_frozen_layers)
             self._model = network.to(self.device).eval()
             if self.device.type == "cpu":

@@ -1,7 +1,6 @@
 """`QATrainer`: span classification models, each trained afresh from the checkpoint of a `QA`."""
 
 import contextlib
-import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,6 @@ from span_label_errors.model.checkpoints import (
     CASE_AS_SEGMENT,
     FROZEN_LAYERS,
     LABEL_MAP_FILE,
-    SEEN_CONTEXTS_FILE,
     SETTINGS_FILE,
     check_same_labels,
     fingerprint,
@@ -28,7 +26,7 @@ from span_label_errors.model.checkpoints import (
 )
 from span_label_errors.model.encoders import has_dropout
 from span_label_errors.model.frozen_outputs import FrozenLayers, KeptOutputs
-from span_label_errors.model.kernels import choose_attention
+from span_label_errors.model.kernels import choose_attention, choose_products
 from span_label_errors.model.network import (
     SpanClassification,
     freeze_layers,
@@ -37,6 +35,7 @@ from span_label_errors.model.network import (
     start_at_base_rate,
 )
 from span_label_errors.model.qa import QA
+from span_label_errors.model.seen_contexts import SEEN_CONTEXTS_FILE, context_hash
 from span_label_errors.model.tokenizer import is_uncased
 from span_label_errors.model.tokenizer_coverage import read_shares, warn_if_unreadable
 from span_label_errors.model.training_loop import OnStep, check_training_arguments, train_network
@@ -51,7 +50,6 @@ from span_label_errors.model.windows import (
     training_item,
 )
 from span_label_errors.spans.alignment import TokenizedText, check_label_map
-from span_label_errors.spans.text import normalized_text
 
 
 @dataclass(frozen=True)
@@ -328,7 +326,10 @@ def prepare_training(
         shares = read_shares(dataset, tokenized, qa.tokenizer.unk_token_id, trainer.label_map, qa.answers)
         trainer.has_warned = warn_if_unreadable(shares, qa.model_path)
     network = load_network(qa.checkpoint, trainer.label_map, seed, dropout, case_as_segment=reads_case)
-    choose_attention(network.config, qa.device, "bfloat16" if arguments.bf16 else "float32")
+    precision = "bfloat16" if arguments.bf16 else "float32"
+    choose_attention(network.config, qa.device, precision)
+    if not arguments.torch_compile:
+        choose_products(network, qa.device, precision)
     if not qa.has_head:
         start_at_base_rate(network, np.concatenate([example.labels[example.context.has_text] for example in tokenized]))
     # An untrained second segment is so like the first that the layers would need far more examples to tell them apart.
@@ -347,8 +348,3 @@ def case_as_segment(qa: QA, dataset: Sequence[dict]) -> bool:
     They do where the tokenizer makes it a small one, and no question has a use for the segment.
     """
     return not has_questions(dataset) and qa.checkpoint.has_second_segment and is_uncased(qa.tokenizer)
-
-
-def context_hash(context: str) -> str:
-    """Return a hash that names a context, in whatever spelling, without holding its text."""
-    return hashlib.sha256(normalized_text(context).encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from accelerate.utils import GradientAccumulationPlugin, broadcast_object_list
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch.utils.data import DataLoader, Sampler
-from transformers import Trainer, TrainingArguments, enable_full_determinism, get_scheduler, set_seed
+from transformers import TrainingArguments, enable_full_determinism, get_scheduler, set_seed
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from span_label_errors.model.kernels import compile_layers, is_worth_compiling
@@ -232,6 +232,9 @@ def new_optimizer(
         if weights.requires_grad:
             # Matrices decay; biases and the weights of norms, which have one dimension, do not.
             groups.setdefault((id(weights) in head, weights.ndim > 1), []).append(weights)
+    # Imported on use: it brings `datasets` and pandas, which take 0.3 s and which nothing needs that only predicts.
+    from transformers import Trainer
+
     learning_rates = {False: args.learning_rate, True: head_learning_rate or args.learning_rate}
     optimizer_class, options = Trainer.get_optimizer_cls_and_kwargs(args, network)
     return optimizer_class(

@@ -6,9 +6,11 @@ _NAMES_OF_MODULE = {
     "agreement": ["show_agreement"],
     "duration": ["expected_duration"],
     "plots": ["plot_label_quality", "plot_losses", "plot_probabilities", "plot_rankings"],
-    "settings": ["ReviewParameters", "TrainingParameters", "source_path"],
+    "review_settings": ["ReviewParameters"],
+    "settings": ["source_path"],
     "show": ["compare_rankings", "how_many_wrong", "how_predicted", "show_answers", "visible", "worst_answers"],
     "token_issues": ["show_token_issues"],
+    "training_settings": ["TrainingParameters"],
 }
 
 

@@ -8,8 +8,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score
 
+from span_label_errors.data.parts import in_parts
+
 if TYPE_CHECKING:  # it loads torch, which the pictures do not need
     from span_label_errors.cross_validation.out_of_fold import OutOfFold
+
+_EXAMPLES_AT_ONCE = 1000
 
 
 def plot_losses(out_of_fold: "OutOfFold") -> Figure:
@@ -44,12 +48,13 @@ def plot_losses(out_of_fold: "OutOfFold") -> Figure:
 def plot_probabilities(out_of_fold: "OutOfFold", class_name: str) -> Figure:
     """Plot how the P(class) of held-out examples is distributed over labelled and over other tokens."""
     column = out_of_fold.label_map[class_name]
-    # Predictions are read from disk on access. They are counted one by one, and not held.
+    # Predictions are read from disk on access. They are counted in parts, and not held.
     lowest = min(prediction.pred_probs[:, column].min() for prediction in out_of_fold.predictions)
     bins = np.logspace(np.log10(max(lowest, 1e-6)), 0, 50)
     counts = np.zeros((2, len(bins) - 1))
-    for prediction in out_of_fold.predictions:
-        probs, labels = prediction.pred_probs[:, column].clip(bins[0]), prediction.labels[:, column]
+    for part in in_parts(out_of_fold.predictions, lambda prediction: len(prediction.labels), _EXAMPLES_AT_ONCE):
+        probs = np.concatenate([prediction.pred_probs[:, column] for prediction in part]).clip(bins[0])
+        labels = np.concatenate([prediction.labels[:, column] for prediction in part])
         counts += [np.histogram(probs[labels == value], bins)[0] for value in (0, 1)]
     figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
     names = (("other tokens", "tab:gray"), (f"tokens labelled {class_name}", "tab:orange"))

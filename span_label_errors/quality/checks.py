@@ -138,6 +138,8 @@ def _has_nearer_occurrence(example: dict, answer: Span, answers: Sequence[Span],
     context, text = example["context"], example["context"][slice(*answer)]
     if not example["question"] or cuts_word(context, answer):
         return False
+    if context.count(text) == 1:
+        return False
     others = [match.span() for match in re.finditer(re.escape(text), context)]
     # A place that is a given answer as well is not overlooked.
     others = [other for other in others if not _overlap_any(other, answers) and not cuts_word(context, other)]
@@ -152,6 +154,8 @@ def _has_nearer_occurrence(example: dict, answer: Span, answers: Sequence[Span],
 
 def _has_several_sentences(context: str, answer: Span, abbreviations: _Abbreviations) -> bool:
     words = [(answer[0] + start, answer[0] + end) for start, end in word_spans(context[slice(*answer)])]
+    if len(words) < 2:
+        return False
     numbers = sentence_numbers(context, np.array([start for start, _ in words], dtype=np.int64))
     last_words = [words[position] for position in np.flatnonzero(np.diff(numbers))]
     # The number of a sentence changes behind the full stop of "St." or "J." as well.

@@ -6,16 +6,23 @@ computed once per paragraph.
 
 import itertools
 import math
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
+from operator import itemgetter
 
 import numpy as np
 
 from span_label_errors.quality.affixes import NO_AFFIXES, Affixes
 from span_label_errors.spans.scripts import CURRENCY
-from span_label_errors.spans.text import cuts_word, mark_places, sentence_numbers, stem, word_spans
+from span_label_errors.spans.text import Span, cuts_word, mark_places, sentence_numbers, stem, word_spans
 
+# The features of a span that need the text alone; `features.FEATURES` says what each is.
+TEXT_FEATURES = (
+    "rarity_of_first_word", "rarity_of_last_word", "mean_rarity", "rarity_before", "rarity_after", "cuts_name_before",
+    "cuts_name_after", "mark_before", "mark_after", "mark_inside", "share_of_names", "cuts_word",
+)  # fmt: skip
 # A word's closeness falls to 1 / e over this many words.
 _REACH = 8.0
 
@@ -24,18 +31,30 @@ class WordRarity:
     """How rare words are: the inverse document frequency of their stems over the different contexts."""
 
     def __init__(self, contexts: Iterable[str]):
-        distinct = set(contexts)
-        self._num_contexts = len(distinct)
-        self._holding = Counter(word for context in distinct for word in set(stems(context)))
+        distinct, num_holding = set(contexts), Counter()
+        for context in distinct:
+            num_holding.update(set(stems(context)))
+
+        def rarity(num_holding: int) -> float:
+            return max(0.0, math.log((len(distinct) + 1) / (num_holding + 0.5)))
+
+        self._of = {word: rarity(count) for word, count in num_holding.items()}
+        self._of_others = rarity(0)
 
     def of(self, word: str) -> float:
         """Return the smoothed inverse document frequency of a stem; never negative."""
-        return max(0.0, math.log((self._num_contexts + 1) / (self._holding[word] + 0.5)))
+        return self._of.get(word, self._of_others)
 
 
 def stems(text: str) -> list[str]:
     """Return the stems of a text's words, in order."""
     return [stem(text[slice(*word)]) for word in word_spans(text)]
+
+
+def num_words_of(context: str, span: Span) -> int:
+    """Return how many words of a context share a character with a span."""
+    (start, end), words = span, word_spans(context)
+    return bisect_left(words, end, key=itemgetter(0)) - bisect_right(words, start, key=itemgetter(1))
 
 
 def ranges_touched(
@@ -60,8 +79,6 @@ class ContextText:
     starts, ends : list of list of int, length W
         Characters at which spans may begin and end in each word: its own, and those beside its affixes.
     stems : list of str, length W
-    positions_of : dict
-        Positions of the words of each stem, by stem, in the order of the context.
     rarities : ndarray of shape (W,)
     sentence : ndarray of shape (W,)
         Number of each word's sentence.
@@ -78,19 +95,43 @@ class ContextText:
         # A context without a letter counts as one word.
         words = word_spans(context) or [(0, len(context))]
         self.word_start, self.word_end = np.array(words).T
-        self.stems = stems(context) or [stem(context)]
-        self.starts = [[start + at for at in affixes.starts(context[start:end])] for start, end in words]
-        self.ends = [[start + at for at in affixes.ends(context[start:end])] for start, end in words]
-        self.positions_of: dict[str, list[int]] = {}
-        for position, word in enumerate(self.stems):
-            self.positions_of.setdefault(word, []).append(position)
-        self.rarities = np.array([rarity.of(word) for word in self.stems])
-        self.sentence = sentence_numbers(context, self.word_start)
-        first_letters = [context[start:].lstrip(CURRENCY)[:1] for start, _ in words]
-        self.is_name = np.array([letter.isupper() or letter.isdigit() for letter in first_letters])
-        gaps = [context[end:start] for (_, end), (start, _) in itertools.pairwise(words)]
-        self.follows = np.array([False, *(not gap.strip() for gap in gaps), False])
-        self.marks = mark_places(context)
+        self._words = [context[start:end] for start, end in words]
+        self.stems = [stem(word) for word in self._words]
+        number_of: dict[str, int] = {}
+        self._stem_number = np.array([number_of.setdefault(word, len(number_of)) for word in self.stems])
+        self._number_of_stem = number_of
+
+    @cached_property
+    def starts(self) -> list[list[int]]:
+        own = self.word_start.tolist()
+        return self._places(self._affixes.starts) if self._affixes.at_start else [[start] for start in own]
+
+    @cached_property
+    def ends(self) -> list[list[int]]:
+        own = self.word_end.tolist()
+        return self._places(self._affixes.ends) if self._affixes.at_end else [[end] for end in own]
+
+    @cached_property
+    def rarities(self) -> np.ndarray:
+        return np.array([self.rarity.of(word) for word in self.stems])
+
+    @cached_property
+    def sentence(self) -> np.ndarray:
+        return sentence_numbers(self.context, self.word_start)
+
+    @cached_property
+    def is_name(self) -> np.ndarray:
+        first_letters = [word.lstrip(CURRENCY)[:1] for word in self._words]
+        return np.array([letter.isupper() or letter.isdigit() for letter in first_letters])
+
+    @cached_property
+    def follows(self) -> np.ndarray:
+        gaps = zip(self.word_end[:-1].tolist(), self.word_start[1:].tolist(), strict=True)
+        return np.array([False, *(not self.context[end:start].strip() for end, start in gaps), False])
+
+    @cached_property
+    def marks(self) -> np.ndarray:
+        return mark_places(self.context)
 
     def spans_within_sentences(self, max_words: int) -> "TextSpans":
         """Return every span of up to `max_words` words within a sentence, with and without their affixes."""
@@ -106,10 +147,16 @@ class ContextText:
         first, last = np.repeat(first, of_pair), np.repeat(last, of_pair)
         number = np.arange(len(first)) - np.repeat(np.cumsum(of_pair) - of_pair, of_pair)
         start_row, end_row = np.divmod(number, num_ends[last])
-        char_start = np.concatenate(self.starts)[(np.cumsum(num_starts) - num_starts)[first] + start_row]
-        char_end = np.concatenate(self.ends)[(np.cumsum(num_ends) - num_ends)[last] + end_row]
+        char_start = np.array(list(itertools.chain(*self.starts)))[
+            (np.cumsum(num_starts) - num_starts)[first] + start_row
+        ]
+        char_end = np.array(list(itertools.chain(*self.ends)))[(np.cumsum(num_ends) - num_ends)[last] + end_row]
         is_span = char_start < char_end
         return TextSpans(self, char_start[is_span], char_end[is_span])
+
+    def words_touched(self, char_start: np.ndarray, char_end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the half-open ranges of the words that share a character with each span, as `ranges_touched`."""
+        return ranges_touched(self.word_start, self.word_end, char_start, char_end)
 
     def cuts_words(self, char_start: np.ndarray, char_end: np.ndarray) -> np.ndarray:
         """Return whether spans begin or end inside a word where answers of the data do not, of the shape of both."""
@@ -117,11 +164,16 @@ class ContextText:
         if self._affixes.cut_words:
             return cut
         for borders, places in ((char_start, self.starts), (char_end, self.ends)):
-            different, which = np.unique(borders, return_inverse=True)
-            known = {place for of_word in places for place in of_word}
-            inside = [at not in known and cuts_word(self.context, (at, at)) for at in different.tolist()]
-            cut |= np.array(inside, dtype=bool)[which]
+            is_place = np.zeros(len(self.context) + 1, dtype=bool)
+            is_place[list(itertools.chain(*places))] = True
+            others = np.unique(borders[~is_place[borders]])
+            cut |= np.isin(borders, [at for at in others.tolist() if cuts_word(self.context, (at, at))])
         return cut
+
+    def places_of(self, words: Iterable[str]) -> np.ndarray:
+        """Return which words of the context have each of K stems, shape (K, W), bool."""
+        numbers = np.array([self._number_of_stem.get(word, -1) for word in words], dtype=np.int64)
+        return self._stem_number == numbers[:, None]
 
     def nearness(self, weights: dict[str, float]) -> np.ndarray:
         """Return how near the words of a question, as weights by stem, stand to each word of the context, shape (W,).
@@ -129,14 +181,17 @@ class ContextText:
         It is the weighted mean, over the stems, of the closeness of their nearest word in the context: 1 at the word
         itself, falling exponentially with the distance in words; 0 for a stem that the context lacks.
         """
-        total, nearness, position = sum(weights.values()) or 1.0, np.zeros(len(self.stems)), np.arange(len(self.stems))
-        for word, positions in self.positions_of.items():
-            if word in weights:
-                where = np.array([-np.inf, *positions, np.inf])
-                behind = np.searchsorted(where, position)
-                distance = np.minimum(position - where[behind - 1], where[behind] - position)
-                nearness += weights[word] / total * np.exp(-distance / _REACH)
-        return nearness
+        total, found = sum(weights.values()) or 1.0, [word for word in weights if word in self._number_of_stem]
+        places, position = self.places_of(found), np.arange(len(self.stems))
+        before = np.maximum.accumulate(np.where(places, position, -np.inf), axis=1)
+        behind = np.minimum.accumulate(np.where(places, position, np.inf)[:, ::-1], axis=1)[:, ::-1]
+        closeness = np.exp(np.maximum(before - position, position - behind) / _REACH)
+        return np.array([weights[word] / total for word in found]) @ closeness
+
+    def _places(self, within: Callable[[str], list[int]]) -> list[list[int]]:
+        """Return characters of the context in each word, from those of the word."""
+        starts = self.word_start.tolist()
+        return [[start + at for at in within(word)] for start, word in zip(starts, self._words, strict=True)]
 
 
 class TextSpans:
@@ -152,8 +207,14 @@ class TextSpans:
 
     def __init__(self, text: ContextText, char_start: np.ndarray, char_end: np.ndarray):
         self.text, self.char_start, self.char_end = text, char_start, char_end
-        self.word_start, self.word_end = ranges_touched(text.word_start, text.word_end, char_start, char_end)
+        self.word_start, self.word_end = text.words_touched(char_start, char_end)
         self.num_words = self.word_end - self.word_start
+        self._word_f1_of: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
+        self._tokens = self._touched = (np.zeros(0), np.zeros(0))
+
+    def where(self, is_kept: np.ndarray) -> "TextSpans":
+        """Return those that a mask of shape (S,) keeps."""
+        return TextSpans(self.text, self.char_start[is_kept], self.char_end[is_kept])
 
     def highest_of_words(self, values: np.ndarray) -> np.ndarray:
         """Return the highest of each span's words, from values of shape (W,)."""
@@ -162,6 +223,19 @@ class TextSpans:
     def sum_of_words(self, values: np.ndarray) -> np.ndarray:
         """Return the sum over each span's words, from values of shape (W,)."""
         return np.add.reduceat(np.append(values, 0.0), self._word_ranges)[::2]
+
+    def row_of(self, span: Span) -> int | None:
+        """Return which of the spans one is, None if it is none of them."""
+        rows = np.flatnonzero((self.char_start == span[0]) & (self.char_end == span[1]))
+        return int(rows[0]) if len(rows) else None
+
+    def and_those(self, others: Iterable[Span]) -> "TextSpans":
+        """Return these spans and, behind them, those of some others that are not among them."""
+        missing = [span for span in others if self.row_of(span) is None]
+        if not missing:
+            return self
+        char_start, char_end = np.array(missing).T
+        return TextSpans(self.text, np.append(self.char_start, char_start), np.append(self.char_end, char_end))
 
     @cached_property
     def _word_ranges(self) -> np.ndarray:
@@ -190,12 +264,34 @@ class TextSpans:
             "cuts_word": text.cuts_words(self.char_start, self.char_end),
         }
 
+    @cached_property
+    def stacked_features(self) -> np.ndarray:
+        """The same, of shape (len(TEXT_FEATURES), S)."""
+        return np.array([self.features[name] for name in TEXT_FEATURES], dtype=np.float64)
+
     def highest_word_f1(self, others: "TextSpans") -> np.ndarray:
         """Return the word-level F1 of each span with the one of some others that it fits best, shape (S,)."""
         highest = np.zeros(len(self.num_words))
         # One by one: a long context has hundreds of thousands of spans, and dozens of questions.
-        for first, last in zip(others.word_start.tolist(), others.word_end.tolist(), strict=True):
+        for words in zip(others.word_start.tolist(), others.word_end.tolist(), strict=True):
+            rows, f1 = self._word_f1(words)
+            highest[rows] = np.maximum(highest[rows], f1)
+        return highest
+
+    def _word_f1(self, words: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Return which spans share words with a range of them, and the word-level F1 of each."""
+        # A given answer is compared by all other questions on the context.
+        if words not in self._word_f1_of:
+            first, last = words
             rows = np.flatnonzero((self.word_start < last) & (self.word_end > first))
             shared = np.minimum(self.word_end[rows], last) - np.maximum(self.word_start[rows], first)
-            highest[rows] = np.maximum(highest[rows], 2 * shared / (self.num_words[rows] + last - first))
-        return highest
+            self._word_f1_of[words] = rows, 2 * shared / (self.num_words[rows] + last - first)
+        return self._word_f1_of[words]
+
+    def tokens_touched(self, char_start: np.ndarray, char_end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the half-open ranges of the tokens that share a character with each span, as `ranges_touched` does."""
+        # All questions on a context have the same tokens.
+        if not all(map(np.array_equal, self._tokens, (char_start, char_end))):
+            self._tokens = char_start, char_end
+            self._touched = ranges_touched(char_start, char_end, self.char_start, self.char_end)
+        return self._touched

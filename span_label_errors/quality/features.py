@@ -6,7 +6,7 @@ data set hold it.
 
 import numpy as np
 
-from span_label_errors.quality.context import ContextText, TextSpans, ranges_touched, stems
+from span_label_errors.quality.context import TEXT_FEATURES, ContextText, TextSpans, stems
 from span_label_errors.spans.expected_f1 import expected_f1, expected_f1_of_spans
 
 # What each feature of a span is; and what it says against a span, in words, that it is lower or higher than for
@@ -50,6 +50,7 @@ FEATURES = {
     "highest_logit": ("", "the model finds a likely token"),
 }
 COLUMN = {name: column for column, name in enumerate(FEATURES)}
+_OF_TEXT = [COLUMN[name] for name in TEXT_FEATURES]
 # Beside the first and the last token stands nothing, which no model doubts.
 _LOGIT_OUTSIDE = -8.0
 _SMALLEST = 1e-6
@@ -78,22 +79,22 @@ class QuestionFeatures:
 
         weights = {word: text.rarity.of(word) for word in stems(question)}
         self._nearness = text.nearness(weights)
-        self._is_in_question = np.array([weights.get(word, 0.0) > 0.5 for word in text.stems], dtype=np.float64)
-        in_sentence = [{} for _ in range(text.sentence[-1] + 1)]
-        for word, sentence in zip(text.stems, text.sentence.tolist(), strict=True):
-            if word in weights:
-                in_sentence[sentence][word] = weights[word]
-        total = sum(weights.values()) or 1.0
-        self._match_of_word = np.array([sum(found.values()) / total for found in in_sentence])[text.sentence]
+        places, weight = text.places_of(weights), np.array(list(weights.values()))
+        self._is_in_question = places[weight > 0.5].any(axis=0).astype(np.float64)
+        first_of_sentence = np.flatnonzero(np.diff(text.sentence, prepend=-1))
+        in_sentence = np.logical_or.reduceat(places, first_of_sentence, axis=1)
+        self._match_of_word = (weight / (weight.sum() or 1.0) @ in_sentence)[text.sentence]
 
     def of(self, spans: TextSpans, other_answers: TextSpans | None = None) -> np.ndarray:
         """Return the features of S spans, shape (S, len(FEATURES)), beside the given answers of other questions."""
-        known = {**spans.features, **self._token_features(spans), **self._question_features(spans)}
-        known["overlap_with_other_answer"] = np.zeros(len(spans.num_words))
+        # Feature by feature in memory, as they are made.
+        features = np.zeros((len(FEATURES), len(spans.num_words)))
+        features[_OF_TEXT] = spans.stacked_features
+        for name, values in (self._token_features(spans) | self._question_features(spans)).items():
+            features[COLUMN[name]] = values
         if other_answers is not None:
-            known["overlap_with_other_answer"] = spans.highest_word_f1(other_answers)
-        known["no_answer"] = known["highest_logit"] = np.zeros(len(spans.num_words))
-        return np.column_stack([known[name] for name in FEATURES])
+            features[COLUMN["overlap_with_other_answer"]] = spans.highest_word_f1(other_answers)
+        return features.T
 
     def of_no_answer(self) -> np.ndarray:
         """Return the features of "the context has no answer", shape (1, len(FEATURES))."""
@@ -103,7 +104,7 @@ class QuestionFeatures:
         return features
 
     def _token_features(self, spans: TextSpans) -> dict[str, np.ndarray]:
-        start, end = ranges_touched(self._char_start, self._char_end, spans.char_start, spans.char_end)
+        start, end = spans.tokens_touched(self._char_start, self._char_end)
         logits = self._logits
         beside = np.concatenate([[_LOGIT_OUTSIDE], logits, [_LOGIT_OUTSIDE]])
         sum_of_probs = self._sum_of_probs[end] - self._sum_of_probs[start]

@@ -69,11 +69,14 @@ def _too_long(site: Site, choice: np.ndarray) -> np.ndarray:
 
 def _other_place(site: Site, choice: np.ndarray) -> np.ndarray:
     """The same text, where it is not the answer."""
-    (start, end), same = site.given.span, np.zeros(len(choice), dtype=bool)
+    (start, end), same = site.given.span, np.zeros(len(choice))
+    given_text = site.text[start:end].casefold()
     # "No answer" has no text.
-    is_text = (site.num_words > 0) & (site.given.span != NO_SPAN)
-    for row in np.flatnonzero(is_text & (np.diff(site.spans)[:, 0] == end - start) & ~site.overlap_given).tolist():
-        same[row] = site.text[slice(*site.spans[row])].casefold() == site.text[start:end].casefold()
+    if site.given.span == NO_SPAN or site.text.casefold().count(given_text) < 2:
+        return same
+    as_long = (site.num_words > 0) & (np.diff(site.spans)[:, 0] == end - start) & ~site.overlap_given
+    for row in np.flatnonzero(as_long).tolist():
+        same[row] = site.text[slice(*site.spans[row])].casefold() == given_text
     return same / max(same.sum(), 1)
 
 

@@ -6,7 +6,6 @@ from itertools import chain
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import GroupKFold
 
 from span_label_errors.quality.choice import ChoicePrior, fit_choice, log_choice, read_prior
 from span_label_errors.quality.mistakes import KINDS, joint_probabilities
@@ -200,6 +199,8 @@ def _models_of(sites: Sites, num_parts: int) -> list[tuple[int, int]]:
 
     No paragraph is in two parts of a fold. A fold of one paragraph has one part, so that its model is the prior.
     """
+    from sklearn.model_selection import GroupKFold  # 0.3 s, which a review of what was judged does without
+
     paragraph, part = np.array([given.paragraph for given in sites.given_answers]), np.zeros(len(sites.fold), dtype=int)
     for fold in np.unique(sites.fold):
         rows = np.flatnonzero(sites.fold == fold)

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from span_label_errors.quality.affixes import Affixes
-from span_label_errors.quality.context import ContextText, TextSpans, WordRarity
+from span_label_errors.quality.context import ContextText, TextSpans, WordRarity, num_words_of
 from span_label_errors.quality.features import QuestionFeatures
 from span_label_errors.results.read import span_classes_of
-from span_label_errors.spans.text import Span, cuts_word, overlaps, paragraph_numbers, word_spans
+from span_label_errors.spans.text import Span, cuts_word, overlaps, paragraph_numbers
 
 # By example index, the right spans of each class.
 KnownAnswers = Mapping[int, "Known"]
@@ -136,7 +136,7 @@ class Sites:
         self._has_no_answer = {given.class_name for given in self.given_answers if given.span == NO_SPAN}
         placed = [(table["context"].iloc[given.example_index], given.span) for given in self.given_answers]
         placed = [(context, span) for context, span in placed if span != NO_SPAN]
-        num_words = [max(1, sum(overlaps(word, span) for word in word_spans(context))) for context, span in placed]
+        num_words = [max(1, num_words_of(context, span)) for context, span in placed]
         characters_of_word = sum(end - start for _, (start, end) in placed) / max(sum(num_words), 1)
         longest = max(_MAX_WORDS, int(_MAX_CHARACTERS / max(characters_of_word, 1)))
         self._max_words = int(min(np.quantile(num_words, 1 - _LONGER), longest)) if placed else 1
@@ -180,44 +180,40 @@ class Sites:
         given = self.given_answers[row]
         right = self.right_answers.get(row, given.span)
         own_answers = self._answers[given.example_index, given.class_name]
-        question = self._question_features(given, own_answers, text)
         others = {self.given_answers[other][:3] for other in of_context}
         others = {
             span for example_index, class_name, span in others
             if example_index != given.example_index and class_name == given.class_name and span != NO_SPAN
         }  # fmt: skip
-        other_answers = TextSpans(text, *np.array(sorted(others)).T) if others else None
-        # Several annotators answer one question: the answers of all of them are candidates for each.
-        also = [span for span in self._wanted(given, own_answers, text.context) if span != NO_SPAN]
-        features = question.of(candidates, other_answers)
-        spans, num_words = np.column_stack([candidates.char_start, candidates.char_end]), candidates.num_words
         is_cut = given.span != NO_SPAN and self._affixes.is_slip(text.context, given.span)
         # Else an answer that cuts a word, but is longer than candidates are, would have nothing to be a part of.
         uncut = _without_cut_words(text.context, given.span) if is_cut else given.span
-        for span in dict.fromkeys([*also, given.span, right, uncut]):
-            if span != NO_SPAN and not (spans == span).all(axis=1).any():
-                alone = TextSpans(text, *np.array([span]).T)
-                features = np.vstack([features, question.of(alone, other_answers)])
-                spans, num_words = np.vstack([spans, span]), np.append(num_words, alone.num_words)
+        # Several annotators answer one question: the answers of all of them are candidates for each.
+        also = self._wanted(given, own_answers, text.context)
+        wanted = dict.fromkeys([*also, given.span, right, uncut])
+        candidates = candidates.and_those(span for span in wanted if span != NO_SPAN)
+
+        question = self._question_features(given, own_answers, text)
+        features = question.of(candidates, TextSpans(text, *np.array(sorted(others)).T) if others else None)
+        spans, num_words = np.column_stack([candidates.char_start, candidates.char_end]), candidates.num_words
         decided = self.decided_of_each.get((given.example_index, given.class_name))
         is_none_right = right == NO_SPAN or (decided is not None and decided.right == [NO_SPAN])
         if given.class_name in self._has_no_answer or is_none_right:
             features = np.vstack([features, question.of_no_answer()])
             spans, num_words = np.vstack([spans, NO_SPAN]), np.append(num_words, 0)
-        given_row, right_row, *other_rows = (
-            int(np.flatnonzero((spans == span).all(axis=1))[0]) for span in (given.span, right, uncut, *also)
-        )
-        length = int(num_words[given_row])
+        row_of = {span: len(spans) - 1 if span == NO_SPAN else candidates.row_of(span) for span in wanted}
         near = own_answers if self.judges_each and own_answers else [given.span]
-        kept = self._likeliest(features, spans, near, [given_row, right_row, *other_rows])
+        kept = self._likeliest(features, spans, near, list(row_of.values()))
+        length = int(num_words[row_of[given.span]])
         return Site(
             given=given,
             text=text.context,
             spans=spans[kept],
-            features=features[kept],
+            # Feature by feature in memory, as `QuestionFeatures` has them.
+            features=features.T[:, kept].T,
             num_words=num_words[kept],
-            given_row=int(np.searchsorted(kept, given_row)),
-            right_row=int(np.searchsorted(kept, right_row)),
+            given_row=int(np.searchsorted(kept, row_of[given.span])),
+            right_row=int(np.searchsorted(kept, row_of[right])),
             is_known=row in self.right_answers,
             cuts_word=is_cut,
             chance=float(self._share_of_length[min(length, self._longest)] / (num_words[kept] == length).sum()),
@@ -236,7 +232,7 @@ class Sites:
     def _likeliest(self, features: np.ndarray, spans: np.ndarray, near: list[Span], wanted: list[int]) -> np.ndarray:
         """Return the rows of the candidates to keep, in their order: the likeliest, and those near some spans."""
         utility = features @ self._prior
-        is_kept = (spans == NO_SPAN).all(axis=1)
+        is_kept = spans[:, 0] == NO_SPAN[0]
         is_kept[wanted] = True
         is_kept[_highest(utility, self._num_candidates)] = True
         for span in near:
@@ -270,11 +266,12 @@ def _answers(table: pd.DataFrame, classes: list[str]) -> dict[tuple[int, str], l
 
 def _highest(values: np.ndarray, count: int) -> np.ndarray:
     """Return the positions of the highest values; of equal ones, the first."""
-    rows = np.arange(len(values))
-    if len(values) > count:
-        # A long context has hundreds of thousands of spans, most of which need not be sorted.
-        rows = np.flatnonzero(values >= np.partition(values, -count)[-count])
-    return rows[np.argsort(-values[rows], kind="stable")[:count]]
+    if len(values) <= count:
+        return np.arange(len(values))
+    # A long context has hundreds of thousands of spans, which need not be sorted.
+    least = np.partition(values, -count)[-count]
+    higher = np.flatnonzero(values > least)
+    return np.append(higher, np.flatnonzero(values == least)[: count - len(higher)])
 
 
 def _without_cut_words(context: str, span: Span) -> Span:

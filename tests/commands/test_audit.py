@@ -26,8 +26,7 @@ from span_label_errors.cross_validation.store import (
 )
 from span_label_errors.cross_validation.stored_predictions import save_predictions
 from span_label_errors.files import file_sha256
-from span_label_errors.model.checkpoints import SEEN_CONTEXTS_FILE
-from span_label_errors.model.trainer import context_hash
+from span_label_errors.model.seen_contexts import SEEN_CONTEXTS_FILE, context_hash
 from span_label_errors.quality.label_errors import FewAnswersWarning, find_label_errors
 from span_label_errors.results.npz import read_npz, write_npz
 from span_label_errors.results.read import TABLE_FILE, read_outputs

@@ -14,7 +14,7 @@ import yaml
 from conftest import ROOT, squad_document, twelve_examples
 
 from span_label_errors.commands import fold as train_fold
-from span_label_errors.notebook.settings import TrainingParameters
+from span_label_errors.notebook.training_settings import TrainingParameters
 
 BIN = Path(sys.executable).parent
 NOTEBOOK = ROOT / "notebooks" / "span_categorizer_training.ipynb"

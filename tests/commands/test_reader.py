@@ -16,7 +16,7 @@ from span_label_errors.data.diet import held_out_articles
 from span_label_errors.model.checkpoints import read_seen_contexts, resolve_checkpoint
 from span_label_errors.model.predictions import SpanPrediction
 from span_label_errors.model.recipes import READER_RECIPE
-from span_label_errors.model.trainer import context_hash
+from span_label_errors.model.seen_contexts import context_hash
 from span_label_errors.model.training_states import TrainingStates
 from spanbert import QA, QATrainer
 

@@ -10,7 +10,7 @@ from conftest import make_example, twelve_examples
 from dummy_trainer import LABEL_MAP, DummyTrainer, run, same_predictions
 
 from span_label_errors.cross_validation.splits import LeakError
-from span_label_errors.model.trainer import context_hash
+from span_label_errors.model.seen_contexts import context_hash
 from spanbert import QA, QATrainer
 
 TRAINING = {"num_train_epochs": 1, "learning_rate": 1e-3}

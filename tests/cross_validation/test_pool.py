@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import joblib
@@ -14,9 +15,11 @@ from fault_runs import made_folds, wait_until
 
 from span_label_errors.cross_validation import pool as fold_pool
 from span_label_errors.cross_validation import trainers as fold_trainer
+from span_label_errors.cross_validation.fold_process import plan_of
 from span_label_errors.cross_validation.make import FoldMaking
 from span_label_errors.cross_validation.out_of_fold import plan_folds
 from span_label_errors.cross_validation.pool import FoldPool
+from span_label_errors.cross_validation.shared_examples import read_examples
 from span_label_errors.cross_validation.splits import make_splits
 from span_label_errors.cross_validation.store import unfinished_folder
 from span_label_errors.cross_validation.workers import WorkerDied
@@ -37,20 +40,22 @@ class Places:
     def __init__(self, trainer, room=None):
         self.trainer, self.room = trainer, room
         self.jobs, self.busy, self.most_at_once = [], [], 0
-        self.before = lambda job: None
+        self.before = lambda plan: None
         self._lock, self._making = threading.Lock(), threading.Lock()
 
     def make(self, job, log=lambda line: None, progress=lambda text: None, gpu=None, on_start=None):
+        plan = plan_of(job)
         with self._lock:
-            self.jobs.append((job.plan.fold_index, job.num_threads, gpu))
+            self.jobs.append((plan.fold_index, job.num_threads, gpu))
             self.busy.append(gpu)
             self.most_at_once = max(self.most_at_once, len(self.busy))
         try:
-            self.before(job)
+            self.before(plan)
             progress("half")
+            examples = read_examples(Path(job.examples_file), plan.configuration["data"])
             # Python 3.11 fails now and then (SystemError) where two threads parse the headers of NumPy files at once.
             with self._making:
-                FoldMaking(job.plan, job.examples, self.trainer, log, progress).fold()
+                FoldMaking(plan, examples, self.trainer, log, progress).fold()
         finally:
             with self._lock:
                 self.busy.remove(gpu)
@@ -115,7 +120,7 @@ def test_only_missing_folds_are_made(dummy, tmp_path, places, monkeypatch):
     shutil.rmtree(folders[1])
     unfinished_folder(folders[2]).mkdir()  # left by a run that died at its very end
     given = []
-    places.before = lambda job: given.append(job.plan.folder)
+    places.before = lambda plan: given.append(plan.folder)
     again, lines = run(dummy, twelve_examples(), "folds", n_jobs=2)
     assert sorted(given) == folders[1:]  # whole paths: workers have working directories of their own
     assert sorted(line[:16] for line in lines) == [f"fold {fold} ({fold + 1} of 3):" for fold in range(3)]
@@ -130,12 +135,12 @@ def test_error_of_a_fold_ends_the_run_and_the_others_are_kept(dummy, tmp_path, p
     first = plan_folds(examples, dummy, make_splits(examples), 0, tmp_path, {})[0].folder
     over = threading.Event()
 
-    def before(job):
-        if job.plan.fold_index == 1:
+    def before(plan):
+        if plan.fold_index == 1:
             while not first.exists():
                 threading.Event().wait(0.01)
             raise ValueError("of fold 1")
-        if job.plan.fold_index == 2:
+        if plan.fold_index == 2:
             over.wait(30)
 
     places.before = before
@@ -143,7 +148,7 @@ def test_error_of_a_fold_ends_the_run_and_the_others_are_kept(dummy, tmp_path, p
         run(dummy, twelve_examples(), tmp_path, n_jobs=2)
     over.set()
     wait_until(lambda: not places.busy)
-    places.before = lambda job: None
+    places.before = lambda plan: None
     _, lines = run(dummy, twelve_examples(), tmp_path, n_jobs=2)
     assert lines[0] == f"fold 0 (1 of 3): already trained, skipping ({first.name})"
 
@@ -184,7 +189,7 @@ def test_each_gpu_has_its_share_of_the_folds(dummy, tmp_path, monkeypatch, place
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
     all_there, seen = threading.Barrier(len(at_once)), []
 
-    def before(job):
+    def before(plan):
         all_there.wait(30)
         seen.append(sorted(places.busy))
         all_there.wait(30)
@@ -255,7 +260,7 @@ def on_cluster(dummy, folder, **options):
 @pytest.mark.parametrize(("n_jobs", "room", "at_once"), [(None, 2, 2), (2, 9, 2), (1, 9, 1), (9, 3, 3)])
 def test_cluster_makes_as_many_at_once_as_it_may(dummy, tmp_path, cluster, n_jobs, room, at_once):
     cluster.room, full = room, threading.Barrier(at_once)
-    cluster.before = lambda job: full.wait(30)
+    cluster.before = lambda plan: full.wait(30)
     _, lines = on_cluster(dummy, tmp_path, num_splits=6, n_jobs=n_jobs)
     assert sorted(cluster.jobs) == [(fold, 5, None) for fold in range(6)]
     assert cluster.most_at_once == at_once
@@ -266,8 +271,8 @@ def test_cluster_makes_as_many_at_once_as_it_may(dummy, tmp_path, cluster, n_job
 def test_fold_whose_worker_dies_is_made_again_until_the_third_time(dummy, tmp_path, cluster, num_deaths):
     deaths = [WorkerDied("its worker is gone")] * num_deaths
 
-    def before(job):
-        if job.plan.fold_index == 1 and deaths:
+    def before(plan):
+        if plan.fold_index == 1 and deaths:
             raise deaths.pop()
 
     cluster.before = before

@@ -128,7 +128,7 @@ def test_splits_are_checked_before_they_are_used(examples, monkeypatch):
         def split(self, groups):
             return [(groups, held_out) for held_out in np.array_split(groups, self.num_splits)]
 
-    monkeypatch.setattr("span_label_errors.cross_validation.splits.KFold", LeakyKFold)
+    monkeypatch.setattr("sklearn.model_selection.KFold", LeakyKFold)
     with pytest.raises(LeakError, match="fold 0: the group of example 0 is held out and trained on"):
         make_splits(examples, 3)
 

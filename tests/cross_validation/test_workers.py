@@ -1,5 +1,6 @@
 """A fold in a process of its own: the same bytes, errors and deaths in the log, and no process left."""
 
+import contextlib
 import json
 import os
 import signal
@@ -15,15 +16,12 @@ from fault_runs import made_folds, start, wait_until
 from filelock import FileLock
 
 from span_label_errors.cross_validation import trainers as fold_trainer
+from span_label_errors.cross_validation.fold_process import check_same_code_and_checkpoint, job_of, plan_of
 from span_label_errors.cross_validation.out_of_fold import plan_folds
+from span_label_errors.cross_validation.shared_examples import shared_examples
 from span_label_errors.cross_validation.splits import make_splits
 from span_label_errors.cross_validation.store import lock_file
-from span_label_errors.cross_validation.workers import (
-    FoldJob,
-    WorkerDied,
-    check_same_code_and_checkpoint,
-    make_in_process,
-)
+from span_label_errors.cross_validation.workers import FoldJob, WorkerDied, make_in_process
 from spanbert import QA, QATrainer
 
 TRAINING = {"num_train_epochs": 2, "learning_rate": 1e-3, "per_device_train_batch_size": 2}
@@ -35,10 +33,22 @@ def trainer(tiny_bert) -> QATrainer:
     return QATrainer(QA(tiny_bert, max_length=48, doc_stride=8, precision="float32"), 48, LABEL_MAP)
 
 
-def job_of(trainer, folder, **training) -> FoldJob:
+def plan_in(folder, trainer, **training):
     examples = twelve_examples()
-    plan = plan_folds(examples, trainer, make_splits(examples), 0, folder, training or TRAINING)[0]
-    return FoldJob(plan, fold_trainer.description(trainer), examples, num_threads=1)
+    return plan_folds(examples, trainer, make_splits(examples), 0, folder, training or TRAINING)[0]
+
+
+@pytest.fixture
+def job_in(trainer):
+    """Return the job of a fold in a folder, with the examples that it names."""
+    with contextlib.ExitStack() as stack:
+
+        def job(folder, **training) -> FoldJob:
+            plan = plan_in(folder, trainer, **training)
+            shared = shared_examples(folder, plan.configuration["data"], twelve_examples(), print)
+            return job_of(plan, fold_trainer.description(trainer), stack.enter_context(shared), num_threads=1)
+
+        yield job
 
 
 def make_and_note(job, file) -> None:
@@ -48,7 +58,7 @@ def make_and_note(job, file) -> None:
 
 def maker_of(job) -> int:
     """Return the process that makes a fold."""
-    return json.loads(lock_file(job.plan.folder).read_text())["process"]
+    return json.loads(lock_file(plan_of(job).folder).read_text())["process"]
 
 
 def executable(folder, command) -> str:
@@ -62,14 +72,12 @@ def executable(folder, command) -> str:
 # --- what goes in and comes out -------------------------------------------------------------------
 
 
-def test_job_is_read_as_it_was_written(trainer, tmp_path):
-    job = job_of(trainer, tmp_path)
-    job.examples[0]["question"] = "Straße\nor\u2028street?"
+def test_job_is_read_as_it_was_written(trainer, tmp_path, job_in):
+    job = replace(job_in(tmp_path), title="Straße\nor\u2028street?")
     line = job.to_json()
     assert line.count(b"\n") == 1 and line.endswith(b"\n")
     assert FoldJob.from_json(line) == job
-    # Two questions are asked about each context.
-    assert line.count(job.examples[0]["context"].encode()) == 1
+    assert plan_of(job) == plan_in(tmp_path, trainer)
 
 
 def test_two_at_once_give_the_bytes_of_one_after_the_other(trainer, tmp_path, monkeypatch):
@@ -88,10 +96,10 @@ def test_two_at_once_give_the_bytes_of_one_after_the_other(trainer, tmp_path, mo
         assert variables.count(f"{name}=1") == 2
 
 
-def test_error_of_the_process_is_raised_with_its_traceback_and_advice(trainer, tmp_path):
+def test_error_of_the_process_is_raised_with_its_traceback_and_advice(job_in, tmp_path):
     """A loss that is no number."""
     with pytest.raises(RuntimeError) as raised:
-        make_in_process(job_of(trainer, tmp_path, **{**TRAINING, "learning_rate": 1e20}), print)
+        make_in_process(job_in(tmp_path, **{**TRAINING, "learning_rate": 1e20}), print)
     first, *lines = str(raised.value).splitlines()
     assert first == "fold 0 (1 of 3) failed in a process of its own:"
     assert lines[0] == "Traceback (most recent call last):"
@@ -99,14 +107,14 @@ def test_error_of_the_process_is_raised_with_its_traceback_and_advice(trainer, t
     assert lines[-1].startswith("fold 0 (1 of 3) is not finished.") and str(tmp_path) in lines[-1]
 
 
-def test_process_sees_its_gpu_alone(trainer, tmp_path, monkeypatch):
+def test_process_sees_its_gpu_alone(job_in, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", executable(tmp_path, f'env > "{tmp_path}/environment"'))
-    make_in_process(job_of(trainer, tmp_path), print, gpu="GPU-7")
+    make_in_process(job_in(tmp_path), print, gpu="GPU-7")
     assert "CUDA_VISIBLE_DEVICES=GPU-7" in (tmp_path / "environment").read_text().splitlines()
 
 
 def test_what_is_not_what_was_planned_is_refused(trainer, tmp_path):
-    plan = job_of(trainer, tmp_path).plan
+    plan = plan_in(tmp_path, trainer)
     check_same_code_and_checkpoint(plan, trainer)
     for what, name in (("code", "torch"), ("code", "modules"), ("trainer", "checkpoint"), ("trainer", "precision")):
         part = {**plan.configuration[what], name: "other"}
@@ -142,26 +150,25 @@ def test_fold_of_a_killed_process_resumes(trainer, tmp_path):
     assert made_folds(tmp_path / "killed") == made_folds(tmp_path / "here")
 
 
-@pytest.mark.parametrize("examples", [12, 40_000], ids=["little to read", "more to read than a pipe holds"])
+@pytest.mark.parametrize("num_bytes", [12, 1_000_000], ids=["little to read", "more to read than a pipe holds"])
 @pytest.mark.parametrize(
     ("command", "how"),
     [("exit 5", "ended with exit code 5"), ("kill -s TERM $$", "was killed by SIGTERM")],
     ids=["exit", "signal"],
 )
-def test_process_that_dies_says_how(trainer, tmp_path, monkeypatch, command, how, examples):
-    job = job_of(trainer, tmp_path)
-    job = replace(job, examples=job.examples * (examples // 12))
+def test_process_that_dies_says_how(job_in, tmp_path, monkeypatch, command, how, num_bytes):
+    job = replace(job_in(tmp_path), title="x" * num_bytes)
     monkeypatch.setattr(sys, "executable", executable(tmp_path, command))
     with pytest.raises(WorkerDied, match=f"^its worker {how}$"):
         make_in_process(job, print)
 
 
-def test_half_a_line_of_a_killed_process_is_left_out(trainer, tmp_path, monkeypatch):
+def test_half_a_line_of_a_killed_process_is_left_out(job_in, tmp_path, monkeypatch):
     commands = """echo '["log", "whole"]'; printf '["log", "ha'; kill -9 $$"""
     monkeypatch.setattr(sys, "executable", executable(tmp_path, commands))
     lines = []
     with pytest.raises(WorkerDied, match="was killed by SIGKILL"):
-        make_in_process(job_of(trainer, tmp_path), lines.append)
+        make_in_process(job_in(tmp_path), lines.append)
     assert lines == ["whole"]
 
 
@@ -193,12 +200,12 @@ def test_interrupt_ends_all_processes(trainer, tmp_path):
 
 
 @pytest.mark.slow
-def test_process_ends_when_its_parent_is_killed(trainer, tmp_path):
-    job = job_of(trainer, tmp_path / "folds", **ENDLESS)
+def test_process_ends_when_its_parent_is_killed(job_in, tmp_path):
+    job = job_in(tmp_path / "folds", **ENDLESS)
     parent = start(make_and_note, job, tmp_path / "progress")
     wait_until((tmp_path / "progress").exists)
     assert maker_of(job) != parent.pid
     parent.kill()
     parent.join()
-    with FileLock(lock_file(job.plan.folder), timeout=60):
+    with FileLock(lock_file(plan_of(job).folder), timeout=60):
         pass

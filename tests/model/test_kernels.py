@@ -13,11 +13,12 @@ from families import FAMILIES, make_checkpoint
 from torch.nn import functional
 from torch.profiler import profile
 
-from span_label_errors.model import trainer
+from span_label_errors.model import kernels, trainer
 from span_label_errors.model.checkpoints import resolve_checkpoint
 from span_label_errors.model.kernels import (
     STEPS_WORTH_COMPILING,
     choose_attention,
+    choose_products,
     compile_layers,
     is_worth_compiling,
     padding_multiple,
@@ -215,3 +216,43 @@ def test_layers_are_compiled_for_long_trainings_on_gpus_of_machines_that_can(fol
     assert is_worth_compiling(bert, GPU, steps)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert not is_worth_compiling(bert, GPU, steps)
+
+
+# --- matrix products ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def is_amd(monkeypatch):
+    """Say whether this is a processor of AMD with AVX-512."""
+    return lambda value: monkeypatch.setattr(kernels, "_is_amd_with_avx512", lambda: value)
+
+
+@EVERY_FAMILY
+def test_products_by_onednn_are_those_of_linear_layers_and_so_are_their_gradients(family, folders, is_amd):
+    is_amd(True)
+    found = {}
+    for by_onednn in (False, True):
+        network = load_network(resolve_checkpoint(folders[family]), LABEL_MAP, seed=1, dropout=0.0)
+        if by_onednn:
+            choose_products(network, CPU, "float32")
+        ids = torch.arange(10, 26).reshape(2, 8)
+        with profile() as profiled:
+            output = network.encode(ids, torch.ones_like(ids), torch.zeros_like(ids))
+        assert by_onednn == any("mkldnn_linear" in event.name for event in profiled.events())
+        output.square().sum().backward()
+        gradients = {name: weights.grad for name, weights in network.base_model.named_parameters()}
+        found[by_onednn] = {"output": output.detach(), **{name: of for name, of in gradients.items() if of is not None}}
+    assert found[True].keys() == found[False].keys()
+    for name, expected in found[False].items():
+        scale = expected.abs().max().item() + 1e-6
+        torch.testing.assert_close(found[True][name], expected, rtol=0, atol=1e-4 * scale, msg=name)
+
+
+@pytest.mark.parametrize(
+    ("amd", "device", "precision"), [(False, CPU, "float32"), (True, GPU, "float32"), (True, CPU, "bfloat16")]
+)
+def test_products_stay_where_pytorchs_choice_is_as_fast(amd, device, precision, folders, is_amd):
+    is_amd(amd)
+    network = load_network(resolve_checkpoint(folders["bert"]), LABEL_MAP, seed=1)
+    choose_products(network, device, precision)
+    assert not any("forward" in vars(module) for module in network.modules())

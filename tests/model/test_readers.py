@@ -17,7 +17,7 @@ from span_label_errors.data.squad import load_squad
 from span_label_errors.files import file_sha256
 from span_label_errors.model import checkpoints
 from span_label_errors.model.checkpoints import fingerprint, read_seen_contexts, resolve_checkpoint
-from span_label_errors.model.trainer import context_hash
+from span_label_errors.model.seen_contexts import context_hash
 from spanbert import QA, QATrainer
 
 LABEL_MAP, OTHER_LABEL_MAP = {"O": 0, "ANS": 1}, {"O": 0, "PER": 1, "LOC": 2}

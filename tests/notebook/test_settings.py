@@ -21,12 +21,9 @@ from span_label_errors import (
     write_review_files,
 )
 from span_label_errors.notebook import settings as parameters
-from span_label_errors.notebook.settings import (
-    ParameterError,
-    ReviewParameters,
-    TrainingParameters,
-    source_path,
-)
+from span_label_errors.notebook.review_settings import ReviewParameters
+from span_label_errors.notebook.settings import ParameterError, source_path
+from span_label_errors.notebook.training_settings import TrainingParameters
 from spanbert import BACKBONE_RECIPE, EMBEDDED_RECIPE, PRETRAINED_RECIPE, QA
 
 NOTEBOOKS = {
