@@ -65,13 +65,13 @@ class SpanClassification:
         token_type_ids: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         num_counted: torch.Tensor | int | None = None,
-        frozen_outputs: torch.Tensor | None = None,
+        **options: torch.Tensor | None,
     ) -> TokenClassifierOutput:
         """Score every token for every class.
 
         Parameters
         ----------
-        input_ids, attention_mask, token_type_ids, frozen_outputs
+        input_ids, attention_mask, token_type_ids, **options
             As in `encode`.
         labels : Tensor of shape (B, L, K), float, optional
             0 or 1; `IGNORED_LABEL` where a token does not count.
@@ -83,7 +83,7 @@ class SpanClassification:
         TokenClassifierOutput
             `logits` of shape (B, L, K); with labels also `loss`, the mean over the labels that count.
         """
-        hidden = self.encode(input_ids, attention_mask, token_type_ids, frozen_outputs)
+        hidden = self.encode(input_ids, attention_mask, token_type_ids, **options)
         logits = self.classifier(self.dropout(hidden))
         loss = None
         if labels is not None:
@@ -98,6 +98,8 @@ class SpanClassification:
         attention_mask: torch.Tensor | None = None,
         token_type_ids: torch.Tensor | None = None,
         frozen_outputs: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        window_bounds: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return the vectors of the tokens of a batch, of shape (B, L, hidden size).
 
@@ -106,11 +108,16 @@ class SpanClassification:
         input_ids, attention_mask, token_type_ids : Tensor of shape (B, L)
         frozen_outputs : Tensor of shape (B, L, hidden size), optional
             What `frozen_layers` say of the batch, so that they need not compute it; see `frozen_outputs.FrozenLayers`.
+        position_ids, window_bounds : Tensor, optional
+            Of windows end to end, as `windows.pack_windows` makes them; `kernels.choose_packing` prepares the network.
         """
-        segments = {} if self.one_segment else {"token_type_ids": token_type_ids}
+        inputs = {} if self.one_segment else {"token_type_ids": token_type_ids}
+        if window_bounds is not None:
+            most = self.config.max_position_embeddings
+            inputs |= {"position_ids": position_ids, "cu_seq_lens_q": window_bounds, "max_length_q": most}
         passed_over = () if frozen_outputs is None else self.frozen_layers
         with replaced_forward(passed_over, lambda *_, **__: frozen_outputs):
-            return self.base_model(input_ids, attention_mask=attention_mask, **segments)[0]
+            return self.base_model(input_ids, attention_mask=attention_mask, **inputs)[0]
 
 
 @contextlib.contextmanager
