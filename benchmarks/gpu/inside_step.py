@@ -13,7 +13,7 @@ _FIRST, _STEPS = 4, 3  # profiled steps
 _MOST_KERNELS = 15
 # What PyTorch calls when it launches kernels, and when it waits for the device.
 _LAUNCHES = ("cudaLaunchKernel", "cudaLaunchKernelExC", "cuLaunchKernel", "cuLaunchKernelEx", "cudaGraphLaunch")
-_WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize", "aten::_local_scalar_dense")
+_WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize")
 
 
 def measure(bench: Bench) -> None:
@@ -28,7 +28,9 @@ def _profiled(stepping: Stepping, changes: dict[str, object], variant: str) -> d
     """Add a row for each of the longest kernels, and return that of the whole step."""
     bench = stepping.bench
     on_cuda = stepping.device.type == "cuda"
-    profiler = profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_cuda else [])])
+    profiler = profile(
+        activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_cuda else [])], acc_events=True
+    )
 
     def on_step(step: int, num_steps: int, loss: float | None) -> None:
         if step == _FIRST:
