@@ -44,7 +44,7 @@ class JoinedText:
         self.starts, self.first_start = self._places([text.starts for text in texts])
         self.ends, self.first_end = self._places([text.ends for text in texts])
 
-    def words_touched(self, char_start: np.ndarray, char_end: np.ndarray) -> Ranges:
+    def words_touched(self, char_start: np.ndarray, char_end: np.ndarray) -> "JoinedRanges":
         """Return the words that share a character with each of S spans, as `ContextText` does."""
         return self.touched(self.word_start, self.word_end, self.first_word, char_start, char_end)
 
@@ -55,11 +55,14 @@ class JoinedText:
         first_piece: np.ndarray,
         char_start: np.ndarray,
         char_end: np.ndarray,
-    ) -> Ranges:
+    ) -> "JoinedRanges":
         """Return `ranges_touched` of pieces, of which `first_piece` of shape (E + 1,) are the first of a context."""
         first, behind = ranges_touched(piece_start, piece_end, char_start, char_end)
-        behind_context = first_piece[self.example_of(char_start) + 1]
-        return Ranges(np.minimum(first, behind_context - 1), np.minimum(behind, behind_context))
+        example = self.example_of(char_start)
+        behind_context = first_piece[example + 1]
+        return JoinedRanges(
+            np.minimum(first, behind_context - 1), np.minimum(behind, behind_context), example, first_piece
+        )
 
     def example_of(self, char_start: np.ndarray) -> np.ndarray:
         """Return the position of the context that characters are in."""
@@ -83,6 +86,23 @@ class JoinedText:
     def _places(self, of_contexts: Sequence[list[list[int]]]) -> tuple[np.ndarray, np.ndarray]:
         places = [np.array([at for of_word in of_context for at in of_word]) for of_context in of_contexts]
         return self.characters(places), offsets([len(of_word) for of_context in of_contexts for of_word in of_context])
+
+
+class JoinedRanges(Ranges):
+    """S ranges of pieces, each within one of E contexts, of shape (S,), whose pieces begin at `first_piece`."""
+
+    def __init__(self, start: np.ndarray, end: np.ndarray, example: np.ndarray, first_piece: np.ndarray):
+        super().__init__(start, end)
+        self.example, self._first_piece = example, first_piece
+
+    def sum(self, values: np.ndarray) -> np.ndarray:
+        """Return the sum of each range, shape (S, ...), of values of shape (P, ...)."""
+        # Added up context by context: what stands beside one in the joined text may not change its last digits.
+        sums, zero = [], np.zeros((1, *values.shape[1:]))
+        for of_context in np.split(values, self._first_piece[1:-1]):
+            sums += [zero, np.cumsum(of_context, axis=0)]
+        sums = np.concatenate(sums)
+        return sums[self.end + self.example] - sums[self.start + self.example]
 
 
 def offsets(lengths: Sequence[int]) -> np.ndarray:

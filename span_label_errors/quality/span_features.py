@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from span_label_errors.quality.context import TextSpans
-from span_label_errors.quality.joined_text import JoinedText, offsets
+from span_label_errors.quality.joined_text import JoinedRanges, JoinedText, offsets
 from span_label_errors.quality.memory import LabelMemory, key_of
 
 _UNLIKELY, _LIKELY_BESIDE = "the model finds its tokens unlikely", "the model finds a token beside it likely as well"
@@ -92,12 +92,8 @@ class SpanFeatures:
         is_token[self._first_token + np.arange(len(examples) + 1)] = False
         self._logits = np.full((len(is_token), len(share_of_class)), _LOGIT_OUTSIDE)
         probs = np.clip(np.concatenate(probs), _SMALLEST, 1 - _SMALLEST)
-        logits = np.log(probs / (1 - probs))
-        self._logits[is_token] = logits
-        # Up to each token, from the first one of its example.
-        self._sums = np.zeros_like(self._logits)
-        of_examples = np.split(logits, self._first_token[1:-1])
-        self._sums[is_token] = np.concatenate([np.cumsum(of_example, axis=0) for of_example in of_examples])
+        self._of_tokens = np.log(probs / (1 - probs))
+        self._logits[is_token] = self._of_tokens
 
     def of(self, spans: TextSpans) -> np.ndarray:
         """Return the features of S spans as each class, shape (S, K, F)."""
@@ -117,8 +113,8 @@ class SpanFeatures:
         """Return the features of "nothing is labelled" in P places, shape (P, F)."""
         features = np.zeros((len(char_start), len(SPAN_FEATURES)))
         features[:, SPAN_COLUMN["nothing"]] = 1.0
-        _, ranges = self._tokens_of(char_start, char_end)
-        features[:, SPAN_COLUMN["highest_logit"]] = np.maximum.reduceat(self._logits.max(axis=1), ranges)[::2]
+        tokens = self._tokens_of(char_start, char_end)
+        features[:, SPAN_COLUMN["highest_logit"]] = tokens.highest(self._of_tokens.max(axis=1))
         number, example_index = self._texts_of(char_start, char_end)
         for name, counts in (("elsewhere", self._memory.elsewhere), ("in_document", self._memory.in_document)):
             of_places = counts(number, example_index)
@@ -126,11 +122,8 @@ class SpanFeatures:
             features[:, SPAN_COLUMN[f"unlabelled_{name}"]] = _log_share(unlabelled, of_places[:, -1])
         return features
 
-    def _tokens_of(self, char_start: np.ndarray, char_end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the row of the first token of each span in the logits; and the borders of all, for `reduceat`."""
-        start, end = self.text.touched(self._char_start, self._char_end, self._first_token, char_start, char_end)
-        num_outside = self.text.example_of(char_start) + 1
-        return start + num_outside, np.column_stack([start + num_outside, end + num_outside]).ravel()
+    def _tokens_of(self, char_start: np.ndarray, char_end: np.ndarray) -> JoinedRanges:
+        return self.text.touched(self._char_start, self._char_end, self._first_token, char_start, char_end)
 
     def _texts_of(self, char_start: np.ndarray, char_end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the number of each span's text in the memory, and the index of its example."""
@@ -139,16 +132,17 @@ class SpanFeatures:
         return number, self._examples[self.text.example_of(char_start)]
 
     def _token_features(self, spans: TextSpans) -> dict[str, np.ndarray]:
-        start, ranges = self._tokens_of(spans.char_start, spans.char_end)
-        end = ranges[1::2]
-        mean = (self._sums[end - 1] - self._sums[start - 1]) / (end - start)[:, None]
+        tokens = self._tokens_of(spans.char_start, spans.char_end)
+        mean = tokens.sum(self._of_tokens) / (tokens.end - tokens.start)[:, None]
+        # Where they are among those that have what stands outside beside them.
+        start, end = (borders + tokens.example + 1 for borders in tokens)
         # The highest of the other classes: the highest of all, or the second highest for the class that has it.
         rival = np.full(mean.shape, _LOGIT_OUTSIDE)
         if mean.shape[1] > 1:
             second, highest = np.partition(mean, -2, axis=1)[:, -2:].T[:, :, None]
             rival = np.where(mean == highest, second, highest)
         return {
-            "lowest_logit": np.minimum.reduceat(self._logits, ranges, axis=0)[::2],
+            "lowest_logit": np.column_stack([-tokens.highest(-of_class) for of_class in self._of_tokens.T]),
             "mean_logit": mean,
             "first_logit": self._logits[start],
             "last_logit": self._logits[end - 1],
