@@ -71,7 +71,7 @@ def running(backend: str) -> Iterator[str | None]:
 @contextmanager
 def _dask(*command: str) -> Iterator[subprocess.Popen]:
     # The programs are fixed, and so are their arguments.
-    process = subprocess.Popen([sys.executable, "-m", "dask", *command], stderr=subprocess.PIPE, text=True)  # noqa: S603 # nosec B603
+    process = subprocess.Popen([sys.executable, "-m", "dask", *command], stderr=subprocess.PIPE, text=True)  # noqa: S603 # nosec B603 # fixed commands
     try:
         yield process
     finally:

@@ -106,7 +106,7 @@ def choose_products(network: PreTrainedModel, device: torch.device, precision: s
 
 
 def _multiply_by_onednn(layer: nn.Linear, inputs: torch.Tensor) -> torch.Tensor:
-    return torch._C._nn.mkldnn_linear(inputs.to_mkldnn(), layer.weight, layer.bias).to_dense()
+    return torch.ops.aten.mkldnn_linear(inputs.to_mkldnn(), layer.weight, layer.bias).to_dense()
 
 
 @functools.cache

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from span_label_errors.quality.context import ContextText, ranges_touched
+from span_label_errors.quality.context import ContextText, Ranges, ranges_touched
 
 
 class JoinedText:
@@ -44,8 +44,8 @@ class JoinedText:
         self.starts, self.first_start = self._places([text.starts for text in texts])
         self.ends, self.first_end = self._places([text.ends for text in texts])
 
-    def words_touched(self, char_start: np.ndarray, char_end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the half-open ranges of the words that share a character with each of S spans, as `ContextText`."""
+    def words_touched(self, char_start: np.ndarray, char_end: np.ndarray) -> Ranges:
+        """Return the words that share a character with each of S spans, as `ContextText` does."""
         return self.touched(self.word_start, self.word_end, self.first_word, char_start, char_end)
 
     def touched(
@@ -55,11 +55,11 @@ class JoinedText:
         first_piece: np.ndarray,
         char_start: np.ndarray,
         char_end: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> Ranges:
         """Return `ranges_touched` of pieces, of which `first_piece` of shape (E + 1,) are the first of a context."""
         first, behind = ranges_touched(piece_start, piece_end, char_start, char_end)
         behind_context = first_piece[self.example_of(char_start) + 1]
-        return np.minimum(first, behind_context - 1), np.minimum(behind, behind_context)
+        return Ranges(np.minimum(first, behind_context - 1), np.minimum(behind, behind_context))
 
     def example_of(self, char_start: np.ndarray) -> np.ndarray:
         """Return the position of the context that characters are in."""

@@ -109,6 +109,9 @@ class Sites:
         In the order of the table.
     fold : ndarray of shape (N,)
         The fold of each, whose model predicted the probabilities.
+    rarity : WordRarity
+    affixes : Affixes
+        Of all contexts and given answers.
     judges_each : bool
         Whether the answers of an example are those of several annotators. The sites of their different answers then
         have the same candidates.
@@ -119,7 +122,7 @@ class Sites:
         # Columns are looked up row by row, for which a table is slow.
         wanted = ["question", "context", "char_start", "char_end", *(f"pred_probs_{name}" for name in self._classes)]
         self._columns = {name: table[name].to_numpy(dtype=object) for name in wanted}
-        self._rarity = WordRarity(table["context"])
+        self.rarity = WordRarity(table["context"])
         answers = _answers(table, self._classes)
         self.judges_each = "given_annotator" in table
         paragraphs = paragraph_numbers(table["context"])
@@ -140,7 +143,7 @@ class Sites:
         characters_of_word = sum(end - start for _, (start, end) in placed) / max(sum(num_words), 1)
         longest = max(_MAX_WORDS, int(_MAX_CHARACTERS / max(characters_of_word, 1)))
         self._max_words = int(min(np.quantile(num_words, 1 - _LONGER), longest)) if placed else 1
-        self._affixes = Affixes(placed)
+        self.affixes = Affixes(placed)
         # Each length counts a twentieth of an answer more, so that none is impossible.
         self._longest = max(_MAX_WORDS, self._max_words)
         lengths = np.bincount(np.minimum(num_words, self._longest).astype(int), minlength=self._longest + 1) + 0.05
@@ -170,7 +173,7 @@ class Sites:
             rows_of[self._columns["context"][given.example_index]].append(row)
         for context, of_context in rows_of.items():
             if not wanted.isdisjoint(of_context):
-                text = ContextText(context, self._rarity, self._affixes)
+                text = ContextText(context, self.rarity, self.affixes)
                 candidates = text.spans_within_sentences(self._max_words)
                 for row in of_context:
                     if row in wanted:
@@ -185,7 +188,7 @@ class Sites:
             span for example_index, class_name, span in others
             if example_index != given.example_index and class_name == given.class_name and span != NO_SPAN
         }  # fmt: skip
-        is_cut = given.span != NO_SPAN and self._affixes.is_slip(text.context, given.span)
+        is_cut = given.span != NO_SPAN and self.affixes.is_slip(text.context, given.span)
         # Else an answer that cuts a word, but is longer than candidates are, would have nothing to be a part of.
         uncut = _without_cut_words(text.context, given.span) if is_cut else given.span
         # Several annotators answer one question: the answers of all of them are candidates for each.
@@ -194,7 +197,7 @@ class Sites:
         candidates = candidates.and_those(span for span in wanted if span != NO_SPAN)
 
         question = self._question_features(given, own_answers, text)
-        features = question.of(candidates, TextSpans(text, *np.array(sorted(others)).T) if others else None)
+        features = question.of(candidates, others)
         spans, num_words = np.column_stack([candidates.char_start, candidates.char_end]), candidates.num_words
         decided = self.decided_of_each.get((given.example_index, given.class_name))
         is_none_right = right == NO_SPAN or (decided is not None and decided.right == [NO_SPAN])
@@ -224,7 +227,7 @@ class Sites:
         """Return what must be among the candidates of all of an example's answers."""
         if not self.judges_each:
             return []
-        cut = [span for span in own_answers if self._affixes.is_slip(context, span)]
+        cut = [span for span in own_answers if self.affixes.is_slip(context, span)]
         decided = self.decided_of_each.get((given.example_index, given.class_name))
         right = decided.right if decided else []
         return list(dict.fromkeys([*own_answers, *(_without_cut_words(context, span) for span in cut), *right]))

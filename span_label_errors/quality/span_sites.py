@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -34,8 +34,8 @@ NUM_SPANS = 60
 _PLACES_A_SPAN, _SOME = 1.0, 50
 # Of data with questions, the share of labelled examples with answers apart, from which on these are spans.
 _SEVERAL = 0.2
-# The features of all candidates of so many examples are held in memory at once.
-_EXAMPLES_AT_ONCE = 50
+# The features of all spans at so many places are held in memory at once.
+_SITES_AT_ONCE = 100
 
 
 class GivenSpan(NamedTuple):
@@ -84,6 +84,9 @@ class SpanSites:
         Example by example: its given spans, and the places where one may be missing.
     fold : ndarray of shape (N,)
         The fold of each, whose model predicted the probabilities.
+    rarity : WordRarity
+    affixes : Affixes
+        Of all contexts and given spans.
     """
 
     def __init__(self, table: pd.DataFrame, prior: np.ndarray, num_spans: int = NUM_SPANS):
@@ -91,7 +94,7 @@ class SpanSites:
         self._contexts = table["context"].tolist()
         self._tokens = [table[name].to_numpy(dtype=object) for name in ("char_start", "char_end")]
         self._probs = [table[f"pred_probs_{name}"].to_numpy(dtype=object) for name in self.classes]
-        self._rarity = WordRarity(self._contexts)
+        self.rarity = WordRarity(self._contexts)
         self._answers = _answers(table, self.classes)
         paragraphs = paragraph_numbers(self._contexts)
         self._memory = LabelMemory(
@@ -100,7 +103,7 @@ class SpanSites:
         placed = [
             (context, span) for context, of_one in zip(self._contexts, self._answers, strict=True) for span, _ in of_one
         ]
-        self._affixes = Affixes(placed)
+        self.affixes = Affixes(placed)
         num_words = [num_words_of(*of_one) for of_one in placed]
         self._max_words = int(min(np.ceil(np.quantile(num_words, 1 - _LONGER)), _MAX_WORDS)) if placed else 1
         counts = np.bincount([class_index for of_one in self._answers for _, class_index in of_one],
@@ -128,16 +131,14 @@ class SpanSites:
         rows_of: dict[int, list[int]] = defaultdict(list)
         for row in rows:
             rows_of[self.given_answers[row].example_index].append(row)
-        examples = list(rows_of)
-        for first in range(0, len(examples), _EXAMPLES_AT_ONCE):
-            at_once = examples[first : first + _EXAMPLES_AT_ONCE]
-            of_examples = [row for example_index in at_once for row in rows_of[example_index]]
-            yield from zip(of_examples, self._sites(at_once, of_examples), strict=True)
+        by_example = list(chain.from_iterable(rows_of.values()))
+        for first in range(0, len(by_example), _SITES_AT_ONCE):
+            at_once = by_example[first : first + _SITES_AT_ONCE]
+            yield from zip(at_once, self._sites([self.given_answers[row] for row in at_once]), strict=True)
 
-    def _sites(self, examples: list[int], rows: list[int]) -> Iterator[SpanSite]:
-        """Yield the sites of these rows, which are of these examples."""
-        given = [self.given_answers[row] for row in rows]
-        text = JoinedText([ContextText(self._contexts[index], self._rarity, self._affixes) for index in examples])
+    def _sites(self, given: list[GivenSpan]) -> Iterator[SpanSite]:
+        examples = list(dict.fromkeys(of.example_index for of in given))
+        text = JoinedText([ContextText(self._contexts[index], self.rarity, self.affixes) for index in examples])
         tokens = [self._tokens_of(index) for index in examples]
         features = SpanFeatures(text, np.array(examples), tokens, self._memory, self._share_of_class)
         first_char_of = dict(zip(examples, text.first_char.tolist(), strict=False))
@@ -178,7 +179,7 @@ class SpanSites:
                 given_row=given_rows[number],
                 right_row=right_rows[number],
                 is_known=is_known[number],
-                cuts_word=of.span != NO_SPAN and self._affixes.is_slip(context, of.span),
+                cuts_word=of.span != NO_SPAN and self.affixes.is_slip(context, of.span),
             )
 
     def _spans_at(
