@@ -91,3 +91,14 @@ def test_clock_leaves_out_the_first_epoch_and_says_what_it_took_longer():
     for step, seconds[0] in enumerate([7, 12, 14, 16, 18, 20, 21, 22], start=1):
         clock(step, 8, 0.5 if step > 4 else None)
     assert clock.found() == {"ms": 2000, "issue_ms": 1000, "new_shapes_s": 3, "to_first_step_s": 7, "loss": 0.5}
+
+
+def test_a_section_that_outlasts_the_deadline_is_ended_and_the_tables_are_written(tmp_path, monkeypatch):
+    program = module_of("__main__")
+    # Its imports alone take longer.
+    monkeypatch.setitem(program.PARTS["kernels"], "machine", program.Section("machine", "The machine.", 0))
+    monkeypatch.setattr(program.sys, "path", [*program.sys.path])
+    words = ["--tiny", "--only", "machine", "--deadline", "1", "--out", tmp_path, "--work", tmp_path / "work"]
+    with pytest.raises(SystemExit, match=r"1 of \d+ rows hold an error; .*ended at the deadline"):
+        program.main(["kernels", *map(str, words)])
+    assert "TimeoutError: ended at the deadline" in (tmp_path / "gpu_kernels.md").read_text(encoding="utf-8")

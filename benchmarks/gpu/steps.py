@@ -7,6 +7,7 @@ for, which shows how long the processor takes to issue a step.
 import contextlib
 import gc
 import random
+import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -82,7 +83,7 @@ class StepClock:
         of_first_epoch = self._at_step[self._steps] - self._at_step[1]
         return {
             "ms": 1e3 * seconds,
-            "issue_ms": 1e3 * sum(self._issued) / len(self._issued),
+            "issue_ms": 1e3 * statistics.median(self._issued),
             "new_shapes_s": of_first_epoch - seconds * (self._steps - 1),
             "to_first_step_s": self._at_step[1] - self._started,
             "loss": self._loss,
@@ -157,10 +158,12 @@ class Stepping:
         dropout: float | None = None,
     ) -> None:
         """Train on the batches in their order, as the product trains."""
+        # A log waits for the device, and a training of usual length has twenty only: here, one an epoch.
         self.bench.trainer().train(
             [self._pool[example_index] for batch in batches for example_index in batch],
             folder or self.bench.work / "trained", epochs, seed=SEED, on_step=on_step, dropout=dropout,
-            per_device_train_batch_size=len(batches[0]), train_sampling_strategy="sequential", **RECIPE,
+            per_device_train_batch_size=len(batches[0]), train_sampling_strategy="sequential",
+            logging_steps=float(len(batches)), **RECIPE,
         )  # fmt: skip
 
 

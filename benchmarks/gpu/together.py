@@ -52,6 +52,15 @@ def _keep(barrier: Barrier) -> None:
 
 def _one(bench: Bench, variant: str) -> dict:
     """Train, in a process of its own: tokens and seconds from when all of them are ready."""
+    try:
+        return _train_when_all_are_ready(bench, variant)
+    except BaseException:
+        # The others would wait for it.
+        _barrier.abort()
+        raise
+
+
+def _train_when_all_are_ready(bench: Bench, variant: str) -> dict:
     stepping = Stepping(bench)
     batches = stepping.batches(bench.size.batch_size)
     times: list[float] = []
