@@ -4,8 +4,10 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
+T = TypeVar("T")
 SECONDS_BETWEEN_UPDATES = 0.5
 
 
@@ -89,6 +91,13 @@ def bar(share: float, width: int = 20) -> str:
     """Draw a share from 0 to 1, such as `█████░░░░░  50%`."""
     full = round(share * width)
     return f"{'█' * full}{'░' * (width - full)} {share:4.0%}"
+
+
+def counted(items: Iterable[T], total: int, title: str, show: Callable[[str], None]) -> Iterator[T]:
+    """Yield items, and show before each how many of them are done."""
+    for number, item in enumerate(items):
+        show(f"{title} {bar(number / total)} {number:,} of {total:,}")
+        yield item
 
 
 def training_progress(title: str, step: int, num_steps: int, loss: float | None) -> str:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from span_label_errors import progress
-from span_label_errors.progress import ProgressLine, ProgressLines, bar, limited
+from span_label_errors.progress import ProgressLine, ProgressLines, bar, counted, limited
 
 
 class Terminal(io.StringIO):
@@ -35,6 +35,15 @@ def shown_on_terminal(monkeypatch) -> Terminal:
 )
 def test_bar_draws_a_share(share, width, drawn):
     assert bar(share, width) == drawn
+
+
+def test_counted_items_come_with_a_bar_of_those_before():
+    shown = []
+    assert list(counted("abcd", 4, "reading", shown.append)) == ["a", "b", "c", "d"]
+    assert shown[0] == f"reading {bar(0)} 0 of 4"
+    assert shown[3] == f"reading {bar(0.75)} 3 of 4"
+    next(counted([1], 87_599, "reading", shown.append))
+    assert shown[4:] == [f"reading {bar(0)} 0 of 87,599"]
 
 
 def test_progress_is_silent_without_terminal_and_notebook(capfd):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from span_label_errors.progress import counted
 from span_label_errors.quality.agreement import AnnotatedAnswer, answers_by_class
 from span_label_errors.quality.choice import log_choice
 from span_label_errors.quality.joined_text import offsets
@@ -92,7 +93,7 @@ class AnnotatorsJudge(Judge):
     ----------
     table : DataFrame
         `out_of_fold.parquet` of a run with `answers="each"`.
-    known, seed, recipe, prior
+    known, **how
         As for `Judge`.
 
     Attributes
@@ -108,7 +109,7 @@ class AnnotatorsJudge(Judge):
         By example index and class, every annotator's answer.
     """
 
-    def __init__(self, table: pd.DataFrame, known=None, *, seed: int = 0, recipe=None, prior=None):
+    def __init__(self, table: pd.DataFrame, known=None, **how):
         # By example and class, every annotator's answer.
         self.given = {
             (index, class_name): answers
@@ -116,7 +117,7 @@ class AnnotatorsJudge(Judge):
             for class_name, answers in answers_by_class(table, index).items()
         }
         self.shares_of: dict[str, np.ndarray] = {}
-        super().__init__(table, known, seed=seed, recipe=recipe, prior=prior)
+        super().__init__(table, known, **how)
         answered = [given for given in self.sites.given_answers if given.span != NO_SPAN]
         self.num_answers = len({given[:2] for given in answered})
 
@@ -130,7 +131,9 @@ class AnnotatorsJudge(Judge):
         The posterior of all answers of an example, summed over kinds, is one: that of the right answer.
         """
         unknown = [row for row in range(len(self.sites.given_answers)) if row not in self.learned]
-        for question in self._questions(chain(self.learned.items(), self.sites.of(unknown))):
+        sites = chain(self.learned.items(), self.sites.of(unknown))
+        sites = counted(sites, len(self.sites.given_answers), "judging", self.progress)
+        for question in self._questions(sites):
             evidence = self._evidence(question)
             shares = np.array([self.shares_of.get(annotator, self.shares) for annotator in evidence.annotators])
             right, answered = evidence.posterior(shares)

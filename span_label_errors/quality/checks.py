@@ -7,10 +7,11 @@ error.
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from span_label_errors.progress import counted
 from span_label_errors.quality.affixes import Affixes
 from span_label_errors.quality.context import ContextText, TextSpans, WordRarity, stems
 from span_label_errors.spans.text import (
@@ -49,6 +50,7 @@ def failed_checks(
     examples: Iterable[dict],
     rarity: WordRarity | None = None,
     affixes: Affixes | None = None,
+    progress: Callable[[str], None] = lambda text: None,
     *,
     compares: bool = True,
 ) -> list[list[str]]:
@@ -60,6 +62,8 @@ def failed_checks(
         n valid examples in the SQuAD schema. What is an abbreviation is learned from their contexts.
     rarity, affixes : WordRarity, Affixes
         Which words are rare in their contexts, and what their answers leave of words, where that is known already.
+    progress : callable
+        Gets a text that replaces the one before.
     compares : bool
         Whether two examples with one question and context are a question that is asked again.
 
@@ -74,7 +78,7 @@ def failed_checks(
     affixes = affixes or Affixes((example["context"], answer) for example in examples for answer in answers_of(example))
     asked_again = answered_otherwise(examples) if compares else set()
     failed = []
-    for example_index, example in enumerate(examples):
+    for example_index, example in enumerate(counted(examples, len(examples), "checking the texts", progress)):
         context, answers = example["context"], answers_of(example)
         fails = {
             "cut_word": any(affixes.is_slip(context, answer) for answer in answers),

@@ -1,6 +1,6 @@
 """The table of label issues: a row for everything that is said."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,7 @@ def issues_of(
     is_issue: np.ndarray,
     decided: np.ndarray,
     sites: Sites | SpanSites,
+    progress: Callable[[str], None],
 ) -> pd.DataFrame:
     """Return `LabelErrors.issues`: what nobody has decided on first, the lowest quality first.
 
@@ -41,11 +42,13 @@ def issues_of(
         `"confirmed"`, `"corrected"`, or `""` where nobody has decided.
     sites : Sites or SpanSites
         What was judged.
+    progress : callable
+        Gets a text that replaces the one before.
     """
     index, verdicts = np.array([row.index for row in rows]), [row.verdict for row in rows]
     contexts, is_of_spans = table["context"].to_numpy()[index], rows[0].place is not None
     given, instead = [verdict.given for verdict in verdicts], [verdict.instead for verdict in verdicts]
-    checks = _checks(table, rows, sites)
+    checks = _checks(table, rows, sites, progress)
     evidence = [
         dict.fromkeys(
             words for words in (*(CHECKS[name] for name in names), *verdict.evidence) if words != verdict.reason
@@ -100,7 +103,9 @@ def _of_annotators(rows: list[Row], names: Sequence[str]) -> dict[str, Sequence]
             for name, column in columns.items()}  # fmt: skip
 
 
-def _checks(table: pd.DataFrame, rows: list[Row], sites: Sites | SpanSites) -> list[list[str]]:
+def _checks(
+    table: pd.DataFrame, rows: list[Row], sites: Sites | SpanSites, progress: Callable[[str], None]
+) -> list[list[str]]:
     """Return the names of the checks that each row's example fails; of one of several answers or spans, that one."""
     examples = [
         {
@@ -111,7 +116,7 @@ def _checks(table: pd.DataFrame, rows: list[Row], sites: Sites | SpanSites) -> l
         for row in table.itertuples()
     ]
     if rows[0].of_annotator is None and rows[0].place is None:
-        of_examples = failed_checks(examples, sites.rarity, sites.affixes)
+        of_examples = failed_checks(examples, sites.rarity, sites.affixes, progress)
         return [of_examples[row.index] for row in rows]
     alone = []
     for index, _, verdict, *_ in rows:
@@ -119,10 +124,11 @@ def _checks(table: pd.DataFrame, rows: list[Row], sites: Sites | SpanSites) -> l
         texts = [examples[index]["context"][slice(*span)] for span in spans]
         alone.append({**examples[index], "answers": {"text": texts, "answer_start": [start for start, _ in spans]}})
     if rows[0].place is not None:
-        of_spans = failed_checks(alone, sites.rarity, sites.affixes, compares=False)
+        of_spans = failed_checks(alone, sites.rarity, sites.affixes, progress, compares=False)
         return [[name for name in of_span if name in _OF_SPANS] for of_span in of_spans]
     # The answers of several people to a question are no question that is asked again.
-    asked_again, of_answers = answered_otherwise(examples), failed_checks(alone, sites.rarity, compares=False)
+    asked_again = answered_otherwise(examples)
+    of_answers = failed_checks(alone, sites.rarity, progress=progress, compares=False)
     return [
         [*of_answer, *([_OF_QUESTION] if row.index in asked_again else [])]
         for row, of_answer in zip(rows, of_answers, strict=True)

@@ -1,12 +1,14 @@
 """Label errors of a data set: how likely each label is right, why it may not be, and what would be right instead."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from span_label_errors.progress import ProgressLine, limited
 from span_label_errors.quality.annotators import AnnotatorsJudge
 from span_label_errors.quality.issues import NO_ANSWER as NO_ANSWER
 from span_label_errors.quality.issues import issues_of
@@ -71,7 +73,12 @@ class LabelErrors:
 
 
 def find_label_errors(
-    table: pd.DataFrame, *, threshold: float = THRESHOLD, known: KnownAnswers | None = None, seed: int = 0
+    table: pd.DataFrame,
+    *,
+    threshold: float = THRESHOLD,
+    known: KnownAnswers | None = None,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
 ) -> LabelErrors:
     """Rank examples by how likely their given labels are right, with a reason and a suggestion where they are not.
 
@@ -89,6 +96,9 @@ def find_label_errors(
         their decisions.
     seed : int
         Of what is drawn at random. The same table and seed give the same ranking.
+    progress : callable or None
+        Gets a text that replaces the one before, at most twice a second, and an empty one at the end. None: a notebook
+        or a terminal shows it.
 
     Returns
     -------
@@ -109,9 +119,12 @@ def find_label_errors(
     if not 0 <= threshold <= 1:
         raise ValueError(f"expected a threshold from 0 to 1, found {threshold}")
     _check(table)
+    progress = progress or ProgressLine().update
+    show = limited(progress)
     # The arrays are small: threads would only wait for each other, and their number would change the last digits.
     with threadpool_limits(1):
-        judge, rows = _judged(table, known, seed)
+        judge, rows = _judged(table, known, seed, show)
+    progress("")  # before a warning comes
     quality = np.array([row.quality for row in rows])
     has_enough = judge.num_answers >= MIN_ANSWERS and judge.num_paragraphs > 1
     is_issue = quality < threshold
@@ -130,23 +143,26 @@ def find_label_errors(
         if row.index in (known or {}) and row.is_in(known[row.index]):
             quality[number] = round(quality[number])
             decided[number] = CONFIRMED if quality[number] else CORRECTED
-    issues = issues_of(table, rows, quality, is_issue, decided, judge.sites)
+    issues = issues_of(table, rows, quality, is_issue, decided, judge.sites, show)
+    progress("")
     return LabelErrors(issues, float((1 - quality).sum()) if has_enough else None)
 
 
-def _judged(table: pd.DataFrame, known: KnownAnswers | None, seed: int) -> tuple[Judge, list[Row]]:
+def _judged(
+    table: pd.DataFrame, known: KnownAnswers | None, seed: int, progress: Callable[[str], None]
+) -> tuple[Judge, list[Row]]:
     if "given_annotator" in table:
         if not any(table["question"]):
             raise ValueError(
                 'answers="each": expected several people\'s answers to questions, found data without a question, where '
                 'each answer is a span of its own; run the training notebook again with answers="all"'
             )
-        judge = AnnotatorsJudge(table, known, seed=seed)
+        judge = AnnotatorsJudge(table, known, seed=seed, progress=progress)
         return judge, rows_of_annotators(judge)
     if labels_every_span(table):
-        judge = SpanJudge(table, known, seed=seed)
+        judge = SpanJudge(table, known, seed=seed, progress=progress)
         return judge, rows_of_spans(judge, len(table))
-    judge = Judge(table, known, seed=seed)
+    judge = Judge(table, known, seed=seed, progress=progress)
     return judge, rows_of_examples(judge, len(table))
 
 

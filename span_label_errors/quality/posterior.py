@@ -1,12 +1,13 @@
 """The one posterior that everything the judge says follows from."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
 import pandas as pd
 
+from span_label_errors.progress import counted
 from span_label_errors.quality.choice import ChoicePrior, fit_choice, log_choice, read_prior
 from span_label_errors.quality.mistakes import KINDS, joint_probabilities
 from span_label_errors.quality.sites import NO_SPAN, NUM_CANDIDATES, KnownAnswers, Site, Sites
@@ -64,6 +65,8 @@ class Judge:
         Of the alternatives and, in large data sets, of the answers to learn from.
     recipe, prior : JudgeRecipe, ChoicePrior
         Else the defaults, and `read_prior()`.
+    progress : callable
+        Gets a text that replaces the one before. An attribute, too.
 
     Attributes
     ----------
@@ -95,14 +98,17 @@ class Judge:
         seed: int = 0,
         recipe: JudgeRecipe | None = None,
         prior: ChoicePrior | None = None,
+        progress: Callable[[str], None] = lambda text: None,
     ):
+        self.progress = progress
         self.recipe, self.prior = recipe or self._default_recipe(), prior or self._default_prior()
         self.sites = self._make_sites(table)
         self.sites.tell(known or {})
         paragraphs = [given.paragraph for given in self.sites.given_answers if given.span != NO_SPAN]
         self.num_answers, self.num_paragraphs = len(paragraphs), len(set(paragraphs))
         self.model_of = _models_of(self.sites, self.recipe.num_parts)
-        self.learned = dict(self.sites.of(self._sample(np.random.default_rng(seed))))
+        sample = self._sample(np.random.default_rng(seed))
+        self.learned = dict(counted(self.sites.of(sample), len(sample), "answers to learn from", progress))
         self.weights: dict[tuple[int, int], np.ndarray] = {}
         self.shares = self._first_shares()
         self.alternatives, self.importance = self._learn(seed)
@@ -110,7 +116,9 @@ class Judge:
     def judged(self) -> Iterator[Judged]:
         """Yield what is thought of every given answer, context by context."""
         unknown = np.array([row for row in range(len(self.sites.given_answers)) if row not in self.learned], dtype=int)
-        for row, site, choice, posterior in self._joint(chain(self.learned.items(), self.sites.of(unknown))):
+        sites = chain(self.learned.items(), self.sites.of(unknown))
+        sites = counted(sites, len(self.sites.given_answers), "judging", self.progress)
+        for row, site, choice, posterior in self._joint(sites):
             posterior *= self.shares[:, None] / (self.shares @ posterior.sum(axis=1))
             yield Judged(row, site, choice, posterior, self.recipe.kinds, self.weights[self.model_of[row]])
 
@@ -147,8 +155,10 @@ class Judge:
         cuts_word = np.array([site.cuts_word for site in self.learned.values()], dtype=bool)
         weight = self._weights_of_learned()
         importance = np.where(cuts_word & ~is_known, 0.0, weight)
-        for _ in range(self.recipe.rounds):
-            for fold, part in sorted(set(self.model_of)):
+        models = sorted(set(self.model_of))
+        for round_number in range(self.recipe.rounds):
+            title = f"learning, round {round_number + 1} of {self.recipe.rounds}"
+            for fold, part in counted(models, len(models), title, self.progress):
                 # Of the same fold: the networks of other folds have trained on the answers that are judged.
                 others = np.flatnonzero((of_model[:, 0] == fold) & (of_model[:, 1] != part))
                 choices = [alternatives[position] for position in others]

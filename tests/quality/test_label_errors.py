@@ -104,6 +104,14 @@ def test_same_table_and_seed_give_the_same(found, rows):
     assert set(other["index"][:4]) == set(MOVED)
 
 
+def test_progress_is_shown_and_cleared_at_the_end(rows):
+    shown = []
+    find_label_errors(pd.DataFrame(rows), progress=shown.append)
+    # At most twice a second: only the first is sure to be shown.
+    assert shown[0] == "answers to learn from ░░░░░░░░░░░░░░░░░░░░   0% 0 of 60"
+    assert shown[-1] == ""
+
+
 def test_label_quality_is_given_in_the_order_of_the_data():
     issues = pd.DataFrame({"index": [2, 0, 1], "label_quality": [0.1, 0.2, 0.3]})
     assert LabelErrors(issues, 1.0).label_quality().tolist() == [0.2, 0.3, 0.1]
