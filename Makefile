@@ -10,6 +10,7 @@ PAPERMILL := $(BIN)/papermill --no-progress-bar --stdout-file /dev/stdout
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: run test test-slow test-all lab squad entities lint mutants clean
+.PHONY: gpu-bench gpu-bench-bundle gpu-bench-kernels gpu-bench-pipeline
 
 run: .venv/run.stamp  ## out-of-fold probabilities of the embedded demo, and its label errors
 	$(PAPERMILL) notebooks/$(TRAINING) outputs/$(TRAINING)
@@ -42,6 +43,21 @@ mutants: .venv/test.stamp  ## change the code in many ways, and list the changes
 	$(BIN)/python -m pip install -q mutmut==3.8.1 -c constraints.txt
 	ulimit -v 12000000; OMP_NUM_THREADS=1 $(BIN)/mutmut run --max-children 2 $(if $(ONLY),'$(ONLY)')
 	$(BIN)/mutmut results
+
+gpu-bench-bundle: .venv/run.stamp  ## into .gpu-bench: what a machine with a GPU and no network lacks
+	$(BIN)/python -m benchmarks.gpu prepare
+
+# Where there is no environment of the project, .gpu-bench brings what is missing. With -k, the second part is measured
+# even if a row of the first one holds an error.
+GPU_PYTHON ?= $(firstword $(wildcard $(BIN)/python) $(PYTHON))
+
+gpu-bench: gpu-bench-kernels gpu-bench-pipeline  ## measure on a GPU, in two parts of at most ten minutes
+
+gpu-bench-kernels:
+	$(GPU_PYTHON) -m benchmarks.gpu kernels
+
+gpu-bench-pipeline:
+	$(GPU_PYTHON) -m benchmarks.gpu pipeline
 
 clean:  ## remove the environment, trained folds and outputs
 	rm -rf .venv

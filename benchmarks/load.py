@@ -4,7 +4,7 @@
 
 Makes SQuAD files with SQuAD's distributions of lengths, and for each of the `--sizes` does what the two notebooks do,
 each in a process of its own: a tiny random BERT stands in for the model, and its training is cut to a few steps. What
-was measured goes to `--results`/load.json, and is printed as tables; everything else stays in `--work`, about 2 GB.
+was measured goes to `--results`, as load.json and as tables in load.md; everything else stays in `--work`, about 2 GB.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from label_errors.report import markdown_table, number
 from synthetic_squad import write_squad, write_untrained_bert
 
 from span_label_errors.files import write_file
@@ -181,29 +182,59 @@ def start_again(*arguments: str) -> None:
 # Tables
 
 
-def tables(runs: list[dict]) -> list[pd.DataFrame]:
-    """Return CPU seconds of each stage, memory of each notebook, and sizes of the files, by number of examples."""
-    stages = pd.DataFrame(
-        {"notebook": notebook, "stage": name, "examples": run["num_examples"],
-         "CPU s / 1,000": 1000 * stage["cpu_seconds"] / run["num_examples"], "wall s": stage["wall_seconds"],
-         "peak MiB": stage["peak_mib"]}
-        for run in runs for notebook in NOTEBOOKS for name, stage in run[notebook]["stages"].items()
-    )  # fmt: skip
-    memory = pd.DataFrame(
-        {"notebook": notebook, "examples": run["num_examples"], "after imports, MiB": run[notebook]["baseline_mib"],
-         "peak, MiB": run[notebook]["peak_mib"]}
-        for notebook in NOTEBOOKS for run in runs
-    )  # fmt: skip
-    above_imports = memory["peak, MiB"] - memory["after imports, MiB"]
-    memory["KiB an example above imports"] = 1024 * above_imports / memory["examples"]
-    more = memory.groupby("notebook", sort=False)[["peak, MiB", "examples"]].diff()
-    memory["KiB an example above smaller size"] = 1024 * more["peak, MiB"] / more["examples"]
-    bytes_of = {run["num_examples"]: pd.Series(run["files"]) / run["num_examples"] for run in runs}
-    return [
-        stages.pivot_table(index=["notebook", "stage"], columns="examples", sort=False),
-        memory,
-        pd.DataFrame(bytes_of).rename_axis("bytes an example"),
-    ]
+def markdown(runs: list[dict]) -> str:
+    """Return the tables of runs of several sizes, the smallest first."""
+    sizes = [f"{run['num_examples']:,}" for run in runs]
+    given = " ".join(str(run["num_examples"]) for run in runs)
+    lines = [
+        "# Time and memory at SQuAD's size", "",
+        f"`python benchmarks/load.py --sizes {given}`: both notebooks' stages on made-up paragraphs of SQuAD's "
+        f"lengths, {NUM_SPLITS} folds, a BERT of one layer trained for {TRAINING_STEPS} steps a fold.", "",
+        f"CPU seconds of one core, and of {sizes[-1]} examples wall seconds and the highest memory:", "",
+        *markdown_table(["stage", *sizes, "ms an example", "wall seconds", "peak MiB"], _rows_of_stages(runs)), "",
+        "Imports belong to all of a notebook only. Memory, the highest that was ever resident:", "",
+        *markdown_table(["notebook", "examples", "after imports, MiB", "peak, MiB", "KiB an example above the imports",
+                         "KiB an example above the next smaller size"], _rows_of_memory(runs)), "",
+        f"Files of {sizes[-1]} examples:", "",
+        *markdown_table(["file", "MiB", f"bytes an example, of {' / '.join(sizes)}"], _rows_of_files(runs)), "",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _rows_of_stages(runs: list[dict]) -> Iterator[list[str]]:
+    def row(name: str, measured: list[dict], cpu_seconds: list[float]) -> list[str]:
+        milliseconds = 1000 * cpu_seconds[-1] / runs[-1]["num_examples"]
+        wall, peak = (f"{measured[-1][of]:,.0f}" for of in ("wall_seconds", "peak_mib"))
+        return [name, *(f"{seconds:.1f}" for seconds in cpu_seconds), f"{milliseconds:.2f}", wall, peak]
+
+    for notebook in NOTEBOOKS:
+        of_notebook = [run[notebook] for run in runs]
+        for name in of_notebook[0]["stages"]:
+            stages = [of["stages"][name] for of in of_notebook]
+            yield row(name, stages, [stage["cpu_seconds"] for stage in stages])
+        wall = sum(stage["wall_seconds"] for stage in of_notebook[-1]["stages"].values())
+        yield row(
+            f"**all of the {notebook} notebook**",
+            [{**of_notebook[-1], "wall_seconds": wall}],
+            [of["cpu_seconds"] for of in of_notebook],
+        )
+
+
+def _rows_of_memory(runs: list[dict]) -> Iterator[list[str]]:
+    for notebook in NOTEBOOKS:
+        smaller = None
+        for run in runs:
+            peak, imports, size = run[notebook]["peak_mib"], run[notebook]["baseline_mib"], run["num_examples"]
+            more = None if smaller is None else 1024 * (peak - smaller[0]) / (size - smaller[1])
+            above = number(1024 * (peak - imports) / size, 1)
+            yield [notebook, f"{size:,}", f"{imports:,.0f}", f"{peak:,.0f}", above, number(more, 1)]
+            smaller = peak, size
+
+
+def _rows_of_files(runs: list[dict]) -> Iterator[list[str]]:
+    for name, size in runs[-1]["files"].items():
+        an_example = " / ".join(f"{run['files'][name] / run['num_examples']:,.0f}" for run in runs)
+        yield [name, f"{size / 2**20:,.1f}", an_example]
 
 
 def main() -> None:
@@ -229,8 +260,7 @@ def main() -> None:
         runs.append(measured(size, work))
         arguments.results.mkdir(parents=True, exist_ok=True)
         write_file(arguments.results / "load.json", json.dumps(runs, indent=1))
-    for table in tables(runs):
-        print(table.to_string(float_format="{:,.2f}".format), end="\n\n")
+        write_file(arguments.results / "load.md", markdown(runs))
 
 
 if __name__ == "__main__":

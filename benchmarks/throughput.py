@@ -16,7 +16,7 @@ weights are loaded before it starts.
 
 "x floor" is the time against 6 floating-point operations (2 in prediction) for each parameter that is no embedding and
 each token that is no padding, at the rate of a large matrix product measured beside the pair; "x floor of trained"
-counts 2 for the parameters of frozen layers.
+counts 2 for the parameters of frozen layers, and "x fastest floor" takes the rate of the faster of PyTorch's libraries.
 """
 
 import argparse
@@ -237,15 +237,16 @@ def measurements(comparison: dict) -> pd.DataFrame:
             for who, piece in pair[stage].items():
                 seconds, tokens = piece["seconds"], data["real_tokens"] * times
                 frozen = parameters["of_frozen_layers"] if who == OURS else 0
-                floor, floor_of_trained = (
+                flops, flops_of_trained = (
                     floor_flops(parameters["non_embedding"], tokens, num_frozen=number, training=stage == "train")
-                    / pair["flops_per_second"]
                     for number in (0, frozen)
                 )
+                rate, fastest_rate = pair["flops_per_second"], pair["fastest_flops_per_second"]
                 rows.append({
                     "stage": stage, "who": who, "pair": number, "seconds": seconds,
                     "examples/s": data["examples"] * times / seconds, "real tokens/s": tokens / seconds,
-                    "x floor": seconds / floor, "x floor of trained": seconds / floor_of_trained,
+                    "x floor": seconds * rate / flops, "x floor of trained": seconds * rate / flops_of_trained,
+                    "x fastest floor": seconds * fastest_rate / flops,
                     "peak MiB": piece["peak_mib"], "peak GPU MiB": piece.get("peak_cuda_mib"),
                 })  # fmt: skip
     for number, run in enumerate(comparison["pipelines"]):

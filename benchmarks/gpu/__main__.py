@@ -59,13 +59,13 @@ PARTS = {
             20,
         ),
         "inside a step": Section(
-            "profile", "Kernels and waits of a training step, by torch's profiler, the longest kernels first.", 20
-        ),
-        "folds at once": Section(
-            "together", "Trainings side by side on one GPU, each in a process of its own: tokens a second of all.", 45
+            "inside_step", "Kernels and waits of a training step, by torch's profiler, the longest kernels first.", 20
         ),
         "prediction": Section(
             "prediction", "`QA.predictions`, from text to probabilities; utilisation with 2 FLOPs.", 15
+        ),
+        "folds at once": Section(
+            "together", "Trainings side by side on one GPU, each in a process of its own: tokens a second of all.", 45
         ),
     },
     "pipeline": {

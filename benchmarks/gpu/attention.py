@@ -1,5 +1,6 @@
 """Which of PyTorch's kernels of attention is fastest, with and without a mask, and what a new shape costs."""
 
+import functools
 import time
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from .setting import Bench, synchronize
 
 _DROPOUT = 0.1
+_REFUSED = "No available kernel"  # as PyTorch says it
 _SHORTER = (8, 16, 24)  # by so many tokens, a length is another one
 # Flash attention takes no mask.
 _MASKS = {
@@ -25,17 +27,25 @@ def measure(bench: Bench) -> None:
     kernels = _MASKS if device.type == "cuda" else {"MATH": (True, False)}
     for name, masks in kernels.items():
         for masked in masks:
-
-            def with_kernel(name: str = name, masked: bool = masked) -> dict:
-                with sdpa_kernel([getattr(SDPBackend, name)]):
-                    return _measured(bench, device, masked)
-
-            bench.rows.measure(5, with_kernel, kernel=name, mask=masked)
+            bench.rows.measure(
+                5, functools.partial(_with_kernel, bench, device, name, masked), kernel=name, mask=masked
+            )
     # Last: a kernel prepares itself once for a shape, and this may be one of the above.
     for masked in (True, False):
         bench.rows.measure(
-            5, lambda masked=masked: _measured(bench, device, masked), kernel="PyTorch's choice", mask=masked
-        )
+            5, functools.partial(_measured, bench, device, masked), kernel="PyTorch's choice", mask=masked
+        )  # fmt: skip
+
+
+def _with_kernel(bench: Bench, device: torch.device, name: str, masked: bool) -> dict:
+    with sdpa_kernel([getattr(SDPBackend, name)]):
+        try:
+            return _measured(bench, device, masked)
+        except RuntimeError as error:
+            # Which kernels there are for what is a finding, too.
+            if _REFUSED not in str(error):
+                raise
+            return {"refused": True}
 
 
 def _measured(bench: Bench, device: torch.device, masked: bool) -> dict:

@@ -1,5 +1,6 @@
 """What a training step is made of, by torch's profiler: kernels, and where the processor waits for the device."""
 
+import functools
 import math
 
 from torch.autograd import DeviceType
@@ -12,25 +13,24 @@ _FIRST, _STEPS = 4, 3  # profiled steps
 _MOST_KERNELS = 15
 # What PyTorch calls when it launches kernels, and when it waits for the device.
 _LAUNCHES = ("cudaLaunchKernel", "cudaLaunchKernelExC", "cuLaunchKernel", "cuLaunchKernelEx", "cudaGraphLaunch")
-_WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize", "aten::_local_scalar_dense")
+_WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize")
 
 
 def measure(bench: Bench) -> None:
     """Add rows of an eager and of a compiled step."""
     stepping = Stepping(bench)
-    for name, changes in (("eager", EAGER), ("compiled", COMPILED)):
-        bench.rows.measure(
-            45 if changes is COMPILED else 15,
-            lambda changes=changes, name=name: _profiled(stepping, changes, name),
-            variant=name, what="a step",
-        )  # fmt: skip
+    for variant, changes, needs_seconds in (("eager", EAGER, 15), ("compiled", COMPILED, 45)):
+        profiled = functools.partial(_profiled, stepping, changes, variant)
+        bench.rows.measure(needs_seconds, profiled, variant=variant, what="a step")
 
 
 def _profiled(stepping: Stepping, changes: dict[str, object], variant: str) -> dict:
     """Add a row for each of the longest kernels, and return that of the whole step."""
     bench = stepping.bench
     on_cuda = stepping.device.type == "cuda"
-    profiler = profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_cuda else [])])
+    profiler = profile(
+        activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_cuda else [])], acc_events=True
+    )
 
     def on_step(step: int, num_steps: int, loss: float | None) -> None:
         if step == _FIRST:

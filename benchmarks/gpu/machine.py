@@ -16,8 +16,9 @@ _COPIED_BYTES = 2**28
 
 def measure(bench: Bench) -> None:
     """Add a row for each property of the machine, and its rates."""
-    device = bench.trainer().qa.device
-    for name, value in _properties(device).items():
+    qa = bench.trainer().qa
+    device = qa.device
+    for name, value in {**_properties(device), "precision of matrix products": qa.precision}.items():
         bench.rows.add(what=name, value=value)
     of_matrix = f"{bench.size.matrix} × {bench.size.matrix}, random numbers"
     bench.rows.measure(

@@ -78,7 +78,8 @@ def markdown(rows: Sequence[dict], about: dict[str, str]) -> str:
 
 
 def _table(rows: Sequence[dict]) -> list[str]:
-    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name != "section"]
+    told = dict.fromkeys(name for row in rows for name, value in row.items() if value is not None)
+    names = [name for name in told if name != "section"]
     cells = [[_cell(row.get(name)) for name in names] for row in rows]
     return [
         f"| {' | '.join(row)} |" for row in ([name.replace("_", " ") for name in names], ["---"] * len(names), *cells)
@@ -90,6 +91,8 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
     if isinstance(value, float):
         return f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
     return str(value).replace("|", "\\|").replace("\n", " ")

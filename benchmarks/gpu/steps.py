@@ -7,13 +7,16 @@ for, which shows how long the processor takes to issue a step.
 import contextlib
 import gc
 import random
+import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from unittest.mock import patch
 
 import torch
+from transformers import PreTrainedConfig
 
+from span_label_errors.model.kernels import choose_attention
 from span_label_errors.model.training_loop import OnStep
 
 from .setting import SEED, Bench, matrix_rate, num_parameters, synchronize, utilisation, window_lengths
@@ -25,21 +28,40 @@ RECIPE = {"learning_rate": 5e-5, "weight_decay": 0.01}
 # What is changed in the product, to see what its choices bring.
 _MODEL = "span_label_errors.model"
 EAGER, COMPILED = ({f"{_MODEL}.kernels.STEPS_WORTH_COMPILING": num_steps} for num_steps in (10**9, 0))
+
+
+def _pytorchs_choice(config: PreTrainedConfig, device: torch.device, precision: str) -> None:
+    """Leave mask and attention to transformers and PyTorch, in place of `choose_attention`."""
+    torch.backends.cuda.enable_cudnn_sdp(True)
+
+
+def _with_cudnn(config: PreTrainedConfig, device: torch.device, precision: str) -> None:
+    """Choose as the product does, but let PyTorch take cuDNN's attention."""
+    choose_attention(config, device, precision)
+    torch.backends.cuda.enable_cudnn_sdp(True)
+
+
 _AT_OWN_LENGTH = {f"{_MODEL}.qa.padding_multiple": lambda device, max_positions: 1}
-_PYTORCHS_ATTENTION = {f"{_MODEL}.trainer.choose_attention": lambda config, device, precision: None}
-VARIANTS: dict[str, dict[str, object]] = {
-    "eager, not padded to a multiple": EAGER | _AT_OWN_LENGTH,
-    "eager, PyTorch's choice of mask and attention": EAGER | _PYTORCHS_ATTENTION,
-    "eager, neither": EAGER | _AT_OWN_LENGTH | _PYTORCHS_ATTENTION,
-}
+_PYTORCHS_CHOICE = {f"{_MODEL}.trainer.choose_attention": _pytorchs_choice}
+_WITH_CUDNN = {f"{_MODEL}.trainer.choose_attention": _with_cudnn}
+_PACKED = {f"{_MODEL}.kernels.PACKS_WINDOWS": True}
+# Names, changes, and the dropout if not the checkpoint's own: packed windows can have none.
+VARIANTS = (
+    ("not padded to a multiple", EAGER | _AT_OWN_LENGTH, None),
+    ("cuDNN's attention", EAGER | _WITH_CUDNN, None),
+    ("PyTorch's choice of mask and attention", EAGER | _PYTORCHS_CHOICE, None),
+    ("the same, not padded to a multiple", EAGER | _PYTORCHS_CHOICE | _AT_OWN_LENGTH, None),
+    ("no dropout", EAGER, 0.0),
+    ("packed, no dropout", EAGER | _PACKED, 0.0),
+)
 
 
 class StepClock:
-    """Takes the times of the steps of a training, as its `on_step`."""
+    """Takes the times of the steps of a training, as its `on_step`; `now` returns seconds."""
 
-    def __init__(self, steps_of_epoch: int):
-        self._steps = steps_of_epoch
-        self._started = self._issuing = time.perf_counter()
+    def __init__(self, steps_of_epoch: int, now: Callable[[], float] = time.perf_counter):
+        self._steps, self._now = steps_of_epoch, now
+        self._started = self._issuing = now()
         self._at_step: dict[int, float] = {}
         self._issued: list[float] = []
         self._loss: float | None = None
@@ -47,12 +69,12 @@ class StepClock:
     def __call__(self, step: int, num_steps: int, loss: float | None) -> None:
         self._loss = loss
         if step > _TIMED[1] * self._steps:
-            self._issued.append(time.perf_counter() - self._issuing)
+            self._issued.append(self._now() - self._issuing)
             synchronize()
         elif step == 1 or step % self._steps == 0:
             synchronize()
-            self._at_step[step] = time.perf_counter()
-        self._issuing = time.perf_counter()
+            self._at_step[step] = self._now()
+        self._issuing = self._now()
 
     def found(self) -> dict[str, float | None]:
         """Return the seconds of a timed step, and the columns of a row."""
@@ -61,7 +83,7 @@ class StepClock:
         of_first_epoch = self._at_step[self._steps] - self._at_step[1]
         return {
             "ms": 1e3 * seconds,
-            "issue_ms": 1e3 * sum(self._issued) / len(self._issued),
+            "issue_ms": 1e3 * statistics.median(self._issued),
             "new_shapes_s": of_first_epoch - seconds * (self._steps - 1),
             "to_first_step_s": self._at_step[1] - self._started,
             "loss": self._loss,
@@ -73,10 +95,11 @@ def measure(bench: Bench) -> None:
     stepping = Stepping(bench)
     for batch_size in bench.size.batch_sizes:
         stepping.measure(batch_size, "eager", EAGER)
-    for name, changes in VARIANTS.items():
-        stepping.measure(bench.size.batch_size, name, changes)
+    for name, changes, dropout in VARIANTS:
+        stepping.measure(bench.size.batch_size, f"eager, {name}", changes, dropout)
     for batch_size in bench.size.compiled_batch_sizes:
         stepping.measure(batch_size, "compiled", COMPILED)
+    stepping.measure(bench.size.batch_size, "compiled, packed, no dropout", COMPILED | _PACKED, 0.0)
 
 
 class Stepping:
@@ -90,19 +113,19 @@ class Stepping:
         self._lengths = window_lengths(trainer, self._pool)
         self._rate = matrix_rate(self.device, bench.size.matrix)
 
-    def measure(self, batch_size: int, name: str, changes: dict[str, object]) -> None:
+    def measure(self, batch_size: int, name: str, changes: dict[str, object], dropout: float | None = None) -> None:
         """Add a row of a training with some of the product's choices changed."""
         self.bench.rows.measure(
-            45 if changes is COMPILED else 12,
-            lambda: self._row(batch_size, changes),
+            45 if COMPILED.items() <= changes.items() else 12,
+            lambda: self._row(batch_size, changes, dropout),
             batch_size=batch_size, variant=name,
         )  # fmt: skip
 
-    def _row(self, batch_size: int, changes: dict[str, object]) -> dict:
+    def _row(self, batch_size: int, changes: dict[str, object], dropout: float | None) -> dict:
         batches = self.batches(batch_size)
         clock = StepClock(len(batches))
         with changed(changes), fresh_memory() as memory:
-            self.train(batches, clock)
+            self.train(batches, clock, dropout=dropout)
             peak = memory()
         found, of_step = clock.found(), sum(self.tokens(batches)) / len(batches)
         seconds = found["ms"] / 1e3
@@ -132,12 +155,15 @@ class Stepping:
         *,
         epochs: int = _EPOCHS,
         folder: str | Path | None = None,
+        dropout: float | None = None,
     ) -> None:
         """Train on the batches in their order, as the product trains."""
+        # A log waits for the device, and a training of usual length has twenty only: here, one an epoch.
         self.bench.trainer().train(
             [self._pool[example_index] for batch in batches for example_index in batch],
-            folder or self.bench.work / "trained", epochs, seed=SEED, on_step=on_step,
-            per_device_train_batch_size=len(batches[0]), train_sampling_strategy="sequential", **RECIPE,
+            folder or self.bench.work / "trained", epochs, seed=SEED, on_step=on_step, dropout=dropout,
+            per_device_train_batch_size=len(batches[0]), train_sampling_strategy="sequential",
+            logging_steps=float(len(batches)), **RECIPE,
         )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Trainings side by side on one GPU, as folds at once are: each in a process of its own."""
 
+import functools
 import multiprocessing
 import tempfile
 import time
@@ -11,7 +12,7 @@ from .steps import COMPILED, EAGER, Stepping, changed, fresh_memory
 
 _TIMED_EPOCHS = 4  # long enough that a late start of one process does not show
 _WAIT_SECONDS = 180  # until the last one is loaded and compiled
-_VARIANTS = {"eager": (EAGER, 40), "compiled": (COMPILED, 75)}
+_VARIANTS = {"eager": (EAGER, 40), "compiled": (COMPILED, 75)}  # with the seconds that one takes at most
 _barrier: Barrier
 
 
@@ -20,16 +21,15 @@ def measure(bench: Bench) -> None:
     # Made here, once: the processes would all make them.
     bench.checkpoint("base")
     bench.data_file(bench.size.pool)
-    for name, (_, needs_seconds) in _VARIANTS.items():
-        for at_once in bench.size.at_once:
-            bench.rows.measure(
-                needs_seconds,
-                lambda name=name, at_once=at_once: _at_once(bench, name, at_once),
-                variant=name, batch_size=bench.size.batch_size, at_once=at_once,
-            )  # fmt: skip
+    for variant, at_once in bench.size.at_once:
+        bench.rows.measure(
+            _VARIANTS[variant][1],
+            functools.partial(_measured, bench, variant, at_once),
+            variant=variant, batch_size=bench.size.batch_size, at_once=at_once,
+        )  # fmt: skip
 
 
-def _at_once(bench: Bench, variant: str, at_once: int) -> dict:
+def _measured(bench: Bench, variant: str, at_once: int) -> dict:
     # A process that has used CUDA cannot be forked.
     context = multiprocessing.get_context("spawn")
     started = time.perf_counter()
@@ -52,6 +52,15 @@ def _keep(barrier: Barrier) -> None:
 
 def _one(bench: Bench, variant: str) -> dict:
     """Train, in a process of its own: tokens and seconds from when all of them are ready."""
+    try:
+        return _train_when_all_are_ready(bench, variant)
+    except BaseException:
+        # The others would wait for it.
+        _barrier.abort()
+        raise
+
+
+def _train_when_all_are_ready(bench: Bench, variant: str) -> dict:
     stepping = Stepping(bench)
     batches = stepping.batches(bench.size.batch_size)
     times: list[float] = []

@@ -1,6 +1,5 @@
 """Whether the demo, trained twice on the same device, gives the same bytes, and GPU memory after each fold."""
 
-import re
 import shutil
 import time
 import warnings
@@ -24,10 +23,6 @@ from .steps import fresh_memory
 _NUM_SPLITS = 3
 _MODELS = ("base", "backbone")
 _MOST_NAMES = 3
-# What torch warns of when it is told to be deterministic and a kernel is not.
-_NOT_DETERMINISTIC = re.compile(
-    r"(\S+) (?:does not have a deterministic implementation|defaults to a non-deterministic)"
-)
 
 
 def measure(bench: Bench) -> None:
@@ -109,10 +104,10 @@ class Demo:
                 )  # fmt: skip
         finally:
             torch.use_deterministic_algorithms(False)
-        texts = [str(warning.message) for warning in heard]
-        named = {found[1] for text in texts if (found := _NOT_DETERMINISTIC.search(text))}
-        others = {text[:200] for text in texts if "determinis" in text and not _NOT_DETERMINISTIC.search(text)}
-        return {"found": ", ".join(sorted(named | others)) or "none"}
+        # Such as "scatter_add_cuda_kernel does not have a deterministic implementation, but you set …".
+        sentences = {str(warning.message).partition(". ")[0][:160] for warning in heard}
+        named = sorted(sentence for sentence in sentences if "determinis" in sentence)
+        return {"found": "; ".join(named) or "none"}
 
 
 def compared(one: tuple[Path, list[Path]], other: tuple[Path, list[Path]]) -> dict:

@@ -42,8 +42,7 @@ def evaluate_predictions(
         If a probability is not between 0 and 1.
     """
     classes, loss, num_labels = span_classes(label_map), 0.0, 0
-    with_questions = has_questions(examples)
-    answers_of: dict[str, list[tuple[str, list[str]]]] = {name: [] for name in classes}  # predicted, and given
+    comparisons = {name: _squad_metric() for name in classes} if has_questions(examples) else {}
     probs_of_labelled: dict[str, list[np.ndarray]] = {name: [] for name in classes}
     for example, prediction in zip(examples, predictions, strict=True):
         probs = prediction.pred_probs.astype(np.float64)
@@ -57,21 +56,17 @@ def evaluate_predictions(
         for name, found in probs_of_labelled.items():
             column = label_map[name]
             found.append(probs[prediction.labels[:, column] == 1, column])
-        if with_questions:
-            given = answer_spans(example, label_map, answers="all")
-            for name, answers in answers_of.items():
-                of_class = [span for span in given if span.class_name == name]
-                texts = [example["context"][span.char_start : span.char_end] for span in of_class] or [""]
-                answers.append((_best_answer(example["context"], prediction, label_map[name]), texts))
+        for name, comparison in comparisons.items():
+            _compare_answers(comparison, example, prediction, label_map, name)
     num_tokens = num_labels // len(label_map)
-    entities = None if with_questions else _precision_and_recall(examples, predictions, label_map)
+    entities = None if comparisons else _precision_and_recall(examples, predictions, label_map)
     of_classes = {}
     for name in classes:
         labelled = np.concatenate(probs_of_labelled[name])
         of_classes[name] = {
             "average_precision": _average_precision(labelled, predictions, label_map[name]) if len(labelled) else None,
             "base_rate": len(labelled) / num_tokens,
-            **(entities[name] if entities else _exact_match_and_f1(answers_of[name])),
+            **(entities[name] if entities else {of: float(value) for of, value in comparisons[name].compute().items()}),
         }
     return {"loss": loss / num_labels, "classes": of_classes}
 
@@ -134,20 +129,26 @@ def _percent(count: int, of_all: int) -> float | None:
     return 100 * count / of_all if of_all else None
 
 
-def _best_answer(context: str, prediction: SpanPrediction, column: int) -> str:
-    span = best_span(prediction.pred_probs[:, column])
-    return "" if span is None else context[prediction.char_start[span[0]] : prediction.char_end[span[1] - 1]]
-
-
-def _exact_match_and_f1(answers: Sequence[tuple[str, list[str]]]) -> dict[str, float]:
-    """Compare the predicted answer of each question with the given ones."""
+def _squad_metric():
     # Imported on use, since it loads matplotlib.
     from torchmetrics.text import SQuAD
 
     # Of several processes that share a training, one predicts.
-    metric = SQuAD(sync_on_compute=False)
-    metric.update(
-        [{"id": str(index), "prediction_text": predicted} for index, (predicted, _) in enumerate(answers)],
-        [{"id": str(index), "answers": {"text": given}} for index, (_, given) in enumerate(answers)],
+    return SQuAD(sync_on_compute=False)
+
+
+def _compare_answers(
+    squad_metric, example: dict, prediction: SpanPrediction, label_map: dict[str, int], class_name: str
+) -> None:
+    """Add a question's predicted answer, the best span, and its given ones to exact match and F1."""
+    text, span = example["context"], best_span(prediction.pred_probs[:, label_map[class_name]])
+    predicted = "" if span is None else text[prediction.char_start[span[0]] : prediction.char_end[span[1] - 1]]
+    given = [
+        text[answer.char_start : answer.char_end]
+        for answer in answer_spans(example, label_map, answers="all")
+        if answer.class_name == class_name
+    ] or [""]
+    # One by one: the objects of all at once would take longer to look through for garbage than they save.
+    squad_metric.update(
+        {"prediction_text": predicted, "id": example["id"]}, {"answers": {"text": given}, "id": example["id"]}
     )
-    return {name: float(value) for name, value in metric.compute().items()}

@@ -100,8 +100,8 @@ def out_of_fold_predictions(
         Where folds are kept; on a cluster, a folder that all its machines share.
     n_jobs : int, optional
         Folds at once, each in a process of its own; -1 for as many as there is room for, 1 for one after the other in
-        this process. By default 1, or one on each GPU, or as many as the cluster has room for. The bytes are those of
-        a serial run with as many threads.
+        this process. By default 1, or as many on each GPU as its memory holds, up to three, or as many as the cluster
+        has room for. The bytes are those of a serial run with as many threads.
     threads_per_fold : int, optional
         Cores that a fold computes on; by default its share of this machine's, and on a cluster what a serial run here
         would use.

@@ -16,11 +16,13 @@ from span_label_errors.cross_validation.fold_process import job_of
 from span_label_errors.cross_validation.make import FoldMaking, FoldPlan
 from span_label_errors.cross_validation.shared_examples import shared_examples
 from span_label_errors.cross_validation.store import Fold
-from span_label_errors.cross_validation.trainers import description
+from span_label_errors.cross_validation.trainers import description, gpu_memory
 from span_label_errors.cross_validation.workers import FoldJob, WorkerDied, make_in_process
 from span_label_errors.progress import ProgressLine, ProgressLines
 
 MOST_DEATHS = 3
+# More folds at once on a GPU would hardly make it faster: three hide what each of them waits for.
+MOST_FOLDS_ON_A_GPU = 3
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,12 @@ class FoldPool:
         missing = [plan for plan, fold in zip(plans, folds, strict=True) if fold is None]
         if missing:
             shown = ProgressLines([plan.title for plan in missing], log)
+            memory_of_fold = functools.partial(gpu_memory, trainer, missing[0].configuration["training"])
             try:
                 folds_dir, fingerprint = missing[0].folder.parent, missing[0].configuration["data"]
                 described = description(trainer)
                 with shared_examples(folds_dir, fingerprint, examples, log) as file:
-                    self._make(missing, described, file, shown)
+                    self._make(missing, described, file, shown, memory_of_fold)
             finally:
                 shown.clear()
         for plan, making in zip(plans, makings, strict=True):
@@ -80,10 +83,20 @@ class FoldPool:
                 )
         return folds
 
-    def _make(self, plans: Sequence[FoldPlan], trainer: dict, examples_file: Path, shown: ProgressLines) -> None:
+    def _make(
+        self,
+        plans: Sequence[FoldPlan],
+        trainer: dict,
+        examples_file: Path,
+        shown: ProgressLines,
+        memory_of_fold: Callable[[], int | None],
+    ) -> None:
         num_threads, over = self.threads_per_fold or torch.get_num_threads(), threading.Event()
         is_cluster = self.parallel_backend is not None
-        place = clusters.connect(self.parallel_backend, num_threads) if is_cluster else _this_machine(over)
+        if is_cluster:
+            place = clusters.connect(self.parallel_backend, num_threads)
+        else:
+            place = _this_machine(over, memory_of_fold)
         with place as (room, run):
             n_jobs = min(room if self.n_jobs in (None, -1) else self.n_jobs, len(plans))
             if is_cluster:
@@ -118,7 +131,7 @@ class FoldPool:
 
 
 @contextlib.contextmanager
-def _this_machine(over: threading.Event) -> Iterator[tuple[int, Callable]]:
+def _this_machine(over: threading.Event, memory_of_fold: Callable[[], int | None]) -> Iterator[tuple[int, Callable]]:
     """Yield room and run, as `clusters.connect` does, of processes on this machine, which end with the block."""
     gpus, busy, lock, processes = _visible_gpus(), [], threading.Lock(), []
 
@@ -139,10 +152,18 @@ def _this_machine(over: threading.Event) -> Iterator[tuple[int, Callable]]:
                 busy.remove(gpu)
 
     try:
-        yield len(gpus) or joblib.cpu_count(), run
+        yield len(gpus) * _folds_on_a_gpu(memory_of_fold()) if gpus else joblib.cpu_count(), run
     finally:
         for process in processes:
             process.kill()
+
+
+def _folds_on_a_gpu(memory_of_fold: int | None) -> int:
+    """Return how many folds at once fit into the smallest GPU's memory, up to a few; one if it is not known."""
+    if memory_of_fold is None:
+        return 1
+    smallest = min(torch.cuda.get_device_properties(index).total_memory for index in range(torch.cuda.device_count()))
+    return max(1, min(MOST_FOLDS_ON_A_GPU, joblib.cpu_count(), smallest // memory_of_fold))
 
 
 def _visible_gpus() -> list[str]:

@@ -14,8 +14,11 @@ from pathlib import Path
 from span_label_errors.imports import heavy_imports
 
 with heavy_imports():
+    from transformers import TrainingArguments
+
     from span_label_errors.model.checkpoints import read_seen_contexts, weight_files
     from span_label_errors.model.embedded import EMBEDDED
+    from span_label_errors.model.gpu_memory import memory_of_fold
     from span_label_errors.model.qa import QA
     from span_label_errors.model.trainer import QATrainer, prepare_training
 
@@ -76,6 +79,16 @@ def num_bytes(trainer) -> int:
     if not isinstance(trainer, QATrainer):
         return 0
     return sum(file.stat().st_size for file in weight_files(trainer.qa.checkpoint.path))
+
+
+def gpu_memory(trainer, training: dict) -> int | None:
+    """Return about how many bytes of a GPU's memory a fold takes, with the arguments of `train`; None if unknown."""
+    if not isinstance(trainer, QATrainer):
+        return None
+    batch_size = training.get("per_device_train_batch_size", TrainingArguments.per_device_train_batch_size)
+    return memory_of_fold(
+        trainer.qa.checkpoint, max_length=trainer.max_seq_length, batch_size=batch_size, precision=trainer.qa.precision
+    )
 
 
 def seen_contexts(trainer) -> set[str]:

@@ -72,6 +72,11 @@ def choose_kernels_here(config: PreTrainedConfig) -> None:
     config._attn_implementation = None
 
 
+def has_pytorchs_attention(encoder: PreTrainedModel) -> bool:
+    """Return whether an encoder computes attention with PyTorch's kernels, and not with matrix products of its own."""
+    return encoder.config._attn_implementation == "sdpa"
+
+
 def _check_kind(file: Path, config: PreTrainedConfig) -> None:
     model_type = config.model_type
     if config.is_encoder_decoder:

@@ -5,24 +5,32 @@ is chosen so that the processor need not wait for it within a step, and can prep
 """
 
 import functools
+import importlib
 import importlib.util
 import os
 import platform
 import shutil
 import sysconfig
+from itertools import pairwise
 from pathlib import Path
 
 import torch
 from torch import nn
+from torch.nn import functional
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedConfig, PreTrainedModel
 
-from span_label_errors.model.encoders import layers_of
+from span_label_errors.model.encoders import has_dropout, layers_of
 
 # Training steps from which compiling pays: it takes 20 to 40 seconds (an estimate: it was not measured on a GPU).
 STEPS_WORTH_COMPILING = 2000
 # What the masked kernels of attention want the length of a padded batch to be a multiple of; else they copy the mask.
 _MULTIPLE_ON_ACCELERATOR = 8
-_PYTORCHS, _IN_FLOAT32, _ALWAYS_MASKED = "sdpa", "sdpa_in_float32", "sdpa_always_masked"  # names in transformers
+# Whether training puts the windows of a batch end to end where it can, instead of padding them. Off until
+# benchmarks/gpu has shown that it pays.
+PACKS_WINDOWS = False
+# Families whose positions begin at 0, and whose layers see whole windows with as many keys as queries.
+_FAMILIES_THAT_PACK = ("bert", "electra", "distilbert", "albert", "nomic_bert")
+_PYTORCHS, _IN_FLOAT32, _ALWAYS_MASKED, _PACKED = "sdpa", "sdpa_in_float32", "sdpa_always_masked", "varlen_packed"
 
 
 def _attention_in_float32(module, query, key, value, attention_mask, **options):
@@ -37,10 +45,23 @@ def _mask_of_any_batch(**options):
     return AttentionMaskInterface()[_PYTORCHS](**{**options, "allow_is_bidirectional_skip": False})
 
 
+def _attention_of_packed(module, query, key, value, attention_mask, *, cu_seq_lens_q, max_length_q, **_):
+    """Attention within each of the windows that stand end to end in the only row of a batch."""
+    if query.device.type != "cuda":
+        windows = [slice(start, end) for start, end in pairwise(cu_seq_lens_q.tolist())]
+        parts = [(query[:, :, window], key[:, :, window], value[:, :, window]) for window in windows]
+        return torch.cat([functional.scaled_dot_product_attention(*part) for part in parts], 2).transpose(1, 2), None
+    bounds, most = (cu_seq_lens_q, cu_seq_lens_q), (max_length_q, max_length_q)
+    varlen_attn = torch.nn.attention.varlen.varlen_attn
+    return varlen_attn(*(tensor[0].transpose(0, 1) for tensor in (query, key, value)), *bounds, *most)[None], None
+
+
 AttentionInterface.register(_IN_FLOAT32, _attention_in_float32)
 AttentionMaskInterface.register(_IN_FLOAT32, AttentionMaskInterface()[_PYTORCHS])
 AttentionInterface.register(_ALWAYS_MASKED, AttentionInterface()[_PYTORCHS])
 AttentionMaskInterface.register(_ALWAYS_MASKED, _mask_of_any_batch)
+AttentionInterface.register(_PACKED, _attention_of_packed)
+AttentionMaskInterface.register(_PACKED, lambda **_: None)
 
 
 def choose_attention(config: PreTrainedConfig, device: torch.device, precision: str) -> None:
@@ -59,6 +80,19 @@ def choose_attention(config: PreTrainedConfig, device: torch.device, precision: 
         torch.backends.cuda.enable_cudnn_sdp(False)
 
 
+def choose_packing(config: PreTrainedConfig, device: torch.device, precision: str) -> bool:
+    """Let a network take windows end to end, if it can and `PACKS_WINDOWS` says so, and return whether it does.
+
+    The kernel computes in bfloat16 and knows no dropout.
+    """
+    fits = config.model_type in _FAMILIES_THAT_PACK and not has_dropout(config)
+    if not (PACKS_WINDOWS and fits and device.type == "cuda" and precision == "bfloat16"):
+        return False
+    importlib.import_module("torch.nn.attention.varlen")  # takes seconds
+    config._attn_implementation = _PACKED
+    return True
+
+
 def choose_products(network: PreTrainedModel, device: torch.device, precision: str) -> None:
     """Let the linear layers of a network's encoder multiply by oneDNN where that is faster than PyTorch's choice.
 
@@ -72,7 +106,7 @@ def choose_products(network: PreTrainedModel, device: torch.device, precision: s
 
 
 def _multiply_by_onednn(layer: nn.Linear, inputs: torch.Tensor) -> torch.Tensor:
-    return torch._C._nn.mkldnn_linear(inputs.to_mkldnn(), layer.weight, layer.bias).to_dense()
+    return torch.ops.aten.mkldnn_linear(inputs.to_mkldnn(), layer.weight, layer.bias).to_dense()
 
 
 @functools.cache
@@ -94,7 +128,11 @@ def is_worth_compiling(config: PreTrainedConfig, device: torch.device, num_steps
 
     That needs Triton, a C compiler and Python's headers.
     """
-    if device.type != "cuda" or num_steps < STEPS_WORTH_COMPILING or config._attn_implementation != _ALWAYS_MASKED:
+    if (
+        device.type != "cuda"
+        or num_steps < STEPS_WORTH_COMPILING
+        or config._attn_implementation not in (_ALWAYS_MASKED, _PACKED)
+    ):
         return False
     has_compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
     has_headers = Path(sysconfig.get_path("include"), "Python.h").is_file()

@@ -65,13 +65,13 @@ class SpanClassification:
         token_type_ids: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         num_counted: torch.Tensor | int | None = None,
-        frozen_outputs: torch.Tensor | None = None,
+        **options: torch.Tensor | None,
     ) -> TokenClassifierOutput:
         """Score every token for every class.
 
         Parameters
         ----------
-        input_ids, attention_mask, token_type_ids, frozen_outputs
+        input_ids, attention_mask, token_type_ids, **options
             As in `encode`.
         labels : Tensor of shape (B, L, K), float, optional
             0 or 1; `IGNORED_LABEL` where a token does not count.
@@ -83,7 +83,7 @@ class SpanClassification:
         TokenClassifierOutput
             `logits` of shape (B, L, K); with labels also `loss`, the mean over the labels that count.
         """
-        hidden = self.encode(input_ids, attention_mask, token_type_ids, frozen_outputs)
+        hidden = self.encode(input_ids, attention_mask, token_type_ids, **options)
         logits = self.classifier(self.dropout(hidden))
         loss = None
         if labels is not None:
@@ -98,6 +98,8 @@ class SpanClassification:
         attention_mask: torch.Tensor | None = None,
         token_type_ids: torch.Tensor | None = None,
         frozen_outputs: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        window_bounds: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return the vectors of the tokens of a batch, of shape (B, L, hidden size).
 
@@ -106,11 +108,16 @@ class SpanClassification:
         input_ids, attention_mask, token_type_ids : Tensor of shape (B, L)
         frozen_outputs : Tensor of shape (B, L, hidden size), optional
             What `frozen_layers` say of the batch, so that they need not compute it; see `frozen_outputs.FrozenLayers`.
+        position_ids, window_bounds : Tensor, optional
+            Of windows end to end, as `windows.pack_windows` makes them; `kernels.choose_packing` prepares the network.
         """
-        segments = {} if self.one_segment else {"token_type_ids": token_type_ids}
+        inputs = {} if self.one_segment else {"token_type_ids": token_type_ids}
+        if window_bounds is not None:
+            most = self.config.max_position_embeddings
+            inputs |= {"position_ids": position_ids, "cu_seq_lens_q": window_bounds, "max_length_q": most}
         passed_over = () if frozen_outputs is None else self.frozen_layers
         with replaced_forward(passed_over, lambda *_, **__: frozen_outputs):
-            return self.base_model(input_ids, attention_mask=attention_mask, **segments)[0]
+            return self.base_model(input_ids, attention_mask=attention_mask, **inputs)[0]
 
 
 @contextlib.contextmanager
@@ -174,8 +181,7 @@ def load_network(
     # The code that it names is not used, and whoever reads the saved folder shall not be asked to run it.
     vars(config).pop("auto_map", None)
     try:
-        with quiet_transformers(), torch.random.fork_rng():
-            torch.manual_seed(seed)
+        with quiet_transformers(), _drawing(seed):
             network, report = span_class(config_class).from_pretrained(
                 checkpoint.path, config=config, dtype=torch.float32, use_safetensors=True, local_files_only=True,
                 output_loading_info=True, ignore_mismatched_sizes=True,
@@ -198,6 +204,14 @@ def load_network(
         )
     _check_reads_texts(checkpoint.path, network)
     return network
+
+
+@contextlib.contextmanager
+def _drawing(seed: int) -> Iterator[None]:
+    """Draw from a seed, and leave the random state as it was: the processor's, so that no GPU is started for it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def _check_loaded(checkpoint: Checkpoint, network: SpanClassification, report: dict) -> None:
@@ -234,8 +248,7 @@ def _some(names: set[str]) -> str:
 
 def _draw_head(network: SpanClassification, seed: int) -> None:
     """Draw a new head, as BERT's are: transformers takes over any tensors of the names and shapes of ours."""
-    with torch.no_grad(), torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with torch.no_grad(), _drawing(seed):
         nn.init.normal_(network.classifier.weight, std=getattr(network.config, "initializer_range", 0.02))
         nn.init.zeros_(network.classifier.bias)
 

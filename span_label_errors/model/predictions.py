@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,9 +59,11 @@ class SpanPrediction:
 
     def only(self, keep: np.ndarray) -> "SpanPrediction":
         """Return the same with those tokens alone for which `keep`, of shape (T,), is true."""
+        if keep.all():
+            return self
         return SpanPrediction(
             self.pred_probs[keep],
-            [token for token, is_kept in zip(self.tokens, keep, strict=True) if is_kept],
+            [*compress(self.tokens, keep.tolist())],
             self.labels[keep],
             self.char_start[keep],
             self.char_end[keep],
@@ -99,14 +102,23 @@ def join_windows(
                 of_example[first_row - 1] = probs[window.context_start - 1]
         if window.token_end == len(example.labels):
             of_example[-1] = probs[-1]
+    # Questions on one context share its tokens.
+    texts_of: dict[int, list[str]] = {}
+    for example, tokens in zip(examples, tokenized, strict=True):
+        if id(tokens.context) not in texts_of:
+            texts_of[id(tokens.context)] = tokens.context.texts(example["context"])
     return [
-        _lay_out(example, tokens, probs, label_map)
+        _lay_out(example, tokens, texts_of[id(tokens.context)], probs, label_map)
         for example, tokens, probs in zip(examples, tokenized, probs_of_examples, strict=True)
     ]
 
 
 def _lay_out(
-    example: dict, tokens: "TokenizedExample", pred_probs: np.ndarray, label_map: dict[str, int]
+    example: dict,
+    tokens: "TokenizedExample",
+    context_texts: list[str],
+    pred_probs: np.ndarray,
+    label_map: dict[str, int],
 ) -> SpanPrediction:
     question, context = tokens.question, tokens.context
     num_question, num_context = len(question.token_ids), len(context.token_ids)
@@ -117,7 +129,7 @@ def _lay_out(
     question_texts = [_FORGED if text == SEPARATOR else text for text in question.texts(example["question"])]
     prediction = SpanPrediction(
         pred_probs,
-        [BEGINNING, *question_texts, SEPARATOR, *context.texts(example["context"]), SEPARATOR],
+        [BEGINNING, *question_texts, SEPARATOR, *context_texts, SEPARATOR],
         labels,
         char_start=np.concatenate([[0], question.char_start, [0], context.char_start, [0]]),
         char_end=np.concatenate([[0], question.char_end, [0], context.char_end, [0]]),

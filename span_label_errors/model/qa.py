@@ -40,10 +40,10 @@ DEFAULT_MAX_LENGTH = 384
 PRECISIONS = ("auto", "float32", "bfloat16")
 _EXAMPLES_AT_ONCE = 1024
 # Padded tokens of a batch. More would not fit a processor's caches; fewer would leave an accelerator idle.
-_TOKENS_OF_BATCH, _TOKENS_OF_BATCH_ON_ACCELERATOR = 2048, 65_536
+_TOKENS_OF_BATCH, TOKENS_OF_BATCH_ON_ACCELERATOR = 2048, 65_536
 # Of padded tokens in a batch, each with each of its window: attention may hold a number for each, layer after layer.
 # Windows of up to 384 tokens stay below.
-_PAIRS_OF_BATCH_ON_ACCELERATOR = 384 * _TOKENS_OF_BATCH_ON_ACCELERATOR
+_PAIRS_OF_BATCH_ON_ACCELERATOR = 384 * TOKENS_OF_BATCH_ON_ACCELERATOR
 OnBatch = Callable[[float], None]  # gets the share of windows done
 
 
@@ -71,7 +71,8 @@ class QA:
     revision : str, optional
         Branch, tag or commit on the Hub.
     precision : {"auto", "float32", "bfloat16"}
-        Of matrix products; weights are float32. `"auto"` is bfloat16 on a GPU that has it, else float32.
+        Of matrix products; weights are float32, and so is attention on a processor. `"auto"` is bfloat16 on a GPU
+        that has it, else float32.
 
     Raises
     ------
@@ -274,7 +275,7 @@ def batches(lengths: Sequence[int], batch_size: int | None = None, *, on_acceler
         longest = lengths[longest_first[0]]
         most_tokens = _TOKENS_OF_BATCH
         if on_accelerator:
-            most_tokens = min(_TOKENS_OF_BATCH_ON_ACCELERATOR, _PAIRS_OF_BATCH_ON_ACCELERATOR // longest)
+            most_tokens = min(TOKENS_OF_BATCH_ON_ACCELERATOR, _PAIRS_OF_BATCH_ON_ACCELERATOR // longest)
         size = batch_size or max(1, most_tokens // longest)
         yield longest_first[:size]
         del longest_first[:size]

@@ -26,7 +26,7 @@ from span_label_errors.model.checkpoints import (
 )
 from span_label_errors.model.encoders import has_dropout
 from span_label_errors.model.frozen_outputs import FrozenLayers, KeptOutputs
-from span_label_errors.model.kernels import choose_attention, choose_products
+from span_label_errors.model.kernels import choose_attention, choose_packing, choose_products
 from span_label_errors.model.network import (
     SpanClassification,
     freeze_layers,
@@ -45,6 +45,7 @@ from span_label_errors.model.windows import (
     Window,
     build_windows,
     check_window_size,
+    pack_windows,
     pad_windows,
     tokenize_examples,
     training_item,
@@ -197,9 +198,12 @@ class QATrainer:
             contextlib.nullcontext() if self.kept_outputs else self.sharing(output_dir.parent),
         ):
             frozen = self._frozen_layers(network, arguments)
+            packs = arguments.world_size == 1 and choose_packing(network.config, self.qa.device, self.qa.precision)
 
             def collate(batch: Sequence[Window]) -> dict[str, torch.Tensor]:
                 items = [training_item(window, tokenized[window.example_index].labels) for window in batch]
+                if packs:
+                    return pack_windows(items)
                 padded = pad_windows(items, self.qa.template.padding_id, self.qa.padding_multiple)
                 return padded if frozen is None else {**padded, "frozen_outputs": frozen.of_batch(items)}
 

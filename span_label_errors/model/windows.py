@@ -15,7 +15,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 import torch
@@ -301,3 +301,16 @@ def pad_windows(
         batch[name] = torch.from_numpy(padded)
     is_token = torch.arange(longest)[None, :] < torch.tensor(lengths)[:, None]
     return {**batch, "attention_mask": is_token.long()}
+
+
+def pack_windows(items: Sequence[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
+    """Return the inputs and labels of a batch of windows end to end in one row, as tensors, without padding.
+
+    The shapes are (1, T), and (1, T, K) of labels, where T is the sum of the windows' lengths. `position_ids`, (1, T),
+    count from each window's beginning, and `window_bounds`, (B + 1,) int32, say where each begins and the last ends.
+    """
+    lengths = [len(item["input_ids"]) for item in items]
+    batch = {name: torch.from_numpy(np.concatenate([item[name] for item in items]))[None] for name in items[0]}
+    positions = torch.cat([torch.arange(length) for length in lengths])[None]
+    bounds = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
+    return {**batch, "position_ids": positions, "window_bounds": bounds}

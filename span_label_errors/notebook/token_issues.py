@@ -1,7 +1,7 @@
 """Labels that cleanlab finds wrong, token by token."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,8 +10,9 @@ from span_label_errors.data.parts import in_parts
 
 # When it is imported, cleanlab 2.9 silences every warning of the process, ours that examples were dropped among them.
 with warnings.catch_warnings():
-    from cleanlab.experimental.span_classification import display_issues, get_label_quality_scores
+    from cleanlab.experimental.span_classification import display_issues
     from cleanlab.filter import find_label_issues
+    from cleanlab.rank import get_label_quality_scores
 
 __all__ = ["display_issues", "find_token_issues", "show_token_issues", "token_quality_scores"]
 
@@ -35,11 +36,11 @@ def find_token_issues(labels: Sequence[np.ndarray], pred_probs: Sequence[np.ndar
     list of (example_index, token_index)
         The likeliest issue first.
     """
-    probs, given = np.concatenate(pred_probs), np.concatenate(labels)
+    given, probs = _of_tokens(labels, pred_probs)
     if given.all():
         # Where every token is labelled there is nothing to confuse, and cleanlab refuses to look.
         return []
-    issues = find_label_issues(given, np.stack([1 - probs, probs], axis=1), return_indices_ranked_by="self_confidence")
+    issues = find_label_issues(given, probs, return_indices_ranked_by="self_confidence")
     starts = np.cumsum([0, *map(len, labels)])
     # Behind examples without a token, the last that starts there is the one that has it.
     example_index = np.searchsorted(starts, issues, side="right") - 1
@@ -49,13 +50,24 @@ def find_token_issues(labels: Sequence[np.ndarray], pred_probs: Sequence[np.ndar
 def token_quality_scores(labels: Sequence[np.ndarray], pred_probs: Sequence[np.ndarray]) -> np.ndarray:
     """Score examples as `cleanlab.experimental.span_classification.get_label_quality_scores` does, part by part.
 
-    That function makes Python objects of all tokens at once; an example's score depends on its own tokens only.
+    That function makes Python objects of all tokens at once; an example's score is the lowest of its own tokens.
 
     Labels and probabilities are as in `find_token_issues`. The scores have the shape (n,); low is suspicious.
     """
     examples = zip(labels, pred_probs, strict=True)
-    parts = in_parts(examples, lambda example: len(example[0]), _EXAMPLES_AT_ONCE)
-    return np.concatenate([get_label_quality_scores(*map(list, zip(*part, strict=True)))[0] for part in parts])
+    scores = []
+    for part in in_parts(examples, lambda example: len(example[0]), _EXAMPLES_AT_ONCE):
+        of_tokens = get_label_quality_scores(*_of_tokens(*zip(*part, strict=True)))
+        borders = np.cumsum([len(given) for given, _ in part])[:-1]
+        scores += [of_example.min() for of_example in np.split(of_tokens, borders)]
+    return np.array(scores)
+
+
+def _of_tokens(labels: Iterable[np.ndarray], pred_probs: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return label, 0 or 1, and probabilities of both of all T tokens, of shapes (T,) and (T, 2)."""
+    probs = np.concatenate([*pred_probs])
+    given = np.concatenate([*labels], dtype=np.int8, casting="unsafe")
+    return given, np.stack([1 - probs, probs], axis=1)
 
 
 def show_token_issues(

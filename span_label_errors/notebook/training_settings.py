@@ -123,7 +123,7 @@ class TrainingParameters(Parameters):
         "context", 'keep together examples of one "context", of one "title", or "none"'
     )
     shuffle: bool = field(True, "put groups into folds at random rather than in order")
-    n_jobs: _Count = field(None, "folds at once; None: one after the other, or one on each GPU; -1: as there is room")
+    n_jobs: _Count = field(None, "folds at once; None: one, or as many as fit on GPUs; -1: as there is room")
     threads_per_fold: _Count = field(None, "cores a fold computes on; None for its share")
     parallel_backend: _Backend = field(None, 'a cluster that is running: "ray" or "dask", or "dask:tcp://HOST:PORT"')
 

@@ -36,18 +36,17 @@ class Affixes:
 
     def __init__(self, answers: Iterable[tuple[str, Span]] = ()):
         answers = list(answers)
-        contexts = dict.fromkeys(context for context, _ in answers)
-        words = {context[slice(*word)] for context in contexts for word in word_spans(context)}
+        contexts = list(dict.fromkeys(context for context, _ in answers))
         edges = list(zip(*(_edges(*answer) for answer in answers), strict=True)) or [(), ()]
         self.cut_words = False
         habit = max(_HABIT, _HABIT_SHARE * len(answers))
-        self.at_start, self.at_end = (_left_out(of_side, words, habit) for of_side in edges)
+        self.at_start, self.at_end = (_left_out(of_side, contexts, habit) for of_side in edges)
         cut = [answer for answer in answers if cuts_word(*answer)]
         num_slips = sum(self.is_slip(*answer) for answer in cut)
         most = max(num_slips, len(cut) - num_slips)
         self.cut_words = most >= _HABIT and most > FEW_CUT_WORDS * len(answers)
         if self.cut_words:
-            self.at_start, self.at_end = (_left_out(of_side, words, 1) for of_side in edges)
+            self.at_start, self.at_end = (_left_out(of_side, contexts, 1) for of_side in edges)
 
     def starts(self, word: str) -> list[int]:
         """Return the characters of a word at which a span may begin: the first, and those behind an affix."""
@@ -94,7 +93,7 @@ def _edges(context: str, span: Span) -> tuple[_Edge, _Edge]:
     )
 
 
-def _left_out(edges: Sequence[_Edge], words: set[str], habit: float) -> frozenset[str]:
+def _left_out(edges: Sequence[_Edge], contexts: Sequence[str], habit: float) -> frozenset[str]:
     """Return what the answers leave outside at this end by habit."""
     # By what is left outside or could be: the answers, each with the rest of its word.
     left: dict[str, dict[str, str]] = defaultdict(dict)
@@ -105,6 +104,9 @@ def _left_out(edges: Sequence[_Edge], words: set[str], habit: float) -> frozense
         rest, inside = edge.rest(edge.at)
         if rest and edge.word not in whole and not cuts_letter_or_number(edge.word, edge.at):
             left[rest][edge.answer] = inside
+    if not left:
+        return frozenset()
+    words = {context[slice(*word)] for context in contexts for word in word_spans(context)}
     for edge in edges:
         for at in range(1, 0 if edge.rest(edge.at)[0] else len(edge.word)):
             rest, inside = edge.rest(at)

@@ -1,7 +1,7 @@
 """How far annotators agree on the answers of a data set: by question, by annotator, and beyond chance."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
@@ -101,27 +101,26 @@ def annotator_agreement(table: pd.DataFrame) -> AnnotatorAgreement:
         for class_name, answers in answers_by_class(table, index).items():
             if len(answers) < 2:
                 continue
-            units.append((context, answers))
-            outvoted = []
+            units.append(_Unit([answer.annotator for answer in answers], _words_inside(context, answers)))
+            outvoted = [answer.is_outvoted(others) for answer, others in _each_with_others(answers)]
+            f1 = _f1_of_pairs(context, answers)
             for number, answer in enumerate(answers):
-                others = answers[:number] + answers[number + 1 :]
-                outvoted.append(answer.is_outvoted(others))
                 if answer.annotator:
-                    of_annotator[answer.annotator].append((answer.mean_f1(context, others), outvoted[-1]))
-            pairs = list(combinations(answers, 2))
-            f1 = [one.mean_f1(context, [other]) for one, other in pairs]
-            exact = [one.span == other.span for one, other in pairs]
+                    mean_f1 = np.mean(np.delete(f1[number], number))
+                    of_annotator[answer.annotator].append((mean_f1, outvoted[number]))
+            pairs = np.triu_indices(len(answers), 1)
+            exact = [answers[one].span == answers[other].span for one, other in zip(*pairs, strict=True)]
             questions.append(
-                (index, example_id, class_name, len(answers), np.mean(f1), np.mean(exact), int(sum(outvoted)))
+                (index, example_id, class_name, len(answers), np.mean(f1[pairs]), np.mean(exact), int(sum(outvoted)))
             )
     annotators = [
-        (name, len(found), *np.mean(found, axis=0), krippendorff_alpha(units, lambda other, name=name: other != name))
+        (name, len(found), *np.mean(found, axis=0), _krippendorff_alpha([unit.without(name) for unit in units]))
         for name, found in sorted(of_annotator.items())
     ]
     return AnnotatorAgreement(
         pd.DataFrame(questions, columns=["index", "id", "class", "answers", "f1", "exact", "outvoted"]),
         pd.DataFrame(annotators, columns=["annotator", "answers", "f1", "outvoted", "alpha_without"]),
-        krippendorff_alpha(units),
+        _krippendorff_alpha(units),
     )
 
 
@@ -136,33 +135,50 @@ def answers_by_class(table: pd.DataFrame, index: int) -> dict[str, list[Annotate
     return of_class
 
 
-def krippendorff_alpha(
-    questions: list[tuple[str, list[AnnotatedAnswer]]], counts: Callable[[str], bool] = lambda annotator: True
-) -> float:
-    """Return Krippendorff's alpha of whether words are in an answer; NaN if no two annotators could disagree.
+class _Unit(NamedTuple):
+    """The answers to one question."""
 
-    Parameters
-    ----------
-    questions : list of (str, list of AnnotatedAnswer)
-        The context of each question, and every annotator's answer.
-    counts : callable
-        Whether the answers of an annotator, by name, count.
-    """
+    annotators: list[str]  # of each of M answers
+    is_inside: np.ndarray  # (M, W), bool, whether each word of the context is in each answer
+
+    def without(self, annotator: str) -> "_Unit":
+        """Return the same without the answers of an annotator."""
+        if annotator not in self.annotators:
+            return self
+        kept = [number for number, name in enumerate(self.annotators) if name != annotator]
+        return _Unit([self.annotators[number] for number in kept], self.is_inside[kept])
+
+
+def _krippendorff_alpha(units: list[_Unit]) -> float:
+    """Return Krippendorff's alpha of whether words are in an answer; NaN if no two annotators could disagree."""
     observed, num_inside, total = 0.0, 0, 0
-    for inside, num_answers in _words_inside(questions, counts):
-        # Of a unit with m values, each of its m (m - 1) ordered pairs weighs 1 / (m - 1).
-        observed += float((2 * inside * (num_answers - inside)).sum()) / (num_answers - 1)
-        num_inside, total = num_inside + int(inside.sum()), total + num_answers * len(inside)
+    for _, is_inside in units:
+        num_answers, num_words = is_inside.shape
+        if num_answers > 1:
+            inside = is_inside.sum(axis=0)
+            # Of a unit with m values, each of its m (m - 1) ordered pairs weighs 1 / (m - 1).
+            observed += float((2 * inside * (num_answers - inside)).sum()) / (num_answers - 1)
+            num_inside, total = num_inside + int(inside.sum()), total + num_answers * num_words
     expected = 2 * num_inside * (total - num_inside) / (total - 1) if total > 1 else 0.0
     return 1 - observed / expected if expected else np.nan
 
 
-def _words_inside(
-    questions: list[tuple[str, list[AnnotatedAnswer]]], counts: Callable[[str], bool]
-) -> Iterator[tuple[np.ndarray, int]]:
-    """Yield, for each question, in how many of its answers each word of the context is, and how many answers count."""
-    for context, answers in questions:
-        spans = [answer.span for answer in answers if counts(answer.annotator)]
-        if len(spans) > 1:
-            words = tuple(np.array(word_spans(context)).reshape(-1, 2).T)
-            yield np.sum([overlaps(words, span) for span in spans], axis=0), len(spans)
+def _words_inside(context: str, answers: list[AnnotatedAnswer]) -> np.ndarray:
+    """Return whether each of W words of the context is in each of M answers, shape (M, W)."""
+    words = np.array(word_spans(context)).reshape(-1, 2)
+    start, end = np.array([answer.span for answer in answers]).T[:, :, None]
+    return overlaps(tuple(words.T), (start, end))
+
+
+def _f1_of_pairs(context: str, answers: list[AnnotatedAnswer]) -> np.ndarray:
+    """Return the token F1 of each of M answers with each, shape (M, M)."""
+    texts, f1 = [context[slice(*answer.span)] for answer in answers], np.ones((len(answers), len(answers)))
+    for one, other in combinations(range(len(answers)), 2):
+        if texts[one] != texts[other]:
+            f1[one, other] = f1[other, one] = token_f1(texts[one], texts[other])
+    return f1
+
+
+def _each_with_others(answers: list[AnnotatedAnswer]) -> Iterator[tuple[AnnotatedAnswer, list[AnnotatedAnswer]]]:
+    for number, answer in enumerate(answers):
+        yield answer, answers[:number] + answers[number + 1 :]

@@ -1,16 +1,16 @@
 """Several annotators' answers to one question: each judged, with the answers of the others as evidence."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain, groupby
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
 
 from span_label_errors.quality.agreement import AnnotatedAnswer, answers_by_class
 from span_label_errors.quality.choice import log_choice
+from span_label_errors.quality.joined_text import offsets
 from span_label_errors.quality.mistakes import KINDS, mistake_likelihoods, right_likelihoods
 from span_label_errors.quality.posterior import MAX_LEARNED, Judge, Judged
 from span_label_errors.quality.sites import NO_SPAN, Site
@@ -39,6 +39,35 @@ class _Question(NamedTuple):
     def first_row(self) -> int:
         """The row of the first answer."""
         return next(iter(self.sites))
+
+
+class _Evidence(NamedTuple):
+    """How likely the M different answers of a question's annotators are, whichever of its S candidates is right."""
+
+    annotators: list[str]  # of each answer
+    rows: list[int]
+    counts: np.ndarray  # (M,) how often it was given
+    log_choice: np.ndarray  # (S,) -inf for what is not right
+    likelihoods: np.ndarray  # (D, K + 2, S) of each of D rows, P(answer | candidate is right) of each way to answer
+    likelihood_of: list[int]  # (M,) into them
+
+    def posterior(self, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return P(candidate is right | all answers), and P(answer | candidate is right), shapes (S,) and (M, S).
+
+        Parameters
+        ----------
+        shares : ndarray of shape (M, K + 2)
+            Of the annotator who gave each answer.
+        """
+        answered = np.maximum((shares[:, None] @ self.likelihoods[self.likelihood_of])[:, 0], _SMALLEST)
+        log_posterior = self.log_choice + self.counts @ np.log(answered)
+        posterior = np.exp(log_posterior - log_posterior.max())
+        return posterior / posterior.sum(), answered
+
+    def of_ways(self, shares: np.ndarray) -> np.ndarray:
+        """Return P(this answer was given in this way | all answers), shape (M, K + 2)."""
+        posterior, answered = self.posterior(shares)
+        return shares * (self.likelihoods[self.likelihood_of] @ (posterior / answered)[:, :, None])[:, :, 0]
 
 
 class AnnotatorsJudge(Judge):
@@ -102,12 +131,16 @@ class AnnotatorsJudge(Judge):
         """
         unknown = [row for row in range(len(self.sites.given_answers)) if row not in self.learned]
         for question in self._questions(chain(self.learned.items(), self.sites.of(unknown))):
-            choice, likelihoods = self._likelihoods(question)
-            _, of_answers = self._posterior(question, choice, likelihoods)
-            annotators = {row: annotator for annotator, row in question.answers}
+            evidence = self._evidence(question)
+            shares = np.array([self.shares_of.get(annotator, self.shares) for annotator in evidence.annotators])
+            right, answered = evidence.posterior(shares)
+            position_of = {row: position for position, row in enumerate(evidence.rows)}
             for row, site in question.sites.items():
-                posterior = of_answers[annotators[row], row]
+                position = position_of[row]
+                ways = shares[position][:, None] * evidence.likelihoods[evidence.likelihood_of[position]]
+                posterior = right * ways / answered[position]
                 posterior = np.vstack([posterior[:2].sum(axis=0), posterior[2:]])
+                choice = np.exp(evidence.log_choice)
                 yield Judged(row, site, choice, posterior, self.kinds, self.weights[self.model_of[row]])
 
     def _sample(self, rng: np.random.Generator) -> np.ndarray:
@@ -133,25 +166,31 @@ class AnnotatorsJudge(Judge):
         return np.concatenate([right, wrong * shares / shares.sum()])
 
     def _fit_shares(self) -> np.ndarray:
-        questions = [(question, *self._likelihoods(question)) for question in self._questions(self.learned.items())]
+        questions = [self._evidence(question) for question in self._questions(self.learned.items())]
         prior, strength = self._first_shares(), self.recipe.strength
+        borders = offsets([len(evidence.rows) for evidence in questions])
+        count = np.concatenate([evidence.counts for evidence in questions])
+        number_of: dict[str, int] = {}
+        number = np.array([
+            number_of.setdefault(name, len(number_of)) for evidence in questions for name in evidence.annotators
+        ])  # fmt: skip
         for _ in range(_MAX_STEPS):
-            before, right = self.shares, {}
-            counts: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(len(prior)))
-            for question, choice, likelihoods in questions:
-                _, of_answers = self._posterior(question, choice, likelihoods)
-                for (annotator, row), posterior in of_answers.items():
-                    of_kinds = posterior.sum(axis=1)
-                    counts[annotator] += question.answers[annotator, row] * of_kinds
-                    right[row] = float(of_kinds[:2].sum())
-            total = np.sum(list(counts.values()), axis=0)
+            before = self.shares
+            shares = np.array([self.shares_of.get(name, self.shares) for name in number_of])[number]
+            of_questions = zip(questions, np.split(shares, borders[1:-1]), strict=True)
+            of_ways = np.concatenate([evidence.of_ways(of_answers) for evidence, of_answers in of_questions])
+            counts = np.zeros((len(number_of), len(prior)))
+            np.add.at(counts, number, count[:, None] * of_ways)
+            total = counts.sum(axis=0)
             self.shares = (total + strength * prior) / (total.sum() + strength)
             self.shares_of = {
-                name: (count + _STRENGTH_OF_ALL * self.shares) / (count.sum() + _STRENGTH_OF_ALL)
-                for name, count in counts.items() if name
+                name: (of_name + _STRENGTH_OF_ALL * self.shares) / (of_name.sum() + _STRENGTH_OF_ALL)
+                for name, of_name in zip(number_of, counts, strict=True) if name
             }  # fmt: skip
             if np.abs(self.shares - before).max() < _TOLERANCE:
                 break
+        rows = [row for evidence in questions for row in evidence.rows]
+        right = dict(zip(rows, of_ways[:, :2].sum(axis=1).tolist(), strict=True))
         return np.array([right[row] for row in self.learned])
 
     def _questions(self, sites: Iterable[tuple[int, Site]]) -> Iterator[_Question]:
@@ -161,45 +200,32 @@ class AnnotatorsJudge(Judge):
             given = self.given.get((index, class_name), [AnnotatedAnswer("", class_name, NO_SPAN)])
             yield _Question(of_rows, Counter((answer.annotator, row_of[answer.span]) for answer in given))
 
-    def _likelihoods(self, question: _Question) -> tuple[np.ndarray, dict[int, np.ndarray]]:
-        """Return the choice (S,), and by row P(answer | candidate is right), of each way to answer, (K + 2, S)."""
+    def _evidence(self, question: _Question) -> _Evidence:
         first = question.sites[question.first_row]
         choice = np.exp(log_choice(first.features, self.weights[self.model_of[question.first_row]]))
-        likelihoods = {}
-        for row, site in question.sites.items():
+        likelihoods = np.empty((len(question.sites), len(self.kinds) + 2, len(choice)))
+        for of_row, site in zip(likelihoods, question.sites.values(), strict=True):
+            of_row[:2] = right_likelihoods(site, choice)
             # By a mistake of no known kind any answer can come of any, or two answers might exclude each other.
-            mistakes = np.maximum(mistake_likelihoods(site, choice, self.kinds), _UNKNOWN_MISTAKE)
-            likelihoods[row] = np.vstack([right_likelihoods(site, choice), mistakes])
+            of_row[2:] = np.maximum(mistake_likelihoods(site, choice, self.kinds), _UNKNOWN_MISTAKE)
         decided = self.sites.decided_of_each.get(first.given[:2])
         if decided is not None:
             # Of what a reviewer said is right, each is; what was removed is not.
             is_right = np.array([tuple(span) in decided.right for span in first.spans.tolist()])
             choice = np.where(is_right, choice, 0.0)
             choice = choice / choice.sum() if choice.any() else is_right / is_right.sum()
-            for row, site in question.sites.items():
+            for of_row, site in zip(likelihoods, question.sites.values(), strict=True):
                 if is_right[site.given_row]:
-                    likelihoods[row] = np.vstack([is_right, np.zeros((len(self.kinds) + 1, len(choice)))])
+                    of_row[0], of_row[1:] = is_right, 0.0
                 elif site.given.span not in decided.left:
-                    likelihoods[row][:2] = 0.0
-        return choice, likelihoods
-
-    def _posterior(
-        self, question: _Question, choice: np.ndarray, likelihoods: dict[int, np.ndarray]
-    ) -> tuple[np.ndarray, dict[tuple[str, int], np.ndarray]]:
-        """Return P(candidate is right | all answers), shape (S,), and by annotator and row how they came to answer.
-
-        The latter is P(candidate is right, and this answer was given in this way | all answers), of shape (K + 2, S).
-        """
-        ways = {
-            (annotator, row): self.shares_of.get(annotator, self.shares)[:, None] * likelihoods[row]
-            for annotator, row in question.answers
-        }
-        answered = {key: np.maximum(of_ways.sum(axis=0), _SMALLEST) for key, of_ways in ways.items()}
-        log_posterior = np.log(np.maximum(choice, _SMALLEST))
-        for key, count in question.answers.items():
-            log_posterior = log_posterior + count * np.log(answered[key])
-        posterior = softmax(np.where(choice > 0, log_posterior, -np.inf))
-        return posterior, {key: posterior * of_ways / answered[key] for key, of_ways in ways.items()}
+                    of_row[:2] = 0.0
+        annotators, rows = zip(*question.answers, strict=True)
+        log_of_choice = np.where(choice > 0, np.log(np.maximum(choice, _SMALLEST)), -np.inf)
+        number_of = {row: number for number, row in enumerate(question.sites)}
+        return _Evidence(
+            list(annotators), list(rows), np.array(list(question.answers.values()), dtype=np.float64), log_of_choice,
+            likelihoods, [number_of[row] for row in rows],
+        )  # fmt: skip
 
 
 def columns_of_annotators(judge: AnnotatorsJudge, judged: Judged) -> list[dict]:

@@ -45,14 +45,23 @@ _OWN_AT_START, _OWN_AT_END = "#@&§¶¿¡'’‘/*＃＠＆", "%‰′″#*'’!
 _NO_SENTENCE_BEGINS = re.compile(r"\.(?:[,;:]|\s+(?P<letter>\w))")
 
 
-def failed_checks(examples: Iterable[dict]) -> list[list[str]]:
+def failed_checks(
+    examples: Iterable[dict],
+    rarity: WordRarity | None = None,
+    affixes: Affixes | None = None,
+    *,
+    compares: bool = True,
+) -> list[list[str]]:
     """Check the given answers of a data set.
 
     Parameters
     ----------
     examples : iterable of dict
-        n valid examples in the SQuAD schema. What is an abbreviation and which words are rare is learned from
-        their contexts.
+        n valid examples in the SQuAD schema. What is an abbreviation is learned from their contexts.
+    rarity, affixes : WordRarity, Affixes
+        Which words are rare in their contexts, and what their answers leave of words, where that is known already.
+    compares : bool
+        Whether two examples with one question and context are a question that is asked again.
 
     Returns
     -------
@@ -61,9 +70,9 @@ def failed_checks(examples: Iterable[dict]) -> list[list[str]]:
     """
     examples = list(examples)
     contexts = list(dict.fromkeys(example["context"] for example in examples))
-    rarity, abbreviations = WordRarity(contexts), _Abbreviations(contexts)
-    affixes = Affixes((example["context"], answer) for example in examples for answer in answers_of(example))
-    answered_otherwise = _answered_otherwise(examples)
+    rarity, abbreviations = rarity or WordRarity(contexts), _Abbreviations(contexts)
+    affixes = affixes or Affixes((example["context"], answer) for example in examples for answer in answers_of(example))
+    asked_again = answered_otherwise(examples) if compares else set()
     failed = []
     for example_index, example in enumerate(examples):
         context, answers = example["context"], answers_of(example)
@@ -72,7 +81,7 @@ def failed_checks(examples: Iterable[dict]) -> list[list[str]]:
             "marks_at_edge": any(_has_marks_at_edge(context, answer, abbreviations) for answer in answers),
             "nearer_occurrence": any(_has_nearer_occurrence(example, answer, answers, rarity) for answer in answers),
             "several_sentences": any(_has_several_sentences(context, answer, abbreviations) for answer in answers),
-            "repeated_question": example_index in answered_otherwise,
+            "repeated_question": example_index in asked_again,
         }
         failed.append([name for name in CHECKS if fails[name]])
     return failed
@@ -138,6 +147,8 @@ def _has_nearer_occurrence(example: dict, answer: Span, answers: Sequence[Span],
     context, text = example["context"], example["context"][slice(*answer)]
     if not example["question"] or cuts_word(context, answer):
         return False
+    if context.count(text) == 1:
+        return False
     others = [match.span() for match in re.finditer(re.escape(text), context)]
     # A place that is a given answer as well is not overlooked.
     others = [other for other in others if not _overlap_any(other, answers) and not cuts_word(context, other)]
@@ -146,19 +157,21 @@ def _has_nearer_occurrence(example: dict, answer: Span, answers: Sequence[Span],
     own = set(stems(text))  # these stand at every occurrence
     weights = {word: rarity.of(word) for word in stems(example["question"]) if word not in own}
     places = TextSpans(ContextText(context, rarity), *np.array([answer, *others]).T)
-    given, *elsewhere = places.highest_of_words(places.text.nearness(weights))
+    given, *elsewhere = places.words.highest(places.text.nearness(weights))
     return max(elsewhere) >= max(given + _CLEARLY_NEARER, _TIMES_NEARER * given)
 
 
 def _has_several_sentences(context: str, answer: Span, abbreviations: _Abbreviations) -> bool:
     words = [(answer[0] + start, answer[0] + end) for start, end in word_spans(context[slice(*answer)])]
+    if len(words) < 2:
+        return False
     numbers = sentence_numbers(context, np.array([start for start, _ in words], dtype=np.int64))
     last_words = [words[position] for position in np.flatnonzero(np.diff(numbers))]
     # The number of a sentence changes behind the full stop of "St." or "J." as well.
     return not all(context.startswith(".", end) and context[start:end] in abbreviations for start, end in last_words)
 
 
-def _answered_otherwise(examples: Sequence[dict]) -> set[int]:
+def answered_otherwise(examples: Sequence[dict]) -> set[int]:
     """Return the indices of examples whose question and context stand in another example with another answer.
 
     Spellings that differ in case or white space are one context. Another context may rightly answer the same question

@@ -52,10 +52,11 @@ def fit_choice(choices: Sequence[np.ndarray], importance: np.ndarray, prior: Cho
     from scipy.optimize import minimize  # 0.1 s, which a review of what was judged does without
 
     start = prior.weights * prior.scale
-    scaled = np.concatenate(choices) / prior.scale
+    scaled = np.concatenate(choices)
+    scaled /= prior.scale
     lengths = np.array([len(choice) for choice in choices])
     chosen = np.cumsum(lengths) - lengths
-    of_row = np.repeat(importance, lengths)
+    of_chosen = importance @ scaled[chosen]
 
     def loss(weights):
         utility = scaled @ weights
@@ -63,7 +64,7 @@ def fit_choice(choices: Sequence[np.ndarray], importance: np.ndarray, prior: Cho
         exponential = np.exp(utility - np.repeat(highest, lengths))
         total = np.add.reduceat(exponential, chosen)
         log_likelihood = importance @ (utility[chosen] - highest - np.log(total))
-        gradient = importance @ scaled[chosen] - (of_row * exponential / np.repeat(total, lengths)) @ scaled
+        gradient = of_chosen - (np.repeat(importance / total, lengths) * exponential) @ scaled
         away = weights - start
         return penalty / 2 * away @ away - log_likelihood, penalty * away - gradient
 

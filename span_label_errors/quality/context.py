@@ -6,9 +6,11 @@ computed once per paragraph.
 
 import itertools
 import math
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
+from operator import itemgetter
 
 import numpy as np
 
@@ -49,16 +51,59 @@ def stems(text: str) -> list[str]:
     return [stem(text[slice(*word)]) for word in word_spans(text)]
 
 
+def num_words_of(context: str, span: Span) -> int:
+    """Return how many words of a context share a character with a span."""
+    (start, end), words = span, word_spans(context)
+    return bisect_left(words, end, key=itemgetter(0)) - bisect_right(words, start, key=itemgetter(1))
+
+
+class Ranges:
+    """S half-open ranges of the P pieces of a text: words, or tokens. None is empty."""
+
+    def __init__(self, start: np.ndarray, end: np.ndarray):
+        self.start, self.end = start, end
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return iter((self.start, self.end))
+
+    def sum(self, values: np.ndarray) -> np.ndarray:
+        """Return the sum of each range, shape (S,), of values of shape (P,)."""
+        sums = np.concatenate([[0.0], np.cumsum(values)])
+        return sums[self.end] - sums[self.start]
+
+    def highest(self, values: np.ndarray) -> np.ndarray:
+        """Return the highest value of each range, shape (S,), of values of shape (P,).
+
+        It is that of two ranges which overlap and are as long as a power of two. The highest values of all such ranges
+        are a small table, where a range has a place for each of its pieces (Bender and Farach-Colton 2000, "The LCA
+        problem revisited").
+        """
+        power, (first, second) = self._powers
+        highest = np.empty((power + 1, len(values)))
+        highest[0] = values
+        for row in range(power):
+            half = 2**row
+            highest[row + 1] = highest[row]
+            np.maximum(highest[row, :-half], highest[row, half:], out=highest[row + 1, :-half])
+        return np.maximum(highest[first], highest[second])
+
+    @cached_property
+    def _powers(self) -> tuple[int, tuple[tuple[np.ndarray, np.ndarray], ...]]:
+        """The highest power of two in use, and row and column of both ranges in a table with a row for each power."""
+        power = np.frexp(self.end - self.start)[1] - 1
+        return int(power.max(initial=0)), ((power, self.start), (power, self.end - 2**power))
+
+
 def ranges_touched(
     piece_start: np.ndarray, piece_end: np.ndarray, char_start: np.ndarray, char_end: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the half-open ranges of the P pieces of a text (words, tokens) that share a character with each span.
+) -> Ranges:
+    """Return the pieces of a text (words, tokens) that share a character with each of S spans.
 
-    Pieces have offsets of shape (P,), S spans those of shape (S,), and so have the first and last pieces that are
-    returned. A span that touches no piece gets the next one behind it, or the last.
+    P pieces have offsets of shape (P,), the spans those of shape (S,). A span that touches no piece gets the next one
+    behind it, or the last.
     """
-    first = np.searchsorted(piece_end, char_start, side="right").clip(max=len(piece_end) - 1)
-    return first, np.maximum(np.searchsorted(piece_start, char_end, side="left"), first + 1)
+    start = np.searchsorted(piece_end, char_start, side="right").clip(max=len(piece_end) - 1)
+    return Ranges(start, np.maximum(np.searchsorted(piece_start, char_end, side="left"), start + 1))
 
 
 class ContextText:
@@ -74,6 +119,8 @@ class ContextText:
     rarities : ndarray of shape (W,)
     sentence : ndarray of shape (W,)
         Number of each word's sentence.
+    first_of_sentence : ndarray
+        Positions of the words that sentences begin with.
     is_name : ndarray of shape (W,)
         Whether a word is capitalised or a number.
     follows : ndarray of shape (W + 1,)
@@ -95,11 +142,13 @@ class ContextText:
 
     @cached_property
     def starts(self) -> list[list[int]]:
-        return self._places(self._affixes.starts)
+        own = self.word_start.tolist()
+        return self._places(self._affixes.starts) if self._affixes.at_start else [[start] for start in own]
 
     @cached_property
     def ends(self) -> list[list[int]]:
-        return self._places(self._affixes.ends)
+        own = self.word_end.tolist()
+        return self._places(self._affixes.ends) if self._affixes.at_end else [[end] for end in own]
 
     @cached_property
     def rarities(self) -> np.ndarray:
@@ -108,6 +157,10 @@ class ContextText:
     @cached_property
     def sentence(self) -> np.ndarray:
         return sentence_numbers(self.context, self.word_start)
+
+    @cached_property
+    def first_of_sentence(self) -> np.ndarray:
+        return np.flatnonzero(np.diff(self.sentence, prepend=-1))
 
     @cached_property
     def is_name(self) -> np.ndarray:
@@ -137,10 +190,15 @@ class ContextText:
         first, last = np.repeat(first, of_pair), np.repeat(last, of_pair)
         number = np.arange(len(first)) - np.repeat(np.cumsum(of_pair) - of_pair, of_pair)
         start_row, end_row = np.divmod(number, num_ends[last])
-        char_start = np.concatenate(self.starts)[(np.cumsum(num_starts) - num_starts)[first] + start_row]
-        char_end = np.concatenate(self.ends)[(np.cumsum(num_ends) - num_ends)[last] + end_row]
+        starts, ends = (np.array(list(itertools.chain(*of_words))) for of_words in (self.starts, self.ends))
+        char_start = starts[(np.cumsum(num_starts) - num_starts)[first] + start_row]
+        char_end = ends[(np.cumsum(num_ends) - num_ends)[last] + end_row]
         is_span = char_start < char_end
         return TextSpans(self, char_start[is_span], char_end[is_span])
+
+    def words_touched(self, char_start: np.ndarray, char_end: np.ndarray) -> Ranges:
+        """Return the words that share a character with each span, as `ranges_touched` does."""
+        return ranges_touched(self.word_start, self.word_end, char_start, char_end)
 
     def cuts_words(self, char_start: np.ndarray, char_end: np.ndarray) -> np.ndarray:
         """Return whether spans begin or end inside a word where answers of the data do not, of the shape of both."""
@@ -184,25 +242,24 @@ class TextSpans:
     Attributes
     ----------
     char_start, char_end : ndarray of shape (S,), int64
+    words : Ranges
+        The words that share a character with each span.
     word_start, word_end : ndarray of shape (S,)
-        Half-open ranges of the words that share a character with each span.
+        Their borders.
     num_words : ndarray of shape (S,)
     """
 
     def __init__(self, text: ContextText, char_start: np.ndarray, char_end: np.ndarray):
         self.text, self.char_start, self.char_end = text, char_start, char_end
-        self.word_start, self.word_end = ranges_touched(text.word_start, text.word_end, char_start, char_end)
+        self.words = text.words_touched(char_start, char_end)
+        self.word_start, self.word_end = self.words.start, self.words.end
         self.num_words = self.word_end - self.word_start
-        self._word_f1_of: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
-        self._tokens = self._touched = (np.zeros(0), np.zeros(0))
+        self._word_f1_of: dict[Span, tuple[np.ndarray, np.ndarray]] = {}
+        self._token_offsets: tuple[np.ndarray, ...] = ()
 
-    def highest_of_words(self, values: np.ndarray) -> np.ndarray:
-        """Return the highest of each span's words, from values of shape (W,)."""
-        return np.maximum.reduceat(np.append(values, 0.0), self._word_ranges)[::2]
-
-    def sum_of_words(self, values: np.ndarray) -> np.ndarray:
-        """Return the sum over each span's words, from values of shape (W,)."""
-        return np.add.reduceat(np.append(values, 0.0), self._word_ranges)[::2]
+    def where(self, is_kept: np.ndarray) -> "TextSpans":
+        """Return those that a mask of shape (S,) keeps."""
+        return TextSpans(self.text, self.char_start[is_kept], self.char_end[is_kept])
 
     def row_of(self, span: Span) -> int | None:
         """Return which of the spans one is, None if it is none of them."""
@@ -218,10 +275,6 @@ class TextSpans:
         return TextSpans(self.text, np.append(self.char_start, char_start), np.append(self.char_end, char_end))
 
     @cached_property
-    def _word_ranges(self) -> np.ndarray:
-        return np.column_stack([self.word_start, self.word_end]).ravel()
-
-    @cached_property
     def features(self) -> dict[str, np.ndarray]:
         """The features that need the text alone, by name, each of shape (S,)."""
         text, word_start, word_end, last = self.text, self.word_start, self.word_end, self.word_end - 1
@@ -231,7 +284,7 @@ class TextSpans:
         return {
             "rarity_of_first_word": text.rarities[word_start],
             "rarity_of_last_word": text.rarities[last],
-            "mean_rarity": self.sum_of_words(text.rarities) / self.num_words,
+            "mean_rarity": self.words.sum(text.rarities) / self.num_words,
             "rarity_before": rarity[word_start],
             "rarity_after": rarity[word_end + 1],
             "cuts_name_before": text.follows[word_start] & is_name[word_start] & text.is_name[word_start],
@@ -240,7 +293,7 @@ class TextSpans:
             "mark_after": ~text.follows[word_end],
             # The white space behind the mark is within the span as well.
             "mark_inside": first_mark + 1 < self.char_end,
-            "share_of_names": self.sum_of_words(text.is_name) / self.num_words,
+            "share_of_names": self.words.sum(text.is_name) / self.num_words,
             "cuts_word": text.cuts_words(self.char_start, self.char_end),
         }
 
@@ -249,29 +302,29 @@ class TextSpans:
         """The same, of shape (len(TEXT_FEATURES), S)."""
         return np.array([self.features[name] for name in TEXT_FEATURES], dtype=np.float64)
 
-    def highest_word_f1(self, others: "TextSpans") -> np.ndarray:
+    def highest_word_f1(self, others: Iterable[Span]) -> np.ndarray:
         """Return the word-level F1 of each span with the one of some others that it fits best, shape (S,)."""
         highest = np.zeros(len(self.num_words))
         # One by one: a long context has hundreds of thousands of spans, and dozens of questions.
-        for words in zip(others.word_start.tolist(), others.word_end.tolist(), strict=True):
-            rows, f1 = self._word_f1(words)
+        for other in others:
+            rows, f1 = self._word_f1(other)
             highest[rows] = np.maximum(highest[rows], f1)
         return highest
 
-    def _word_f1(self, words: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Return which spans share words with a range of them, and the word-level F1 of each."""
+    def _word_f1(self, other: Span) -> tuple[np.ndarray, np.ndarray]:
+        """Return which spans share a word with another one, and the word-level F1 of each."""
         # A given answer is compared by all other questions on the context.
-        if words not in self._word_f1_of:
-            first, last = words
+        if other not in self._word_f1_of:
+            (first,), (last,) = TextSpans(self.text, *np.array([other]).T).words
             rows = np.flatnonzero((self.word_start < last) & (self.word_end > first))
             shared = np.minimum(self.word_end[rows], last) - np.maximum(self.word_start[rows], first)
-            self._word_f1_of[words] = rows, 2 * shared / (self.num_words[rows] + last - first)
-        return self._word_f1_of[words]
+            self._word_f1_of[other] = rows, 2 * shared / (self.num_words[rows] + last - first)
+        return self._word_f1_of[other]
 
-    def tokens_touched(self, char_start: np.ndarray, char_end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the half-open ranges of the tokens that share a character with each span, as `ranges_touched` does."""
+    def tokens(self, char_start: np.ndarray, char_end: np.ndarray) -> "Ranges":
+        """Return the tokens that share a character with each span, by the characters of each token."""
         # All questions on a context have the same tokens.
-        if not all(map(np.array_equal, self._tokens, (char_start, char_end))):
-            self._tokens = char_start, char_end
-            self._touched = ranges_touched(char_start, char_end, self.char_start, self.char_end)
-        return self._touched
+        if not self._token_offsets or not all(map(np.array_equal, self._token_offsets, (char_start, char_end))):
+            self._token_offsets = char_start, char_end
+            self._tokens = ranges_touched(char_start, char_end, self.char_start, self.char_end)
+        return self._tokens

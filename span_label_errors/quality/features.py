@@ -4,10 +4,13 @@ Each feature is a number that needs no list of any language's words: a word is r
 data set hold it.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from span_label_errors.quality.context import TEXT_FEATURES, ContextText, TextSpans, stems
-from span_label_errors.spans.expected_f1 import expected_f1, expected_f1_of_spans
+from span_label_errors.spans.expected_f1 import MAX_ANSWER_TOKENS, expected_f1, range_sums
+from span_label_errors.spans.text import Span
 
 # What each feature of a span is; and what it says against a span, in words, that it is lower or higher than for
 # another. Empty where a person would not take that for a reason; features that say the same add up.
@@ -75,25 +78,23 @@ class QuestionFeatures:
         probs = np.clip(np.asarray(probs, dtype=np.float64), _SMALLEST, 1 - _SMALLEST)
         self._logits = np.log(probs / (1 - probs))
         self._sum_of_probs = np.concatenate([[0.0], np.cumsum(probs)])
-        self._best_f1 = expected_f1_of_spans(probs).max()
+        self._best_f1 = _best_f1(self._sum_of_probs)
 
         weights = {word: text.rarity.of(word) for word in stems(question)}
         self._nearness = text.nearness(weights)
         places, weight = text.places_of(weights), np.array(list(weights.values()))
         self._is_in_question = places[weight > 0.5].any(axis=0).astype(np.float64)
-        first_of_sentence = np.flatnonzero(np.diff(text.sentence, prepend=-1))
-        in_sentence = np.logical_or.reduceat(places, first_of_sentence, axis=1)
+        in_sentence = np.logical_or.reduceat(places, text.first_of_sentence, axis=1)
         self._match_of_word = (weight / (weight.sum() or 1.0) @ in_sentence)[text.sentence]
 
-    def of(self, spans: TextSpans, other_answers: TextSpans | None = None) -> np.ndarray:
+    def of(self, spans: TextSpans, other_answers: Iterable[Span] = ()) -> np.ndarray:
         """Return the features of S spans, shape (S, len(FEATURES)), beside the given answers of other questions."""
         # Feature by feature in memory, as they are made.
         features = np.zeros((len(FEATURES), len(spans.num_words)))
         features[_OF_TEXT] = spans.stacked_features
         for name, values in (self._token_features(spans) | self._question_features(spans)).items():
             features[COLUMN[name]] = values
-        if other_answers is not None:
-            features[COLUMN["overlap_with_other_answer"]] = spans.highest_word_f1(other_answers)
+        features[COLUMN["overlap_with_other_answer"]] = spans.highest_word_f1(other_answers)
         return features.T
 
     def of_no_answer(self) -> np.ndarray:
@@ -104,13 +105,13 @@ class QuestionFeatures:
         return features
 
     def _token_features(self, spans: TextSpans) -> dict[str, np.ndarray]:
-        start, end = spans.tokens_touched(self._char_start, self._char_end)
-        logits = self._logits
+        tokens, logits = spans.tokens(self._char_start, self._char_end), self._logits
+        start, end = tokens
         beside = np.concatenate([[_LOGIT_OUTSIDE], logits, [_LOGIT_OUTSIDE]])
         sum_of_probs = self._sum_of_probs[end] - self._sum_of_probs[start]
         f1 = expected_f1(sum_of_probs, end - start, self._sum_of_probs[-1])
         return {
-            "lowest_logit": np.minimum.reduceat(np.append(logits, np.inf), np.column_stack([start, end]).ravel())[::2],
+            "lowest_logit": -tokens.highest(-logits),
             "first_logit": logits[start],
             "last_logit": logits[end - 1],
             "logit_before": beside[start],
@@ -122,6 +123,13 @@ class QuestionFeatures:
         match = self._match_of_word
         return {
             "sentence_match": np.maximum(match[spans.word_start], match[spans.word_end - 1]) - match.max(),
-            "nearness": spans.highest_of_words(self._nearness) - self._nearness.max(),
-            "share_in_question": spans.sum_of_words(self._is_in_question) / spans.num_words,
+            "nearness": spans.words.highest(self._nearness) - self._nearness.max(),
+            "share_in_question": spans.words.sum(self._is_in_question) / spans.num_words,
         }
+
+
+def _best_f1(sum_of_probs: np.ndarray) -> float:
+    """Return the expected F1 of the best span of tokens, from cumulative sums of P(span class), beginning with 0."""
+    lengths = np.arange(1, min(MAX_ANSWER_TOKENS, len(sum_of_probs) - 1) + 1)
+    # Of spans of one length, the one with the highest sum is the best.
+    return expected_f1(range_sums(sum_of_probs, lengths).max(axis=1), lengths, sum_of_probs[-1]).max()

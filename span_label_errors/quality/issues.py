@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from span_label_errors.quality.annotators import ANSWER_COLUMNS, CONSENSUS_COLUMNS
-from span_label_errors.quality.checks import CHECKS, failed_checks
-from span_label_errors.quality.sites import NO_SPAN
+from span_label_errors.quality.checks import CHECKS, answered_otherwise, failed_checks
+from span_label_errors.quality.sites import NO_SPAN, Sites
+from span_label_errors.quality.span_sites import SpanSites
 from span_label_errors.quality.verdicts import Row
 
 NO_ANSWER = "[no answer]"
@@ -19,7 +20,12 @@ _MAX_EVIDENCE = 3
 
 
 def issues_of(
-    table: pd.DataFrame, rows: list[Row], quality: np.ndarray, is_issue: np.ndarray, decided: np.ndarray
+    table: pd.DataFrame,
+    rows: list[Row],
+    quality: np.ndarray,
+    is_issue: np.ndarray,
+    decided: np.ndarray,
+    sites: Sites | SpanSites,
 ) -> pd.DataFrame:
     """Return `LabelErrors.issues`: what nobody has decided on first, the lowest quality first.
 
@@ -33,11 +39,13 @@ def issues_of(
     is_issue : ndarray of shape (N,), bool
     decided : ndarray of shape (N,), object
         `"confirmed"`, `"corrected"`, or `""` where nobody has decided.
+    sites : Sites or SpanSites
+        What was judged.
     """
     index, verdicts = np.array([row.index for row in rows]), [row.verdict for row in rows]
     contexts, is_of_spans = table["context"].to_numpy()[index], rows[0].place is not None
     given, instead = [verdict.given for verdict in verdicts], [verdict.instead for verdict in verdicts]
-    checks = _checks(table, rows)
+    checks = _checks(table, rows, sites)
     evidence = [
         dict.fromkeys(
             words for words in (*(CHECKS[name] for name in names), *verdict.evidence) if words != verdict.reason
@@ -92,7 +100,7 @@ def _of_annotators(rows: list[Row], names: Sequence[str]) -> dict[str, Sequence]
             for name, column in columns.items()}  # fmt: skip
 
 
-def _checks(table: pd.DataFrame, rows: list[Row]) -> list[list[str]]:
+def _checks(table: pd.DataFrame, rows: list[Row], sites: Sites | SpanSites) -> list[list[str]]:
     """Return the names of the checks that each row's example fails; of one of several answers or spans, that one."""
     examples = [
         {
@@ -103,7 +111,7 @@ def _checks(table: pd.DataFrame, rows: list[Row]) -> list[list[str]]:
         for row in table.itertuples()
     ]
     if rows[0].of_annotator is None and rows[0].place is None:
-        of_examples = failed_checks(examples)
+        of_examples = failed_checks(examples, sites.rarity, sites.affixes)
         return [of_examples[row.index] for row in rows]
     alone = []
     for index, _, verdict, *_ in rows:
@@ -111,12 +119,13 @@ def _checks(table: pd.DataFrame, rows: list[Row]) -> list[list[str]]:
         texts = [examples[index]["context"][slice(*span)] for span in spans]
         alone.append({**examples[index], "answers": {"text": texts, "answer_start": [start for start, _ in spans]}})
     if rows[0].place is not None:
-        return [[name for name in of_span if name in _OF_SPANS] for of_span in failed_checks(alone)]
+        of_spans = failed_checks(alone, sites.rarity, sites.affixes, compares=False)
+        return [[name for name in of_span if name in _OF_SPANS] for of_span in of_spans]
     # The answers of several people to a question are no question that is asked again.
-    of_examples = failed_checks(examples)
+    asked_again, of_answers = answered_otherwise(examples), failed_checks(alone, sites.rarity, compares=False)
     return [
-        [name for name in CHECKS if name in (of_examples[row.index] if name == _OF_QUESTION else of_answer)]
-        for row, of_answer in zip(rows, failed_checks(alone), strict=True)
+        [*of_answer, *([_OF_QUESTION] if row.index in asked_again else [])]
+        for row, of_answer in zip(rows, of_answers, strict=True)
     ]
 
 

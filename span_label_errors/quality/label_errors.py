@@ -130,7 +130,7 @@ def find_label_errors(
         if row.index in (known or {}) and row.is_in(known[row.index]):
             quality[number] = round(quality[number])
             decided[number] = CONFIRMED if quality[number] else CORRECTED
-    issues = issues_of(table, rows, quality, is_issue, decided)
+    issues = issues_of(table, rows, quality, is_issue, decided, judge.sites)
     return LabelErrors(issues, float((1 - quality).sum()) if has_enough else None)
 
 

@@ -1,19 +1,18 @@
 """How the texts of spans are labelled elsewhere in a data set: what is Paris here is seldom a person there."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from span_label_errors.spans.text import Span, word_spans
 
-_Counts = dict[str, np.ndarray]  # by text, how often it is labelled with each of K classes, and how often it stands
-
 
 class LabelMemory:
     """Counts how often the texts that are labelled anywhere have which label.
 
-    Texts that differ in case or white space are one. What the paragraph of an example says never counts for it.
+    Texts that differ in case or white space are one, and have a number. What the paragraph of an example says never
+    counts for it.
 
     Parameters
     ----------
@@ -33,35 +32,77 @@ class LabelMemory:
         answers: Sequence[list[tuple[Span, int]]],
         num_classes: int,
     ):
-        self._nothing = np.zeros(num_classes + 1)
-        self._of_data: _Counts = {}
-        self._of_document: dict[str, _Counts] = defaultdict(dict)
-        self._of_paragraph: dict[tuple[str, int], _Counts] = defaultdict(dict)
-        self._of_paragraphs: dict[int, _Counts] = defaultdict(dict)
-        self._has_documents = len(set(titles)) > 1
-        texts = {key_of(context, span) for context, spans in zip(contexts, answers, strict=True) for span, _ in spans}
-        longest = max((len(text.split(" ")) for text in texts), default=0)
-        for context, title, paragraph, spans in zip(contexts, titles, paragraphs, answers, strict=True):
-            places = (
-                self._of_data, self._of_document[title], self._of_paragraph[title, paragraph],
-                self._of_paragraphs[paragraph],
-            )  # fmt: skip
-            found = [(key_of(context, span), class_index) for span, class_index in spans]
-            found += [(text, num_classes) for text in _occurring(context, texts, longest)]
-            for text, column in found:
-                for counts in places:
-                    counts.setdefault(text, self._nothing.copy())[column] += 1
+        labelled = [
+            [key_of(context, span) for span, _ in spans] for context, spans in zip(contexts, answers, strict=True)
+        ]
+        texts = sorted({text for of_example in labelled for text in of_example})
+        self._number_of = {text: number for number, text in enumerate(texts)}
+        occurring = {context: _occurring(context, texts) for context in dict.fromkeys(contexts)}
+        # Column K counts where a text stands, labelled or not.
+        example, number, column = [], [], []
+        for index, (context, of_example, spans) in enumerate(zip(contexts, labelled, answers, strict=True)):
+            number += [*map(self._number_of.get, of_example), *occurring[context]]
+            column += [*(class_index for _, class_index in spans), *[num_classes] * len(occurring[context])]
+            example += [index] * (len(number) - len(example))
 
-    def elsewhere(self, text: str, paragraph: int) -> np.ndarray:
-        """Return how often a text has each class in other paragraphs, and how often it stands there, shape (K + 1,)."""
-        return self._of_data.get(text, self._nothing) - self._of_paragraphs[paragraph].get(text, self._nothing)
+        def counted(group_of: np.ndarray) -> "_Counts":
+            return _Counts(group_of, np.array(example, dtype=int), number, column, (len(texts), num_classes + 1))
 
-    def in_document(self, text: str, title: str, paragraph: int) -> np.ndarray:
+        document_of = {title: document for document, title in enumerate(dict.fromkeys(titles))}
+        document, paragraph = np.array([document_of[title] for title in titles]), np.array(paragraphs)
+        self._of_data, self._of_paragraph = counted(np.zeros_like(paragraph)), counted(paragraph)
+        self._has_documents = len(document_of) > 1
+        if self._has_documents:
+            self._of_document = counted(document)
+            self._of_paragraph_in_document = counted(document * (paragraph.max() + 1) + paragraph)
+
+    def numbers_of(self, texts: Iterable[str]) -> np.ndarray:
+        """Return the numbers of texts, as `key_of` has them; -1 for one that is labelled nowhere."""
+        return np.array([self._number_of.get(text, -1) for text in texts], dtype=np.int64)
+
+    def elsewhere(self, number: np.ndarray, example_index: np.ndarray) -> np.ndarray:
+        """Return how often texts are labelled and stand in other paragraphs than those of some examples.
+
+        Parameters
+        ----------
+        number, example_index : ndarray of shape (S,)
+
+        Returns
+        -------
+        ndarray of shape (S, K + 1)
+            How often each text has each class, and how often it stands there.
+        """
+        return self._of_data.of(number, example_index) - self._of_paragraph.of(number, example_index)
+
+    def in_document(self, number: np.ndarray, example_index: np.ndarray) -> np.ndarray:
         """Return the same of the other paragraphs of a document; nothing where the data is one document."""
         if not self._has_documents:
-            return self._nothing
-        of_paragraph = self._of_paragraph.get((title, paragraph), {})
-        return self._of_document[title].get(text, self._nothing) - of_paragraph.get(text, self._nothing)
+            return np.zeros_like(self._of_data.of(number, example_index))
+        own = self._of_paragraph_in_document.of(number, example_index)
+        return self._of_document.of(number, example_index) - own
+
+
+class _Counts:
+    """How often each of T texts has each of K classes, and stands anywhere, in each group of examples."""
+
+    def __init__(
+        self, group_of: np.ndarray, example: np.ndarray, number: list[int], column: list[int], shape: tuple[int, int]
+    ):
+        (self._num_texts, num_columns), self._group_of = shape, group_of
+        self._keys, row = np.unique(self._key_of(np.array(number, dtype=int), example), return_inverse=True)
+        # The last row is of what is found nowhere.
+        self._counts = np.zeros((len(self._keys) + 1, num_columns), dtype=np.int32)
+        np.add.at(self._counts, (row, column), 1)
+
+    def of(self, number: np.ndarray, example_index: np.ndarray) -> np.ndarray:
+        """Return the counts of texts in the groups of some examples, of shape (S, K + 1)."""
+        wanted = self._key_of(number, example_index)
+        row = np.searchsorted(self._keys, wanted)
+        is_found = np.append(self._keys, -1)[row] == wanted
+        return self._counts[np.where(is_found & (number >= 0), row, len(self._keys))]
+
+    def _key_of(self, number: np.ndarray, example_index: np.ndarray) -> np.ndarray:
+        return self._group_of[example_index] * self._num_texts + number
 
 
 def key_of(context: str, span: Span) -> str:
@@ -69,13 +110,16 @@ def key_of(context: str, span: Span) -> str:
     return " ".join(context[slice(*span)].split()).casefold()
 
 
-def _occurring(context: str, texts: set[str], longest: int) -> list[str]:
-    """Return the texts that stand in a context, each as often as it does, as whole words."""
-    words = word_spans(context)
-    found = []
+def _occurring(context: str, texts: Sequence[str]) -> list[int]:
+    """Return the positions in sorted texts of those that stand in a context, each as often as it stands there."""
+    words, found = word_spans(context), []
     for first, (start, _) in enumerate(words):
-        for _, end in words[first : first + longest]:
+        for _, end in words[first:]:
             text = key_of(context, (start, end))
-            if text in texts:
-                found.append(text)
+            at = bisect_left(texts, text)
+            # Behind it stand all that begin like it.
+            if at == len(texts) or not texts[at].startswith(text):
+                break
+            if texts[at] == text:
+                found.append(at)
     return found

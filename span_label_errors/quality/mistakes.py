@@ -52,8 +52,9 @@ def _swapped(site: Site, choice: np.ndarray) -> np.ndarray:
 
 def _cut_short(site: Site, choice: np.ndarray) -> np.ndarray:
     """The right answer without some words at one end."""
+    (start, end), (given_start, given_end) = site.spans.T, site.given.span
     more = site.num_words > site.num_words[site.given_row]
-    shares_border = (site.spans == site.given.span).any(axis=1)
+    shares_border = (start == given_start) | (end == given_end)
     return (site.contains_given & more & shares_border) / (2 * np.maximum(site.num_words - 1, 1))
 
 
@@ -62,6 +63,9 @@ def _too_long(site: Site, choice: np.ndarray) -> np.ndarray:
     (start, end), (given_start, given_end), likelihood = site.spans.T, site.given.span, np.zeros(len(choice))
     extra = site.num_words[site.given_row] - site.num_words
     rows = np.flatnonzero((start >= given_start) & (end <= given_end) & (extra >= 2))
+    # Most answers are short, and no candidate is shorter by two words.
+    if not len(rows):
+        return likelihood
     num_longer = ((start <= start[rows, None]) & (end >= end[rows, None])).sum(axis=1) - 1
     likelihood[rows] = _AMONG_CANDIDATES / num_longer
     return likelihood
@@ -69,11 +73,14 @@ def _too_long(site: Site, choice: np.ndarray) -> np.ndarray:
 
 def _other_place(site: Site, choice: np.ndarray) -> np.ndarray:
     """The same text, where it is not the answer."""
-    (start, end), same = site.given.span, np.zeros(len(choice), dtype=bool)
+    (start, end), same = site.given.span, np.zeros(len(choice))
+    given_text = site.text[start:end].casefold()
     # "No answer" has no text.
-    is_text = (site.num_words > 0) & (site.given.span != NO_SPAN)
-    for row in np.flatnonzero(is_text & (np.diff(site.spans)[:, 0] == end - start) & ~site.overlap_given).tolist():
-        same[row] = site.text[slice(*site.spans[row])].casefold() == site.text[start:end].casefold()
+    if site.given.span == NO_SPAN or site.text.casefold().count(given_text) < 2:
+        return same
+    as_long = (site.num_words > 0) & (np.diff(site.spans)[:, 0] == end - start) & ~site.overlap_given
+    for row in np.flatnonzero(as_long).tolist():
+        same[row] = site.text[slice(*site.spans[row])].casefold() == given_text
     return same / max(same.sum(), 1)
 
 
@@ -95,12 +102,10 @@ KINDS = {
 
 def mistake_likelihoods(site: Site, choice: np.ndarray, kinds: tuple[str, ...]) -> np.ndarray:
     """Return P(given answer | candidate is right) by each of K kinds of mistake, shape (K, S)."""
-    # Where few answers cut a word, nothing but a slip inside one does.
+    # Where few answers cut a word, nothing but a slip inside one does, and that always does.
     return np.array(
         [
-            KINDS[name].likelihood(site, choice)
-            if not site.cuts_word or name == "inside_word"
-            else np.zeros(len(choice))
+            KINDS[name].likelihood(site, choice) if site.cuts_word == (name == "inside_word") else np.zeros(len(choice))
             for name in kinds
         ]
     ).reshape(len(kinds), len(choice))

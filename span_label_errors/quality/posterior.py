@@ -1,6 +1,6 @@
 """The one posterior that everything the judge says follows from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
@@ -86,7 +86,6 @@ class Judge:
 
     # What other kinds of data have others of.
     all_kinds = KINDS
-    joint_probabilities = staticmethod(joint_probabilities)
 
     def __init__(
         self,
@@ -111,8 +110,7 @@ class Judge:
     def judged(self) -> Iterator[Judged]:
         """Yield what is thought of every given answer, context by context."""
         unknown = np.array([row for row in range(len(self.sites.given_answers)) if row not in self.learned], dtype=int)
-        for row, site in chain(self.learned.items(), self.sites.of(unknown)):
-            choice, posterior = self._joint(row, site)
+        for row, site, choice, posterior in self._joint(chain(self.learned.items(), self.sites.of(unknown))):
             posterior *= self.shares[:, None] / (self.shares @ posterior.sum(axis=1))
             yield Judged(row, site, choice, posterior, self.recipe.kinds, self.weights[self.model_of[row]])
 
@@ -162,15 +160,16 @@ class Judge:
     def _fit_shares(self) -> np.ndarray:
         """Fit the shares, and return the probability that each answer that is learned from is right, shape (L,)."""
         prior = self._first_shares()
-        evidence = [self._joint(row, site)[1].sum(axis=1) for row, site in self.learned.items()]
+        evidence = [joint.sum(axis=1) for _, _, _, joint in self._joint(self.learned.items())]
         evidence = np.array(evidence).reshape(-1, len(prior))
         self.shares = fitted_shares(evidence, prior, self.recipe.strength)
         return evidence[:, 0] * self.shares[0] / (evidence @ self.shares)
 
-    def _joint(self, row: int, site: Site) -> tuple[np.ndarray, np.ndarray]:
-        """Return the choice (S,), and P(candidate is right, given answer) of each kind, (K + 1, S)."""
-        choice = np.exp(log_choice(site.features, self.weights[self.model_of[row]]))
-        return choice, self.joint_probabilities(site, choice, self.recipe.kinds)
+    def _joint(self, sites: Iterable[tuple[int, Site]]) -> Iterator[tuple[int, Site, np.ndarray, np.ndarray]]:
+        """Yield of each site, with its row, the choice (S,), and P(candidate is right, given answer), (K + 1, S)."""
+        for row, site in sites:
+            choice = np.exp(log_choice(site.features, self.weights[self.model_of[row]]))
+            yield row, site, choice, joint_probabilities(site, choice, self.recipe.kinds)
 
 
 def fitted_shares(evidence: np.ndarray, prior: np.ndarray, strength: float, num_steps: int = 300) -> np.ndarray:
@@ -214,4 +213,4 @@ def _models_of(sites: Sites, num_parts: int) -> list[tuple[int, int]]:
 def _with_alternatives(site: Site, rng: np.random.Generator) -> np.ndarray:
     """Return the features of the answer that is taken for right, and of some alternatives below it."""
     others = rng.permutation(len(site.features))[:ALTERNATIVES]
-    return site.features[[site.right_row, *others[others != site.right_row]]]
+    return np.take(site.features, [site.right_row, *others[others != site.right_row]], axis=0)

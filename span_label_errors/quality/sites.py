@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from span_label_errors.quality.affixes import Affixes
-from span_label_errors.quality.context import ContextText, TextSpans, WordRarity
+from span_label_errors.quality.context import ContextText, TextSpans, WordRarity, num_words_of
 from span_label_errors.quality.features import QuestionFeatures
 from span_label_errors.results.read import span_classes_of
-from span_label_errors.spans.text import Span, cuts_word, overlaps, paragraph_numbers, word_spans
+from span_label_errors.spans.text import Span, cuts_word, overlaps, paragraph_numbers
 
 # By example index, the right spans of each class.
 KnownAnswers = Mapping[int, "Known"]
@@ -93,6 +93,16 @@ class Site:
         return (start <= given_start) & (end >= given_end) & (end - start > given_end - given_start)
 
 
+class _Compared(NamedTuple):
+    """What a given answer is compared with."""
+
+    others: set[Span]  # the answers of other questions on the context
+    spans: np.ndarray  # as in `Site`
+    features: np.ndarray
+    num_words: np.ndarray
+    row_of: dict[Span, int]  # of those that must be among the candidates
+
+
 class Sites:
     """The sites of a data set, made context by context when they are needed.
 
@@ -109,6 +119,9 @@ class Sites:
         In the order of the table.
     fold : ndarray of shape (N,)
         The fold of each, whose model predicted the probabilities.
+    rarity : WordRarity
+    affixes : Affixes
+        Of all contexts and given answers.
     judges_each : bool
         Whether the answers of an example are those of several annotators. The sites of their different answers then
         have the same candidates.
@@ -119,7 +132,7 @@ class Sites:
         # Columns are looked up row by row, for which a table is slow.
         wanted = ["question", "context", "char_start", "char_end", *(f"pred_probs_{name}" for name in self._classes)]
         self._columns = {name: table[name].to_numpy(dtype=object) for name in wanted}
-        self._rarity = WordRarity(table["context"])
+        self.rarity = WordRarity(table["context"])
         answers = _answers(table, self._classes)
         self.judges_each = "given_annotator" in table
         paragraphs = paragraph_numbers(table["context"])
@@ -133,14 +146,15 @@ class Sites:
         self.right_answers: dict[int, Span] = {}
         self.decided_of_each: dict[tuple[int, str], DecidedOfEach] = {}
         self._answers = answers
+        self._latest: tuple[object, _Compared | None] = (None, None)
         self._has_no_answer = {given.class_name for given in self.given_answers if given.span == NO_SPAN}
         placed = [(table["context"].iloc[given.example_index], given.span) for given in self.given_answers]
         placed = [(context, span) for context, span in placed if span != NO_SPAN]
-        num_words = [max(1, sum(overlaps(word, span) for word in word_spans(context))) for context, span in placed]
+        num_words = [max(1, num_words_of(context, span)) for context, span in placed]
         characters_of_word = sum(end - start for _, (start, end) in placed) / max(sum(num_words), 1)
         longest = max(_MAX_WORDS, int(_MAX_CHARACTERS / max(characters_of_word, 1)))
         self._max_words = int(min(np.quantile(num_words, 1 - _LONGER), longest)) if placed else 1
-        self._affixes = Affixes(placed)
+        self.affixes = Affixes(placed)
         # Each length counts a twentieth of an answer more, so that none is impossible.
         self._longest = max(_MAX_WORDS, self._max_words)
         lengths = np.bincount(np.minimum(num_words, self._longest).astype(int), minlength=self._longest + 1) + 0.05
@@ -163,14 +177,14 @@ class Sites:
 
     def of(self, rows: Iterable[int]) -> Iterator[tuple[int, Site]]:
         """Yield the sites of these rows in `given_answers`, with their rows, context by context."""
-        wanted = set(rows)
+        wanted, self._latest = set(rows), (None, None)
         # Not by paragraph: other spellings of it have other offsets.
         rows_of: dict[str, list[int]] = defaultdict(list)
         for row, given in enumerate(self.given_answers):
             rows_of[self._columns["context"][given.example_index]].append(row)
         for context, of_context in rows_of.items():
             if not wanted.isdisjoint(of_context):
-                text = ContextText(context, self._rarity, self._affixes)
+                text = ContextText(context, self.rarity, self.affixes)
                 candidates = text.spans_within_sentences(self._max_words)
                 for row in of_context:
                     if row in wanted:
@@ -179,52 +193,64 @@ class Sites:
     def _site(self, row: int, of_context: list[int], text: ContextText, candidates: TextSpans) -> Site:
         given = self.given_answers[row]
         right = self.right_answers.get(row, given.span)
+        is_cut = given.span != NO_SPAN and self.affixes.is_slip(text.context, given.span)
+        # Else an answer that cuts a word, but is longer than candidates are, would have nothing to be a part of.
+        uncut = _without_cut_words(text.context, given.span) if is_cut else given.span
+        question = given[:2] if self.judges_each else row
+        if self._latest[0] != question:
+            self._latest = question, self._compared(given, [given.span, right, uncut], of_context, text, candidates)
+        compared = self._latest[1]
+        given_row = compared.row_of[given.span]
+        length = int(compared.num_words[given_row])
+        return Site(
+            given=given,
+            text=text.context,
+            spans=compared.spans,
+            features=compared.features,
+            num_words=compared.num_words,
+            given_row=given_row,
+            right_row=compared.row_of[right],
+            is_known=row in self.right_answers,
+            cuts_word=is_cut,
+            chance=float(self._share_of_length[min(length, self._longest)] / (compared.num_words == length).sum()),
+            chance_of_other_answer=(given.span in compared.others) / max(len(compared.others), 1),
+        )
+
+    def _compared(
+        self, given: GivenAnswer, wanted: list[Span], of_context: list[int], text: ContextText, candidates: TextSpans
+    ) -> _Compared:
+        """Return what a given answer is compared with; the same for all annotators' answers to a question."""
         own_answers = self._answers[given.example_index, given.class_name]
         others = {self.given_answers[other][:3] for other in of_context}
         others = {
             span for example_index, class_name, span in others
             if example_index != given.example_index and class_name == given.class_name and span != NO_SPAN
         }  # fmt: skip
-        is_cut = given.span != NO_SPAN and self._affixes.is_slip(text.context, given.span)
-        # Else an answer that cuts a word, but is longer than candidates are, would have nothing to be a part of.
-        uncut = _without_cut_words(text.context, given.span) if is_cut else given.span
-        # Several annotators answer one question: the answers of all of them are candidates for each.
-        also = self._wanted(given, own_answers, text.context)
-        wanted = dict.fromkeys([*also, given.span, right, uncut])
+        wanted = dict.fromkeys([*self._wanted(given, own_answers, text.context), *wanted])
         candidates = candidates.and_those(span for span in wanted if span != NO_SPAN)
-
         question = self._question_features(given, own_answers, text)
-        features = question.of(candidates, TextSpans(text, *np.array(sorted(others)).T) if others else None)
+        features = question.of(candidates, others)
         spans, num_words = np.column_stack([candidates.char_start, candidates.char_end]), candidates.num_words
-        decided = self.decided_of_each.get((given.example_index, given.class_name))
-        is_none_right = right == NO_SPAN or (decided is not None and decided.right == [NO_SPAN])
-        if given.class_name in self._has_no_answer or is_none_right:
+        if given.class_name in self._has_no_answer or NO_SPAN in wanted:
             features = np.vstack([features, question.of_no_answer()])
             spans, num_words = np.vstack([spans, NO_SPAN]), np.append(num_words, 0)
         row_of = {span: len(spans) - 1 if span == NO_SPAN else candidates.row_of(span) for span in wanted}
         near = own_answers if self.judges_each and own_answers else [given.span]
         kept = self._likeliest(features, spans, near, list(row_of.values()))
-        length = int(num_words[row_of[given.span]])
-        return Site(
-            given=given,
-            text=text.context,
+        return _Compared(
+            others=others,
             spans=spans[kept],
             # Feature by feature in memory, as `QuestionFeatures` has them.
             features=features.T[:, kept].T,
             num_words=num_words[kept],
-            given_row=int(np.searchsorted(kept, row_of[given.span])),
-            right_row=int(np.searchsorted(kept, row_of[right])),
-            is_known=row in self.right_answers,
-            cuts_word=is_cut,
-            chance=float(self._share_of_length[min(length, self._longest)] / (num_words[kept] == length).sum()),
-            chance_of_other_answer=(given.span in others) / max(len(others), 1),
+            row_of={span: int(np.searchsorted(kept, row)) for span, row in row_of.items()},
         )
 
     def _wanted(self, given: GivenAnswer, own_answers: list[Span], context: str) -> list[Span]:
         """Return what must be among the candidates of all of an example's answers."""
         if not self.judges_each:
             return []
-        cut = [span for span in own_answers if self._affixes.is_slip(context, span)]
+        cut = [span for span in own_answers if self.affixes.is_slip(context, span)]
         decided = self.decided_of_each.get((given.example_index, given.class_name))
         right = decided.right if decided else []
         return list(dict.fromkeys([*own_answers, *(_without_cut_words(context, span) for span in cut), *right]))

@@ -1,10 +1,11 @@
 """Features of labelled spans: the model's probabilities of each class, how the text is labelled elsewhere, its form."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 
-from span_label_errors.quality.context import ContextText, TextSpans, ranges_touched
+from span_label_errors.quality.context import TextSpans
+from span_label_errors.quality.joined_text import JoinedRanges, JoinedText, offsets
 from span_label_errors.quality.memory import LabelMemory, key_of
 
 _UNLIKELY, _LIKELY_BESIDE = "the model finds its tokens unlikely", "the model finds a token beside it likely as well"
@@ -56,126 +57,127 @@ _LOGIT_OUTSIDE, _SMALLEST = -8.0, 1e-6
 _CLASS_STRENGTH, _LABELLED_STRENGTH = 2.0, 1.0
 
 
-class Place(NamedTuple):
-    """Whose context it is."""
-
-    title: str
-    paragraph: int
-
-
 class SpanFeatures:
-    """The features of any span of a context as one of each of K classes.
+    """The features of any spans of a few examples as each of K classes.
 
     Parameters
     ----------
     text
-        The context.
-    char_start, char_end : ndarray of shape (C,)
-        Characters of the C context tokens.
-    probs : ndarray of shape (C, K)
-        Out-of-fold probabilities of the classes.
-    memory, place
-        How texts are labelled elsewhere, seen from here.
+        The contexts of the E examples.
+    examples : ndarray of shape (E,)
+        Their indices in the data set.
+    tokens : sequence of (char_start, char_end, probs), length E
+        Characters of the C context tokens of each, of shape (C,), and their out-of-fold probabilities of the classes,
+        of shape (C, K).
+    memory
+        How texts are labelled elsewhere.
     share_of_class : ndarray of shape (K,)
         Of all given spans, the share of each class.
     """
 
     def __init__(
         self,
-        text: ContextText,
-        char_start: np.ndarray,
-        char_end: np.ndarray,
-        probs: np.ndarray,
+        text: JoinedText,
+        examples: np.ndarray,
+        tokens: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
         memory: LabelMemory,
-        place: Place,
         share_of_class: np.ndarray,
     ):
-        self.text, self._char_start, self._char_end = text, char_start, char_end
-        self._memory, self._place, self._share_of_class = memory, place, share_of_class
-        probs = np.clip(probs, _SMALLEST, 1 - _SMALLEST)
-        self.logits = np.log(probs / (1 - probs))
-        num_classes = probs.shape[1]
-        outside = np.full((1, num_classes), _LOGIT_OUTSIDE)
-        self._beside = np.concatenate([outside, self.logits, outside])
-        self._padded = np.concatenate([self.logits, np.full((1, num_classes), np.inf)])
-        self._sums = np.concatenate([np.zeros((1, num_classes)), np.cumsum(self.logits, axis=0)])
+        self.text, self._examples, self._memory, self._share_of_class = text, examples, memory, share_of_class
+        char_start, char_end, probs = zip(*tokens, strict=True)
+        self._first_token = offsets([len(of_example) for of_example in char_start])
+        self._char_start, self._char_end = text.characters(char_start), text.characters(char_end)
+        # Beside the tokens of each example is what stands outside.
+        is_token = np.ones(self._first_token[-1] + len(examples) + 1, dtype=bool)
+        is_token[self._first_token + np.arange(len(examples) + 1)] = False
+        self._logits = np.full((len(is_token), len(share_of_class)), _LOGIT_OUTSIDE)
+        probs = np.clip(np.concatenate(probs), _SMALLEST, 1 - _SMALLEST)
+        self._of_tokens = np.log(probs / (1 - probs))
+        self._logits[is_token] = self._of_tokens
 
     def of(self, spans: TextSpans) -> np.ndarray:
-        """Return the features of S spans as each class, shape (S * K, F), all classes of a span one after the other."""
-        num_classes = len(self._share_of_class)
+        """Return the features of S spans as each class, shape (S, K, F)."""
         known = {**self._token_features(spans), **self._memory_features(spans)}
-        known["share_of_class"] = np.broadcast_to(np.log(self._share_of_class), (len(spans.num_words), num_classes))
+        known["share_of_class"] = np.log(self._share_of_class)[None]
         of_text = spans.features
         names = ("share_of_names", "cuts_name_before", "cuts_name_after", "mark_inside", "mean_rarity", "cuts_word")
         known |= {name: of_text[name][:, None] for name in names}
         known["log_num_words"] = np.log(spans.num_words)[:, None]
         known |= {name: values[:, None] for name, values in self._case_features(spans).items()}
-        features = np.zeros((len(spans.num_words), num_classes, len(SPAN_FEATURES)))
+        features = np.zeros((len(spans.num_words), len(self._share_of_class), len(SPAN_FEATURES)))
         for name, values in known.items():
             features[:, :, SPAN_COLUMN[name]] = values
-        return features.reshape(-1, len(SPAN_FEATURES))
-
-    def of_nothing(self, char_start: int, char_end: int) -> np.ndarray:
-        """Return the features of "nothing is labelled" between two characters, shape (1, F)."""
-        features = np.zeros((1, len(SPAN_FEATURES)))
-        (start,), (end,) = ranges_touched(
-            self._char_start, self._char_end, np.array([char_start]), np.array([char_end])
-        )
-        elsewhere, in_document = self._counts(key_of(self.text.context, (char_start, char_end)))
-        features[0, SPAN_COLUMN["nothing"]] = 1.0
-        features[0, SPAN_COLUMN["highest_logit"]] = self.logits[start:end].max()
-        for name, counts in (("unlabelled_elsewhere", elsewhere), ("unlabelled_in_document", in_document)):
-            features[0, SPAN_COLUMN[name]] = _log_share(counts[-1] - counts[:-1].sum(), counts[-1])
         return features
 
+    def of_nothing(self, char_start: np.ndarray, char_end: np.ndarray) -> np.ndarray:
+        """Return the features of "nothing is labelled" in P places, shape (P, F)."""
+        features = np.zeros((len(char_start), len(SPAN_FEATURES)))
+        features[:, SPAN_COLUMN["nothing"]] = 1.0
+        tokens = self._tokens_of(char_start, char_end)
+        features[:, SPAN_COLUMN["highest_logit"]] = tokens.highest(self._of_tokens.max(axis=1))
+        number, example_index = self._texts_of(char_start, char_end)
+        for name, counts in (("elsewhere", self._memory.elsewhere), ("in_document", self._memory.in_document)):
+            of_places = counts(number, example_index)
+            unlabelled = of_places[:, -1] - of_places[:, :-1].sum(axis=1)
+            features[:, SPAN_COLUMN[f"unlabelled_{name}"]] = _log_share(unlabelled, of_places[:, -1])
+        return features
+
+    def _tokens_of(self, char_start: np.ndarray, char_end: np.ndarray) -> JoinedRanges:
+        return self.text.touched(self._char_start, self._char_end, self._first_token, char_start, char_end)
+
+    def _texts_of(self, char_start: np.ndarray, char_end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the number of each span's text in the memory, and the index of its example."""
+        spans = zip(char_start.tolist(), char_end.tolist(), strict=True)
+        number = self._memory.numbers_of(key_of(self.text.context, span) for span in spans)
+        return number, self._examples[self.text.example_of(char_start)]
+
     def _token_features(self, spans: TextSpans) -> dict[str, np.ndarray]:
-        start, end = ranges_touched(self._char_start, self._char_end, spans.char_start, spans.char_end)
-        ranges = np.column_stack([start, end]).ravel()
-        mean = (self._sums[end] - self._sums[start]) / (end - start)[:, None]
+        tokens = self._tokens_of(spans.char_start, spans.char_end)
+        mean = tokens.sum(self._of_tokens) / (tokens.end - tokens.start)[:, None]
+        # Where they are among those that have what stands outside beside them.
+        start, end = (borders + tokens.example + 1 for borders in tokens)
         # The highest of the other classes: the highest of all, or the second highest for the class that has it.
         rival = np.full(mean.shape, _LOGIT_OUTSIDE)
         if mean.shape[1] > 1:
             second, highest = np.partition(mean, -2, axis=1)[:, -2:].T[:, :, None]
             rival = np.where(mean == highest, second, highest)
         return {
-            "lowest_logit": np.minimum.reduceat(self._padded, ranges, axis=0)[::2],
+            "lowest_logit": np.column_stack([-tokens.highest(-of_class) for of_class in self._of_tokens.T]),
             "mean_logit": mean,
-            "first_logit": self.logits[start],
-            "last_logit": self.logits[end - 1],
-            "logit_before": self._beside[start],
-            "logit_after": self._beside[end + 1],
+            "first_logit": self._logits[start],
+            "last_logit": self._logits[end - 1],
+            "logit_before": self._logits[start - 1],
+            "logit_after": self._logits[end],
             "rival_logit": rival,
         }
 
     def _memory_features(self, spans: TextSpans) -> dict[str, np.ndarray]:
-        pairs = zip(spans.char_start.tolist(), spans.char_end.tolist(), strict=True)
-        counts = [self._counts(key_of(self.text.context, span)) for span in pairs]
+        number, example_index = self._texts_of(spans.char_start, spans.char_end)
+        shape, known = (len(number), len(self._share_of_class)), np.flatnonzero(number >= 0)
         features = {}
-        for where, of_where in zip(("elsewhere", "in_document"), zip(*counts, strict=True), strict=True):
-            of_spans = np.array(of_where)
+        for name, counts in (("elsewhere", self._memory.elsewhere), ("in_document", self._memory.in_document)):
+            # Most texts are labelled nowhere, of which nothing is said.
+            features[f"class_{name}"], features[f"labelled_{name}"] = np.zeros(shape), np.zeros((len(number), 1))
+            of_spans = counts(number[known], example_index[known])
             of_class, num_places = of_spans[:, :-1], of_spans[:, -1:]
             labelled = of_class.sum(axis=1, keepdims=True)
             share = (of_class + _CLASS_STRENGTH * self._share_of_class) / (labelled + _CLASS_STRENGTH)
-            features[f"class_{where}"] = np.log(share / self._share_of_class)
-            features[f"labelled_{where}"] = _log_share(labelled, num_places)
+            features[f"class_{name}"][known] = np.log(share / self._share_of_class)
+            features[f"labelled_{name}"][known] = _log_share(labelled, num_places)
         return features
-
-    def _counts(self, text: str) -> tuple[np.ndarray, np.ndarray]:
-        title, paragraph = self._place
-        return self._memory.elsewhere(text, paragraph), self._memory.in_document(text, title, paragraph)
 
     def _case_features(self, spans: TextSpans) -> dict[str, np.ndarray]:
         context = self.text.context
-        texts = [context[start:end] for start, end in zip(spans.char_start, spans.char_end, strict=True)]
-        first_of_sentence = np.append(True, np.diff(self.text.sentence) != 0)
+        pairs = zip(spans.char_start.tolist(), spans.char_end.tolist(), strict=True)
+        texts = [context[start:end] for start, end in pairs]
         return {
             "begins_lower": np.array([text[:1].islower() for text in texts], dtype=float),
             "all_capitals": np.array([text.isupper() for text in texts], dtype=float),
-            "begins_sentence": first_of_sentence[spans.word_start].astype(float),
+            "begins_sentence": self.text.begins_sentence[spans.word_start].astype(float),
         }
 
 
-def _log_share(count: np.ndarray | float, of_all: np.ndarray | float) -> np.ndarray | float:
+def _log_share(count: np.ndarray, of_all: np.ndarray) -> np.ndarray:
     """Return the logarithm of a smoothed share over a half, which is what it is of nothing."""
     # Overlapping spans may have one text: more labels than places.
     count = np.clip(count, 0, of_all)

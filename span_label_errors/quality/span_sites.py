@@ -1,34 +1,41 @@
 """The places of a data set where every span is labelled: given spans, and where one may be missing."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from span_label_errors.quality.affixes import Affixes
-from span_label_errors.quality.context import ContextText, TextSpans, WordRarity
-from span_label_errors.quality.memory import LabelMemory, key_of
+from span_label_errors.quality.context import ContextText, TextSpans, WordRarity, num_words_of
+from span_label_errors.quality.joined_text import JoinedText
+from span_label_errors.quality.memory import LabelMemory
 from span_label_errors.quality.sites import NO_SPAN, KnownAnswers
-from span_label_errors.quality.span_features import Place, SpanFeatures
+from span_label_errors.quality.span_candidates import (
+    Candidates,
+    is_highest,
+    is_wanted,
+    spans_at_places,
+    with_wanted,
+)
+from span_label_errors.quality.span_features import SpanFeatures
+from span_label_errors.quality.span_places import empty_places
 from span_label_errors.results.read import span_classes_of
-from span_label_errors.spans.text import Span, overlaps, paragraph_numbers, word_spans
+from span_label_errors.spans.text import Span, overlaps, paragraph_numbers
 
 # Candidates are as long as all but this share of the data's own spans, and no longer than so many words.
 _LONGER, _MAX_WORDS = 0.005, 30
-# Candidates begin and end at most so many words outside of a place.
-_REACH = 3
 # Of so many spans at most, in the order of the choice's prior.
 NUM_SPANS = 60
-# A span may be missing where a word is as likely as this, or is labelled elsewhere more often than not.
-_LIKELY = 0.02
-# There are at most so many such words for each given span, those that are likeliest.
+# Of each given span, there is at most one word without a label where one may be missing, those that are likeliest.
 _PLACES_A_SPAN, _SOME = 1.0, 50
 # Of data with questions, the share of labelled examples with answers apart, from which on these are spans.
 _SEVERAL = 0.2
+# The features of all spans at so many places are held in memory at once.
+_SITES_AT_ONCE = 100
 
 
 class GivenSpan(NamedTuple):
@@ -77,30 +84,38 @@ class SpanSites:
         Example by example: its given spans, and the places where one may be missing.
     fold : ndarray of shape (N,)
         The fold of each, whose model predicted the probabilities.
+    rarity : WordRarity
+    affixes : Affixes
+        Of all contexts and given spans.
     """
 
     def __init__(self, table: pd.DataFrame, prior: np.ndarray, num_spans: int = NUM_SPANS):
         self._prior, self._num_spans, self.classes = prior, num_spans, span_classes_of(table)
-        self._contexts, self._titles = table["context"].tolist(), table["title"].tolist()
-        self._tokens = {name: table[name].to_numpy(dtype=object) for name in ("char_start", "char_end")}
+        self._contexts = table["context"].tolist()
+        self._tokens = [table[name].to_numpy(dtype=object) for name in ("char_start", "char_end")]
         self._probs = [table[f"pred_probs_{name}"].to_numpy(dtype=object) for name in self.classes]
-        self._rarity = WordRarity(self._contexts)
-        self._paragraphs = paragraph_numbers(self._contexts)
+        self.rarity = WordRarity(self._contexts)
         self._answers = _answers(table, self.classes)
-        self._memory = LabelMemory(self._contexts, self._titles, self._paragraphs, self._answers, len(self.classes))
+        paragraphs = paragraph_numbers(self._contexts)
+        self._memory = LabelMemory(
+            self._contexts, table["title"].tolist(), paragraphs, self._answers, len(self.classes)
+        )  # fmt: skip
         placed = [
             (context, span) for context, of_one in zip(self._contexts, self._answers, strict=True) for span, _ in of_one
         ]
-        self._affixes = Affixes(placed)
-        num_words = [sum(overlaps(word, span) for word in word_spans(context)) for context, span in placed]
+        self.affixes = Affixes(placed)
+        num_words = [num_words_of(*of_one) for of_one in placed]
         self._max_words = int(min(np.ceil(np.quantile(num_words, 1 - _LONGER)), _MAX_WORDS)) if placed else 1
         counts = np.bincount([class_index for of_one in self._answers for _, class_index in of_one],
                              minlength=len(self.classes)) + 1.0  # fmt: skip
         self._share_of_class = counts / counts.sum()
+        tokens = map(self._tokens_of, range(len(self._contexts)))
+        places = empty_places(
+            self._contexts, tokens, self._answers, self._memory, int(_PLACES_A_SPAN * len(placed)) + _SOME
+        )
         self.given_answers: list[GivenSpan] = []
-        places = self._empty_places(int(_PLACES_A_SPAN * len(placed)) + _SOME)
         for index, of_one in enumerate(self._answers):
-            paragraph = self._paragraphs[index]
+            paragraph = paragraphs[index]
             given = [GivenSpan(index, self.classes[k], span, paragraph, span) for span, k in of_one]
             given += [GivenSpan(index, "", NO_SPAN, paragraph, place) for place in places[index]]
             self.given_answers += sorted(given, key=lambda of: of.place)
@@ -116,55 +131,75 @@ class SpanSites:
         rows_of: dict[int, list[int]] = defaultdict(list)
         for row in rows:
             rows_of[self.given_answers[row].example_index].append(row)
-        for example_index, of_example in rows_of.items():
-            text = ContextText(self._contexts[example_index], self._rarity, self._affixes)
-            features = SpanFeatures(
-                text, *(np.asarray(of[example_index]) for of in self._tokens.values()), self._probs_of(example_index),
-                self._memory, Place(self._titles[example_index], self._paragraphs[example_index]),
-                self._share_of_class,
-            )  # fmt: skip
-            for row in of_example:
-                yield row, self._site(self.given_answers[row], text, features)
+        by_example = list(chain.from_iterable(rows_of.values()))
+        for first in range(0, len(by_example), _SITES_AT_ONCE):
+            at_once = by_example[first : first + _SITES_AT_ONCE]
+            yield from zip(at_once, self._sites([self.given_answers[row] for row in at_once]), strict=True)
 
-    def _probs_of(self, example_index: int) -> np.ndarray:
-        return np.column_stack([np.asarray(of_class[example_index], dtype=np.float64) for of_class in self._probs])
-
-    def _site(self, given: GivenSpan, text: ContextText, features: SpanFeatures) -> SpanSite:
-        own = self._answers[given.example_index]
-        right = self._right(given)
-        wanted = [given.span] * (given.span != NO_SPAN) + [span for span, _ in right[:1]]
-        spans = self._candidates(given, [span for span, _ in own], wanted, text)
-        of_spans = features.of(spans)
-        num_classes = len(self.classes)
-        chars = np.column_stack([spans.char_start, spans.char_end])
-        is_wanted = np.array([tuple(span) in wanted for span in chars.tolist()])
-        # As good as its likeliest class.
-        utility = (of_spans @ self._prior).reshape(-1, num_classes).max(axis=1)
-        kept = np.flatnonzero(is_wanted | (np.argsort(np.argsort(-utility, kind="stable")) < self._num_spans))
-        of_kept = of_spans.reshape(-1, num_classes, of_spans.shape[1])[kept].reshape(-1, of_spans.shape[1])
-        all_spans = np.vstack([np.repeat(chars[kept], num_classes, axis=0), NO_SPAN])
-        class_index = np.append(np.tile(np.arange(num_classes), len(kept)), -1)
-
-        def row_of(span: Span, index: int) -> int:
-            return int(np.flatnonzero((all_spans == span).all(axis=1) & (class_index == index))[0])
-
-        given_row = len(class_index) - 1
-        if given.span != NO_SPAN:
-            given_row = row_of(given.span, self.classes.index(given.class_name))
-        is_known = self._is_known(given)
-        right_row = (row_of(*right[0]) if right else len(class_index) - 1) if is_known else given_row
-        return SpanSite(
-            given=given,
-            text=text.context,
-            spans=all_spans,
-            classes=self.classes,
-            class_index=class_index,
-            features=np.vstack([of_kept, features.of_nothing(*given.place)]),
-            given_row=given_row,
-            right_row=right_row,
-            is_known=is_known,
-            cuts_word=given.span != NO_SPAN and self._affixes.is_slip(text.context, given.span),
+    def _sites(self, given: list[GivenSpan]) -> Iterator[SpanSite]:
+        examples = list(dict.fromkeys(of.example_index for of in given))
+        text = JoinedText([ContextText(self._contexts[index], self.rarity, self.affixes) for index in examples])
+        tokens = [self._tokens_of(index) for index in examples]
+        features = SpanFeatures(text, np.array(examples), tokens, self._memory, self._share_of_class)
+        first_char_of = dict(zip(examples, text.first_char.tolist(), strict=False))
+        first_char = np.array([first_char_of[of.example_index] for of in given])
+        places = _moved([of.place for of in given], first_char)
+        is_known, given_items = [self._is_known(of) for of in given], [self._given_item(of) for of in given]
+        right_items = [
+            (self._right(of) or [(NO_SPAN, -1)])[0] if is_decided else item
+            for of, is_decided, item in zip(given, is_known, given_items, strict=True)
+        ]
+        (given_spans, given_classes), (right_spans, right_classes) = (
+            (_moved([span for span, _ in items], first_char), np.array([index for _, index in items]))
+            for items in (given_items, right_items)
         )
+        place, spans = self._spans_at(text, examples, given, places)
+        for wanted in (given_spans, right_spans):
+            place, spans = with_wanted(place, spans, wanted)
+        of_spans = features.of(spans)
+        # As good as its likeliest class.
+        utility = (of_spans.reshape(-1, of_spans.shape[2]) @ self._prior).reshape(of_spans.shape[:2]).max(axis=1)
+        kept = is_highest(place, utility, self._num_spans)
+        for wanted in (given_spans, right_spans):
+            kept |= is_wanted(place, spans, wanted)
+        candidates = Candidates(place[kept], spans.where(kept), of_spans[kept], features.of_nothing(*places.T))
+        given_rows = candidates.rows_of(given_spans, given_classes).tolist()
+        right_rows = candidates.rows_of(right_spans, right_classes).tolist()
+        all_spans = _moved(candidates.spans, -first_char[candidates.place])
+        for number, of in enumerate(given):
+            of_place = slice(*candidates.first_row[number : number + 2])
+            context = self._contexts[of.example_index]
+            yield SpanSite(
+                given=of,
+                text=context,
+                spans=all_spans[of_place],
+                classes=self.classes,
+                class_index=candidates.class_index[of_place],
+                features=candidates.features[of_place],
+                given_row=given_rows[number],
+                right_row=right_rows[number],
+                is_known=is_known[number],
+                cuts_word=of.span != NO_SPAN and self.affixes.is_slip(context, of.span),
+            )
+
+    def _spans_at(
+        self, text: JoinedText, examples: list[int], given: list[GivenSpan], places: np.ndarray
+    ) -> tuple[np.ndarray, TextSpans]:
+        own = [[span for span, _ in self._answers[index]] for index in examples]
+        own_spans = _moved(
+            [span for of_one in own for span in of_one], np.repeat(text.first_char[:-1], list(map(len, own)))
+        )
+        num_given = [sum(span == of.span for span, _ in self._answers[of.example_index]) for of in given]
+        return spans_at_places(text, places, own_spans, np.array(num_given), self._max_words)
+
+    def _tokens_of(self, example_index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the characters of an example's C tokens, and the probabilities of the classes, shape (C, K)."""
+        char_start, char_end = (np.asarray(of[example_index]) for of in self._tokens)
+        probs = np.array([of_class[example_index] for of_class in self._probs], dtype=np.float64)
+        return char_start, char_end, probs.T
+
+    def _given_item(self, given: GivenSpan) -> tuple[Span, int]:
+        return given.span, self.classes.index(given.class_name) if given.class_name else -1
 
     def _is_known(self, given: GivenSpan) -> bool:
         if given.example_index not in self._known:
@@ -179,62 +214,16 @@ class SpanSites:
         right = self._known[given.example_index].right
         found = [(span, k) for k, name in enumerate(self.classes) for span in right.get(name, ())]
         own = {(span, k) for span, k in self._answers[given.example_index]}
-        as_given = (given.span, self.classes.index(given.class_name)) if given.class_name else None
+        as_given = self._given_item(given)
         # What is right in the place of another given span is not right here.
         here = [item for item in found if overlaps(item[0], given.place) and (item not in own or item == as_given)]
         return sorted(here, key=lambda item: item != as_given)
 
-    def _candidates(self, given: GivenSpan, own: list[Span], wanted: list[Span], text: ContextText) -> TextSpans:
-        """Return the spans that overlap a place and no other given span, and those that are wanted."""
-        start, end = given.place
-        first = int(np.searchsorted(text.word_end, start, side="right"))
-        last = int(np.searchsorted(text.word_start, end, side="left"))
-        others = [span for span in own if span != given.span]
-        starts = np.array([at for of_word in text.starts[max(0, first - _REACH) : last] for at in of_word])
-        ends = np.array([at for of_word in text.ends[first : last + _REACH] for at in of_word])
-        char_start, char_end = (grid.ravel() for grid in np.meshgrid(starts, ends, indexing="ij"))
-        is_span = (char_start < char_end) & (char_start < end) & (char_end > start)
-        for span in others:
-            is_span &= ~overlaps((char_start, char_end), span)
-        spans = TextSpans(text, char_start[is_span], char_end[is_span])
-        longest = max(self._max_words, last - first)
-        chosen = spans.num_words <= longest
-        pairs = dict.fromkeys(zip(spans.char_start[chosen].tolist(), spans.char_end[chosen].tolist(), strict=True))
-        pairs = np.array([*pairs, *(span for span in wanted if span not in pairs)]).reshape(-1, 2)
-        return TextSpans(text, *pairs.T)
 
-    def _empty_places(self, count: int) -> list[list[Span]]:
-        """Return the places of each example where a span may be missing: neighbouring likely words without a label.
-
-        Of all examples' words, the `count` likeliest may be missing a label.
-        """
-        words_of, likely_of = [], []
-        for index, context in enumerate(self._contexts):
-            words = np.array(word_spans(context), dtype=np.int64).reshape(-1, 2)
-            for span, _ in self._answers[index]:
-                words = words[~overlaps(tuple(words.T), span)]
-            start, end = (np.asarray(of[index]) for of in self._tokens.values())
-            highest = self._probs_of(index).max(axis=1)
-            touched = [(start < word_end) & (end > word_start) for word_start, word_end in words.tolist()]
-            likely = np.array([highest[of_word].max(initial=0.0) for of_word in touched])
-            for number, word in enumerate(words.tolist()):
-                counts = self._memory.elsewhere(key_of(context, word), self._paragraphs[index])
-                if 2 * counts[:-1].sum() > counts[-1]:
-                    likely[number] = max(likely[number], _LIKELY)
-            words_of.append(words)
-            likely_of.append(likely)
-        of_all = np.concatenate(likely_of) if likely_of else np.zeros(0)
-        least = max(_LIKELY, np.sort(of_all)[-count]) if len(of_all) > count else _LIKELY
-        places = []
-        for context, words, likely in zip(self._contexts, words_of, likely_of, strict=True):
-            of_example: list[Span] = []
-            for word_start, word_end in words[likely >= least].tolist():
-                if of_example and not context[of_example[-1][1] : word_start].strip():
-                    of_example[-1] = (of_example[-1][0], word_end)
-                else:
-                    of_example.append((word_start, word_end))
-            places.append(of_example)
-        return places
+def _moved(spans: Sequence[Span], by: np.ndarray) -> np.ndarray:
+    """Return spans so many characters further behind, of shape (S, 2); `NO_SPAN` stays."""
+    spans = np.array(spans, dtype=np.int64).reshape(-1, 2)
+    return np.where(spans == NO_SPAN, NO_SPAN, spans + by[:, None])
 
 
 def labels_every_span(table: pd.DataFrame) -> bool:

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from itertools import chain
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -65,16 +64,12 @@ class Row(NamedTuple):
 
 def rows_of_examples(judge: Judge, num_examples: int) -> list[Row]:
     """Return what is said about each example: about its worst answer."""
-    verdicts: dict[int, dict[str, list[Verdict]]] = defaultdict(lambda: defaultdict(list))
+    # Data of several classes label every span: there is one class.
+    verdicts: dict[int, list[Verdict]] = defaultdict(list)
     for judged in judge.judged():
-        given = judged.site.given
-        verdicts[given.example_index][given.class_name].append(_verdict(judged))
-    rows = []
-    for index in range(num_examples):
-        # Other answers of one example say the same in other ways.
-        quality = float(np.prod([min(one.quality for one in of_class) for of_class in verdicts[index].values()]))
-        rows.append(Row(index, quality, _worst(list(chain(*verdicts[index].values())), quality)))
-    return rows
+        verdicts[judged.site.given.example_index].append(_verdict(judged))
+    worst = [_worst(verdicts[index]) for index in range(num_examples)]
+    return [Row(index, verdict.quality, verdict) for index, verdict in enumerate(worst)]
 
 
 def rows_of_annotators(judge: AnnotatorsJudge) -> list[Row]:
@@ -82,7 +77,7 @@ def rows_of_annotators(judge: AnnotatorsJudge) -> list[Row]:
     rows, unanswered = [], {}
     for judged in judge.judged():
         given = judged.site.given
-        verdict = _worst([_verdict(judged)], judged.quality)
+        verdict = _verdict(judged)
         of_answer = [
             Row(given.example_index, judged.quality, verdict, columns)
             for columns in columns_of_annotators(judge, judged)
@@ -125,16 +120,17 @@ def rows_of_spans(judge: SpanJudge, num_examples: int) -> list[Row]:
     return rows
 
 
-def _worst(verdicts: list[Verdict], quality_of_example: float) -> Verdict:
+def _worst(verdicts: list[Verdict]) -> Verdict:
+    """Return what is said about the worst answer of an example: others say the same in other ways."""
     worst = min(verdicts, key=lambda verdict: verdict.quality)
-    if quality_of_example >= _SUSPICIOUS:
-        return Verdict(worst.quality, worst.given)
     # Taken over, "no answer" would remove the other answers of the example as well.
     is_one_of_several = sum(verdict.given != NO_SPAN for verdict in verdicts) > 1
     return replace(worst, instead=None, confidence=np.nan) if is_one_of_several and worst.instead == NO_SPAN else worst
 
 
 def _verdict(judged: Judged) -> Verdict:
+    if judged.quality >= _SUSPICIOUS:
+        return Verdict(judged.quality, judged.site.given.span)
     site, likeliest = judged.site, int(judged.instead.argmax())
     kind = judged.kinds[int(judged.posterior[1:].sum(axis=1).argmax())]
     if site.given.span == NO_SPAN:

@@ -114,7 +114,7 @@ def apply_decisions(
         check_writable(folder)
 
     rows = [
-        {**example, "answers": corrected.get(example_index, example["answers"])}
+        {**example, "answers": corrected[example_index]} if example_index in corrected else example
         for example_index, example in enumerate(examples)
     ]
     is_converted = corrected_path.suffix.lower() == ".json" and suffix not in JSON_SUFFIXES

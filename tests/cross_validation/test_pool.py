@@ -4,6 +4,7 @@ import contextlib
 import shutil
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import joblib
 import pytest
@@ -200,6 +201,37 @@ def test_each_gpu_has_its_share_of_the_folds(dummy, tmp_path, monkeypatch, place
     # One job is this process, on a GPU too.
     run(dummy, twelve_examples(), tmp_path / "one", n_jobs=1)
     assert len(places.jobs) == 4
+
+
+@pytest.mark.parametrize(
+    ("memories", "cores", "at_once"),
+    [
+        ([80, 80], 16, ["0"] * 3 + ["1"] * 3),  # however many more would fit
+        ([80, 11], 16, ["0"] * 2 + ["1"] * 2),  # on each as many as on the smaller
+        ([3, 3], 16, ["0", "1"]),  # tried all the same
+        ([80], 2, ["0"] * 2),
+    ],
+)
+def test_gpu_makes_as_many_folds_at_once_as_fit_up_to_three(
+    dummy, tmp_path, monkeypatch, places, memories, cores, at_once
+):
+    monkeypatch.setattr(fold_pool, "gpu_memory", lambda trainer, training: 4)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(memories))
+    gpus = [SimpleNamespace(total_memory=memory) for memory in memories]
+    monkeypatch.setattr(torch.cuda, "get_device_properties", gpus.__getitem__)
+    monkeypatch.setattr(joblib, "cpu_count", lambda: cores)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    all_there, seen = threading.Barrier(len(at_once)), []
+
+    def before(job):
+        all_there.wait(30)
+        seen.append(sorted(places.busy))
+        all_there.wait(30)
+
+    places.before = before
+    run(dummy, twelve_examples(), tmp_path, num_splits=len(at_once), group_by="none")
+    assert seen == [at_once] * len(at_once)
 
 
 @pytest.mark.parametrize(

@@ -6,25 +6,29 @@ import shutil
 import sysconfig
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
-from conftest import twelve_examples
+from conftest import make_example, twelve_examples
 from families import FAMILIES, make_checkpoint
+from safetensors.torch import load_file
 from torch.nn import functional
 from torch.profiler import profile
 
-from span_label_errors.model import kernels, trainer
+from span_label_errors.model import kernels, trainer, training_loop
 from span_label_errors.model.checkpoints import resolve_checkpoint
 from span_label_errors.model.kernels import (
     STEPS_WORTH_COMPILING,
     choose_attention,
+    choose_packing,
     choose_products,
     compile_layers,
     is_worth_compiling,
     padding_multiple,
 )
 from span_label_errors.model.network import freeze_layers, load_network
-from span_label_errors.model.windows import IGNORED_LABEL
+from span_label_errors.model.training_states import TrainingStates
+from span_label_errors.model.windows import IGNORED_LABEL, pack_windows, pad_windows
 from spanbert import QA, QATrainer
 
 LABEL_MAP = {"O": 0, "ANS": 1}
@@ -194,6 +198,38 @@ def test_compiled_layers_are_compiled_once_for_all_lengths_and_compute_the_same(
     assert num_graphs[0] == num_graphs[2] > 0
 
 
+def test_compiled_training_goes_on_after_an_interruption_and_is_saved_as_any_other(
+    folders, tmp_path, monkeypatch, compiler
+):
+    class EveryStep(TrainingStates):
+        def is_due(self) -> bool:
+            return True
+
+    def stop(step, num_steps, loss):
+        if step == 2:
+            raise KeyboardInterrupt
+
+    def train(name: str, **options) -> dict[str, torch.Tensor]:
+        QATrainer(QA(folders["bert"], max_length=48, doc_stride=8), 48, LABEL_MAP).train(
+            twelve_examples(), tmp_path / name, max_steps=4, per_device_train_batch_size=2, learning_rate=1e-3,
+            warmup_steps=0, dropout=0.1, **options,
+        )  # fmt: skip
+        return load_file(tmp_path / name / "model.safetensors")
+
+    names = train("plain").keys()
+    monkeypatch.setattr(training_loop, "is_worth_compiling", lambda *_: True)
+    monkeypatch.setattr(training_loop, "compile_layers", lambda network: compile_layers(network, compiler[0]))
+    whole = train("compiled")
+    assert compiler[1]
+    assert whole.keys() == names
+    with pytest.raises(KeyboardInterrupt):
+        train("resumed", states=EveryStep(tmp_path / "states", "key", print), on_step=stop)
+    lines: list[str] = []
+    resumed = train("resumed", states=EveryStep(tmp_path / "states", "key", lines.append))
+    assert "step 2" in lines[0]
+    assert {name for name in whole if not torch.equal(resumed[name], whole[name])} == set()
+
+
 def test_layers_are_compiled_for_long_trainings_on_gpus_of_machines_that_can(folders, tmp_path, monkeypatch):
     bert, deberta = (load(folders[family], GPU).config for family in ("bert", "deberta-v2"))
     headers, steps = tmp_path / "include", STEPS_WORTH_COMPILING
@@ -216,6 +252,76 @@ def test_layers_are_compiled_for_long_trainings_on_gpus_of_machines_that_can(fol
     assert is_worth_compiling(bert, GPU, steps)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert not is_worth_compiling(bert, GPU, steps)
+
+
+# --- packed windows -------------------------------------------------------------------------------
+
+
+def windows_of(network, *lengths: int) -> list[dict]:
+    """Windows of two segments as `training_item` makes them, of tokens and labels that are drawn."""
+    random = np.random.default_rng(0)
+    return [
+        {
+            "input_ids": random.integers(10, network.config.vocab_size, length),
+            "token_type_ids": (np.arange(length) > length // 2).astype(np.int64),
+            "labels": random.choice([0, 1, IGNORED_LABEL], (length, 2)).astype(np.float32),
+        }
+        for length in lengths
+    ]
+
+
+@pytest.mark.parametrize("family", ["bert", "electra", "distilbert", "albert", "nomic_bert"])
+def test_packed_windows_have_the_vectors_loss_and_gradients_of_padded_ones(family, folders, monkeypatch):
+    monkeypatch.setattr(kernels, "PACKS_WINDOWS", True)
+    padded, packed = (load(folders[family], dropout=0.0).train() for _ in range(2))
+    assert choose_packing(packed.config, GPU, "bfloat16")
+    lengths = (20, 33, 7)
+    items = windows_of(padded, *lengths)
+    expected = padded(**pad_windows(items, padded.config.pad_token_id))
+    found = packed(**pack_windows(items))
+    rows = [logits[:length] for logits, length in zip(expected.logits, lengths, strict=True)]
+    torch.testing.assert_close(found.logits[0], torch.cat(rows), atol=1e-6, rtol=0)
+    torch.testing.assert_close(found.loss, expected.loss)
+    expected.loss.backward()
+    found.loss.backward()
+    for (name, weights), (_, others) in zip(padded.named_parameters(), packed.named_parameters(), strict=True):
+        torch.testing.assert_close(others.grad, weights.grad, atol=1e-6, rtol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize(
+    ("family", "dropout", "device", "precision", "is_on"),
+    [
+        ("bert", 0.0, GPU, "bfloat16", False),
+        ("bert", 0.1, GPU, "bfloat16", True),  # the kernel knows no dropout
+        ("bert", 0.0, CPU, "bfloat16", True),
+        ("bert", 0.0, GPU, "float32", True),
+        ("roberta", 0.0, GPU, "bfloat16", True),  # its positions begin behind the padding's
+        ("modernbert", 0.0, GPU, "bfloat16", True),  # some of its layers see a part of a window
+        ("deberta-v2", 0.0, GPU, "bfloat16", True),
+    ],
+)
+def test_windows_are_padded_where_packing_is_off_or_cannot_be(
+    family, dropout, device, precision, is_on, folders, monkeypatch
+):
+    monkeypatch.setattr(kernels, "PACKS_WINDOWS", is_on)
+    config = load(folders[family], dropout=dropout).config
+    assert not choose_packing(config, device, precision)
+
+
+def test_training_on_packed_windows_has_the_weights_of_padded_ones(folders, tmp_path, monkeypatch):
+    trained, packed = {}, []
+    monkeypatch.setattr(trainer, "choose_packing", lambda config, *_: choose_packing(config, GPU, "bfloat16"))
+    monkeypatch.setattr(trainer, "pack_windows", lambda items: packed.append(len(items)) or pack_windows(items))
+    for name, packs in (("padded", False), ("packed", True)):
+        monkeypatch.setattr(kernels, "PACKS_WINDOWS", packs)
+        QATrainer(QA(folders["bert"], max_length=48, doc_stride=8), 48, LABEL_MAP).train(
+            [*twelve_examples(), make_example("x", "In Paris.", "Where?", "Paris")], tmp_path / name, dropout=0.0,
+            max_steps=6, per_device_train_batch_size=3, learning_rate=0.1, warmup_steps=0, optim="sgd",
+        )  # fmt: skip
+        trained[name] = load_file(tmp_path / name / "model.safetensors")
+    for name, weights in trained["padded"].items():
+        torch.testing.assert_close(trained["packed"][name], weights, atol=1e-5, rtol=0)
+    assert packed == [3, 3, 3, 3, 1, 3]
 
 
 # --- matrix products ------------------------------------------------------------------------------

@@ -169,6 +169,13 @@ def test_configurations_beside_the_notebooks_are_accepted(name):
     assert after_papermill(TrainingParameters, **given).as_json() == {**defaults(TrainingParameters), **given}
 
 
+def test_squad_is_trained_as_published():
+    """Devlin et al. (2019, arXiv 1810.04805, section 4.2): three epochs, a learning rate of 5e-5, batches of 32."""
+    given = yaml.safe_load((ROOT / "notebooks" / "squad.yaml").read_text(encoding="utf-8"))
+    found = TrainingParameters.from_values(given)
+    assert (found.num_train_epochs, found.learning_rate, found.batch_size, found.dropout) == (3, 5e-5, 32, None)
+
+
 @pytest.mark.parametrize(
     "given",
     [

@@ -135,8 +135,8 @@ def test_words_of_a_span_are_those_it_shares_a_character_with(context, data):
     assert set(range(int(spans.word_start[0]), int(spans.word_end[0]))) == expected
     assert spans.num_words.tolist() == [len(expected)]
     values = np.sin(np.arange(len(words)))
-    assert spans.highest_of_words(values) == pytest.approx([max(values[position] for position in expected)])
-    assert spans.sum_of_words(values) == pytest.approx([sum(values[position] for position in expected)])
+    assert spans.words.highest(values) == pytest.approx([max(values[position] for position in expected)])
+    assert spans.words.sum(values) == pytest.approx([sum(values[position] for position in expected)])
     assert spans.features["cuts_word"].tolist() == [cuts_word(context, span)]
 
 
@@ -152,9 +152,9 @@ def test_word_f1_by_hand():
     text = text_of("aa bb cc dd")
     spans = spans_in(text, (0, 2), (0, 5), (6, 8), (0, 11))
     # "bb cc" shares nothing with "aa", one word of 2 + 2 with "aa bb", of 1 + 2 with "cc", two of 4 + 2 with all.
-    assert spans.highest_word_f1(spans_in(text, (3, 8))) == pytest.approx([0, 2 / 4, 2 / 3, 4 / 6])
+    assert spans.highest_word_f1([(3, 8)]) == pytest.approx([0, 2 / 4, 2 / 3, 4 / 6])
     # Beside it "aa", which all but "cc" share.
-    assert spans.highest_word_f1(spans_in(text, (3, 8), (0, 2))) == pytest.approx([1, 2 / 3, 2 / 3, 4 / 6])
+    assert spans.highest_word_f1([(3, 8), (0, 2)]) == pytest.approx([1, 2 / 3, 2 / 3, 4 / 6])
 
 
 # Nearness

@@ -115,7 +115,7 @@ def test_question_features_by_hand():
 def test_overlap_with_the_other_answer_that_shares_most():
     reading = read("", FOUR)
     spans = spans_in(reading, (0, 2), (3, 8), (9, 11))
-    found = reading.of(spans, spans_in(reading, (0, 5), (6, 8)))
+    found = reading.of(spans, [(0, 5), (6, 8)])
     # Word F1 of "aa" and "bb cc" with "aa bb" is 2/3 and 1/2, with "cc" 0 and 2/3.
     assert column(found, "overlap_with_other_answer") == [2 / 3, 2 / 3, 0]
     assert column(reading.of(spans), "overlap_with_other_answer") == [0, 0, 0]

@@ -127,8 +127,7 @@ def test_features_of_candidates_are_those_of_the_question():
     for number, site in sites_of(*rows):
         probs = np.array(rows[number]["pred_probs_ANS"], dtype=float)
         question = QuestionFeatures(rows[number]["question"], text, *word_tokens(TEXT), probs)
-        other = TextSpans(text, *np.array([answers[1 - number]]).T)
-        expected = question.of(TextSpans(text, *site.spans.T), other)
+        expected = question.of(TextSpans(text, *site.spans.T), [answers[1 - number]])
         assert site.features == pytest.approx(expected)
 
 
@@ -146,7 +145,7 @@ def test_likeliest_candidates_are_kept_and_the_likeliest_beside_the_answer():
     text = ContextText(LONG, WordRarity([LONG, OTHER]))
     every = text.spans_within_sentences(29)
     question = QuestionFeatures("w20 w50", text, *word_tokens(LONG), np.array(probs, dtype=np.float32))
-    utility = question.of(every, TextSpans(text, np.array([0]), np.array([119]))) @ prior
+    utility = question.of(every, [(0, 119)]) @ prior
     pairs = list(zip(every.char_start.tolist(), every.char_end.tolist(), strict=True))
     ranked = [pairs[place] for place in np.argsort(-utility)]
     start, end = site.given.span

@@ -146,3 +146,24 @@ def test_what_reviewers_said_is_right_in_its_place(known, is_known, right):
     sites.tell({} if known is None else {0: known})
     (site,) = (site for _, site in sites.of([0]))
     assert (site.is_known, shown(site)[site.right_row]) == (is_known, right)
+
+
+def test_a_confirmed_span_that_is_no_candidate_otherwise_is_one_once():
+    sites = sites_of(row(TEXT, {"PER": ["runo Berg"]}))
+    sites.tell({0: Known({"PER": [(10, 19)]})})
+    (site,) = (site for _, site in sites.of([0]))
+    assert shown(site).count("runo Berg PER") == 1
+    assert shown(site)[site.right_row] == "runo Berg PER"
+
+
+def test_sites_of_many_examples_are_those_of_each_alone():
+    """Places where texts begin and end, two marks without a word, and a span that another example lacks."""
+    rows = [row(TEXT, {"PER": ["Anna"], "LOC": ["Rome"]}), row("§ §", {"LOC": ["§ §"]}), row("Rome", {"LOC": ["Rome"]})]
+    rows.append(row(TEXT, {"PER": ["Bruno Berg", "Anna"]}))
+    sites = sites_of(*rows)
+    together = dict(sites.of(range(len(sites.given_answers))))
+    assert len(together) == 7
+    for number, site in together.items():
+        ((_, alone),) = sites.of([number])
+        assert shown(site) == shown(alone)
+        np.testing.assert_array_equal(site.features, alone.features)

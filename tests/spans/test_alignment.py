@@ -117,7 +117,7 @@ def test_texts_of_any_length_are_neither_cut_nor_given_special_tokens(tokenizer)
 
 def test_text_without_tokens_has_empty_arrays_of_integers(tokenizer):
     (tokens,) = tokenize_texts(tokenizer, [" \u200b"])
-    assert [(array.shape, array.dtype) for array in tokens] == [((0,), np.int64)] * 3
+    assert [(array.shape, array.dtype) for array in tokens] == [((0,), np.int32)] * 3
     assert token_labels(tokens, [], DEFAULT_LABEL_MAP).shape == (0, 2)
 
 

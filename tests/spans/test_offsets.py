@@ -208,3 +208,12 @@ def test_texts_do_not_touch_each_other():
         for text, tokens in zip(texts, together, strict=True):
             alone = tokenize_texts(tokenizer, [text])[0]
             assert [array.tolist() for array in tokens] == [array.tolist() for array in alone]
+
+
+def test_thousands_of_texts_have_the_tokens_of_each_in_their_order():
+    """They are tokenized part by part."""
+    texts = [f"y {number} x" for number in range(2001)]
+    found = tokenize_texts(TOKENIZERS["bert"], texts)
+    assert ["".join(tokens.texts(text)) for text, tokens in zip(texts, found, strict=True)] == [
+        f"y{number}x" for number in range(2001)
+    ]
