@@ -31,7 +31,7 @@ class ProgressLine:
             self._is_shown, self._display = True, _notebook_display()
         if self._display is not None:
             self._display.update({"text/plain": text}, raw=True)
-        elif sys.stderr.isatty():
+        elif getattr(sys.stderr, "isatty", bool)():  # of a process without one, it is None
             # A line that wraps could not be overwritten.
             width = shutil.get_terminal_size().columns - 1
             lines = [line[:width] for line in text.split("\n")]

@@ -1,6 +1,7 @@
 """The arithmetic and the rows of the benchmark for a GPU; `slow/test_whole_gpu_benchmark.py` runs it."""
 
 import importlib
+import json
 import time
 
 import pytest
@@ -58,17 +59,15 @@ def test_folds_at_once_are_counted_once(intervals, seconds):
     assert module_of("pipeline").covered_seconds(intervals) == seconds
 
 
-def test_what_is_brought_along_is_pinned_and_what_is_missing_is_named(tmp_path, monkeypatch):
-    bundle, rows = module_of("bundle"), module_of("rows")
+def test_what_is_brought_along_is_pinned_and_what_is_missing_is_named(monkeypatch):
+    bundle = module_of("bundle")
     pins = bundle.pins()
     assert pins["pydantic-core"] == "2.50.4"
     assert {name.lower().replace("_", "-") for name in bundle.BROUGHT} <= pins.keys()
     # The environment of the tests has every package.
-    file = tmp_path / "rows.jsonl"
-    bundle.check_packages(rows.Rows(file, "packages", 0))
-    by_name = {row["package"]: row for row in rows.read_rows(file)}
+    by_name = {row["package"]: row for row in bundle.checked_packages()}
     assert by_name["torchmetrics"] == {
-        "section": "packages", "package": "torchmetrics", "tested_with": "1.9.0", "found": "1.9.0", "needed": True
+        "package": "torchmetrics", "tested_with": "1.9.0", "found": "1.9.0", "needed": True
     }  # fmt: skip
     version = bundle.version
 
@@ -81,7 +80,7 @@ def test_what_is_brought_along_is_pinned_and_what_is_missing_is_named(tmp_path, 
     with pytest.raises(
         ModuleNotFoundError, match=f"found none of pydantic {pins['pydantic']}; .*make gpu-bench-bundle"
     ):
-        bundle.check_packages(rows.Rows(file, "packages", 0))
+        bundle.checked_packages()
 
 
 def test_clock_leaves_out_the_first_epoch_and_says_what_it_took_longer():
@@ -99,6 +98,24 @@ def test_a_section_that_outlasts_the_deadline_is_ended_and_the_tables_are_writte
     monkeypatch.setitem(program.PARTS["kernels"], "machine", program.Section("machine", "The machine.", 0))
     monkeypatch.setattr(program.sys, "path", [*program.sys.path])
     words = ["--tiny", "--only", "machine", "--deadline", "1", "--out", tmp_path, "--work", tmp_path / "work"]
+    # Of an earlier run, what is not measured again stays.
+    earlier = [{"section": name, "ms": 7} for name in ("prediction", "machine")]
+    (tmp_path / "gpu_kernels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in earlier), encoding="utf-8")
     with pytest.raises(SystemExit, match=r"1 of \d+ rows hold an error; .*ended at the deadline"):
         program.main(["kernels", *map(str, words)])
     assert "TimeoutError: ended at the deadline" in (tmp_path / "gpu_kernels.md").read_text(encoding="utf-8")
+    kept = [json.loads(line) for line in (tmp_path / "gpu_kernels.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row for row in kept if "ms" in row] == earlier[:1]
+
+
+def test_earlier_results_outlive_a_machine_without_a_gpu_and_a_bundle_what_is_none(tmp_path, monkeypatch):
+    program = module_of("__main__")
+    monkeypatch.setattr(program.sys, "path", [*program.sys.path])
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    (tmp_path / "gpu_kernels.jsonl").write_text('{"section": "machine"}\n', encoding="utf-8")
+    with pytest.raises(RuntimeError, match="expected a GPU that torch can use, found none; --tiny"):
+        program.main(["kernels", "--out", str(tmp_path), "--work", str(tmp_path / "work")])
+    assert (tmp_path / "gpu_kernels.jsonl").read_text(encoding="utf-8") == '{"section": "machine"}\n'
+    with pytest.raises(FileExistsError, match="something else than a bundle"):
+        program.main(["prepare", "--bundle", str(tmp_path)])
+    assert (tmp_path / "gpu_kernels.jsonl").exists()

@@ -67,26 +67,18 @@ assert len(changes) == len(table), changes
     assert not {"torch", "transformers"} & set(heavy_after(code, source, outputs))
 
 
-def test_the_network_is_never_searched_for_garbage_and_what_comes_later_is():
-    code = "import gc, spanbert; print(gc.isenabled(), gc.get_freeze_count() > 100_000)"
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert run.stdout.split() == ["True", "True"]
+def test_garbage_is_collected_again_after_an_import_that_fails():
+    with pytest.raises(ImportError), heavy_imports():
+        assert not gc.isenabled()
+        raise ImportError
+    assert gc.isenabled()
 
 
-def test_garbage_is_collected_again_after_an_import_that_fails(monkeypatch):
-    monkeypatch.delitem(sys.modules, "transformers", raising=False)
+def test_who_has_switched_garbage_collection_off_finds_it_off():
+    gc.disable()
     try:
-        with pytest.raises(ImportError), heavy_imports():
-            assert not gc.isenabled()
-            raise ImportError
-        assert gc.isenabled()
+        with heavy_imports():
+            pass
+        assert not gc.isenabled()
     finally:
-        gc.unfreeze()
-
-
-def test_a_session_that_has_imported_transformers_keeps_its_garbage_collection(monkeypatch):
-    monkeypatch.setitem(sys.modules, "transformers", None)
-    frozen = gc.get_freeze_count()
-    with heavy_imports():
-        assert gc.isenabled()
-    assert gc.get_freeze_count() == frozen
+        gc.enable()

@@ -53,6 +53,13 @@ def test_progress_is_silent_without_terminal_and_notebook(capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_progress_is_silent_where_there_is_no_standard_error(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    line = ProgressLine()
+    line.update("half")
+    line.update("")
+
+
 def test_progress_overwrites_its_line_on_a_terminal(monkeypatch, capsys):
     terminal = shown_on_terminal(monkeypatch)
     line = ProgressLine()

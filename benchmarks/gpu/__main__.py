@@ -24,7 +24,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .bundle import ROOT, check_packages, install, prepare
+from .bundle import ROOT, checked_packages, install, prepare
 from .rows import ERROR, Rows, markdown, read_rows
 
 BUNDLE = ROOT / ".gpu-bench"
@@ -128,10 +128,15 @@ def _run_part(part: str, arguments: argparse.Namespace) -> None:
     site = arguments.work.resolve() / "site"
     site.mkdir(parents=True, exist_ok=True)
     file = arguments.out.resolve() / f"gpu_{part}.jsonl"
-    file.write_text("", encoding="utf-8")
     sys.path.insert(0, str(site))
     install(arguments.bundle.resolve(), site)
-    check_packages(Rows(file, PACKAGES, deadline))
+    packages = checked_packages()
+    _check_gpu(arguments.tiny)
+    # Nothing is in the way any more: only now are the rows of an earlier run replaced, of the sections that run again.
+    kept = [row for row in read_rows(file) if _section_of(row) not in {PACKAGES, *arguments.only}]
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept), encoding="utf-8")
+    for row in packages:
+        Rows(file, PACKAGES, deadline).add(**row)
     for name in arguments.only:
         run = functools.partial(_run_section, part, Rows(file, name, deadline), site, arguments)
         Rows(file, SECTIONS, deadline).measure(PARTS[part][name].needs_seconds, run, name=name)
@@ -141,6 +146,17 @@ def _run_part(part: str, arguments: argparse.Namespace) -> None:
     print(file.with_suffix(".md").read_text(encoding="utf-8"))
     if failed:
         raise SystemExit(f"{len(failed)} of {len(rows)} rows hold an error; the first is {failed[0]}")
+
+
+def _check_gpu(tiny: bool) -> None:
+    import torch
+
+    if not tiny and not torch.cuda.is_available():
+        raise RuntimeError("expected a GPU that torch can use, found none; --tiny tries this program on a processor")
+
+
+def _section_of(row: dict) -> str:
+    return row["name"] if row["section"] == SECTIONS else row["section"]
 
 
 def _run_section(part: str, rows: Rows, site: Path, arguments: argparse.Namespace) -> dict:

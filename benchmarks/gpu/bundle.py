@@ -11,8 +11,6 @@ import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from .rows import Rows
-
 ROOT = Path(__file__).resolve().parents[2]
 # Of what the product imports, what an image with PyTorch 2.11 and transformers 5.17 lacks or has too old, with all that
 # these packages need: transformers 5.17 has no TrainingArguments.activation_checkpointing, and typing_extensions may be
@@ -39,19 +37,22 @@ def prepare(bundle: Path, python: str | None) -> None:
 
     Needs the project's environment, and with `python` a package index.
     """
+    from span_label_errors.files import new_folder
     from span_label_errors.model.checkpoints import resolve_checkpoint
 
-    shutil.rmtree(bundle, ignore_errors=True)
-    (bundle / "tokenizer").mkdir(parents=True)
+    if bundle.exists() and any(bundle.iterdir()) and not (bundle / "tokenizer").is_dir():
+        raise FileExistsError(f"{bundle}: holds something else than a bundle; choose another --bundle")
     checkpoint = resolve_checkpoint("embedded-backbone").path
-    for name in _TOKENIZER_FILES:
-        shutil.copy(checkpoint / name, bundle / "tokenizer")
-    if python is not None:
-        _pip(
-            "download", "--no-deps", "--only-binary=:all:", "--implementation=cp", f"--python-version={python}",
-            *(f"--platform={name}" for name in _PLATFORMS), f"--dest={bundle / 'wheels'}",
-            *(f"{name}=={pins()[_normalised(name)]}" for name in BROUGHT),
-        )  # fmt: skip
+    with new_folder(bundle) as partial:
+        (partial / "tokenizer").mkdir()
+        for name in _TOKENIZER_FILES:
+            shutil.copy(checkpoint / name, partial / "tokenizer")
+        if python is not None:
+            _pip(
+                "download", "--no-deps", "--only-binary=:all:", "--implementation=cp", f"--python-version={python}",
+                *(f"--platform={name}" for name in _PLATFORMS), f"--dest={partial / 'wheels'}",
+                *(f"{name}=={pins()[_normalised(name)]}" for name in BROUGHT),
+            )  # fmt: skip
 
 
 def install(bundle: Path, site: Path) -> None:
@@ -74,15 +75,16 @@ def install(bundle: Path, site: Path) -> None:
         raise
 
 
-def check_packages(rows: Rows) -> None:
-    """Add a row for each dependency of the project, with the version that is here, and raise if one is missing."""
+def checked_packages() -> list[dict]:
+    """Return a row for each dependency of the project, with the version that is here; raise if one is missing."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    missing = []
+    rows, missing = [], []
     for requirement in project["dependencies"]:
         name = re.match(r"[\w.-]+", requirement)[0]
         pinned, found = pins()[_normalised(name)], _found(name)
-        rows.add(package=name, tested_with=pinned, found=found or "missing", needed=name not in NOT_NEEDED)
-        if found is None and name not in NOT_NEEDED:
+        needed = name not in NOT_NEEDED
+        rows.append({"package": name, "tested_with": pinned, "found": found or "missing", "needed": needed})
+        if found is None and needed:
             missing.append(f"{name} {pinned}")
     if missing:
         raise ModuleNotFoundError(
@@ -90,6 +92,7 @@ def check_packages(rows: Rows) -> None:
             "package index, run make gpu-bench-bundle, and bring its folder .gpu-bench here; what it does not bring "
             "belongs into BROUGHT in benchmarks/gpu/bundle.py"
         )
+    return rows
 
 
 def _found(name: str) -> str | None:

@@ -62,7 +62,9 @@ class Rows:
 
 
 def read_rows(file: Path) -> list[dict]:
-    """Return the rows of a file of JSON lines; a last line that was cut off is left out."""
+    """Return the rows of a file of JSON lines, none if there is no file; a last line that was cut off is left out."""
+    if not file.exists():
+        return []
     text = file.read_text(encoding="utf-8")
     return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 

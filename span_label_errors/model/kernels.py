@@ -106,7 +106,29 @@ def choose_products(network: PreTrainedModel, device: torch.device, precision: s
 
 
 def _multiply_by_onednn(layer: nn.Linear, inputs: torch.Tensor) -> torch.Tensor:
-    return torch.ops.aten.mkldnn_linear(inputs.to_mkldnn(), layer.weight, layer.bias).to_dense()
+    return _LinearByOnednn.apply(inputs, layer.weight, layer.bias)
+
+
+class _LinearByOnednn(torch.autograd.Function):
+    """PyTorch's own, but it keeps the inputs for the backward pass as they are, not once more in oneDNN's layout."""
+
+    @staticmethod
+    def forward(context, inputs, weight, bias):
+        context.save_for_backward(inputs, weight)
+        context.has_bias = bias is not None
+        return torch.ops.aten.mkldnn_linear(inputs.to_mkldnn(), weight, bias).to_dense()
+
+    @staticmethod
+    def backward(context, of_outputs):
+        (inputs, weight), of_outputs = context.saved_tensors, of_outputs.to_mkldnn()
+        of_inputs = of_weight = of_bias = None
+        if context.needs_input_grad[0]:
+            of_inputs = torch.ops.aten.mkldnn_linear_backward_input(inputs.shape, of_outputs, weight).to_dense()
+        if context.needs_input_grad[1]:
+            of_weight, of_bias = torch.ops.aten.mkldnn_linear_backward_weights(
+                of_outputs, inputs.to_mkldnn(), weight, context.has_bias
+            )
+        return of_inputs, of_weight, of_bias if context.has_bias else None
 
 
 @functools.cache

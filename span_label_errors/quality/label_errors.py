@@ -121,10 +121,12 @@ def find_label_errors(
     _check(table)
     progress = progress or ProgressLine().update
     show = limited(progress)
-    # The arrays are small: threads would only wait for each other, and their number would change the last digits.
-    with threadpool_limits(1):
-        judge, rows = _judged(table, known, seed, show)
-    progress("")  # before a warning comes
+    try:
+        # The arrays are small: threads would only wait for each other, and their number would change the last digits.
+        with threadpool_limits(1):
+            judge, rows = _judged(table, known, seed, show)
+    finally:
+        progress("")  # before a warning, or an error, comes
     quality = np.array([row.quality for row in rows])
     has_enough = judge.num_answers >= MIN_ANSWERS and judge.num_paragraphs > 1
     is_issue = quality < threshold
@@ -143,8 +145,10 @@ def find_label_errors(
         if row.index in (known or {}) and row.is_in(known[row.index]):
             quality[number] = round(quality[number])
             decided[number] = CONFIRMED if quality[number] else CORRECTED
-    issues = issues_of(table, rows, quality, is_issue, decided, judge.sites, show)
-    progress("")
+    try:
+        issues = issues_of(table, rows, quality, is_issue, decided, judge.sites, show)
+    finally:
+        progress("")
     return LabelErrors(issues, float((1 - quality).sum()) if has_enough else None)
 
 
