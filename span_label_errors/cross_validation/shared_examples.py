@@ -19,7 +19,7 @@ from span_label_errors.files import exclusive
 
 # In one line: a JSON decoder keeps the names of fields once a line, and few lines are read faster than many.
 _EXAMPLES_OF_LINE = 1000
-_AGAIN = "remove it, and run again"
+_AGAIN = "run again, and it is written anew"
 
 
 @contextlib.contextmanager
@@ -29,8 +29,8 @@ def shared_examples(
     """Yield a file with the examples, which is there for the length of the block.
 
     Runs with the same data, of which `fingerprint` is the `data_fingerprint`, share the file, and the last one removes
-    it. Each holds a shared lock on it, which ends with its process. So what a killed run leaves behind is reused by the
-    next one, and removed.
+    it. Each holds a shared lock on it, which ends with its process. So what a killed run leaves behind is reused, and
+    removed, by the next run with these data that makes folds in other processes.
     """
     file = folds_dir / f".examples-{fingerprint[:12]}.jsonl"
     alone = functools.partial(exclusive, file.with_name(f"{file.name}.lock"), log)

@@ -81,11 +81,14 @@ def num_bytes(trainer) -> int:
     return sum(file.stat().st_size for file in weight_files(trainer.qa.checkpoint.path))
 
 
-def gpu_memory(trainer, training: dict) -> int | None:
-    """Return about how many bytes of a GPU's memory a fold takes, with the arguments of `train`; None if unknown."""
+def gpu_memory(trainer, training: dict | None) -> int | None:
+    """Return about how many bytes of a GPU's memory a fold takes; None if unknown.
+
+    `training` is the arguments of `train`, and None where nothing is trained.
+    """
     if not isinstance(trainer, QATrainer):
         return None
-    batch_size = training.get("per_device_train_batch_size", TrainingArguments.per_device_train_batch_size)
+    batch_size = (training or {}).get("per_device_train_batch_size", TrainingArguments.per_device_train_batch_size)
     return memory_of_fold(
         trainer.qa.checkpoint, max_length=trainer.max_seq_length, batch_size=batch_size, precision=trainer.qa.precision
     )

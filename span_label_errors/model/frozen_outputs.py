@@ -4,8 +4,10 @@ A window is computed by itself, whatever the batch it is in. So a run that reads
 anew, as after an interruption, have the same bytes.
 """
 
+import errno
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +18,8 @@ import torch
 
 from span_label_errors.model.network import SpanClassification, replaced_forward
 
-_SHARE_LEFT_FREE = 0.1  # of a disk
+_SHARE_OF_DISK = 0.25  # of what is free when the file is made; models and training states need some, too
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _LENGTH_OF_KEY = 16
 
 
@@ -28,13 +31,14 @@ class KeptOutputs:
     Parameters
     ----------
     folder : Path
-        Whose disk holds the file. When that is about to be full, no more outputs are kept.
+        Whose disk holds the file, of which it takes a quarter of what is free at most. What finds no room is not kept.
     """
 
     def __init__(self, folder: Path):
         # Unbuffered: each output is read and written in one piece.
         self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 # `close` closes it
         self._place_of: dict[bytes, int] = {}
+        self._room = int(_SHARE_OF_DISK * shutil.disk_usage(folder).free)
 
     def read(self, key: bytes, output: torch.Tensor) -> bool:
         """Fill `output` with what is kept under `key`, and return whether there is anything."""
@@ -47,12 +51,20 @@ class KeptOutputs:
 
     def keep(self, key: bytes, output: torch.Tensor) -> None:
         """Keep an output, if there is room."""
-        disk, size = os.fstatvfs(self._file.fileno()), output.nbytes
-        if disk.f_bavail * disk.f_frsize < size + _SHARE_LEFT_FREE * disk.f_blocks * disk.f_frsize:
+        if output.nbytes > self._room:
             return
         place = self._file.seek(0, os.SEEK_END)
-        if self._file.write(_bytes_of(output)) == size:
+        try:
+            num_written = self._file.write(_bytes_of(output))
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            # A quota or a limit of files, which the free space of a disk does not show.
+            self._room = 0
+            return
+        if num_written == output.nbytes:
             self._place_of[key] = place
+            self._room -= num_written
 
     @property
     def num_bytes(self) -> int:
@@ -60,7 +72,8 @@ class KeptOutputs:
         return os.fstat(self._file.fileno()).st_size
 
     def close(self) -> None:
-        """Give the disk back."""
+        """Give the disk back; from now on, nothing is found or kept."""
+        self._place_of, self._room = {}, 0
         self._file.close()
 
 
@@ -114,12 +127,13 @@ def _output(
 ) -> torch.Tensor:
     """Return the output of the highest frozen layer, of shape (B, L, hidden size); those above it do nothing."""
     found = []
-    hook = network.frozen_layers[-1].register_forward_hook(lambda layer, inputs, output: found.append(output))
-    try:
-        with replaced_forward(network.layers_above, lambda hidden, *_, **__: hidden):
+    # The highest layer of all may be frozen, so that there is none above.
+    with replaced_forward((*network.layers_above, network.dropout), lambda hidden, *_, **__: hidden):
+        hook = network.frozen_layers[-1].register_forward_hook(lambda layer, inputs, output: found.append(output))
+        try:
             _encode(network, precision, input_ids, token_type_ids)
-    finally:
-        hook.remove()
+        finally:
+            hook.remove()
     return found[0]
 
 

@@ -3,7 +3,8 @@
 import contextlib
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from span_label_errors.model.encoders import (
 )
 from span_label_errors.model.windows import IGNORED_LABEL
 
+_ONE_AT_A_TIME = threading.RLock()
 _MOST_NAMES_SHOWN = 4
 _MOST_BY_PADDING = 1e-4  # of the largest number in a vector; rounding gives 1e-7, a convolution over padding 1e-3
 
@@ -121,15 +123,19 @@ class SpanClassification:
 
 
 @contextlib.contextmanager
-def replaced_forward(modules: Iterable[nn.Module], forward: Callable) -> Iterator[None]:
-    """Let modules do something else for a while."""
-    for module in modules:
-        module.forward = forward
-    try:
+def replaced_forward(modules: Sequence[nn.Module], forward: Callable) -> Iterator[None]:
+    """Let modules do something else for a while, in which no other thread can ask for the same."""
+    if not modules:
         yield
-    finally:
+        return
+    with _ONE_AT_A_TIME:
         for module in modules:
-            del module.forward
+            module.forward = forward
+        try:
+            yield
+        finally:
+            for module in modules:
+                del module.forward
 
 
 @functools.cache

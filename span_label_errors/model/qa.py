@@ -110,7 +110,7 @@ class QA:
         self.doc_stride = doc_stride
         self.answers = check_answers(saved.get("answers", "first") if answers is None else answers)
         self.case_as_segment = saved.get(CASE_AS_SEGMENT, False)
-        self._num_frozen_layers = saved.get(FROZEN_LAYERS, 0)
+        self.num_frozen_layers = saved.get(FROZEN_LAYERS, 0)
         self.seed = seed
         self.device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
         if precision == "auto":
@@ -125,7 +125,8 @@ class QA:
         check_window_size(self.max_length, self.doc_stride, self.checkpoint.max_positions, num_special_tokens)
         self._model: SpanClassification | None = None
         self._frozen: FrozenLayers | None = None
-        # What a `QATrainer` shares with the models that it loads; set before they predict.
+        # Set by a `QATrainer` on the models that it loads, before they predict.
+        self.reads_frozen_outputs = False  # window by window, as in training
         self.kept_outputs: KeptOutputs | None = None
         self.kept_tokens: dict[str, TokenizedText] | None = None
 
@@ -143,9 +144,9 @@ class QA:
             )  # fmt: skip
             choose_attention(network.config, self.device, self.precision)
             choose_products(network, self.device, self.precision)
-            freeze_layers(network, self._num_frozen_layers)
             self._model = network.to(self.device).eval()
-            if self.device.type == "cpu":
+            if self.reads_frozen_outputs and self.device.type == "cpu":
+                freeze_layers(network, self.num_frozen_layers)
                 self._frozen = FrozenLayers.of(self._model, self.precision, self.kept_outputs)
         return self._model
 

@@ -52,6 +52,9 @@ from span_label_errors.model.windows import (
 )
 from span_label_errors.spans.alignment import TokenizedText, check_label_map
 
+# Tokens of windows whose frozen layers are computed window by window. Of 20 tokens, that takes almost twice as long.
+SHORTEST_ON_AVERAGE = 64
+
 
 @dataclass(frozen=True)
 class TrainingReport:
@@ -107,15 +110,17 @@ class QATrainer:
                 'for them (model_checkpoint="embedded" has O and ANS)'
             )
         self._check_unchanged()
-        return QA(
+        started = QA(
             qa.model_path, label_map=self.label_map, max_length=self.max_seq_length, doc_stride=self.doc_stride,
             answers=qa.answers, revision=qa.revision, precision=qa.precision,
         )  # fmt: skip
+        started.kept_tokens = self.kept_tokens
+        return started
 
     def load(self, output_dir: str | Path) -> QA:
         """Load a model that `train` wrote, to predict with the precision that it was trained with."""
         qa = QA(output_dir, precision=self.qa.precision)
-        qa.kept_outputs = self.kept_outputs
+        qa.reads_frozen_outputs, qa.kept_outputs = True, self.kept_outputs
         if qa.tokenizer.backend_tokenizer.to_str() == self.qa.tokenizer.backend_tokenizer.to_str():
             qa.kept_tokens = self.kept_tokens
         return qa
@@ -192,12 +197,13 @@ class QATrainer:
         # A window of which no token counts, such as one of spaces only, has no mean loss.
         windows = [window for window in windows if window.owned.any()]
 
-        is_first = arguments.process_index == 0
+        is_first, nothing = arguments.process_index == 0, contextlib.nullcontext()
         with (
-            new_folder(output_dir) if is_first else contextlib.nullcontext() as folder,
-            contextlib.nullcontext() if self.kept_outputs else self.sharing(output_dir.parent),
+            new_folder(output_dir) if is_first else nothing as folder,
+            # Within one epoch, no window is read twice.
+            self.sharing(output_dir.parent) if num_train_epochs > 1 and not self.kept_outputs else nothing,
         ):
-            frozen = self._frozen_layers(network, arguments)
+            frozen = self._frozen_layers(network, arguments, windows)
             packs = arguments.world_size == 1 and choose_packing(network.config, self.qa.device, self.qa.precision)
 
             def collate(batch: Sequence[Window]) -> dict[str, torch.Tensor]:
@@ -248,18 +254,24 @@ class QATrainer:
 
         That is the tokens of texts, in memory, and what frozen layers say of windows, on the disk of `folder`.
         """
-        with contextlib.closing(KeptOutputs(folder)) as self.kept_outputs:
-            self.kept_tokens = {}
+        before = self.kept_outputs, self.kept_tokens
+        with contextlib.closing(KeptOutputs(folder)) as kept:
+            self.kept_outputs, self.kept_tokens = kept, {}
             try:
                 yield
             finally:
-                self.kept_outputs = self.kept_tokens = None
+                self.kept_outputs, self.kept_tokens = before
 
-    def _frozen_layers(self, network: SpanClassification, arguments: TrainingArguments) -> FrozenLayers | None:
-        """Return the layers whose outputs are the same in each epoch; None if there are none."""
-        # Accelerators compute them faster than they could be copied there.
+    def _frozen_layers(
+        self, network: SpanClassification, arguments: TrainingArguments, windows: Sequence[Window]
+    ) -> FrozenLayers | None:
+        """Return the layers whose outputs are the same in each epoch; None if there are none, or it does not pay."""
+        # Accelerators compute them faster than they could be copied there, and short windows are faster in batches.
         is_on_processor = self.qa.device.type == "cpu"
-        if not is_on_processor or has_dropout(network.config) or arguments.torch_compile or arguments.fp16:
+        is_long_enough = sum(map(len, windows)) >= SHORTEST_ON_AVERAGE * len(windows)
+        if not is_on_processor or not is_long_enough or has_dropout(network.config):
+            return None
+        if arguments.torch_compile or arguments.fp16:
             return None
         return FrozenLayers.of(network, self.qa.precision, self.kept_outputs)
 

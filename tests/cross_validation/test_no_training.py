@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from conftest import make_example, twelve_examples
 from dummy_trainer import LABEL_MAP, DummyTrainer, run, same_predictions
 
@@ -180,3 +181,13 @@ def test_data_and_arguments_that_will_not_do_are_refused(tiny_reader, examples, 
     with pytest.raises(ValueError, match=r"example 12 \(id 'odd'\): expected the answer at .* to cover a token"):
         predict(tiny_reader, tmp_path, examples)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_machine_with_a_gpu_predicts_in_a_process_of_its_own(tiny_reader, tmp_path, monkeypatch):
+    """This machine only says that it has one: the process finds none, and predicts on the processor."""
+    trainer = reader(tiny_reader)  # made before, for the processor
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda gpu: SimpleNamespace(total_memory=2**36))
+    result, _ = run(trainer, twelve_examples(), tmp_path, num_splits=0, **TRAINING)
+    assert len(result.predictions) == 12

@@ -1,6 +1,8 @@
 """Tests of what frozen layers say of windows: computed once, kept, and put in their place."""
 
-import os
+import resource
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import torch
 from families import FAMILIES, make_checkpoint
 
+from span_label_errors.model import trainer as trainer_module
 from span_label_errors.model.checkpoints import resolve_checkpoint
 from span_label_errors.model.frozen_outputs import FrozenLayers, KeptOutputs
 from span_label_errors.model.network import freeze_layers, load_network
@@ -66,18 +69,48 @@ def test_outputs_are_kept_for_equal_weights_only(tiny_bert, tmp_path):
         assert not torch.equal(changed.of_batch(items_of(8))[0], before[1])
 
 
-def test_full_disk_changes_no_byte(tiny_bert, tmp_path, monkeypatch):
-    full = SimpleNamespace(f_bavail=0, f_frsize=4096, f_blocks=1000)
+@pytest.mark.parametrize("limit", ["disk", "file"])
+def test_what_finds_no_room_is_computed_again_with_the_same_bytes(limit, tiny_bert, tmp_path, monkeypatch):
     network = frozen_network(tiny_bert)
-    expected = FrozenLayers.of(network, "float32").of_batch(items_of(6))
+    first, second = (FrozenLayers.of(network, "float32").of_batch(items_of(length)) for length in (6, 8))
+    if limit == "disk":
+        # A quarter of what is free is enough for the first, and not for both.
+        usage = SimpleNamespace(free=4 * first.nbytes)
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
     kept = KeptOutputs(tmp_path)
     frozen = FrozenLayers.of(network, "float32", kept)
-    monkeypatch.setattr(os, "fstatvfs", lambda file: full)
-    assert torch.equal(frozen.of_batch(items_of(6)), expected)
-    monkeypatch.undo()
-    assert kept.num_bytes == 0
-    assert torch.equal(frozen.of_batch(items_of(6)), expected)
-    assert kept.num_bytes == expected.nbytes
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if limit == "file":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (first.nbytes, before[1]))
+    try:
+        for _ in range(2):
+            for length, expected in ((6, first), (8, second)):
+                assert torch.equal(frozen.of_batch(items_of(length)), expected)
+        assert kept.num_bytes == first.nbytes
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_model_outlives_what_was_shared(tiny_bert, examples, tmp_path, long_enough):
+    trainer = QATrainer(QA(tiny_bert), 48, LABEL_MAP)
+    with trainer.sharing(tmp_path):
+        with trainer.sharing(tmp_path):
+            trainer.train(examples, tmp_path / "model", num_train_epochs=1, **RECIPE)
+        trainer.train(examples, tmp_path / "model", num_train_epochs=1, **RECIPE)
+        assert trainer.kept_outputs.num_bytes > 0
+        model = trainer.load(tmp_path / "model")
+        expected = model.predict_batch(examples)
+    for ours, before in zip(model.predict_batch(examples), expected, strict=True):
+        assert np.array_equal(ours.pred_probs, before.pred_probs)
+
+
+def test_threads_predict_what_one_does(tiny_bert, examples, tmp_path, long_enough):
+    model = train(tmp_path / "model", examples, tiny_bert)
+    expected = [model.predict(example).pred_probs for example in examples]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(model.predict, examples * 5))
+    for ours, alone in zip(found, expected * 5, strict=True):
+        assert np.array_equal(ours.pred_probs, alone)
 
 
 @pytest.mark.parametrize("changes", [{"num_layers": 0}, {"train_segments": True}])
@@ -87,13 +120,21 @@ def test_nothing_is_frozen_where_all_or_segments_are_trained(changes, tiny_bert)
     assert FrozenLayers.of(network, "float32") is None
 
 
+@pytest.fixture
+def long_enough(monkeypatch):
+    """Take the short windows here for long ones."""
+    monkeypatch.setattr(trainer_module, "SHORTEST_ON_AVERAGE", 0)
+
+
 def train(folder, examples, tiny_bert, **changes) -> QA:
     trainer = QATrainer(QA(tiny_bert), 48, LABEL_MAP)
     trainer.train(examples, folder, num_train_epochs=2, seed=3, **{**RECIPE, **changes})
     return trainer.load(folder)
 
 
-def test_training_and_prediction_above_kept_outputs_are_those_without(tiny_bert, examples, tmp_path, monkeypatch):
+def test_training_and_prediction_above_kept_outputs_are_those_without(
+    tiny_bert, examples, tmp_path, monkeypatch, long_enough
+):
     found = train(tmp_path / "kept", examples, tiny_bert)
     monkeypatch.setattr(FrozenLayers, "of", classmethod(lambda cls, *arguments: None))
     expected = train(tmp_path / "not kept", examples, tiny_bert)
@@ -103,13 +144,13 @@ def test_training_and_prediction_above_kept_outputs_are_those_without(tiny_bert,
         np.testing.assert_allclose(ours.pred_probs, theirs.pred_probs, rtol=0, atol=1e-5)
 
 
-def test_dropout_in_frozen_layers_is_drawn_in_every_epoch(tiny_bert, examples, tmp_path, monkeypatch):
+def test_dropout_in_frozen_layers_is_drawn_in_every_epoch(tiny_bert, examples, tmp_path, monkeypatch, long_enough):
     found = train(tmp_path / "a", examples, tiny_bert, dropout=0.3).model.classifier.weight
     monkeypatch.setattr(FrozenLayers, "of", classmethod(lambda cls, *arguments: None))
     assert torch.equal(train(tmp_path / "b", examples, tiny_bert, dropout=0.3).model.classifier.weight, found)
 
 
-def test_folds_share_what_frozen_layers_say_and_the_tokens(tiny_bert, examples, tmp_path):
+def test_folds_share_what_frozen_layers_say_and_the_tokens(tiny_bert, examples, tmp_path, long_enough):
     """A second training over the same windows computes no frozen layer, and tokenizes no text."""
     trainer = QATrainer(QA(tiny_bert), 48, LABEL_MAP)
     with trainer.sharing(tmp_path):
@@ -124,3 +165,10 @@ def test_folds_share_what_frozen_layers_say_and_the_tokens(tiny_bert, examples, 
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("first", "second", "alone")]
     assert weights[0] == weights[1] == weights[2]
     assert first.num_windows >= len(examples)
+
+
+def test_short_windows_are_computed_in_batches(tiny_bert, examples, tmp_path):
+    trainer = QATrainer(QA(tiny_bert), 48, LABEL_MAP)
+    with trainer.sharing(tmp_path):
+        trainer.train(examples, tmp_path / "model", num_train_epochs=1, **RECIPE)
+        assert trainer.kept_outputs.num_bytes == 0
