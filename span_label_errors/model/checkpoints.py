@@ -214,11 +214,11 @@ def read_settings(checkpoint: Checkpoint) -> dict:
     if not file.is_file():
         return {}
     settings = _read_json(file, "the window settings that QATrainer writes")
-    settings = {CASE_AS_SEGMENT: False, FROZEN_LAYERS: 0, **settings}
-    types = {"max_length": int, "doc_stride": int, "answers": str, FROZEN_LAYERS: int}
-    if {name: type(settings.get(name)) for name in types} != types:
+    types = {"max_length": int, "doc_stride": int, "answers": str}
+    are_right = {name: type(settings.get(name)) for name in types} == types
+    if not are_right or type(settings.get(FROZEN_LAYERS, 0)) is not int:
         raise ValueError(f"{file}: expected {', '.join(types)} as QATrainer writes them, found {settings}; train again")
-    return settings
+    return {CASE_AS_SEGMENT: False, FROZEN_LAYERS: 0, **settings}
 
 
 def read_seen_contexts(checkpoint: Checkpoint) -> set[str]:

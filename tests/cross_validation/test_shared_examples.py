@@ -74,7 +74,7 @@ def test_file_that_is_not_there_names_the_machine_and_what_to_do(tmp_path):
 def test_damaged_file_is_refused(tmp_path, damaged):
     file = tmp_path / "x"
     file.write_bytes(damaged)
-    with pytest.raises(ValueError, match=r"expected the examples of the run, found it damaged .*; remove it, and run"):
+    with pytest.raises(ValueError, match=r"expected the examples of the run, found it damaged .*; run again"):
         read_examples(file, FINGERPRINT)
 
 
