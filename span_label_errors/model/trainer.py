@@ -271,7 +271,8 @@ class QATrainer:
         is_long_enough = sum(map(len, windows)) >= SHORTEST_ON_AVERAGE * len(windows)
         if not is_on_processor or not is_long_enough or has_dropout(network.config):
             return None
-        if arguments.torch_compile or arguments.fp16:
+        # In bfloat16, each window by itself would have the weights converted once more.
+        if arguments.torch_compile or arguments.fp16 or arguments.bf16:
             return None
         return FrozenLayers.of(network, self.qa.precision, self.kept_outputs)
 
